@@ -1,0 +1,29 @@
+# `make demo` and `make test` each do everything on a fresh machine: create .venv, install, run.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test install lint clean
+
+demo: install
+	$(BIN)/fairnas run digits --out runs/digits
+
+test: install lint
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports --no-cache
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fairnas needs Python 3.11 or later; try: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	touch $@
+
+clean:
+	rm -rf .venv build dist

@@ -1,0 +1,15 @@
+"""How far a supernet's order of models can be believed."""
+
+from fairnas.analysis.gap import AccuracyGap, accuracy_gap
+from fairnas.analysis.ranking import RankAgreement, rank_agreement
+from fairnas.analysis.study import RankingStudy, StudiedModel, study_ranking
+
+__all__ = [
+    "AccuracyGap",
+    "RankAgreement",
+    "RankingStudy",
+    "StudiedModel",
+    "accuracy_gap",
+    "rank_agreement",
+    "study_ranking",
+]

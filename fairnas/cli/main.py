@@ -1,0 +1,82 @@
+"""`fairnas VERB`: finds the verb, and turns whatever happens into an exit code and one line."""
+
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+
+from fairnas.errors import FairnasError, UnknownNameError
+
+VERBS: dict[str, str] = {
+    "run": "the whole story: train, search, select, retrain, rank, export, report",
+    "train": "stage one: train a supernet",
+    "search": "stage two: search the trained supernet and select networks",
+    "retrain": "train selected networks from scratch",
+    "rank": "train more networks and judge the supernet's ranking",
+    "export": "write ONNX and safetensors files of the retrained networks",
+    "report": "write report.html",
+    "audit": "the fairness verdict over a run",
+    "describe": "layers, multiply-adds and parameters of a genome",
+    "spaces": "the search spaces, with sizes",
+    "zoo": "published networks, our counts beside the paper's",
+    "strategies": "who can be trained at a supernet step",
+    "searchers": "who can propose genomes",
+    "doctor": "versions, device, and what is missing",
+}
+
+DONE, OUR_FAULT, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+_HELP = """usage: fairnas VERB [options]
+
+Weight-sharing neural architecture search that can be trusted.
+
+{verbs}
+
+`fairnas VERB --help` tells more. Every verb takes --json (one JSON object on standard output, nothing else there)
+and --debug (tracebacks). Exit codes: 0 done, 2 wrong input, 130 interrupted, 1 our fault.
+
+example: fairnas run digits --out runs/digits
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        return _dispatch(arguments)
+    except FairnasError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"fairnas: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        print("fairnas: interrupted; run the same command again to go on", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        return DONE  # whoever read our output has seen enough
+    except Exception as error:
+        if debug:
+            raise
+        reason = str(error).splitlines()[0] if str(error) else ""
+        print(f"fairnas: our fault: {type(error).__name__}: {reason} (--debug shows where)", file=sys.stderr)
+        return OUR_FAULT
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        width = max(map(len, VERBS))
+        print(_HELP.format(verbs="\n".join(f"  {verb:{width}}  {line}" for verb, line in VERBS.items())), end="")
+        return DONE
+    if arguments[0] == "--version":
+        from fairnas import __version__
+
+        print(f"fairnas {__version__}")
+        return DONE
+    verb = arguments[0]
+    if verb not in VERBS:
+        raise UnknownNameError("verb", verb, VERBS)
+    module = importlib.import_module(f"fairnas.cli.{verb}")
+    module.main(arguments[1:])
+    return DONE

@@ -1,0 +1,53 @@
+"""Results on standard output, as a table for people or as JSON for programs."""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+
+def print_json(content: Any) -> None:
+    """One JSON object. NaN, which JSON does not know, becomes null."""
+    print(json.dumps(_finite(content), indent=1))
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return content
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
+    """A table; columns whose name begins with a space are set to the right. Only the last column is folded."""
+    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    for number, column in enumerate(columns):
+        right, last = column.startswith(" "), number == len(columns) - 1
+        table.add_column(column.strip(), justify="right" if right else "left", no_wrap=not last, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    Console(width=None if console.is_terminal else 160).print(table)
+
+
+def millions(count: float) -> str:
+    """A count in millions, three digits."""
+    return f"{count / 1e6:.3g} M" if count < 999.5e6 else f"{count / 1e6:,.0f} M"
+
+
+def percent(share: float | None) -> str:
+    """A share as percentage with one decimal, or a dash."""
+    return "-" if share is None else f"{share:.1%}"
+
+
+def interval(agreement: dict[str, Any]) -> str:
+    """A rank correlation with its interval and n."""
+    low, high = agreement["interval"]
+    return f"{agreement['tau']:.2f} [{low:.2f}, {high:.2f}], n = {agreement['n']}"

@@ -1,0 +1,116 @@
+"""Telling a person how far a run is, on standard error: a live bar in a terminal, plain lines elsewhere."""
+
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from fairnas.pipeline import Narrator
+
+PLAIN_SECONDS = 10.0
+"""Without a terminal, a line at most every so many seconds."""
+
+
+class LiveNarrator:
+    """A bar with stage, share, time left, and what comes next."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = None
+
+    def stage(self, number: int, total: int, title: str, upcoming: str) -> None:
+        """Finish the bar of the stage before and begin a new one."""
+        self._complete()
+        name = f"[bold]{number}/{total} {title}[/bold]"
+        upcoming = f"[dim]next: {upcoming}[/dim]" if upcoming else ""
+        self._task = self._progress.add_task(name, total=None, text="", upcoming=upcoming)
+
+    def progress(self, done: int, total: int, text: str) -> None:
+        """Move the bar."""
+        if self._task is not None:
+            self._progress.update(self._task, completed=done, total=total, text=text)
+
+    def say(self, text: str) -> None:
+        """Print a line above the bars."""
+        self._progress.console.print(text, style="dim", highlight=False, markup=False)
+
+    def _complete(self) -> None:
+        if self._task is not None:
+            task = next(task for task in self._progress.tasks if task.id == self._task)
+            self._progress.update(self._task, completed=task.total or 1, total=task.total or 1, upcoming="")
+
+    def close(self) -> None:
+        """Finish the last bar."""
+        self._complete()
+
+
+class PlainNarrator:
+    """Lines, for logs."""
+
+    def __init__(self) -> None:
+        self._title, self._last = "", 0.0
+
+    def stage(self, number: int, total: int, title: str, upcoming: str) -> None:
+        """Say what begins and what comes next."""
+        self._title, self._last = title, time.monotonic()
+        self.say(f"[{number}/{total}] {title}" + (f" (next: {upcoming})" if upcoming else ""))
+
+    def progress(self, done: int, total: int, text: str) -> None:
+        """Say how far it is, now and then."""
+        if time.monotonic() - self._last >= PLAIN_SECONDS:
+            self._last = time.monotonic()
+            self.say(f"  {self._title}: {done}/{total} {text}".rstrip())
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def narrated() -> Iterator[Narrator]:
+    """A narrator that suits standard error, as long as the work lasts."""
+    console = Console(stderr=True)
+    if not console.is_terminal or console.is_dumb_terminal:
+        yield PlainNarrator()
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+        TextColumn("{task.fields[upcoming]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        narrator = LiveNarrator(progress)
+        yield narrator
+        narrator.close()
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and SIGTERM into a question that the work asks itself between steps, so that it can save first.
+
+    A second Ctrl-C interrupts at once.
+    """
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        print("\nfairnas: saving, then stopping (once more to stop at once)", file=sys.stderr, flush=True)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,158 @@
+"""`fairnas run RECIPE`: the whole story, going on where it stopped."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from fairnas.cli.output import interval, millions, percent, print_json, print_table
+from fairnas.cli.parsing import UsageError, parse, peek
+from fairnas.config import RunConfig, read_config
+from fairnas.recipes import NAMES, folder, get_recipe
+
+
+@dataclass(frozen=True)
+class RunVerb:
+    """Train a fair supernet, search it, select networks, retrain, rank, export, report.
+
+    Repeated on the same directory, it goes on where it stopped.
+
+    Examples:
+        fairnas run digits --out runs/digits
+        fairnas run folder --data folder:my_images --max-madds 20M
+    """
+
+    name: tyro.conf.Positional[str]
+    """Recipe: digits, cifar10, imagenet_a, imagenet_b, or folder (with --data folder:PATH)."""
+    config: Annotated[RunConfig, tyro.conf.arg(name="")]
+    out: Annotated[Path | None, tyro.conf.arg(aliases=("--run",))] = None
+    """Run directory; default: runs/RECIPE."""
+    config_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
+    """TOML file with settings over the recipe's."""
+    data: str | None = None
+    """Short for --data.name."""
+    max_madds: str | None = None
+    """Upper bound on multiply-adds, such as 330M."""
+    max_params: str | None = None
+    """Upper bound on parameters, such as 4.5M."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse, run, print."""
+    config, verb = read_arguments(arguments, "run")
+    # torch is only needed from here on
+    from fairnas.cli.progress import interruptible, narrated
+    from fairnas.pipeline import Experiment, prepare, run_story, summarise
+    from fairnas.rundir import RunDirectory
+
+    prepared = prepare(config)
+    run = RunDirectory.create(verb.out or Path("runs") / verb.name, config)
+    with run.locked(), interruptible() as stop, narrated() as narrator:
+        for line in prepared.plan():
+            narrator.say(line)
+        run_story(Experiment(run, narrator, stop, (prepared.space, prepared.dataset)))
+    result = summarise(run)
+    print_json(result) if verb.json else print_summary(result)
+
+
+def read_arguments(arguments: Sequence[str], verb: str) -> tuple[RunConfig, RunVerb]:
+    """Recipe, then TOML file, then flags: each over the one before.
+
+    Raises:
+        FairnasError: for anything that cannot be read, in one line.
+    """
+    name = next((argument for argument in arguments[:1] if not argument.startswith("-")), None)
+    wants_help = "--help" in arguments or "-h" in arguments
+    if name is None and not wants_help:
+        raise UsageError(f"`fairnas {verb}` needs a recipe first ({', '.join(NAMES)}); try `fairnas {verb} digits`")
+    default = _recipe_config(name or "digits", peek(arguments, "--data") or peek(arguments, "--data.name"), wants_help)
+    file = peek(arguments, "--config")
+    if file is not None:
+        default = dataclasses.replace(read_config(Path(file), default), recipe=default.recipe)
+    given = parse(RunVerb, arguments, verb, RunVerb(name or "digits", default))
+    config = given.config
+    if given.data is not None:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, name=given.data))
+    return with_bounds(config, given.max_madds, given.max_params), given
+
+
+def with_bounds(config: RunConfig, max_madds: str | None, max_params: str | None) -> RunConfig:
+    """The configuration with bounds as people write them, such as 330M."""
+    from fairnas.search.objectives import parse_quantity
+
+    search = config.search
+    if max_madds is not None:
+        search = dataclasses.replace(search, max_madds=parse_quantity(max_madds))
+    if max_params is not None:
+        search = dataclasses.replace(search, max_params=parse_quantity(max_params))
+    return dataclasses.replace(config, search=search)
+
+
+def _recipe_config(name: str, data: str | None, wants_help: bool) -> RunConfig:
+    if name != "folder":
+        return get_recipe(name)
+    if data is None or not data.startswith("folder:"):
+        if wants_help:
+            return folder(
+                "folder:PATH", images=5000, smallest_class=500, has_test=False, median_side=64, with_gpu=False
+            )
+        raise UsageError("the recipe 'folder' needs --data folder:PATH, a folder with one subfolder per class")
+    import torch
+
+    from fairnas.data import scan_folder
+
+    facts = scan_folder(Path(data.removeprefix("folder:")))
+    return folder(
+        data,
+        images=facts.train,
+        smallest_class=facts.smallest_class,
+        has_test=bool(facts.test or facts.validation),
+        median_side=facts.median_side,
+        with_gpu=torch.cuda.is_available(),
+    )
+
+
+def print_summary(result: dict[str, Any]) -> None:
+    """The table at the end of a run, the verdicts, and where the report lies."""
+    if result["selected"]:
+        rows = [
+            [row["genome"], millions(row["madds"]), millions(row["params"]), percent(row["one_shot_top1"])]
+            + [percent(row["stand_alone_top1"])]
+            for row in result["selected"]
+        ]
+        columns = ("genome", " MAdds", " params", " one-shot top-1 (validation)", " stand-alone top-1 (test)")
+        print_table(columns, rows)
+    fairness = result["fairness"]
+    if fairness:
+        print(fairness_line(fairness))
+    ranking = result["ranking"]
+    if ranking:
+        print(f"ranking   tau = {interval(ranking['tau'])} (one-shot against stand-alone; 95 % interval)")
+        if ranking["ceiling"]:
+            print(f"ceiling   tau = {interval(ranking['ceiling'])} (one training seed against another)")
+        for name, found in ranking["predictors"].items():
+            print(f"{name:9} tau = {interval(found)} (as predictor)")
+        for sentence in ranking["advice"]:
+            print(f"          {sentence}")
+    if result["report"]:
+        print(f"report    {result['report']}")
+
+
+def fairness_line(fairness: dict[str, Any]) -> str:
+    """The fairness verdict in a line."""
+    verdict = (
+        "strictly fair"
+        if fairness["strict_fair"]
+        else "fair in expectation, not strictly"
+        if fairness["expectation_fair"]
+        else "NOT fair"
+    )
+    return (
+        f"fairness  {verdict}: each choice block updated {fairness['updates_min']:,} to {fairness['updates_max']:,} "
+        f"times in {fairness['steps']:,} steps"
+    )

@@ -1,0 +1,37 @@
+"""What the verbs of single stages share: open the run, hold it, do the stage, print what the run holds now."""
+
+from typing import TYPE_CHECKING
+
+from fairnas.cli.output import print_json
+from fairnas.cli.parsing import RunArguments
+from fairnas.cli.run import print_summary
+from fairnas.config import RunConfig
+from fairnas.rundir import RunDirectory
+
+if TYPE_CHECKING:
+    from fairnas.pipeline import Prepared
+
+
+def do_stage(
+    name: str, given: RunArguments, *, config: RunConfig | None = None, prepared: "Prepared | None" = None
+) -> None:
+    """Do one stage of a run and print the summary.
+
+    Args:
+        name: of the stage.
+        given: the verb's arguments.
+        config: settings to do it with, where the verb can change them.
+        prepared: the run's space and data, where they are at hand.
+    """
+    from fairnas.cli.progress import interruptible, narrated
+    from fairnas.pipeline import Experiment, prepare, reconfigure, run_stage, summarise
+
+    run = RunDirectory.open(given.run)
+    with run.locked(), interruptible() as stop, narrated() as narrator:
+        if config is not None and config != run.config:
+            prepared = prepare(config)
+            reconfigure(run, config, name)
+        opened = (prepared.space, prepared.dataset) if prepared else None
+        run_stage(Experiment(run, narrator, stop, opened), name)
+    result = summarise(run)
+    print_json(result) if given.json else print_summary(result)

@@ -1,0 +1,267 @@
+"""Every knob of every stage, as frozen dataclasses. One page, no torch.
+
+A recipe (`recipes.py`) returns one complete `RunConfig`; a TOML file or flags change single fields of it.
+Epochs count passes over the training images, rates are per step, sizes are pixels, times are seconds.
+"""
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+import tyro
+
+from fairnas.errors import ConfigError, UnknownNameError
+
+Augmentation = Literal["none", "shift", "crop_flip", "inception"]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images, and how they are split and augmented."""
+
+    name: str = "digits"
+    """`digits`, `cifar10`, `imagenet`, or `folder:PATH` with one subfolder per class."""
+    root: str | None = None
+    """Folder that holds `cifar10` or `imagenet`; not used by `digits` and `folder:PATH`."""
+    image_size: int | None = None
+    """Side of the square images in pixels; default: the space's own."""
+    validation_per_class: int = 50
+    """Images per class carved out of the training set for search (paper 4.1: 50)."""
+    train_per_class: int | None = None
+    """Keep at most this many training images per class; default: all."""
+    test_per_class: int | None = None
+    """Where a data set brings no test images: how many per class to carve out; default: as validation."""
+    augmentation: Augmentation = "inception"
+    """`shift` (one pixel or so, for digits), `crop_flip` (CIFAR), `inception` (random area crop and flip), `none`."""
+
+    def __post_init__(self) -> None:
+        _at_least("data.validation_per_class", self.validation_per_class, 1)
+        _at_least("data.image_size", self.image_size, 1)
+        _at_least("data.train_per_class", self.train_per_class, 1)
+        _at_least("data.test_per_class", self.test_per_class, 1)
+        _one_of("data.augmentation", self.augmentation, Augmentation)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Stage one: how the supernet is trained (paper 3.1 and 4.1)."""
+
+    strategy: str = "strict"
+    """Who is trained at a supernet step; `fairnas strategies` lists them."""
+    epochs: int = 150
+    """Passes over the training images."""
+    batch_size: int = 256
+    """Images per mini-batch; all paths of a strict step share one mini-batch."""
+    lr: float = 0.045
+    """Initial learning rate of the cosine decay to zero."""
+    momentum: float = 0.9
+    """Momentum of SGD."""
+    weight_decay: float = 4e-5
+    """L2 weight decay, on every parameter."""
+    shared_gradient: Literal["sum", "mean"] = "sum"
+    """Gradients of tensors that all paths share: the sum over the paths (Algorithm 1 as printed), or their mean."""
+
+    def __post_init__(self) -> None:
+        _at_least("train.epochs", self.epochs, 1)
+        _at_least("train.batch_size", self.batch_size, 2)
+        _above_zero("train.lr", self.lr)
+        _in_range("train.momentum", self.momentum, 0, 1)
+        _at_least("train.weight_decay", self.weight_decay, 0)
+        _one_of("train.shared_gradient", self.shared_gradient, Literal["sum", "mean"])
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """Stage two: the search over the trained supernet (paper 3.2), and the selection from its front (4.2)."""
+
+    searcher: str = "nsga2"
+    """Who proposes genomes; `fairnas searchers` lists them."""
+    population: int = 64
+    """Genomes per generation (paper Table 4: 64)."""
+    generations: int = 200
+    """Generations, the first random one included (paper 4.4: 200)."""
+    crossover: float = 0.9
+    """Probability that two parents exchange the layers after a random point."""
+    mutation: float = 0.8
+    """Probability that a child is mutated (paper Table 4: 0.8)."""
+    max_madds: float | None = None
+    """Upper bound on multiply-adds; `--max-madds 330M` is short for it."""
+    max_params: float | None = None
+    """Upper bound on parameters; `--max-params 4.5M` is short for it."""
+    select: int = 3
+    """Networks taken from the front at equal distances in MAdds (paper 4.2: FairNAS-A, B, C)."""
+    batch_size: int = 500
+    """Images per batch when genomes are scored; changes speed and memory, not scores."""
+
+    def __post_init__(self) -> None:
+        _at_least("search.population", self.population, 4)
+        _at_least("search.generations", self.generations, 1)
+        _in_range("search.crossover", self.crossover, 0, 1)
+        _in_range("search.mutation", self.mutation, 0, 1)
+        _above_zero("search.max_madds", self.max_madds)
+        _above_zero("search.max_params", self.max_params)
+        _at_least("search.select", self.select, 1)
+        _at_least("search.batch_size", self.batch_size, 1)
+
+
+@dataclass(frozen=True)
+class StandAloneConfig:
+    """Training of single networks from scratch: the selected ones, and those of the ranking study."""
+
+    epochs: int | None = None
+    """Passes over the training images; default: as many as the supernet had (paper B.2)."""
+    lr: float | None = None
+    """Initial learning rate; default: the supernet's (paper B.2)."""
+    genomes: tuple[str, ...] = ()
+    """Networks to retrain and export beside the selected ones, in text form."""
+    models: int = 13
+    """Networks of the ranking study (paper 4.4: 13)."""
+    seeds: int = 2
+    """Trainings per network of the ranking study; two or more show the noise ceiling."""
+    choose: Literal["front", "stratified", "random"] = "front"
+    """Networks of the study: from the front at equal distances in MAdds, stratified over one-shot accuracy, random."""
+
+    def __post_init__(self) -> None:
+        _at_least("stand_alone.epochs", self.epochs, 1)
+        _above_zero("stand_alone.lr", self.lr)
+        _at_least("stand_alone.models", self.models, 3)
+        _at_least("stand_alone.seeds", self.seeds, 1)
+        _one_of("stand_alone.choose", self.choose, Literal["front", "stratified", "random"])
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Where and how a run is executed. May change when a run goes on: no result depends on it."""
+
+    device: Device = "auto"
+    """`auto` takes a GPU if there is one."""
+    processes: int | None = None
+    """Processes for stand-alone trainings and exports on the CPU; default: one per core."""
+    loader_workers: int = 4
+    """Processes that decode images too many to be held in memory."""
+    checkpoint_seconds: float = 30.0
+    """Seconds of work that a kill can cost at most."""
+    checkpoint_steps: int | None = None
+    """Also save after every so many steps."""
+
+    def __post_init__(self) -> None:
+        _one_of("resources.device", self.device, Device)
+        _at_least("resources.processes", self.processes, 1)
+        _at_least("resources.loader_workers", self.loader_workers, 0)
+        _at_least("resources.checkpoint_seconds", self.checkpoint_seconds, 0)
+        _at_least("resources.checkpoint_steps", self.checkpoint_steps, 1)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One experiment from beginning to end."""
+
+    recipe: Annotated[str, tyro.conf.Suppress]
+    """Name of the recipe that it began as; not a flag."""
+    space: str = "mobilenet_v2"
+    """Search space: a name from `fairnas spaces`, a TOML file, or FILE.py:NAME."""
+    seed: int = 0
+    """The run's only seed; every random choice derives from it."""
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    stand_alone: StandAloneConfig = field(default_factory=StandAloneConfig)
+    resources: Resources = field(default_factory=Resources)
+
+    def __post_init__(self) -> None:
+        _at_least("seed", self.seed, 0)
+
+
+def to_toml(config: RunConfig) -> str:
+    """The configuration as TOML; fields that are None are left out. `from_toml` reads it back equal."""
+    return tomli_w.dumps(_without_none(dataclasses.asdict(config)))
+
+
+def from_toml(text: str, default: RunConfig | None = None, source: str = "the configuration") -> RunConfig:
+    """Read a configuration; keys that the text leaves out keep the value in `default`.
+
+    Raises `ConfigError` for a syntax error, an unknown key (with the nearest known one) or a wrong type.
+    """
+    from pydantic import TypeAdapter, ValidationError  # 60 ms that `--help` needs not pay
+
+    try:
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source} is not valid TOML: {error}; see `fairnas run --help` for the keys") from None
+    for path, _ in _leaves(given):
+        _check_key(path, source)
+    base = _without_none(dataclasses.asdict(default)) if default else {}
+    try:
+        # through JSON, because only there does strict mode take tables for dataclasses
+        return TypeAdapter(RunConfig).validate_json(json.dumps(_merged(base, given), default=str), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        prefix = f"{source}: key '{key}' = {first['input']!r}: " if key and first["type"] != "value_error" else ""
+        raise ConfigError(f"{prefix}{message}") from None
+
+
+def differing_keys(a: RunConfig, b: RunConfig) -> tuple[str, ...]:
+    """Dotted names of the settings that differ and that results depend on (`resources` never counts)."""
+    left, right = (dict(_leaves(dataclasses.asdict(config))) for config in (a, b))
+    return tuple(".".join(key) for key in left if key[0] != "resources" and left[key] != right[key])
+
+
+def _check_key(path: tuple[str, ...], source: str) -> None:
+    known = [".".join(key) for key, _ in _leaves(dataclasses.asdict(RunConfig(recipe="")))]
+    name = ".".join(path)
+    if name not in known:
+        raise ConfigError(f"{source}: {UnknownNameError('key', name, known)}")
+
+
+def _leaves(tree: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, (*above, key))
+        else:
+            yield (*above, key), value
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    return base | {k: _merged(base[k], v) if isinstance(v, dict) and k in base else v for k, v in over.items()}
+
+
+def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
+    return {k: _without_none(v) if isinstance(v, dict) else v for k, v in tree.items() if v is not None}
+
+
+def _at_least(name: str, value: float | None, low: float) -> None:
+    if value is not None and not value >= low:
+        raise ConfigError(f"{name} is {value}; give {low} or more")
+
+
+def _above_zero(name: str, value: float | None) -> None:
+    if value is not None and not 0 < value < float("inf"):
+        raise ConfigError(f"{name} is {value}; give a number above 0")
+
+
+def _in_range(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"{name} is {value}; give a number from {low} to {high}")
+
+
+def _one_of(name: str, value: str, literal: Any) -> None:
+    allowed = literal.__args__
+    if value not in allowed:
+        raise ConfigError(f"{name}: {UnknownNameError('value', value, allowed)}")
+
+
+def read_config(path: Path, default: RunConfig | None = None) -> RunConfig:
+    """Read a TOML file over `default`. Raises `ConfigError`, also when the file is absent or not text."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error}; give a TOML file") from None
+    return from_toml(text, default, source=str(path))

@@ -1,0 +1,91 @@
+"""Batches: shuffled and augmented for training, in fixed order for evaluation.
+
+A batch is a function of the seed, the epoch and its number, so a run that goes on at batch b sees what the
+undisturbed run saw there, whatever the device and the number of workers.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fairnas.data.augment import Views
+from fairnas.data.dataset import Dataset
+from fairnas.data.images import Images
+from fairnas.randomness import generator
+
+
+def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
+    """Number of training batches in one pass: full ones only, or one smaller if there are fewer images."""
+    assert batch_size >= 1
+    return max(1, len(dataset.train) // batch_size)
+
+
+def training_batches(
+    dataset: Dataset,
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    first: int = 0,
+    device: torch.device,
+    workers: int = 0,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches `first`, `first + 1`, ... of one epoch, shuffled, every image augmented on its own.
+
+    Args:
+        dataset: whose training images are taken.
+        batch_size: images per batch; the last incomplete one is dropped (see `steps_per_epoch`).
+        seed: the run's seed.
+        epoch: which pass; order and augmentation differ from pass to pass.
+        first: number of the first batch wanted.
+        device: where the batches are wanted.
+        workers: processes that decode streamed images, at most one per core; 0 decodes in this one.
+
+    Yields:
+        Images (B, C, S, S), float32, normalised, channels_last; labels (B,), int64.
+
+    Raises:
+        DataError: if a file of a streamed set can no longer be used.
+    """
+    order = generator(seed, "order", epoch).permutation(len(dataset.train))
+    steps = range(first, steps_per_epoch(dataset, batch_size))
+    tasks = [(step, order[step * batch_size : (step + 1) * batch_size]) for step in steps]
+    views = Views(dataset.augmentation, dataset.image_size, seed, epoch)
+    scale = _Scale.of(dataset, device)
+    for pixels, labels in dataset.train.batches(tasks, views, device, workers):
+        yield scale.normalised(pixels), labels
+
+
+def ordered_batches(
+    images: Images, dataset: Dataset, *, batch_size: int, device: torch.device, workers: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """All images of a split, not augmented, in an order that never changes and mixes the classes.
+
+    The last batch may be smaller. Otherwise as `training_batches`; `dataset` gives mean and deviation.
+    """
+    places = np.arange(len(images))
+    tasks = [(start // batch_size, places[start : start + batch_size]) for start in range(0, len(images), batch_size)]
+    scale = _Scale.of(dataset, device)
+    for pixels, labels in images.batches(tasks, None, device, workers):
+        yield scale.normalised(pixels), labels
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Takes pixels to mean 0 and deviation 1 per channel."""
+
+    mean: Tensor  # (C,), in 0 to 255, as the deviation
+    std: Tensor
+
+    @staticmethod
+    def of(dataset: Dataset, device: torch.device) -> "_Scale":
+        mean, std = (torch.tensor(values, device=device) * 255 for values in (dataset.mean, dataset.std))
+        return _Scale(mean, std)
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """(B, S, S, C) in 0 to 255 to (B, C, S, S) float32, channels_last."""
+        scaled = (pixels.float() - self.mean) / self.std
+        return scaled.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)

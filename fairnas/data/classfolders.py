@@ -1,0 +1,117 @@
+"""Class folders: walking through one split and listing the images of every class. No torch, no decoding."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from fairnas.data.decode import SUFFIXES
+from fairnas.errors import DataError
+
+_CLUTTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})  # hidden on the systems that make them
+
+
+@dataclass(frozen=True)
+class ClassFolder:
+    """The images of one class in one split: files relative to the split's folder, sorted; sizes in bytes."""
+
+    name: str
+    files: tuple[str, ...]
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SplitFolder:
+    """One split: its folder, its classes in order of their names, and what else lies there."""
+
+    folder: Path
+    classes: tuple[ClassFolder, ...]
+    others: tuple[str, ...]
+    links: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return tuple(member.name for member in self.classes)
+
+    @property
+    def count(self) -> int:
+        """Number of image files."""
+        return sum(len(member.files) for member in self.classes)
+
+
+def read_split(folder: Path) -> SplitFolder:
+    """List the class folders in a folder and their images.
+
+    Links to folders are followed if they are class folders, unless they lead back up. Inside class folders
+    they are not, because they may lead anywhere, into another class even.
+
+    Raises:
+        DataError: if there are no class folders, or one is empty or unreadable.
+    """
+    classes, others, links = [], [], []
+    real = os.path.realpath(folder)
+    for entry in entries(folder):
+        if not is_folder(entry):
+            others.append(entry.name)
+        elif entry.is_symlink() and Path(real).is_relative_to(os.path.realpath(entry.path)):
+            links.append(entry.name)  # leads back to a folder that holds this one
+        else:
+            classes.append(_read_class(entry, others, links))
+    if not classes:
+        raise DataError(f"{folder} has no class folders; put the images of each class into its own subfolder")
+    return SplitFolder(folder, tuple(classes), tuple(others), tuple(links))
+
+
+def _read_class(folder: os.DirEntry[str], others: list[str], links: list[str]) -> ClassFolder:
+    """All images at any depth; adds what is ignored to `others` and `links`."""
+    if shown(folder.name) != folder.name:
+        raise DataError(f"the class folder {shown(folder.path)} has a name that is not UTF-8 text; rename it")
+    found: list[tuple[str, int]] = []
+    waiting = [(folder.path, folder.name)]
+    while waiting:
+        path, name = waiting.pop()
+        for entry in entries(path):
+            inner = f"{name}/{entry.name}"
+            if not is_folder(entry):
+                size = image_size(entry)
+                others.append(inner) if size is None else found.append((inner, size))
+            elif entry.is_symlink():
+                links.append(inner)
+            else:
+                waiting.append((entry.path, inner))
+    if not found:
+        suffixes = ", ".join(sorted(SUFFIXES))
+        raise DataError(f"class folder {folder.path} holds no images ({suffixes}); add some or remove it")
+    files, sizes = zip(*sorted(found), strict=True)
+    return ClassFolder(folder.name, files, sizes)
+
+
+def image_size(entry: os.DirEntry[str]) -> int | None:
+    """Size in bytes of an image file, 0 for a link to nothing; None for what is no image."""
+    if os.path.splitext(entry.name)[1].lower() not in SUFFIXES:
+        return None
+    if not entry.is_symlink():
+        return entry.stat().st_size if entry.is_file() else None
+    if os.path.isfile(entry.path):
+        return os.stat(entry.path).st_size
+    return None if os.path.exists(entry.path) else 0
+
+
+def entries(path: Path | str) -> tuple[os.DirEntry[str], ...]:
+    """What a folder holds, sorted by name, hidden entries left out."""
+    try:
+        with os.scandir(path) as listed:
+            seen = [entry for entry in listed if not (entry.name.startswith(".") or entry.name in _CLUTTER)]
+    except OSError as error:
+        raise DataError(f"cannot read the folder {shown(path)}: {error.strerror}; make it readable") from None
+    return tuple(sorted(seen, key=lambda entry: entry.name))
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or links to one; False for a link to itself (`DirEntry.is_dir` raises)."""
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
+
+
+def shown(path: Path | str) -> str:
+    """A path as text that can be printed, whatever bytes its name holds."""
+    return os.fsencode(path).decode("utf-8", "replace")

@@ -1,0 +1,50 @@
+"""The data set of a run: three splits, classes, mean and deviation, and what was treated specially."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fairnas.config import Augmentation
+from fairnas.data.images import Images
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled images in three splits.
+
+    `train` teaches the supernet, `validation` scores genomes during the search, `test` judges stand-alone
+    networks. `mean` and `std` are per channel, of training pixels scaled to [0, 1]. `notes` say what was
+    treated specially, one line each, for the user. `fingerprint` is the same for the same files in the same
+    splits, whatever the folder is called.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    image_size: int
+    image_channels: int
+    train: Images
+    validation: Images
+    test: Images
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    augmentation: Augmentation
+    notes: tuple[str, ...]
+    fingerprint: str
+
+    def summary(self) -> dict[str, Any]:
+        """The facts as plain data, for `data.json`."""
+        return {
+            "name": self.name,
+            "classes": list(self.classes),
+            "image_size": self.image_size,
+            "image_channels": self.image_channels,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "counts": {
+                "train": len(self.train),
+                "validation": len(self.validation),
+                "test": len(self.test),
+            },
+            "augmentation": self.augmentation,
+            "fingerprint": self.fingerprint,
+            "notes": list(self.notes),
+        }

@@ -1,0 +1,143 @@
+"""Many image files at once: their names in little memory, checked or decoded by several threads. No torch."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from fairnas.data.classfolders import SplitFolder, shown
+from fairnas.data.decode import CorruptImageError, check, quiet_pillow, read_square
+from fairnas.data.splits import CORRUPT_ALLOWED
+from fairnas.errors import DataError
+
+# A container may be allowed fewer cores than the machine has.
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+_CHUNK = 64  # files per task of a thread
+
+
+@dataclass(frozen=True, eq=False)
+class Files:
+    """Labelled image files below one folder.
+
+    Names are one array of bytes: worker processes share an array, but would each copy a list of strings.
+    """
+
+    folder: str
+    names: np.ndarray  # (N,) bytes, relative to the folder
+    sizes: np.ndarray  # (N,) int64, bytes
+    labels: np.ndarray  # (N,) int64
+
+    @staticmethod
+    def of(split: SplitFolder) -> "Files":
+        """The files of one split; labels are the places of the class names in their order."""
+        names = [os.fsencode(file) for member in split.classes for file in member.files]
+        sizes = [size for member in split.classes for size in member.sizes]
+        counts = [len(member.files) for member in split.classes]
+        labels = np.repeat(np.arange(len(counts)), counts)
+        return Files(str(split.folder), np.array(names), np.array(sizes, np.int64), labels.astype(np.int64))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def path(self, place: int) -> str:
+        """Path of one file."""
+        return os.path.join(self.folder, os.fsdecode(bytes(self.names[place])))
+
+    def take(self, places: np.ndarray) -> "Files":
+        """Some of the files, in the order given."""
+        return Files(self.folder, self.names[places], self.sizes[places], self.labels[places])
+
+    def members(self) -> Iterator[bytes]:
+        """A name per image, for `splits.ranks`."""
+        return iter(self.names.tolist())
+
+    def content(self) -> Iterator[bytes]:
+        """What the fingerprint is made of: names and sizes, whatever the folder is called."""
+        for name, size in sorted(zip(self.names.tolist(), self.sizes.tolist(), strict=True)):
+            yield name + f"\0{size}\0".encode()
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What came of opening files: why some are corrupt, by their place; how many hold colours."""
+
+    corrupt: Mapping[int, str]
+    coloured: int
+
+
+def check_all(files: Files) -> Outcome:
+    """Look at header and end of every file, without decoding (see `decode.check`)."""
+
+    def examine(place: int) -> bool:
+        return not check(files.path(place)).grey
+
+    return _in_threads(files, examine)
+
+
+def decode_all(files: Files, size: int, channels: int) -> tuple[np.ndarray, Outcome]:
+    """Decode every file to a square.
+
+    Returns:
+        Pixels (N, size, size, channels), uint8, undefined for corrupt files; and the outcome.
+    """
+    pixels = np.empty((len(files), size, size, channels), np.uint8)
+
+    def decode(place: int) -> bool:
+        pixels[place], coloured = read_square(files.path(place), size, channels)
+        return coloured
+
+    return pixels, _in_threads(files, decode)
+
+
+def usable(files: Files, outcome: Outcome, classes: Sequence[str]) -> np.ndarray:
+    """Places of the files that can be used, in order.
+
+    Raises:
+        DataError: if more than a tenth of a class is corrupt: then something else is wrong with the data.
+    """
+    corrupt = np.array(sorted(outcome.corrupt), dtype=np.int64)
+    bad = np.bincount(files.labels[corrupt], minlength=len(classes))
+    total = np.bincount(files.labels, minlength=len(classes))
+    for label in np.flatnonzero(bad > CORRUPT_ALLOWED * total).tolist():
+        first = next(place for place in corrupt.tolist() if files.labels[place] == label)
+        raise DataError(
+            f"{bad[label]} of {total[label]} images of class '{classes[label]}' are corrupt, at most "
+            f"{CORRUPT_ALLOWED:.0%} may be; the first is {shown(files.path(first))} ({outcome.corrupt[first]}); "
+            "replace or remove them"
+        )
+    return np.setdiff1d(np.arange(len(files)), corrupt, assume_unique=True)
+
+
+def corrupt_note(files: Files, outcome: Outcome) -> tuple[str, ...]:
+    """What to tell the user about files left out: nothing, or one line with the first five names."""
+    places = sorted(outcome.corrupt)
+    if not places:
+        return ()
+    names = ", ".join(shown(os.fsdecode(bytes(files.names[place]))) for place in places[:5])
+    noun = "corrupt file" if len(places) == 1 else "corrupt files"
+    return (f"{len(places)} {noun} left out of {files.folder}: {names}{', ...' if len(places) > 5 else ''}",)
+
+
+def _in_threads(files: Files, work: Callable[[int], bool]) -> Outcome:
+    """Do the work for every file; it tells whether the file holds colours, or raises `CorruptImageError`."""
+
+    def some(start: int) -> Outcome:
+        corrupt, coloured = {}, 0
+        for place in range(start, min(start + _CHUNK, len(files))):
+            try:
+                coloured += work(place)
+            except CorruptImageError as error:
+                corrupt[place] = str(error)
+        return Outcome(corrupt, coloured)
+
+    with quiet_pillow():
+        pool = ThreadPoolExecutor(min(8, CORES))
+        try:
+            parts = list(pool.map(some, range(0, len(files), _CHUNK)))
+        finally:
+            pool.shutdown(cancel_futures=True)  # Ctrl-C must not wait for a million files
+    corrupt = {place: reason for part in parts for place, reason in part.corrupt.items()}
+    return Outcome(corrupt, sum(part.coloured for part in parts))

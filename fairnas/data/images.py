@@ -1,0 +1,200 @@
+"""The images of one split, in one of two kinds: resident on the device, or streamed from files.
+
+Resident images are one uint8 tensor, moved to the device once; batches are a few tensor operations. Streamed
+ones are decoded by worker processes, a whole batch each, as often as they are needed. Both draw the same
+augmentation, which streamed images undergo before they are reduced to squares.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from fairnas.data.augment import Draws, Rectangles, Views, augmented
+from fairnas.data.classfolders import shown
+from fairnas.data.decode import Box, CorruptImageError, quiet_pillow, read_part, read_square
+from fairnas.data.files import CORES, Files
+from fairnas.errors import DataError
+
+RESIDENT_BYTES = 2_000_000_000
+"""Decoded images that take less than this, all splits together, are held in memory; others are streamed."""
+
+Task = tuple[int, np.ndarray]
+"""A batch to make: its number in the epoch, and the places of its images."""
+
+
+def fit_in_memory(count: int, size: int, channels: int) -> bool:
+    """Whether so many decoded images stay below `RESIDENT_BYTES`."""
+    return count * size * size * channels < RESIDENT_BYTES
+
+
+class Images(Protocol):
+    """The images of one split and their labels."""
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) int64, on the CPU."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def batches(
+        self, tasks: Sequence[Task], views: Views | None, device: torch.device, workers: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pixels (B, S, S, C), uint8 or float32 in 0 to 255, and labels (B,), on the device, task by task.
+
+        Without `views` the images are not augmented. Raises `DataError` if a file can no longer be used.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ResidentImages:
+    """Images in memory: (N, s, s, C) uint8. Where their side s differs from `size`, batches are resized."""
+
+    pixels: Tensor
+    labels: Tensor
+    size: int
+    _on_device: dict[torch.device, tuple[Tensor, Tensor]] = field(default_factory=dict, init=False, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(
+        self, tasks: Sequence[Task], views: Views | None, device: torch.device, workers: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """See `Images`. No workers are needed."""
+        if device not in self._on_device:
+            self._on_device[device] = (self.pixels.to(device), self.labels.to(device))
+        pixels, labels = self._on_device[device]
+        for number, places in tasks:
+            index = torch.from_numpy(places).to(device)
+            chosen = _resized(pixels[index], self.size)
+            yield augmented(chosen, views.draw(number, len(places))) if views else chosen, labels[index]
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedImages:
+    """Images in files, decoded when needed to (size, size, channels).
+
+    Of a split that fits into memory by itself, the squares that evaluation sees are kept when they are first
+    asked for: a search looks at its validation images thousands of times.
+    """
+
+    files: Files
+    size: int
+    channels: int
+    labels: Tensor
+    _kept: list[ResidentImages] = field(default_factory=list, init=False, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def batches(
+        self, tasks: Sequence[Task], views: Views | None, device: torch.device, workers: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """See `Images`. More workers than cores would only wait for each other, so no more are started."""
+        if views is not None or not fit_in_memory(len(self), self.size, self.channels):
+            yield from self._streamed(tasks, views, device, workers)
+            return
+        if not self._kept:
+            self._kept.append(self._resident(workers))
+        yield from self._kept[0].batches(tasks, None, device, workers)
+
+    def _resident(self, workers: int) -> ResidentImages:
+        pixels = torch.empty((len(self), self.size, self.size, self.channels), dtype=torch.uint8)
+        tasks = list(enumerate(np.array_split(np.arange(len(self)), math.ceil(len(self) / 64))))
+        batches = self._streamed(tasks, None, torch.device("cpu"), workers)
+        for (_, places), (some, _) in zip(tasks, batches, strict=True):
+            pixels[places[0] : places[-1] + 1] = some
+        return ResidentImages(pixels, self.labels, self.size)
+
+    def _streamed(
+        self, tasks: Sequence[Task], views: Views | None, device: torch.device, workers: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        loader = DataLoader(
+            # a copy, because what is kept need not travel; any object with __getitem__ will do
+            _Batches(dataclasses.replace(self), views),  # pyright: ignore[reportArgumentType]
+            batch_size=None,  # one item is a batch
+            sampler=tasks,
+            num_workers=min(workers, CORES),
+            pin_memory=device.type == "cuda",
+            generator=torch.Generator(),  # else the loader would draw from the global one
+        )
+        made = iter(loader)
+        while True:
+            try:
+                batch = next(made, None)
+            except RuntimeError as error:
+                if "DataLoader worker" not in str(error):
+                    raise
+                raise DataError(
+                    f"a process that decodes images died ({str(error).splitlines()[0]}); give a smaller "
+                    "resources.loader_workers, or more memory (in a container: more shared memory, /dev/shm)"
+                ) from error
+            if batch is None:
+                return
+            if isinstance(batch, str):
+                raise DataError(batch)
+            pixels, labels = batch
+            yield pixels.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+
+    def read(self, places: np.ndarray, draws: Draws | None) -> Tensor:
+        """Decode and augment some: (B, size, size, channels) uint8. Raises `DataError` naming a bad file."""
+        pixels = np.empty((len(places), self.size, self.size, self.channels), np.uint8)
+        rectangles = draws.rectangles if draws else None
+        with quiet_pillow():
+            for row, place in enumerate(places.tolist()):
+                path = self.files.path(place)
+                try:
+                    pixels[row] = self._decoded(path, rectangles.one(row) if rectangles else None)
+                except CorruptImageError as error:
+                    raise DataError(f"{shown(path)} cannot be decoded: {error}; replace or remove it") from None
+        if draws is None:
+            return torch.from_numpy(pixels)
+        if rectangles is None:
+            return augmented(torch.from_numpy(pixels), draws)
+        pixels[draws.flips] = pixels[draws.flips, :, ::-1]
+        return torch.from_numpy(pixels)
+
+    def _decoded(self, path: str, rectangle: Rectangles | None) -> np.ndarray:
+        if rectangle is None:
+            return read_square(path, self.size, self.channels)[0]
+
+        def part(width: int, height: int) -> Box:
+            left, top, across, down = rectangle.fitted(np.array([width / height]))[0].tolist()
+            return left * width, top * height, (left + across) * width, (top + down) * height
+
+        return read_part(path, self.size, self.channels, part)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class _Batches:
+    """What a worker process does: make one batch, or return the message of what went wrong."""
+
+    images: StreamedImages
+    views: Views | None
+
+    def __getitem__(self, task: Task) -> tuple[Tensor, Tensor] | str:
+        number, places = task
+        try:
+            pixels = self.images.read(places, self.views.draw(number, len(places)) if self.views else None)
+        except DataError as error:
+            return str(error)  # an exception would arrive with the worker's traceback as its message
+        return pixels, self.images.labels[torch.from_numpy(places)]
+
+
+def _resized(pixels: Tensor, size: int) -> Tensor:
+    """(B, s, s, C) uint8 to (B, size, size, C) uint8, bilinear, antialiased."""
+    if pixels.shape[1] == size:
+        return pixels
+    images = pixels.permute(0, 3, 1, 2).float()
+    larger = F.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)
+    return larger.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)

@@ -1,0 +1,132 @@
+"""The layout of a folder of images: which splits it brings, and whether they agree. No torch, no decoding.
+
+A data set in a folder is class subfolders of images, directly under it or under `train/` with optional
+`val/` (or `valid/`, `validation/`) and `test/`. Folders below a class folder belong to the class. Hidden
+files are passed over; other files that are no images are ignored and named in the notes.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fairnas.data.classfolders import SplitFolder, entries, image_size, is_folder, read_split, shown
+from fairnas.errors import DataError
+
+_VALIDATION_NAMES = ("val", "valid", "validation")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The splits that a folder brings; the ones it lacks (None) are carved out of `train`."""
+
+    train: SplitFolder
+    validation: SplitFolder | None
+    test: SplitFolder | None
+    notes: tuple[str, ...]
+
+    @property
+    def splits(self) -> tuple[SplitFolder, ...]:
+        """The splits that are there."""
+        return tuple(split for split in (self.train, self.validation, self.test) if split is not None)
+
+
+def read_layout(path: Path) -> Layout:
+    """Find the splits and classes of `folder:PATH`.
+
+    A validation folder without a test folder is the test set: it is the official one, and validation images
+    for the search are carved out of the training set (paper 4.1). With both, each is what its name says.
+
+    Raises:
+        DataError: naming the folder, what is wrong with it and what to do.
+    """
+    folders = tuple(entry for entry in entries(_existing(path)) if is_folder(entry))
+    by_name = {entry.name.lower(): entry for entry in folders}
+    if not _holds_folders(by_name.get("train")):
+        _check_flat(path, folders)
+        return _finished(read_split(path), None, None, ())
+    present = [name for name in _VALIDATION_NAMES if name in by_name]
+    if len(present) > 1:
+        raise DataError(f"{path} has both {present[0]}/ and {present[1]}/; keep one of them")
+    train, test = read_split(Path(by_name["train"].path)), None
+    if "test" in by_name:
+        test = read_split(Path(by_name["test"].path))
+    known = ("train", "test", *_VALIDATION_NAMES)
+    unused = [entry.name for entry in folders if entry.name.lower() not in known]
+    notes = [f"folders beside train/ not used: {', '.join(unused)}"] if unused else []
+    if not present:
+        return _finished(train, None, test, notes)
+    name = present[0]
+    held_out = read_split(Path(by_name[name].path))
+    if test is None:
+        notes.append(f"{name}/ is the test set; validation images are carved out of train/")
+        return _finished(train, None, held_out, notes)
+    notes.append(f"validation images are those of {name}/; validation_per_class is not used")
+    return _finished(train, held_out, test, notes)
+
+
+def read_train_and_test(root: Path, test: str) -> Layout:
+    """A layout of `train/` and one other folder, which is the test set. Raises `DataError`."""
+    train = read_split(_existing(root / "train"))
+    return _finished(train, None, read_split(_existing(root / test)), ())
+
+
+def _finished(
+    train: SplitFolder, validation: SplitFolder | None, test: SplitFolder | None, notes: Sequence[str]
+) -> Layout:
+    layout = Layout(train, validation, test, (*notes, *_ignored_notes((train, validation, test))))
+    if len(train.classes) == 1:
+        raise DataError(
+            f"{train.folder} has one class folder only, '{train.names[0]}'; give two classes or more, "
+            f"or {train.folder / train.names[0]} if the classes are in there"
+        )
+    for split in layout.splits[1:]:
+        lacks = sorted(set(train.names) - set(split.names))
+        extra = sorted(set(split.names) - set(train.names))
+        if lacks or extra:
+            difference = [f"{split.folder.name}/ lacks {', '.join(lacks)}"] if lacks else []
+            difference += [f"{train.folder.name}/ lacks {', '.join(extra)}"] if extra else []
+            raise DataError(
+                f"the class folders under {train.folder.parent} differ: {'; '.join(difference)}; "
+                "give every split the same class folders"
+            )
+    return layout
+
+
+def _ignored_notes(splits: Sequence[SplitFolder | None]) -> Iterator[str]:
+    for split in splits:
+        if split and split.others:
+            count, first = len(split.others), shown(split.others[0])
+            noun = "file that is no image of a class" if count == 1 else "files that are no images of a class"
+            yield f"{count} {noun} ignored in {split.folder}: {first}{', ...' if count > 1 else ''}"
+        if split and split.links:
+            yield f"linked folders not followed in {split.folder}: {', '.join(map(shown, split.links))}"
+
+
+def _check_flat(path: Path, folders: Sequence[os.DirEntry[str]]) -> None:
+    """Refuse what would be read as classes but is something else. Raises `DataError`."""
+    for entry in folders:
+        if entry.name.lower() in ("test", *_VALIDATION_NAMES) and _holds_folders(entry) and not _holds_images(entry):
+            raise DataError(f"{path} has {entry.name}/ with class folders but no train/ with class folders; add it")
+    if len(folders) < 2 or any(_holds_images(entry) for entry in folders):
+        return
+    below = [frozenset(inner.name for inner in entries(entry.path) if is_folder(inner)) for entry in folders]
+    if len(below[0]) > 1 and all(names == below[0] for names in below):
+        names = ", ".join(entry.name for entry in folders)
+        raise DataError(f"{names} in {path} look like splits, not classes; name them train, val and test")
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise DataError(f"{path} does not exist; give a folder with one subfolder of images per class")
+    if not path.is_dir():
+        raise DataError(f"{path} is a file; give a folder with one subfolder of images per class")
+    return path
+
+
+def _holds_folders(entry: os.DirEntry[str] | None) -> bool:
+    return entry is not None and any(is_folder(inner) for inner in entries(entry.path))
+
+
+def _holds_images(entry: os.DirEntry[str]) -> bool:
+    return any(not is_folder(inner) and image_size(inner) is not None for inner in entries(entry.path))

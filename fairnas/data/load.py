@@ -1,0 +1,204 @@
+"""Loading a data set by name: find it, split it, measure it."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fairnas.config import DataConfig
+from fairnas.data import cifar10, digits
+from fairnas.data.arrays import Arrays
+from fairnas.data.classfolders import shown
+from fairnas.data.dataset import Dataset
+from fairnas.data.files import Files, check_all, corrupt_note, decode_all, usable
+from fairnas.data.folder import found_channels, sample_headers
+from fairnas.data.images import Images, ResidentImages, StreamedImages, fit_in_memory
+from fairnas.data.layout import Layout, read_layout, read_train_and_test
+from fairnas.data.splits import Shares, candidates, carve, mixed, ranks
+from fairnas.data.statistics import channel_statistics
+from fairnas.errors import DataError, UnknownNameError
+
+_MEASURED = 2048  # streamed training images that mean and deviation are taken from
+_NAMES = ("digits", "cifar10", "imagenet", "folder:PATH")
+
+
+def load_dataset(config: DataConfig, *, image_size: int, image_channels: int | None, seed: int) -> Dataset:
+    """Load a data set by name and split it.
+
+    Images are brought to squares: the shorter side resized (bilinear, antialiased), then the centre cropped.
+    Held in memory they are stored as these squares; streamed they are decoded anew each time, so only there
+    does the `inception` augmentation see what lies outside the centre.
+
+    Args:
+        config: name, root, shares per class, augmentation; its `image_size` is not looked at.
+        image_size: side of the images in pixels.
+        image_channels: 1 or 3; None takes 1 if the images are grey and 3 otherwise.
+        seed: the run's seed, which decides who is held out.
+
+    Raises:
+        DataError: if the data are absent, damaged or too few; the message names the file and the remedy.
+    """
+    assert image_size >= 1
+    if image_channels not in (None, 1, 3):
+        raise DataError(f"image_channels is {image_channels}; images have 1 (grey) or 3 (colour)")
+    name, _, path = config.name.partition(":")
+    if name == "folder" and path:
+        layout = read_layout(Path(path).expanduser())
+        return _from_folders(layout, config, image_size, image_channels, seed)
+    if config.name == "digits":
+        return _from_arrays(digits.read_digits(), digits.CLASSES, config, image_size, image_channels, seed)
+    if config.name == "cifar10":
+        root = Path(config.root).expanduser() if config.root else None
+        binary = cifar10.find_binary(root) if root else None
+        if binary:
+            arrays = cifar10.read_binary(binary)
+            return _from_arrays(arrays, cifar10.CLASSES, config, image_size, image_channels, seed)
+        if not root or not ((root / "train").is_dir() and (root / "test").is_dir()):
+            raise cifar10.absent(config.root)
+        layout = read_train_and_test(root, "test")
+        if len(layout.train.classes) != len(cifar10.CLASSES):
+            raise DataError(
+                f"{root} has {len(layout.train.classes)} class folders, CIFAR-10 has 10; "
+                f"complete it, or give it as folder:{root}"
+            )
+        return _from_folders(layout, config, image_size, image_channels, seed)
+    if config.name == "imagenet":
+        if not config.root:
+            raise DataError("imagenet needs data.root, a folder with train/<wnid>/ and val/<wnid>/ in it")
+        layout = read_train_and_test(Path(config.root).expanduser(), "val")
+        return _from_folders(layout, config, image_size, image_channels, seed)
+    raise DataError(f"data.name: {UnknownNameError('data set', config.name, _NAMES)}")
+
+
+def _from_arrays(
+    arrays: tuple[Arrays, Arrays],
+    classes: tuple[str, ...],
+    config: DataConfig,
+    size: int,
+    channels: int | None,
+    seed: int,
+) -> Dataset:
+    pool, test = (part.with_channels(channels or part.pixels.shape[3]) for part in arrays)
+    shares = Shares(config.validation_per_class, 0, config.train_per_class)
+    carved = carve(ranks(seed, pool.members()), pool.labels, classes, shares)
+    train, validation = pool.take(carved.train), pool.take(carved.validation)
+    mean, std = channel_statistics(train.pixels)
+    return Dataset(
+        name=config.name,
+        classes=classes,
+        image_size=size,
+        image_channels=len(mean),
+        train=_resident(train.pixels, train.labels, size),
+        validation=_resident(validation.pixels, validation.labels, size),
+        test=_resident(test.pixels, test.labels, size),
+        mean=mean,
+        std=std,
+        augmentation=config.augmentation,
+        notes=_unused(config, shares),
+        fingerprint=_fingerprint(classes, (train.content(), validation.content(), test.content())),
+    )
+
+
+def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int | None, seed: int) -> Dataset:
+    classes = layout.train.names
+    channels = channels or found_channels(sample_headers(layout.train))
+    shares = Shares(
+        validation=0 if layout.validation else config.validation_per_class,
+        test=0 if layout.test else config.test_per_class or config.validation_per_class,
+        train=config.train_per_class,
+    )
+    pool = Files.of(layout.train)
+    pool = pool.take(candidates(ranks(seed, pool.members()), pool.labels, shares))
+    brought = {"validation": layout.validation, "test": layout.test}
+    files = {"train": pool} | {split: Files.of(folder) for split, folder in brought.items() if folder}
+    resident = fit_in_memory(sum(map(len, files.values())), size, channels)
+    opened = {split: _opened(part, classes, size, channels, resident) for split, part in files.items()}
+    rank = {split: ranks(seed, part.files.members()) for split, part in opened.items()}
+    carved = carve(rank["train"], opened["train"].files.labels, classes, shares)
+    train = opened["train"].take(carved.train)
+    held_out = [
+        opened[split].take(mixed(rank[split], np.arange(len(rank[split]))))
+        if split in opened
+        else opened["train"].take(places)
+        for split, places in (("validation", carved.validation), ("test", carved.test))
+    ]
+    mean, std = channel_statistics(train.sample_pixels(size, channels))
+    notes = [note for part in opened.values() for note in part.notes]
+    coloured = sum(part.coloured for part in opened.values())
+    if channels == 1 and coloured:
+        notes.append(f"{coloured} colour images turned to grey")
+    return Dataset(
+        name=config.name,
+        classes=classes,
+        image_size=size,
+        image_channels=channels,
+        train=train.images(size, channels),
+        validation=held_out[0].images(size, channels),
+        test=held_out[1].images(size, channels),
+        mean=mean,
+        std=std,
+        augmentation=config.augmentation,
+        notes=(*layout.notes, *notes, *_unused(config, shares)),
+        fingerprint=_fingerprint(classes, [part.files.content() for part in (train, *held_out)]),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    """Usable files, with their pixels if they are to be held in memory."""
+
+    files: Files
+    pixels: np.ndarray | None
+    notes: tuple[str, ...]
+    coloured: int
+
+    def take(self, places: np.ndarray) -> "_Opened":
+        pixels = None if self.pixels is None else self.pixels[places]
+        return _Opened(self.files.take(places), pixels, (), 0)
+
+    def images(self, size: int, channels: int) -> Images:
+        if self.pixels is not None:
+            return _resident(self.pixels, self.files.labels, size)
+        return StreamedImages(self.files, size, channels, torch.from_numpy(self.files.labels))
+
+    def sample_pixels(self, size: int, channels: int) -> np.ndarray:
+        """Pixels to measure: all that are in memory, else of up to 2,048 files."""
+        if self.pixels is not None:
+            return self.pixels
+        # the order mixes the classes, so the first ones stand for all
+        some = self.files.take(np.arange(min(len(self.files), _MEASURED)))
+        pixels, outcome = decode_all(some, size, channels)
+        for place, reason in outcome.corrupt.items():
+            raise DataError(f"{shown(some.path(place))} cannot be decoded: {reason}; replace or remove it")
+        return pixels
+
+
+def _opened(files: Files, classes: Sequence[str], size: int, channels: int, resident: bool) -> _Opened:
+    pixels, outcome = decode_all(files, size, channels) if resident else (None, check_all(files))
+    kept = usable(files, outcome, classes)
+    whole = _Opened(files, pixels, (), 0)
+    part = whole if len(kept) == len(files) else whole.take(kept)
+    return dataclasses.replace(part, notes=corrupt_note(files, outcome), coloured=outcome.coloured)
+
+
+def _resident(pixels: np.ndarray, labels: np.ndarray, size: int) -> ResidentImages:
+    return ResidentImages(torch.from_numpy(pixels), torch.from_numpy(labels), size)
+
+
+def _unused(config: DataConfig, shares: Shares) -> tuple[str, ...]:
+    if config.test_per_class is None or shares.test:
+        return ()
+    return ("test_per_class is not used: the data set brings its test images",)
+
+
+def _fingerprint(classes: Sequence[str], splits: Iterable[Iterable[bytes]]) -> str:
+    digest = hashlib.sha256("\0".join(classes).encode())
+    for split in splits:
+        digest.update(b"\0split\0")
+        for part in split:
+            digest.update(part)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,135 @@
+"""Who is held out: validation and test images carved out of the training set, n per class (paper 4.1).
+
+An image's place depends on the seed, its class and its own name only, so new files elsewhere move nobody.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fairnas.errors import DataError
+
+CORRUPT_ALLOWED = 0.1
+"""Largest share of a class's images that may be corrupt."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Images per class that are carved out for validation and test (0: the data set brings its own).
+
+    `train` limits what remains for training; None keeps all.
+    """
+
+    validation: int
+    test: int
+    train: int | None
+
+    @property
+    def most(self) -> int | None:
+        """Usable images of a class beyond which no more are needed; None for no bound."""
+        return None if self.train is None else self.validation + self.test + self.train
+
+
+@dataclass(frozen=True)
+class Carved:
+    """Positions of the images of each split, disjoint, in an order that mixes the classes."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def ranks(seed: int, members: Iterable[bytes]) -> np.ndarray:
+    """A reproducible random number (uint64) per image, from the seed and its name with its class only."""
+    start = hashlib.blake2b(f"split {seed}\0".encode(), digest_size=8)
+    numbers = []
+    for member in members:
+        digest = start.copy()
+        digest.update(member)
+        numbers.append(int.from_bytes(digest.digest(), "little"))
+    return np.array(numbers, dtype=np.uint64)
+
+
+def candidates(rank: np.ndarray, labels: np.ndarray, shares: Shares) -> np.ndarray:
+    """Positions of the images that `carve` can need, so that no others have to be opened.
+
+    A tenth more than it takes, because that many may turn out to be corrupt.
+    """
+    if shares.most is None:
+        return np.arange(len(rank))
+    order, place = _within_class(rank, labels)
+    return np.sort(order[place < math.ceil(shares.most / (1 - CORRUPT_ALLOWED))])
+
+
+def carve(rank: np.ndarray, labels: np.ndarray, classes: Sequence[str], shares: Shares) -> Carved:
+    """Give each image to one split, the lowest ranks of every class to validation, the next to test.
+
+    Args:
+        rank: (N,) from `ranks`.
+        labels: (N,) integers, indices into `classes`.
+        classes: names of all classes.
+        shares: images per class and split.
+
+    Raises:
+        DataError: if a class has too few images to leave one for training, with the largest possible value.
+    """
+    _check_enough(np.bincount(labels, minlength=len(classes)), classes, shares)
+    order, place = _within_class(rank, labels)
+    held_out = shares.validation + shares.test
+    end = np.inf if shares.most is None else shares.most
+
+    def between(low: int, high: float) -> np.ndarray:
+        chosen = order[(place >= low) & (place < high)]
+        return mixed(rank, chosen)
+
+    return Carved(
+        train=between(held_out, end),
+        validation=between(0, shares.validation),
+        test=between(shares.validation, held_out),
+    )
+
+
+def mixed(rank: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The chosen positions in a fixed random order, so that every stretch holds images of many classes."""
+    # By the last bytes of the ranks: by the first ones, those chosen for low ranks would come class by class,
+    # the largest class first.
+    return chosen[np.argsort(rank[chosen].byteswap(), kind="stable")]
+
+
+def _within_class(rank: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions ordered by class and rank, and the place 0, 1, ... of each within its class."""
+    order = np.lexsort((rank, labels))
+    grouped = labels[order]
+    starts = np.searchsorted(grouped, grouped, side="left")
+    return order, np.arange(len(order)) - starts
+
+
+def _check_enough(counts: np.ndarray, classes: Sequence[str], shares: Shares) -> None:
+    smallest = int(counts.argmin())
+    fewest, taken = int(counts[smallest]), shares.validation + shares.test
+    if fewest > taken:
+        return
+    have = f"class '{classes[smallest]}' has {fewest} usable training images"
+    if not taken:
+        raise DataError(f"{have}; add some")
+    wanted = f"{shares.validation} for validation" if shares.validation else ""
+    wanted += f"{' and ' if wanted else ''}{shares.test} for test" if shares.test else ""
+    raise DataError(f"{have}, which leaves none for training after {wanted}; {_remedy(fewest, shares)}")
+
+
+def _remedy(fewest: int, shares: Shares) -> str:
+    """The largest values that leave one training image in the smallest class."""
+    validation = "validation_per_class" if shares.validation else ""
+    test = "test_per_class" if shares.test else ""
+    if not (validation and test):
+        if fewest < 2:
+            return f"add images, so that {validation or test} can be 1"
+        return f"give {validation or test} {fewest - 1} or less, or add images"
+    if fewest < 3:
+        return "add images: three per class are the least"
+    if shares.test < fewest - 1:
+        return f"with test_per_class {shares.test}, give validation_per_class {fewest - 1 - shares.test} or less"
+    return f"give validation_per_class and test_per_class {(fewest - 1) // 2} or less each, or add images"

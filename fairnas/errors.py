@@ -1,0 +1,52 @@
+"""What a user can get wrong, said in one line: what was given, what is allowed, what to do.
+
+Every error a user can cause is a `FairnasError`, a `ValueError`. Our own invariants are `assert`s; the one
+invariant that must hold even under `python -O` is strict fairness, which raises `UnfairTraining`.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class FairnasError(ValueError):
+    """Wrong input of any kind. The command line prints its one line and exits with 2."""
+
+
+class UnknownNameError(FairnasError):
+    """A name that is not in a list: of spaces, recipes, verbs, strategies, searchers, networks."""
+
+    def __init__(self, kind: str, given: str, allowed: Iterable[str], plural: str = "") -> None:
+        self.kind, self.given, self.allowed = kind, given, tuple(allowed)
+        close = difflib.get_close_matches(given, self.allowed, n=1)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        # A long list would drown the hint, which is what the reader needs.
+        names = "" if close and len(self.allowed) > 20 else f" ({plural or kind + 's'}: {', '.join(self.allowed)})"
+        super().__init__(f"unknown {kind} '{given}'{hint}{names}")
+
+
+class ConfigError(FairnasError):
+    """A setting with an impossible value, an unknown key in a file, or settings that contradict each other."""
+
+
+class GenomeError(FairnasError):
+    """A genome that does not fit its search space."""
+
+
+class SpaceError(FairnasError):
+    """A search space that cannot be built, or an image size that it cannot take."""
+
+
+class DataError(FairnasError):
+    """A data set that is absent or unusable; the message names the file."""
+
+
+class RunDirectoryError(FairnasError):
+    """A run directory that belongs to another configuration, is in use, is damaged or cannot be written."""
+
+
+class CheckpointError(FairnasError):
+    """A checkpoint that is truncated, foreign, of another version, or unsafe to load."""
+
+
+class UnfairTraining(RuntimeError):
+    """A strategy that promises strict fairness left the ledger uneven. Never the user's fault."""

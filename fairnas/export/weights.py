@@ -1,0 +1,116 @@
+"""The file of a network's weights: safetensors, with all that is needed to build the network again.
+
+Reading it runs no code. The metadata are strings: `format`, `version`, `genome`, `sha256`, and as JSON
+`space`, `classes` and `preprocessing`.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from fairnas.errors import FairnasError, GenomeError, SpaceError
+from fairnas.export.product import Product
+from fairnas.nets import StandAlone, build
+from fairnas.space import format_genome
+from fairnas.space.file import from_dict, to_dict
+
+FORMAT = "fairnas model"
+VERSION = "1"
+COVERED = ("space", "classes", "preprocessing")  # by the checksum; the genome is proved by the shapes
+
+
+class ModelFileError(FairnasError):
+    """An exported model that is absent, truncated, damaged, foreign, or of another version or genome."""
+
+
+def encode_weights(product: Product) -> bytes:
+    """The content of the file."""
+    from safetensors.torch import save
+
+    state = product.network.state_dict()
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    metadata = {
+        "format": FORMAT,
+        "version": VERSION,
+        "genome": product.genome,
+        "space": json.dumps(to_dict(product.network.space)),
+        "classes": json.dumps(product.classes),
+        "preprocessing": json.dumps(product.preprocessing.to_dict()),
+    }
+    return save(tensors, metadata | {"sha256": _digest(metadata, tensors)})
+
+
+def read_weights(path: Path) -> StandAlone:
+    """Build the network that a file holds, on the CPU in eval mode.
+
+    Raises:
+        ModelFileError: if the file is anything but what `encode_weights` wrote.
+    """
+    metadata, tensors = _read(path)
+    try:
+        network = build(from_dict(json.loads(metadata["space"])), metadata["genome"])
+    except (json.JSONDecodeError, SpaceError, GenomeError) as error:
+        raise ModelFileError(f"{path}: {error}; export the model again") from None
+    wanted, found = (_shapes(state) for state in (network.state_dict(), tensors))
+    differing = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    if differing:
+        name = differing[0]
+        raise ModelFileError(
+            f"{path} holds weights of another genome than '{format_genome(network.genome)}': {name} is "
+            f"{found.get(name, 'absent')}, and should be {wanted.get(name, 'absent')}; export the model again"
+        )
+    network.load_state_dict(tensors)
+    return network.eval()
+
+
+def _read(path: Path) -> tuple[Mapping[str, str], Mapping[str, torch.Tensor]]:
+    """Metadata and tensors of a file, as they were written."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            _check_origin(path, metadata)
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
+    except FileNotFoundError:
+        raise ModelFileError(
+            f"there is no {path}; give a folder that `fairnas export` wrote, or its weights.safetensors"
+        ) from None
+    except (OSError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelFileError(
+            f"{path} is truncated or not a safetensors file ({reason}); export the model again"
+        ) from None
+    if _digest(metadata, tensors) != metadata["sha256"]:
+        raise ModelFileError(f"{path} is damaged: its checksum is wrong; restore it or export the model again")
+    return metadata, tensors
+
+
+def _check_origin(path: Path, metadata: Mapping[str, str]) -> None:
+    if metadata.get("format") != FORMAT:
+        raise ModelFileError(f"{path} was not written by fairnas; give the weights.safetensors of an exported model")
+    if metadata.get("version") != VERSION:
+        raise ModelFileError(
+            f"{path} has version {metadata.get('version')}, this fairnas reads {VERSION}; use the fairnas that wrote it"
+        )
+    absent = {"genome", "sha256", *COVERED} - metadata.keys()
+    if absent:
+        raise ModelFileError(f"{path} lacks {', '.join(sorted(absent))}; export the model again")
+
+
+def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    """Names and shapes; no two genomes of a space have the same ones."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _digest(metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of content, not of bytes: safetensors has no checksum, and writes metadata in random order."""
+    digest = hashlib.sha256(json.dumps([metadata[key] for key in COVERED]).encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype}".encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

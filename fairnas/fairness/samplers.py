@@ -1,0 +1,80 @@
+"""Samplers of paths: which genomes are trained at a supernet step.
+
+A sampler is a function of the step alone: what it draws at step 1,234 does not depend on what it drew before.
+So a run can go on at any step, and every process of a group draws the same paths without talking.
+"""
+
+import math
+from typing import Literal, Protocol
+
+import numpy as np
+
+from fairnas.randomness import generator
+from fairnas.space import Genome
+
+Promise = Literal["strict", "expectation"]
+
+
+class PathSampler(Protocol):
+    """Draws the paths of a supernet step."""
+
+    promise: Promise
+    """Which fairness it keeps: `strict` (definition 3) or only `expectation` (definition 2)."""
+    cycle: int
+    """Steps after which a strict sampler is level; 1 where every step is."""
+    paths_per_step: int
+    """Genomes that `paths` returns."""
+
+    def paths(self, step: int) -> tuple[Genome, ...]:
+        """The genomes to train at this step."""
+        ...
+
+
+class StrictSampler:
+    """Strict fairness: an independent uniform permutation of the choices in every layer (Algorithm 1).
+
+    With m choices in every layer a step has m paths, and path k takes the k-th entry of every permutation: each
+    choice block is on exactly one path. Where layers have different numbers of choices, a step has as many paths as
+    their least common multiple, and a block of a layer with fewer choices is on several; if that multiple is more
+    than four times the largest number, a step has as many paths as that number, and all blocks of a layer are level
+    at the end of each `cycle` of steps only.
+    """
+
+    promise: Promise = "strict"
+
+    def __init__(self, choices: tuple[int, ...], seed: int) -> None:
+        """Args: `choices` per layer, m_1 ... m_L; `seed` of the run."""
+        self.choices, self.seed = choices, seed
+        multiple = math.lcm(*choices)
+        self.paths_per_step = multiple if multiple <= 4 * max(choices) else max(choices)
+        self.cycle = math.lcm(multiple, self.paths_per_step) // self.paths_per_step
+
+    def paths(self, step: int) -> tuple[Genome, ...]:
+        """`paths_per_step` genomes; over a cycle, every block of a layer is on equally many."""
+        rng = generator(self.seed, "paths", step // self.cycle)
+        length = self.cycle * self.paths_per_step
+        columns = [self._permutations(rng, count, length) for count in self.choices]
+        first = step % self.cycle * self.paths_per_step
+        drawn = np.stack(columns, axis=1)[first : first + self.paths_per_step]
+        return tuple(tuple(path) for path in drawn.tolist())
+
+    @staticmethod
+    def _permutations(rng: np.random.Generator, count: int, length: int) -> np.ndarray:
+        """`length` choices of one layer: independent uniform permutations of range(count), one after another."""
+        return rng.permuted(np.tile(np.arange(count), (length // count, 1)), axis=1).reshape(length)
+
+
+class UniformSampler:
+    """One uniform path per step: Single Path One-Shot, the paper's EF with k = 1."""
+
+    promise: Promise = "expectation"
+    cycle = 1
+    paths_per_step = 1
+
+    def __init__(self, choices: tuple[int, ...], seed: int) -> None:
+        """Args: `choices` per layer; `seed` of the run."""
+        self.choices, self.seed = choices, seed
+
+    def paths(self, step: int) -> tuple[Genome, ...]:
+        """One genome."""
+        return (tuple(generator(self.seed, "paths", step).integers(self.choices).tolist()),)

@@ -1,0 +1,7 @@
+"""The networks: choice blocks as modules, the supernet, single networks cut from it, and what they cost."""
+
+from fairnas.nets.cost import Cost, CostTable, cost, cost_table
+from fairnas.nets.standalone import StandAlone, build
+from fairnas.nets.supernet import Supernet
+
+__all__ = ["Cost", "CostTable", "StandAlone", "Supernet", "build", "cost", "cost_table"]

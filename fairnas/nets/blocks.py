@@ -1,0 +1,112 @@
+"""Blocks as modules: what `space.blocks` describes, computed.
+
+Tensors are (B, C, H, W). Modules are made on the meta device, without weights; `materialise` gives them memory
+and initial values from a generator, so nothing here touches torch's global seed.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from fairnas.space.blocks import Activation, Block, Identity, InvertedResidual, Separable
+from fairnas.space.space import Layer, SearchSpace
+
+_ACTIVATIONS: dict[Activation, type[nn.Module]] = {"relu6": nn.ReLU6, "relu": nn.ReLU}
+
+
+class ConvBN(nn.Sequential):
+    """Convolution without bias, BN, and an activation unless the convolution is linear."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+        act: Activation | None = None,
+    ) -> None:
+        layers: list[nn.Module] = [
+            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+            nn.BatchNorm2d(outputs),
+        ]
+        if act is not None:
+            layers.append(_ACTIVATIONS[act](inplace=True))
+        super().__init__(*layers)
+
+
+class Chain(nn.Sequential):
+    """Convolutions in a row, with a shortcut around them where the shape stays and the block has one."""
+
+    def __init__(self, *convolutions: nn.Module, shortcut: bool) -> None:
+        super().__init__(*convolutions)
+        self.shortcut = shortcut
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C', H', W')."""
+        output = super().forward(input)
+        return output + input if self.shortcut else output
+
+
+class Head(nn.Module):
+    """1x1 convolution, global average pooling, dropout (0 while searching), classifier."""
+
+    def __init__(self, space: SearchSpace, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.expand = ConvBN(space.layers[-1].out_channels, space.head_channels, 1, act=space.activation)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(space.head_channels, space.num_classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) to logits (B, num_classes)."""
+        return self.classifier(self.dropout(self.expand(features).mean(dim=(2, 3))))
+
+
+def make_block(block: Block, layer: Layer, act: Activation) -> nn.Module:
+    """The module for one choice block at one layer."""
+    inputs, outputs, stride = layer.in_channels, layer.out_channels, layer.stride
+    match block:
+        case InvertedResidual(kernel, expansion):
+            hidden = inputs * expansion
+            return Chain(
+                ConvBN(inputs, hidden, 1, act=act),
+                ConvBN(hidden, hidden, kernel, stride, groups=hidden, act=act),
+                ConvBN(hidden, outputs, 1),
+                shortcut=layer.keeps_shape,
+            )
+        case Separable(kernel):
+            return Chain(
+                ConvBN(inputs, inputs, kernel, stride, groups=inputs, act=act),
+                ConvBN(inputs, outputs, 1),
+                shortcut=layer.keeps_shape,
+            )
+        case Identity():
+            return nn.Identity() if layer.keeps_shape else ConvBN(inputs, outputs, 1, stride)
+
+
+def make_stem(space: SearchSpace) -> nn.Sequential:
+    """First convolution, then the fixed blocks."""
+    first = ConvBN(space.image_channels, space.stem_channels, 3, space.stem_stride, act=space.activation)
+    return nn.Sequential(first, *(make_block(layer.choices[0], layer, space.activation) for layer in space.fixed))
+
+
+def materialise(module: nn.Module, generator: torch.Generator) -> None:
+    """Give a module made on the meta device memory and initial values, in channels_last format on the CPU.
+
+    Convolutions: normal with variance 2 / (kernel^2 * outputs); classifier: uniform within 1 / sqrt(outputs);
+    as in the networks that the authors released. BN starts as the identity.
+    """
+    module.to_empty(device="cpu")
+    with torch.no_grad():
+        for part in module.modules():
+            if isinstance(part, nn.Conv2d):
+                fan_out = part.kernel_size[0] * part.kernel_size[1] * part.out_channels
+                part.weight.normal_(0, math.sqrt(2 / fan_out), generator=generator)
+            elif isinstance(part, nn.BatchNorm2d):
+                part.reset_parameters()  # constants: no randomness
+            elif isinstance(part, nn.Linear):
+                bound = 1 / math.sqrt(part.out_features)
+                part.weight.uniform_(-bound, bound, generator=generator)
+                part.bias.zero_()
+    module.to(memory_format=torch.channels_last)

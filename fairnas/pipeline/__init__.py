@@ -1,0 +1,21 @@
+"""The whole story: the stages in order, what each needs, and where a run goes on."""
+
+from fairnas.pipeline.experiment import Experiment, Narrator, SilentNarrator
+from fairnas.pipeline.prepare import Prepared, prepare
+from fairnas.pipeline.stages import STAGES, Stage, reconfigure, run_stage, run_story
+from fairnas.pipeline.summary import audit, summarise
+
+__all__ = [
+    "STAGES",
+    "Experiment",
+    "Narrator",
+    "Prepared",
+    "SilentNarrator",
+    "Stage",
+    "audit",
+    "prepare",
+    "reconfigure",
+    "run_stage",
+    "run_story",
+    "summarise",
+]

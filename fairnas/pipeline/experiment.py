@@ -1,0 +1,150 @@
+"""An experiment: a run directory with its configuration, space, data and device, each loaded when first asked for."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+
+from fairnas.config import RunConfig, TrainConfig
+from fairnas.data import Dataset, load_dataset
+from fairnas.errors import ConfigError, RunDirectoryError
+from fairnas.nets import Supernet
+from fairnas.rundir import RunDirectory
+from fairnas.space import SearchSpace, get_space
+from fairnas.space.file import from_dict, to_dict
+from fairnas.train import read_checkpoint
+
+
+class Narrator(Protocol):
+    """Who tells the user how far a run is."""
+
+    def stage(self, number: int, total: int, title: str, upcoming: str) -> None:
+        """A stage begins; `upcoming` is the title of the next one, or empty."""
+        ...
+
+    def progress(self, done: int, total: int, text: str) -> None:
+        """The stage has done so much."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Something worth a line."""
+        ...
+
+
+class SilentNarrator:
+    """Tells nothing."""
+
+    def stage(self, number: int, total: int, title: str, upcoming: str) -> None:
+        """Nothing."""
+
+    def progress(self, done: int, total: int, text: str) -> None:
+        """Nothing."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+
+def pick_device(wanted: str) -> torch.device:
+    """The device of a setting. Raises `ConfigError` if it is absent."""
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("resources.device is 'cuda', but torch finds no CUDA GPU; use 'cpu', or see `fairnas doctor`")
+    return torch.device(wanted)
+
+
+def open_data(config: RunConfig) -> tuple[SearchSpace, Dataset]:
+    """The data of a configuration, and its space for them: image size, channels and classes come from the data."""
+    space = get_space(config.space)
+    size = config.data.image_size or space.image_size
+    space = space.for_data(image_size=size)  # fails before images are read
+    dataset = load_dataset(config.data, image_size=size, image_channels=None, seed=config.seed)
+    return space.for_data(image_channels=dataset.image_channels, num_classes=len(dataset.classes)), dataset
+
+
+class Experiment:
+    """What the stages work on."""
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        narrator: Narrator | None = None,
+        stop: Callable[[], bool] = lambda: False,
+        opened: tuple[SearchSpace, Dataset] | None = None,
+    ) -> None:
+        """Open an experiment.
+
+        Args:
+            run: its directory, held by this process (`RunDirectory.locked`).
+            narrator: told how far it is.
+            stop: true when the work should be saved and ended.
+            opened: space and data, where they were opened before (`open_data`).
+        """
+        self.run, self.stop = run, stop
+        self.narrator: Narrator = narrator or SilentNarrator()
+        self.config = run.config
+        self._given = opened
+
+    @functools.cached_property
+    def device(self) -> torch.device:
+        """Where networks live."""
+        return pick_device(self.config.resources.device)
+
+    @functools.cached_property
+    def _opened(self) -> tuple[SearchSpace, Dataset]:
+        space, dataset = self._given or open_data(self.config)
+        if (self.run.path / "data.json").exists():
+            self._require_same("data", self.run.read_json("data.json")["fingerprint"], dataset.fingerprint)
+            self._require_same("search space", from_dict(self.run.read_json("space.json")), space)
+        else:
+            self.run.write_json("space.json", to_dict(space))
+            self.run.write_json("data.json", dataset.summary())
+            for note in dataset.notes:
+                self.narrator.say(note)
+        return space, dataset
+
+    def _require_same(self, what: str, stored: Any, found: Any) -> None:
+        if stored != found:
+            raise RunDirectoryError(
+                f"the {what} changed since {self.run.path} was begun; put it back, or start a new run"
+            )
+
+    @property
+    def space(self) -> SearchSpace:
+        """The search space, resolved for the data."""
+        return self._opened[0]
+
+    @property
+    def dataset(self) -> Dataset:
+        """The images."""
+        return self._opened[1]
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """Hash of what supernet training depends on; a checkpoint of another identity is refused."""
+        return self.identity_of(self.config.train)
+
+    def identity_of(self, train: TrainConfig) -> str:
+        """Hash of everything that a training with these hyper-parameters depends on."""
+        content = [dataclasses.asdict(train), to_dict(self.space), self.dataset.fingerprint, self.config.seed]
+        content.append(dataclasses.asdict(self.config.data))
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @functools.cached_property
+    def supernet(self) -> Supernet:
+        """The trained supernet, in eval mode on the device."""
+        content = read_checkpoint(self.run.path / "supernet" / "checkpoint.pt", "supernet")
+        supernet = Supernet(self.space, seed=self.config.seed)
+        supernet.load_state_dict(content["network"])
+        return supernet.to(self.device).eval()
+
+    @functools.cached_property
+    def stand_alone(self) -> TrainConfig:
+        """Hyper-parameters of stand-alone training: the supernet's, unless a setting says otherwise (paper B.2)."""
+        ours = self.config.stand_alone
+        train = self.config.train
+        return dataclasses.replace(train, epochs=ours.epochs or train.epochs, lr=ours.lr or train.lr)

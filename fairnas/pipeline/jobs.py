@@ -1,0 +1,236 @@
+"""Stand-alone trainings as jobs: one network and one seed each, side by side on the cores, resumable one by one.
+
+Every job runs on one thread, in this process or another, so that its result does not depend on how many there are.
+"""
+
+import contextlib
+import functools
+import json
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fairnas.config import RunConfig, TrainConfig
+from fairnas.data import Dataset, ordered_batches
+from fairnas.errors import RunDirectoryError
+from fairnas.evaluate import score_network
+from fairnas.pipeline.experiment import open_data
+from fairnas.randomness import derived_seed
+from fairnas.rundir import checksum, write_atomically
+from fairnas.space import Genome, SearchSpace, format_genome
+from fairnas.train import DivergedError, Pace, stand_alone_training, train
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training of one network from scratch."""
+
+    genome: Genome
+    seed: int
+    """Number of the training, from 0: initial weights, order of images and augmentation depend on it."""
+    keep_weights: bool
+    """Whether the trained weights stay in the run directory, for export."""
+
+    @property
+    def name(self) -> str:
+        """Stem of its files in `stand_alone/`."""
+        return f"{format_genome(self.genome)}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What all jobs of a run share. Plain data, so that it travels to other processes."""
+
+    config: RunConfig
+    train: TrainConfig
+    identity: str
+    folder: Path
+    """`stand_alone/` of the run directory."""
+    device: str
+
+    def result_path(self, job: Job) -> Path:
+        """Where a job's result is written when it is done."""
+        return self.folder / f"{job.name}.json"
+
+    def checkpoint_path(self, job: Job) -> Path:
+        """Where a job saves its state, and its trained weights if they are kept."""
+        return self.folder / f"{job.name}.pt"
+
+    def finished(self, job: Job) -> dict[str, Any] | None:
+        """The result of a job done before with the same settings, or None."""
+        try:
+            result = json.loads(self.result_path(job).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+            return None  # damaged at rest: train it again
+        if not isinstance(result, dict) or result.get("identity") != self.identity:
+            return None
+        if job.keep_weights and result["status"] == "done":
+            path = self.checkpoint_path(job)
+            if not path.exists() or checksum(path) != result["weights"]:
+                return None
+        return result
+
+
+def run_job(workshop: Workshop, job: Job, space: SearchSpace, dataset: Dataset, pace: Pace) -> dict[str, Any]:
+    """Train one network, score it on validation and test images, write its result."""
+    seed = derived_seed(workshop.config.seed, "stand-alone", job.seed)
+    device = torch.device(workshop.device)
+    training = stand_alone_training(space, job.genome, workshop.train, seed, device)
+    losses: dict[int, float] = {}
+
+    def on_epoch(epoch: int, step: int, values: Mapping[str, float]) -> None:
+        losses[epoch] = values["loss"]
+
+    checkpoint = workshop.checkpoint_path(job)
+    workshop.result_path(job).unlink(missing_ok=True)
+    result: dict[str, Any] = {
+        "genome": format_genome(job.genome),
+        "seed": job.seed,
+        "identity": workshop.identity,
+        "epochs": workshop.train.epochs,
+        "status": "done",
+    }
+    try:
+        resources = workshop.config.resources
+        pace = Pace(
+            checkpoint=checkpoint,
+            identity=workshop.identity,
+            seconds=resources.checkpoint_seconds,
+            steps=resources.checkpoint_steps,
+            loader_workers=resources.loader_workers,
+            on_epoch=on_epoch,
+            on_progress=pace.on_progress,
+            stop=pace.stop,
+        )
+        train(training, dataset, workshop.train, seed, pace)
+    except DivergedError as error:
+        result |= {"status": "diverged", "reason": str(error)}
+    else:
+        for part in ("validation", "test"):
+            batches = ordered_batches(
+                getattr(dataset, part), dataset, batch_size=workshop.config.search.batch_size, device=device
+            )
+            result[part] = asdict(score_network(training.network, batches))
+        result["weights"] = checksum(checkpoint) if job.keep_weights else None
+    write_atomically(workshop.result_path(job), (json.dumps(result, indent=1) + "\n").encode())
+    if not job.keep_weights:
+        checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def run_jobs(
+    workshop: Workshop,
+    jobs: Sequence[Job],
+    data: Callable[[], tuple[SearchSpace, Dataset]],
+    on_progress: Callable[[int, int, str], None],
+    stop: Callable[[], bool],
+) -> list[dict[str, Any]]:
+    """Results of all jobs, in order; those done before are not done again.
+
+    On a GPU one after another, on the CPU in as many processes as the resources say.
+
+    Args:
+        workshop: what they share.
+        jobs: what to train.
+        data: gives space and images to this process; others load their own.
+        on_progress: called with jobs done, jobs in all, and a line of text.
+        stop: true saves every job under way and raises KeyboardInterrupt.
+    """
+    results = {job: result for job in jobs if (result := workshop.finished(job)) is not None}
+    missing = [job for job in dict.fromkeys(jobs) if job not in results]
+    processes = min(workshop.config.resources.processes or os.cpu_count() or 1, len(missing))
+    on_progress(len(results), len(jobs), "")
+    if workshop.device != "cpu" or processes <= 1:
+        for job in missing:
+            space, dataset = data()
+            with one_thread() if workshop.device == "cpu" else contextlib.nullcontext():
+                results[job] = run_job(workshop, job, space, dataset, Pace(stop=stop))
+            on_progress(len(results), len(jobs), describe(results[job]))
+    else:
+        for job, result in _in_processes(workshop, missing, processes, stop):
+            results[job] = result
+            on_progress(len(results), len(jobs), describe(result))
+    return [results[job] for job in jobs]
+
+
+def describe(result: Mapping[str, Any]) -> str:
+    """A result in a few words."""
+    if result["status"] != "done":
+        return f"{result['genome']} diverged"
+    return f"{result['genome']} reached {result['test']['top1']:.1%}"
+
+
+def _in_processes(
+    workshop: Workshop, jobs: Sequence[Job], processes: int, stop: Callable[[], bool]
+) -> Iterator[tuple[Job, dict[str, Any]]]:
+    context = multiprocessing.get_context("spawn")
+    stopping = context.Event()
+    with ProcessPoolExecutor(processes, context, _prepare_worker, (workshop, stopping)) as pool:
+        futures = {pool.submit(_work, job): job for job in jobs}
+        waiting = set(futures)
+        while waiting:
+            done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield futures[future], future.result()
+            if stop():
+                stopping.set()  # workers save at their next step
+                pool.shutdown(cancel_futures=True)
+                raise KeyboardInterrupt
+
+
+_worker: tuple[Workshop, Event] | None = None
+
+
+def _prepare_worker(workshop: Workshop, stopping: Event) -> None:
+    global _worker
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop, and says so
+    _worker = (workshop, stopping)
+    torch.set_num_threads(1)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    """A killed parent must not leave trainings behind that write into a run that goes on elsewhere."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+@functools.cache
+def _worker_data() -> tuple[SearchSpace, Dataset]:
+    assert _worker is not None
+    return open_data(_worker[0].config)
+
+
+def _work(job: Job) -> dict[str, Any]:
+    assert _worker is not None
+    workshop, stopping = _worker
+    space, dataset = _worker_data()
+    try:
+        return run_job(workshop, job, space, dataset, Pace(stop=stopping.is_set))
+    except KeyboardInterrupt:
+        raise RunDirectoryError("stopped") from None  # only after the parent asked, which no longer listens
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread while this lasts."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

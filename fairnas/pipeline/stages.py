@@ -1,0 +1,108 @@
+"""The stages in order, and how a run goes on: what is finished and undamaged is not done again."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fairnas.config import RunConfig, differing_keys
+from fairnas.errors import RunDirectoryError
+from fairnas.pipeline.experiment import Experiment
+from fairnas.pipeline.products import export, report
+from fairnas.pipeline.stage_one import train
+from fairnas.pipeline.stage_two import search
+from fairnas.pipeline.truth import rank, retrain
+from fairnas.rundir import RunDirectory
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run."""
+
+    name: str
+    title: str
+    needs: tuple[str, ...]
+    """Stages that must be finished before; when one of them is done again, so is this."""
+    sections: tuple[str, ...]
+    """Sections of the configuration that first matter here."""
+    work: Callable[[Experiment], tuple[str, ...]]
+    """Does it, going on where it stopped, and returns the files it wrote."""
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage("train", "train the supernet", (), ("data", "train"), train),
+    Stage("search", "search it and select networks", ("train",), ("search",), search),
+    Stage("retrain", "train the selected networks from scratch", ("search",), ("stand_alone",), retrain),
+    Stage("rank", "train more networks and judge the ranking", ("search",), ("stand_alone",), rank),
+    Stage("export", "export the selected networks", ("retrain",), (), export),
+    Stage("report", "write the report", (), (), report),
+)
+_BY_NAME = {stage.name: stage for stage in STAGES}
+
+
+def run_story(experiment: Experiment) -> None:
+    """Run every stage that is not finished, in order."""
+    run = experiment.run
+    for number, stage in enumerate(STAGES):
+        damaged = run.damaged_files(stage.name)
+        if damaged:
+            experiment.narrator.say(f"{', '.join(damaged)} lost or damaged; doing '{stage.name}' again")
+            forget(run, stage.name)
+        if run.is_finished(stage.name):
+            experiment.narrator.say(f"{stage.title}: done before")
+            continue
+        upcoming = STAGES[number + 1].title if number + 1 < len(STAGES) else ""
+        experiment.narrator.stage(number + 1, len(STAGES), stage.title, upcoming)
+        _do(experiment, stage)
+
+
+def run_stage(experiment: Experiment, name: str) -> None:
+    """Run one stage, also if it was finished before. Raises `RunDirectoryError` if one that it needs is not."""
+    stage = _BY_NAME[name]
+    run = experiment.run
+    for needed in stage.needs:
+        damaged = run.damaged_files(needed)
+        if damaged:
+            raise RunDirectoryError(
+                f"{run.path / damaged[0]} is lost or damaged; `fairnas {needed} --run {run.path}` makes it again"
+            )
+        if not run.is_finished(needed):
+            raise RunDirectoryError(
+                f"'{name}' needs '{needed}', which {run.path} has not finished; run `fairnas {needed} --run {run.path}`"
+            )
+    experiment.narrator.stage(1, 1, stage.title, "")
+    forget(run, name)
+    _do(experiment, stage)
+
+
+def _do(experiment: Experiment, stage: Stage) -> None:
+    files = stage.work(experiment)
+    experiment.run.finish_stage(stage.name, files)
+
+
+def forget(run: RunDirectory, name: str) -> None:
+    """Drop the records of a stage and of all that build on it."""
+    stale = {name}
+    for stage in STAGES:
+        if stale & set(stage.needs):
+            stale.add(stage.name)
+    stale.add("report")
+    if any(run.is_finished(each) for each in stale):
+        run.forget_stages(tuple(sorted(stale)))
+
+
+def reconfigure(run: RunDirectory, config: RunConfig, stage: str) -> None:
+    """Change the settings of one stage of a run, such as the bounds of its search.
+
+    Raises `RunDirectoryError` if the change concerns what other stages were done with.
+    """
+    allowed = _BY_NAME[stage].sections
+    foreign = [key for key in differing_keys(run.config, config) if key.split(".")[0] not in allowed]
+    if stage == "train" and run.is_finished("train"):
+        foreign = list(differing_keys(run.config, config))
+    if foreign:
+        raise RunDirectoryError(
+            f"{', '.join(foreign)} cannot be changed by `fairnas {stage}` in {run.path}; start a new run for that"
+        )
+    if differing_keys(run.config, config):
+        forget(run, stage)
+    run.write_config(dataclasses.replace(config, resources=run.config.resources))

@@ -1,0 +1,119 @@
+"""Ground truth: the selected networks and those of the ranking study, trained from scratch."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from fairnas.analysis import StudiedModel, study_ranking
+from fairnas.errors import RunDirectoryError
+from fairnas.nets import cost_table
+from fairnas.pipeline.experiment import Experiment
+from fairnas.pipeline.jobs import Job, Workshop, run_jobs
+from fairnas.pipeline.stage_two import (
+    front_and_selected,
+    known_candidates,
+    score_on_validation,
+    spread_over_front,
+)
+from fairnas.randomness import generator
+from fairnas.search import Candidate
+from fairnas.space import Genome, format_genome
+
+
+def retrain(experiment: Experiment) -> tuple[str, ...]:
+    """Train the selected networks, and those that the configuration names, from scratch; keep their weights."""
+    jobs = [Job(genome, 0, True) for genome in retrained_genomes(experiment)]
+    results = _run(experiment, workshop_of(experiment), jobs)
+    for job, result in zip(jobs, results, strict=True):
+        if result["status"] == "diverged":
+            experiment.narrator.say(f"{format_genome(job.genome)} diverged: {result['reason']}")
+    return tuple(f"stand_alone/{job.name}.json" for job in jobs)
+
+
+def retrained_genomes(experiment: Experiment) -> tuple[Genome, ...]:
+    """The networks that are retrained and exported: the selected ones, heaviest first, then the configured ones."""
+    _, selected = front_and_selected(experiment)
+    named = [experiment.space.parse(text) for text in experiment.config.stand_alone.genomes]
+    return tuple(dict.fromkeys([*(candidate.genome for candidate in selected), *named]))
+
+
+def rank(experiment: Experiment) -> tuple[str, ...]:
+    """Train the networks of the ranking study, compare them with their one-shot accuracies, write the study."""
+    ours = experiment.config.stand_alone
+    genomes = choose_models(experiment)
+    jobs = [Job(genome, seed, False) for genome in genomes for seed in range(ours.seeds)]
+    results = _run(experiment, workshop_of(experiment), jobs)
+    scores = score_on_validation(experiment, genomes)
+    table = cost_table(experiment.space)
+    models = []
+    for number, genome in enumerate(genomes):
+        trainings = results[number * ours.seeds : (number + 1) * ours.seeds]
+        accuracies = tuple(r["test"]["top1"] if r["status"] == "done" else None for r in trainings)
+        cost = table(genome)
+        models.append(StudiedModel(format_genome(genome), scores[number]["top1"], accuracies, cost.madds, cost.params))
+    study = dataclasses.asdict(study_ranking(models))
+    for row, model in zip(study["models"], models, strict=True):
+        row["mean"] = model.mean
+    experiment.run.write_json("ranking.json", {"choose": ours.choose, **study})
+    return ("ranking.json",)
+
+
+def choose_models(experiment: Experiment) -> tuple[Genome, ...]:
+    """The networks of the ranking study, as `stand_alone.choose` says.
+
+    `front`: on the front at equal distances in MAdds (paper 4.4). A front with too few networks is filled up with
+    stratified ones. `stratified`: from every candidate of the search, at equal distances in one-shot accuracy.
+    `random`: drawn uniformly from the space.
+
+    Raises:
+        RunDirectoryError: if fewer candidates are known than networks are asked for.
+    """
+    ours = experiment.config.stand_alone
+    if ours.choose == "random":
+        rng = generator(experiment.config.seed, "ranking models")
+        drawn = dict.fromkeys(
+            experiment.space.canonical(experiment.space.sample(rng)) for _ in range(100 * ours.models)
+        )
+        return tuple(drawn)[: ours.models]
+    chosen: list[Candidate] = []
+    if ours.choose == "front":
+        front, _ = front_and_selected(experiment)
+        chosen = list(spread_over_front(front, ours.models))
+    others = [candidate for candidate in known_candidates(experiment) if candidate not in chosen]
+    if len(chosen) + len(others) < ours.models:
+        raise RunDirectoryError(
+            f"the search has evaluated {len(chosen) + len(others)} networks; the study wants {ours.models}, "
+            "so search longer or give a smaller stand_alone.models"
+        )
+    chosen += _stratified(others, ours.models - len(chosen))
+    return tuple(candidate.genome for candidate in chosen)
+
+
+def _stratified(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
+    """Candidates at equal distances in one-shot accuracy, from the worst to the best."""
+    free = sorted(candidates, key=lambda c: (c.value("top1"), c.genome))
+    low, high = free[0].value("top1"), free[-1].value("top1")
+    taken: list[Candidate] = []
+    for number in range(count):
+        target = low + (high - low) * (number / (count - 1) if count > 1 else 0.5)
+        nearest = min(free, key=lambda c: (abs(c.value("top1") - target), c.genome))
+        free.remove(nearest)
+        taken.append(nearest)
+    return taken
+
+
+def workshop_of(experiment: Experiment) -> Workshop:
+    """What the stand-alone trainings of this run share."""
+    train = experiment.stand_alone
+    folder = experiment.run.path / "stand_alone"
+    return Workshop(experiment.config, train, experiment.identity_of(train), folder, experiment.device.type)
+
+
+def _run(experiment: Experiment, workshop: Workshop, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    return run_jobs(
+        workshop,
+        jobs,
+        lambda: (experiment.space, experiment.dataset),
+        experiment.narrator.progress,
+        experiment.stop,
+    )

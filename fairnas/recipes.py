@@ -1,0 +1,112 @@
+"""Recipes: named functions, each returning one complete configuration of a run. No torch."""
+
+from collections.abc import Callable
+
+from fairnas.config import DataConfig, RunConfig, SearchConfig, StandAloneConfig, TrainConfig
+from fairnas.errors import UnknownNameError
+
+
+def digits() -> RunConfig:
+    """The whole story in minutes on a laptop: real handwritten digits, no download, no GPU."""
+    return RunConfig(
+        recipe="digits",
+        space="digits",
+        data=DataConfig("digits", validation_per_class=30, augmentation="shift"),
+        train=TrainConfig(epochs=10, batch_size=50, lr=0.05),
+        search=SearchConfig(population=40, generations=15),
+        stand_alone=StandAloneConfig(models=13, seeds=2),
+    )
+
+
+def cifar10() -> RunConfig:
+    """CIFAR-10 on the compact space: hours on a GPU. Needs --data.root."""
+    return RunConfig(
+        recipe="cifar10",
+        space="compact",
+        data=DataConfig("cifar10", validation_per_class=500, augmentation="crop_flip"),
+        train=TrainConfig(epochs=100, batch_size=128),
+        search=SearchConfig(population=64, generations=50),
+        stand_alone=StandAloneConfig(models=13, seeds=2),
+    )
+
+
+def imagenet_a() -> RunConfig:
+    """The paper's ranking study: space (a), 6^16, its settings to the letter (4.1). Needs --data.root."""
+    return RunConfig(
+        recipe="imagenet_a",
+        space="mobilenet_v2",
+        data=DataConfig("imagenet", image_size=224, validation_per_class=50, augmentation="inception"),
+        train=TrainConfig(strategy="strict", epochs=150, batch_size=256, lr=0.045, momentum=0.9, weight_decay=4e-5),
+        search=SearchConfig(population=64, generations=200, mutation=0.8),
+        stand_alone=StandAloneConfig(models=13, seeds=1),
+    )
+
+
+def imagenet_b() -> RunConfig:
+    """The paper's search for FairNAS-A, B, C: space (b), 6^19, its settings to the letter (4.1). Needs --data.root."""
+    return RunConfig(
+        recipe="imagenet_b",
+        space="proxyless",
+        data=DataConfig("imagenet", image_size=224, validation_per_class=50, augmentation="inception"),
+        train=TrainConfig(strategy="strict", epochs=150, batch_size=256, lr=0.045, momentum=0.9, weight_decay=4e-5),
+        search=SearchConfig(population=64, generations=200, mutation=0.8, select=3),
+        stand_alone=StandAloneConfig(models=13, seeds=1),
+    )
+
+
+_FOLDER_SIZES = (224, 192, 160, 128, 96, 64, 48, 32, 24, 16, 8)
+_GPU_STEPS, _CPU_STEPS = 30_000, 900
+
+
+def folder(
+    name: str, *, images: int, smallest_class: int, has_test: bool, median_side: int, with_gpu: bool
+) -> RunConfig:
+    """Your own images, with defaults chosen from what the folder holds.
+
+    The image size is the largest of a list that the median image fills, up to 224 pixels on a GPU and 64 without.
+    The space is `compact` up to 96 pixels and `mobilenet_v2` above. Epochs aim at 30,000 supernet steps on a GPU;
+    without one at 900 steps of 32 pixels, fewer of larger images. A seventh of each class is carved out for
+    validation, and as much for the test where the folder brings none.
+
+    Args:
+        name: `folder:PATH`.
+        images: training images in the folder.
+        smallest_class: images in its smallest class.
+        has_test: whether it brings test images.
+        median_side: median shorter side of its images in pixels.
+        with_gpu: whether a GPU will train.
+    """
+    limit = 224 if with_gpu else 64
+    image_size = next((size for size in _FOLDER_SIZES if size <= min(median_side, limit)), 8)
+    carved = min(50, max(1, smallest_class // 7))
+    batch_size = 256 if images >= 100_000 else 128 if with_gpu and images >= 10_000 else 64 if images >= 2_000 else 32
+    steps = _GPU_STEPS if with_gpu else max(200, int(_CPU_STEPS * min(1.0, (32 / image_size) ** 2)))
+    epochs = min(150, max(3, round(steps * batch_size / max(images, 1))))
+    return RunConfig(
+        recipe="folder",
+        space="compact" if image_size <= 96 else "mobilenet_v2",
+        data=DataConfig(
+            name,
+            image_size=image_size,
+            validation_per_class=carved,
+            test_per_class=None if has_test else carved,
+            augmentation="inception" if image_size > 32 else "crop_flip",
+        ),
+        train=TrainConfig(epochs=epochs, batch_size=batch_size),
+        search=SearchConfig(population=64, generations=50) if with_gpu else SearchConfig(population=32, generations=10),
+        stand_alone=StandAloneConfig(models=13, seeds=2),
+    )
+
+
+RECIPES: dict[str, Callable[[], RunConfig]] = {
+    recipe.__name__: recipe for recipe in (digits, cifar10, imagenet_a, imagenet_b)
+}
+NAMES = (*RECIPES, "folder")
+"""All recipes; `folder` is made from what a folder holds."""
+
+
+def get_recipe(name: str) -> RunConfig:
+    """The configuration of a recipe other than `folder`. Raises `UnknownNameError` with the nearest name."""
+    if name not in RECIPES:
+        raise UnknownNameError("recipe", name, NAMES)
+    return RECIPES[name]()

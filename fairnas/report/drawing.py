@@ -1,0 +1,159 @@
+"""Drawings of networks as in the paper's Figure 7: a row of blocks from stem to head, as SVG of our own.
+
+Height is the expansion rate, colour the kernel size, width means nothing. A thick grey line stands before
+every block that shrinks the image, dashed lines part stem and head from the layers that were chosen. Colours
+are classes, so the page's style sheet changes them in dark mode.
+"""
+
+import html
+from collections.abc import Sequence
+
+from fairnas.space import (
+    Block,
+    Genome,
+    Identity,
+    InvertedResidual,
+    Layer,
+    SearchSpace,
+    Separable,
+    format_genome,
+)
+
+_WIDTH, _GAP, _LINE = 46, 5, 14
+"""Of a block, between blocks, and the extra room around a thick or dashed line; in SVG units."""
+_TALLEST, _SHORTEST, _THIN = 84, 26, 5
+_ABOVE, _BELOW = 8, 24
+"""Room over the tallest block, and under it for the names of channels and sizes."""
+
+
+def draw_network(space: SearchSpace, genome: Genome) -> str:
+    """One network as an SVG element, width and height in pixels at its natural size.
+
+    Raises:
+        GenomeError: if the genome does not fit the space.
+    """
+    genome = space.validate(genome)
+    chosen = [(layer, layer.choices[choice]) for layer, choice in zip(space.layers, genome, strict=True)]
+    before = [(layer, layer.choices[0]) for layer in space.fixed]
+    tallest = max((_expansion(block) for layer in space.layers for block in layer.choices), default=1)
+    canvas = _Canvas(space.image_size)
+    canvas.downsampling(space.stem_stride)
+    canvas.note()
+    canvas.box("stem", "stem", _TALLEST * 0.6, f"{space.stem_channels}")
+    for layer, block in before:
+        canvas.block(layer, block, tallest)
+    canvas.dashed()
+    for layer, block in chosen:
+        canvas.block(layer, block, tallest)
+    canvas.dashed()
+    canvas.box("head", "head", _TALLEST * 0.6, f"{space.head_channels}")
+    return canvas.svg(format_genome(genome), describe_network(space, genome))
+
+
+def describe_network(space: SearchSpace, genome: Genome) -> str:
+    """The drawing in words, for those who cannot see it."""
+    parts = [
+        (f"downsample {layer.stride}x, " if layer.stride > 1 else "") + block_label(layer.choices[choice])
+        for layer, choice in zip(space.layers, genome, strict=True)
+    ]
+    return f"Network {format_genome(genome)}, from stem to head: {', '.join(parts)}."
+
+
+def block_label(block: Block) -> str:
+    """The name of a block as the paper's figure writes it, such as `E6-K5`."""
+    match block:
+        case InvertedResidual(kernel=kernel, expansion=expansion):
+            return f"E{expansion}-K{kernel}"
+        case Separable(kernel=kernel):
+            return f"K{kernel}"
+        case Identity():
+            return "identity"
+
+
+def kernel_class(block: Block) -> str:
+    """The style class that gives a block its colour: `k3`, `k5`, `k7`, `other` or `identity`."""
+    match block:
+        case Identity():
+            return "identity"
+        case InvertedResidual(kernel=kernel) | Separable(kernel=kernel):
+            return f"k{kernel}" if kernel in (3, 5, 7) else "other"
+
+
+def kernels(space: SearchSpace) -> Sequence[str]:
+    """Style classes that occur in a space, in the order of a legend."""
+    found = {kernel_class(block) for layer in (*space.fixed, *space.layers) for block in layer.choices}
+    return [name for name in ("k3", "k5", "k7", "other", "identity") if name in found]
+
+
+def _expansion(block: Block) -> int:
+    return block.expansion if isinstance(block, InvertedResidual) else 1
+
+
+def _height(block: Block, tallest: int) -> float:
+    """Proportional to the expansion rate; a block of the smallest rate still holds its label."""
+    if isinstance(block, Identity):
+        return _THIN
+    return max(_SHORTEST, _TALLEST * _expansion(block) / max(tallest, 1))
+
+
+class _Canvas:
+    """A pen that moves from left to right and remembers the image size under it."""
+
+    def __init__(self, image_size: int) -> None:
+        self.parts: list[str] = []
+        self.x = float(_GAP)
+        self.image_size = image_size
+
+    @property
+    def middle(self) -> float:
+        return _ABOVE + _TALLEST / 2
+
+    def note(self) -> None:
+        """The image size that reigns from here on."""
+        self.text(self.x, _ABOVE + _TALLEST + _BELOW - 6, f"{self.image_size} px", "size", "start")
+
+    def text(self, x: float, y: float, text: str, style: str, anchor: str = "middle") -> None:
+        self.parts.append(
+            f'<text class="{style}" x="{x:g}" y="{y:g}" text-anchor="{anchor}">{html.escape(text)}</text>'
+        )
+
+    def line(self, style: str) -> None:
+        x = self.x - _GAP / 2 + _LINE / 2
+        self.parts.append(f'<line class="{style}" x1="{x:g}" x2="{x:g}" y1="2" y2="{_ABOVE + _TALLEST + 6:g}"/>')
+        self.x += _LINE
+
+    def downsampling(self, stride: int) -> None:
+        """A thick line if the next block shrinks the image."""
+        if stride > 1:
+            self.line("downsampling")
+            self.image_size = -(-self.image_size // stride)
+
+    def dashed(self) -> None:
+        self.line("dashed")
+
+    def box(self, style: str, label: str, height: float, channels: str) -> None:
+        y = self.middle - height / 2
+        title = f"<title>{html.escape(f'{label}, {channels} channels')}</title>" if channels else ""
+        self.parts.append(
+            f'<g class="block {style}">{title}'
+            f'<rect x="{self.x:g}" y="{y:g}" width="{_WIDTH}" height="{height:g}" rx="3"/>'
+        )
+        inside = height >= _SHORTEST
+        self.text(self.x + _WIDTH / 2, self.middle + 4 if inside else y - 5, label, "label")
+        self.parts.append("</g>")
+        self.x += _WIDTH + _GAP
+
+    def block(self, layer: Layer, block: Block, tallest: int) -> None:
+        self.downsampling(layer.stride)
+        if layer.stride > 1:
+            self.note()
+        self.box(kernel_class(block), block_label(block), _height(block, tallest), f"{layer.out_channels}")
+
+    def svg(self, genome: str, description: str) -> str:
+        height = _ABOVE + _TALLEST + _BELOW
+        return (
+            f'<svg class="network" xmlns="http://www.w3.org/2000/svg" role="img" '
+            f'viewBox="0 0 {self.x:g} {height}" style="min-width:{0.8 * self.x:g}px;max-width:{self.x:g}px" '
+            f'aria-label="{html.escape(description)}">'
+            f"<title>{html.escape(genome)}</title>{''.join(self.parts)}</svg>"
+        )

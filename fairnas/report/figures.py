@@ -1,0 +1,267 @@
+"""Plots as plain data for plotly.js: pure functions from numbers to {"data", "layout"}.
+
+Colours are names of CSS variables, `var(--front)`: the page's script puts the values in, and others when
+the reader's system turns dark. Texts for hovering are escaped here, because plotly.js reads them as HTML.
+"""
+
+import html
+import itertools
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from fairnas.report.records import Epoch, Ranked, Scored
+from fairnas.report.units import COST_NAMES, millions, percent
+
+Figure = dict[str, Any]
+
+MOST_POINTS = 3000
+"""Drawn points per plot; more would be slow on a phone and show nothing else."""
+_BINS = 40
+COSTS: tuple[Literal["madds", "params"], ...] = ("madds", "params")
+
+
+def thinned(candidates: Sequence[Scored]) -> tuple[Scored, ...]:
+    """Every k-th candidate, so that at most `MOST_POINTS` are left, in the same order."""
+    return tuple(candidates[:: -(-len(candidates) // MOST_POINTS)]) if candidates else ()
+
+
+def staircase(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Those of (cost, accuracy) points that no other beats in both, from the lightest to the heaviest."""
+    kept: list[tuple[float, float]] = []
+    for cost, accuracy in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not kept or accuracy > kept[-1][1]:
+            kept.append((cost, accuracy))
+    return tuple(kept)
+
+
+def front_figure(
+    cost: Literal["madds", "params"],
+    candidates: Sequence[Scored],
+    front: Sequence[Scored],
+    selected: Sequence[Scored],
+) -> Figure:
+    """One-shot accuracy over a cost: the cloud of candidates, the front, the selected networks."""
+
+    def points(scored: Sequence[Scored], name: str, **style: Any) -> Figure:
+        return {
+            "type": "scatter",
+            "name": name,
+            "mode": "markers",
+            "x": [_short(getattr(each, cost) / 1e6) for each in scored],
+            "y": [_short(100 * each.top1) for each in scored],
+            "text": [_hover(each) for each in scored],
+            "hovertemplate": "%{text}<extra></extra>",
+            **style,
+        }
+
+    drawn = thinned(candidates)
+    stairs = staircase([(getattr(each, cost) / 1e6, 100 * each.top1) for each in front])
+    line = {
+        "type": "scatter",
+        "name": "best for the cost",
+        "mode": "lines",
+        "x": [_short(x) for x, _ in stairs],
+        "y": [_short(y) for _, y in stairs],
+        "line": {"shape": "hv", "width": 1.5, "color": "var(--front)"},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+    last = max((each.generation for each in drawn), default=0)
+    cloud = {
+        "size": 6,
+        "color": [each.generation for each in drawn],
+        "colorscale": [[0, "var(--cloud-early)"], [1, "var(--cloud-late)"]],
+        "cmin": 0,
+        "cmax": max(last, 1),
+        "showscale": False,
+    }
+    marks = {"size": 13, "symbol": "diamond", "color": "var(--chosen)", "line": _edge(1.5)}
+    names = {"mode": "markers+text", "textposition": "top center", "textfont": {"color": "var(--chosen)"}}
+    chosen = points(selected, "selected", marker=marks, **names)
+    chosen |= {"customdata": chosen["text"], "hovertemplate": "%{customdata}<extra></extra>"}
+    chosen["text"] = [f"<b>{number}</b>" for number, _ in enumerate(selected, start=1)]
+    data = [
+        points(drawn, "candidates", marker=cloud),
+        line,
+        points(front, "front", marker={"size": 7, "color": "var(--front)", "line": _edge(1)}),
+        chosen,
+    ]
+    return {
+        "data": data,
+        "layout": _layout(
+            f"{COST_NAMES[cost]} (M)", "one-shot top-1, validation (%)", legend=True, hovermode="closest"
+        ),
+    }
+
+
+def rank_figure(models: Sequence[Ranked]) -> Figure:
+    """Stand-alone over one-shot accuracy: mean over seeds, bars from the worst seed to the best."""
+    shown = [each for each in models if each.finished]
+    means = [sum(each.finished) / len(each.finished) for each in shown]
+    above = [max(each.finished) - mean for each, mean in zip(shown, means, strict=True)]
+    below = [mean - min(each.finished) for each, mean in zip(shown, means, strict=True)]
+    text = [
+        f"<b>{html.escape(each.genome)}</b><br>one-shot {percent(each.one_shot)}<br>"
+        f"stand-alone {', '.join(percent(value) for value in each.stand_alone)}<br>"
+        f"{millions(each.madds)} multiply-adds"
+        for each in shown
+    ]
+    trace = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [_short(100 * each.one_shot) for each in shown],
+        "y": [_short(100 * mean) for mean in means],
+        "error_y": {
+            "type": "data",
+            "symmetric": False,
+            "array": [_short(100 * value) for value in above],
+            "arrayminus": [_short(100 * value) for value in below],
+            "color": "var(--muted)",
+            "thickness": 1.2,
+            "width": 4,
+        },
+        "marker": {"size": 10, "color": "var(--front)", "line": _edge(1)},
+        "text": text,
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+    layout = _layout("one-shot top-1, validation (%)", "stand-alone top-1, test (%)", hovermode="closest")
+    return {"data": [trace], "layout": layout}
+
+
+def bin_edges(values: Sequence[float]) -> tuple[float, ...]:
+    """Edges of at most about 40 equal bins that hold equally many of the possible values.
+
+    Accuracies are multiples of 1/images. Bins that ignore this turn a smooth distribution into a comb.
+    """
+    distinct = sorted(set(values))
+    steps = [high - low for low, high in itertools.pairwise(distinct)]
+    step = min(steps, default=1.0)
+    slots = round((distinct[-1] - distinct[0]) / step) + 1
+    per_bin = -(-slots // _BINS)
+    start, width = distinct[0] - step / 2, step * per_bin
+    return tuple(start + width * number for number in range(-(-slots // per_bin) + 1))
+
+
+def histogram_figure(accuracies: Sequence[float]) -> Figure:
+    """How many candidates have which one-shot accuracy (0 to 1; at least one)."""
+    values = [_short(100 * value) for value in accuracies]  # so that equal shares are equal
+    counts, edges = np.histogram(values, bins=bin_edges(values))
+    bins = list(itertools.pairwise(edges.tolist()))
+    trace = {
+        "type": "bar",
+        "x": [_short((low + high) / 2) for low, high in bins],
+        "width": [_short(high - low) for low, high in bins],
+        "y": counts.tolist(),
+        "text": [f"{max(low, 0):.1f} to {min(high, 100):.1f} %" for low, high in bins],
+        "textposition": "none",
+        "hovertemplate": "%{text}<br>%{y} candidates<extra></extra>",
+        "marker": {"color": "var(--bars)", "line": _edge(1)},
+    }
+    layout = _layout("one-shot top-1, validation (%)", "candidates", hovermode="closest")
+    layout["yaxis"]["rangemode"] = "tozero"
+    return {"data": [trace], "layout": layout}
+
+
+def training_figure(epochs: Sequence[Epoch]) -> Figure:
+    """Loss, and mean one-shot accuracy with its spread, over epochs; two plots that share the epochs."""
+    x = [each.epoch for each in epochs]
+    loss = {
+        "type": "scatter",
+        "name": "loss",
+        "mode": "lines",
+        "x": x,
+        "y": [_short(each.loss) for each in epochs],
+        "line": {"color": "var(--front)", "width": 2},
+        "hovertemplate": "epoch %{x}<br>loss %{y:.3f}<extra></extra>",
+    }
+    layout = _layout("epoch", "training loss", hovermode="closest")
+    layout["yaxis"]["rangemode"] = "tozero"
+    measured = [(each.epoch, each.top1_mean, each.top1_std or 0.0) for each in epochs if each.top1_mean is not None]
+    if not measured:
+        return {"data": [loss], "layout": layout}
+    layout["yaxis"]["domain"] = [0, 0.45]
+    layout["yaxis2"] = _axis("one-shot top-1 (%)") | {"domain": [0.55, 1], "anchor": "x"}
+    edge = {"type": "scatter", "mode": "lines", "yaxis": "y2", "line": {"width": 0}, "hoverinfo": "skip"}
+    at = [epoch for epoch, _, _ in measured]
+    low = {**edge, "x": at, "y": [_short(100 * max(0.0, mean - std)) for _, mean, std in measured]}
+    high = {**edge, "x": at, "y": [_short(100 * min(1.0, mean + std)) for _, mean, std in measured]}
+    mean_line = {
+        "type": "scatter",
+        "name": "one-shot top-1",
+        "mode": "lines",
+        "yaxis": "y2",
+        "x": at,
+        "y": [_short(100 * mean) for _, mean, _ in measured],
+        "text": [f"{percent(mean)} ± {100 * std:.1f}" for _, mean, std in measured],
+        "line": {"color": "var(--chosen)", "width": 2},
+        "hovertemplate": "epoch %{x}<br>%{text}<extra></extra>",
+    }
+    shade = {"fill": "tonexty", "fillcolor": "var(--shade)"}
+    return {"data": [loss, low, high | shade, mean_line], "layout": layout}
+
+
+def hypervolume_figure(values: Sequence[float]) -> Figure:
+    """Hypervolume of the front over generations, counted from 1."""
+    trace = {
+        "type": "scatter",
+        "mode": "lines+markers" if len(values) <= 30 else "lines",
+        "x": list(range(1, len(values) + 1)),
+        "y": [_short(value) for value in values],
+        "line": {"color": "var(--front)", "width": 2},
+        "marker": {"size": 5},
+        "hovertemplate": "generation %{x}<br>hypervolume %{y:.4f}<extra></extra>",
+    }
+    return {"data": [trace], "layout": _layout("generation", "hypervolume (0 to 1)", hovermode="closest")}
+
+
+def _hover(each: Scored) -> str:
+    return (
+        f"<b>{html.escape(each.genome)}</b><br>one-shot top-1 {percent(each.top1)}<br>"
+        f"{millions(each.madds)} multiply-adds<br>{millions(each.params)} parameters<br>"
+        f"generation {each.generation + 1}"
+    )
+
+
+def _short(value: float) -> float:
+    """Six digits: more than a screen can show, and half the bytes."""
+    return float(f"{value:.6g}")
+
+
+def _edge(width: float) -> Figure:
+    return {"width": width, "color": "var(--surface)"}
+
+
+def _axis(title: str) -> Figure:
+    return {
+        "title": {"text": title, "standoff": 10, "font": {"size": 13}},
+        "automargin": True,
+        "gridcolor": "var(--grid)",
+        "linecolor": "var(--line)",
+        "zeroline": False,
+        "ticks": "outside",
+        "ticklen": 4,
+        "tickcolor": "var(--line)",
+        "nticks": 7,
+    }
+
+
+def _layout(x: str, y: str, *, legend: bool = False, **more: Any) -> Figure:
+    return {
+        "xaxis": _axis(x),
+        "yaxis": _axis(y),
+        "font": {"color": "var(--ink)", "size": 13},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"l": 8, "r": 12, "t": 34 if legend else 12, "b": 8},
+        "showlegend": legend,
+        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},
+        "hoverlabel": {
+            "bgcolor": "var(--surface)",
+            "bordercolor": "var(--line)",
+            "font": {"color": "var(--ink)", "size": 13},
+            "align": "left",
+        },
+        **more,
+    }

@@ -1,0 +1,151 @@
+"""What the report reads from a run directory, as values. Nothing is computed here, and nothing else is read.
+
+A part whose file is not there yet is None (or empty). A file that is there and cannot be used is an error.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fairnas.config import RunConfig
+from fairnas.errors import RunDirectoryError
+from fairnas.fairness import Ledger
+from fairnas.report.records import (
+    Data,
+    Epoch,
+    Ranking,
+    Scored,
+    Search,
+    Trained,
+    parse_data,
+    parse_epochs,
+    parse_ranking,
+    parse_search,
+    parse_training,
+    parse_versions,
+)
+from fairnas.rundir import RunDirectory
+from fairnas.search import Archive
+from fairnas.space import SearchSpace, format_genome, get_space
+from fairnas.space.file import from_dict
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything the report shows."""
+
+    path: Path
+    config: RunConfig
+    config_text: str
+    space: SearchSpace
+    data: Data | None
+    ledger: Ledger | None
+    epochs: tuple[Epoch, ...]
+    search: Search | None
+    candidates: tuple[Scored, ...]
+    """All that were scored without failing, in the order of scoring."""
+    named: tuple[Scored, ...]
+    """Networks that the configuration names for retraining beside the selected ones; top-1 is NaN if never scored."""
+    trained: tuple[Trained, ...]
+    ranking: Ranking | None
+    files: Mapping[str, tuple[tuple[str, int], ...]]
+    """Per exported genome: (file name, octets)."""
+    versions: Mapping[str, str]
+    """Of the packages that made the run; empty if the run did not keep them."""
+
+
+def read_inputs(run: RunDirectory) -> Inputs:
+    """Read a run directory.
+
+    Raises:
+        RunDirectoryError: if a file is damaged or not what fairnas writes; the message says the remedy.
+    """
+    config = run.config
+    space = from_dict(run.read_json("space.json")) if _exists(run, "space.json") else get_space(config.space)
+    search = _optional(run, "search.json", "search", lambda plain: parse_search(plain, space))
+    candidates = _candidates(run) if search else ()
+    return Inputs(
+        path=run.path,
+        config=config,
+        config_text=(run.path / "config.toml").read_text(encoding="utf-8"),
+        space=space,
+        data=_optional(run, "data.json", "train", parse_data),
+        ledger=_optional(run, "ledger.json", "train", Ledger.from_dict),
+        epochs=_parsed(run, "metrics.jsonl", "train", parse_epochs, run.metrics("train")),
+        search=search,
+        candidates=candidates,
+        named=_named(config.stand_alone.genomes, space, search, candidates),
+        trained=_trained(run, space),
+        ranking=_optional(run, "ranking.json", "rank", lambda plain: parse_ranking(plain, space)),
+        files=_files(run),
+        versions=_optional(run, "versions.json", "train", parse_versions) or {},
+    )
+
+
+def _exists(run: RunDirectory, name: str) -> bool:
+    return (run.path / name).exists()
+
+
+def _optional(run: RunDirectory, name: str, verb: str, parse: Callable[[Any], T]) -> T | None:
+    return _parsed(run, name, verb, parse, run.read_json(name)) if _exists(run, name) else None
+
+
+def _parsed(run: RunDirectory, name: str, verb: str, parse: Callable[[Any], T], plain: Any) -> T:
+    try:
+        return parse(plain)
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+        why = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise RunDirectoryError(
+            f"{run.path / name} is not what fairnas writes ({why}); "
+            f"delete it, then `fairnas {verb} --run {run.path}` makes it anew"
+        ) from error
+
+
+def _candidates(run: RunDirectory) -> tuple[Scored, ...]:
+    """Candidates of the setting that `search.json` belongs to; none if the archive was not kept."""
+    path = run.path / "archive.sqlite"
+    if not path.exists():
+        return ()
+    setting = _parsed(run, "search.json", "search", lambda plain: plain["setting"], run.read_json("search.json"))
+    with Archive(path, setting, read_only=True) as archive:
+        return tuple(
+            Scored(format_genome(c.genome), c.value("top1"), c.value("madds"), c.value("params"), c.generation)
+            for c in archive.candidates()
+            if not c.failed and c.has(("top1", "madds", "params"))
+        )
+
+
+def _named(
+    genomes: tuple[str, ...], space: SearchSpace, search: Search | None, candidates: tuple[Scored, ...]
+) -> tuple[Scored, ...]:
+    known = {each.genome: each for each in candidates}
+    taken = {each.genome for each in search.selected} if search else set()
+    return tuple(known.get(text) or _unscored(text, space) for text in genomes if text not in taken)
+
+
+def _unscored(text: str, space: SearchSpace) -> Scored:
+    from fairnas.nets import cost  # needs torch
+
+    size = cost(space, space.parse(text))
+    return Scored(text, math.nan, size.madds, size.params, 0)
+
+
+def _trained(run: RunDirectory, space: SearchSpace) -> tuple[Trained, ...]:
+    names = sorted(path.name for path in (run.path / "stand_alone").glob("*-s*.json"))
+    return tuple(
+        _parsed(run, f"stand_alone/{name}", "retrain", lambda plain: parse_training(plain, space), content)
+        for name in names
+        for content in (run.read_json(f"stand_alone/{name}"),)
+    )
+
+
+def _files(run: RunDirectory) -> dict[str, tuple[tuple[str, int], ...]]:
+    folders = sorted(path for path in (run.path / "models").glob("*") if path.is_dir())
+    return {
+        folder.name: tuple((file.name, file.stat().st_size) for file in sorted(folder.iterdir()) if file.is_file())
+        for folder in folders
+    }

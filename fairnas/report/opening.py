@@ -1,0 +1,110 @@
+"""The opening of the report: the three verdicts, and the selected networks as a table."""
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from fairnas.report.inputs import Inputs
+from fairnas.report.markup import Html, Section, command, joined, missing, paragraphs, prose, table, tag
+from fairnas.report.records import Scored
+from fairnas.report.units import UNKNOWN, counted, interval, millions, percent, size
+from fairnas.report.verdicts import (
+    StandAlone,
+    Verdict,
+    fairness_verdict,
+    networks_verdict,
+    ranking_verdict,
+    stand_alone_results,
+)
+
+_SYMBOLS = {"good": "✓", "mixed": "≈", "bad": "✗", "open": "?"}
+_UNKNOWN = "Not known yet"
+
+
+def verdicts(inputs: Inputs) -> Section:
+    """The three questions, answered; then the selected networks as a table."""
+    answers = [
+        _answer("Is this supernet fair?", _fairness(inputs)),
+        _answer("Can its ranking be believed?", _ranking(inputs)),
+        _answer("Which networks to take?", _networks(inputs)),
+    ]
+    networks = _offered(inputs)
+    rows = _network_table(inputs, networks) if networks else Html("")
+    return Section("verdicts", "Verdicts", joined([*answers, rows]))
+
+
+def _offered(inputs: Inputs) -> tuple[Scored, ...]:
+    """Networks to take: those selected from the front, then those that the user named."""
+    return (*(inputs.search.selected if inputs.search else ()), *inputs.named)
+
+
+def _fairness(inputs: Inputs) -> Verdict:
+    if inputs.ledger is None:
+        return Verdict("open", _UNKNOWN, (missing("ledger", "train", inputs.path),))
+    return fairness_verdict(inputs.ledger.audit(), inputs.ledger.choices)
+
+
+def _ranking(inputs: Inputs) -> Verdict:
+    if inputs.ranking is None:
+        return Verdict("open", _UNKNOWN, (missing("ranking study", "rank", inputs.path),))
+    return ranking_verdict(inputs.ranking)
+
+
+def _networks(inputs: Inputs) -> Verdict:
+    offered = _offered(inputs)
+    if inputs.search is None and not offered:
+        return Verdict("open", _UNKNOWN, (missing("search result", "search", inputs.path),))
+    results = [stand_alone_results(each.genome, inputs.trained) for each in offered]
+    verdict = networks_verdict(offered, results)
+    if any(results) or not offered:
+        return verdict
+    remedy = f"{command('retrain', inputs.path)} trains them from scratch and tests them."
+    return Verdict(verdict.status, verdict.answer, (*verdict.sentences, remedy))
+
+
+def _answer(question: str, verdict: Verdict) -> Html:
+    symbol = tag("span", _SYMBOLS[verdict.status], classes="symbol", attributes='aria-hidden="true"')
+    answer = tag("p", symbol, verdict.answer, classes="answer")
+    said = tag("div", answer, paragraphs(verdict.sentences))
+    return tag("article", tag("h3", question), said, classes=f"verdict {verdict.status}")
+
+
+def _network_table(inputs: Inputs, networks: Sequence[Scored]) -> Html:
+    rows = [
+        (
+            str(number),
+            tag("code", network.genome),
+            millions(network.madds),
+            millions(network.params),
+            percent(network.top1),
+            _tested(stand_alone_results(network.genome, inputs.trained)),
+            _file_links(inputs, network.genome),
+        )
+        for number, network in enumerate(networks, start=1)
+    ]
+    scores = ("one-shot top-1, validation", "stand-alone top-1, test")
+    head = ("network", "genome", "MAdds", "parameters", *scores, "files")
+    caption = "Selected networks; intervals are 95\u00a0%, from the number of test images"
+    return table(caption, head, rows, classes="networks", stacked=True)
+
+
+def _tested(result: StandAlone | None) -> Html:
+    if result is None:
+        return Html(UNKNOWN)
+    if result.test is None or result.interval is None:
+        return Html("diverged")
+    images = result.test_images
+    bounds = interval(*(percent(bound, images) for bound in result.interval))
+    seeds = counted(result.seeds - result.diverged, "seed")
+    detail = f"{bounds}; {counted(images, 'image')}, {seeds}"
+    return joined([tag("strong", percent(result.test, images)), Html("<br>"), tag("small", detail)])
+
+
+def _file_links(inputs: Inputs, genome: str) -> Html:
+    files = inputs.files.get(genome, ())
+    if not files:
+        return tag("span", "not exported: ", prose(command("export", inputs.path)))
+    links = [
+        joined([tag("a", name, attributes=f'href="models/{quote(genome)}/{quote(name)}"'), f" {size(octets)}"])
+        for name, octets in files
+    ]
+    return joined([tag("code", f"models/{genome}/"), Html("<br>"), joined(links, ", ")])

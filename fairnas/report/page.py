@@ -1,0 +1,81 @@
+"""The page itself: sections, style, script and plotly.js put together into one file that needs no network."""
+
+import base64
+import hashlib
+import html
+import importlib.resources
+import string
+
+from fairnas import __version__
+from fairnas.report.evidence import accuracies, drawings, fairness, front, ranking, training
+from fairnas.report.inputs import Inputs
+from fairnas.report.markup import Html, Section, joined, script_json, tag
+from fairnas.report.opening import verdicts
+from fairnas.report.reproduction import reproduction
+from fairnas.report.units import whole
+
+SECTIONS = (verdicts, front, fairness, ranking, accuracies, training, drawings, reproduction)
+"""In the order of the page. Each makes its section from what was read."""
+
+
+def render(inputs: Inputs) -> str:
+    """The whole page as HTML. The same inputs give the same page."""
+    from plotly.offline import get_plotlyjs
+
+    sections = [write(inputs) for write in SECTIONS]
+    # browsers hash scripts after turning line ends into \n
+    plotly, script = (text.replace("\r\n", "\n") for text in (get_plotlyjs(), _resource("page.js")))
+    assert "</script" not in plotly.lower(), "plotly.js would end its own element"
+    title = f"{inputs.path.resolve().name}: fairnas report"
+    return string.Template(_resource("page.html")).substitute(
+        policy=_policy(plotly, script),
+        title=html.escape(title),
+        style=_resource("page.css"),
+        header=_header(inputs),
+        contents=_contents(sections),
+        sections=joined([_section(section) for section in sections], "\n"),
+        footer=tag("p", f"Written by fairnas {__version__} from the files of the run directory, and nothing else."),
+        figures=script_json({name: figure for section in sections for name, figure in section.plots}),
+        plotly=plotly,
+        script=script,
+    )
+
+
+def _resource(name: str) -> str:
+    return importlib.resources.files("fairnas.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _policy(*scripts: str) -> str:
+    """What the browser may do: run these scripts and no others, and ask no network for anything."""
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
+
+
+def _header(inputs: Inputs) -> Html:
+    config, space = inputs.config, inputs.space
+    data = inputs.data.name if inputs.data else config.data.name
+    size = whole(space.size) if space.size < 1e9 else f"{space.size:.1e}"
+    lead = (
+        f"Space {space.name}: {space.depth} layers, {size} networks. Data {data}. Supernet trained with "
+        f"strategy {config.train.strategy} for {config.train.epochs} epochs, "
+        f"searched by {config.search.searcher}. Seed {config.seed}."
+    )
+    return joined(
+        [
+            tag("p", "fairnas report", classes="eyebrow"),
+            tag("h1", inputs.path.resolve().name),
+            tag("p", lead, classes="lead"),
+        ]
+    )
+
+
+def _contents(sections: list[Section]) -> Html:
+    links = [tag("a", section.title, attributes=f'href="#{section.name}"') for section in sections]
+    return tag("ul", *(tag("li", link) for link in links))
+
+
+def _section(section: Section) -> Html:
+    heading = tag("h2", section.title, attributes=f'id="{section.name}-title"')
+    labelled = f'id="{section.name}" aria-labelledby="{section.name}-title"'
+    return tag("section", heading, section.body, attributes=labelled)

@@ -1,0 +1,226 @@
+"""What the files of a run directory hold, as values, and how each is read from plain data.
+
+Anything that is not what fairnas writes raises `KeyError`, `TypeError`, `AttributeError`, `IndexError` or
+`ValueError`; whoever opened the file says which it was.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from fairnas.space import SearchSpace, format_genome
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A candidate as the search knows it: genome text, one-shot top-1 (0 to 1), multiply-adds, parameters."""
+
+    genome: str
+    top1: float
+    madds: float
+    params: float
+    generation: int
+
+
+@dataclass(frozen=True)
+class Search:
+    """`search.json`. Front and selected networks are sorted by multiply-adds, lightest first."""
+
+    searcher: str
+    generations: int
+    evaluations: int
+    distinct: int
+    failed: int
+    hypervolume: tuple[float, ...]
+    bounds: tuple[tuple[str, float], ...]
+    front: tuple[Scored, ...]
+    selected: tuple[Scored, ...]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One training from scratch: accuracies from 0 to 1, None where it diverged; images of the test set."""
+
+    genome: str
+    seed: int
+    diverged: bool
+    validation: float | None
+    test: float | None
+    test_images: int
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Kendall's tau-b over n networks with its 95 % interval. NaN where it is not defined."""
+
+    tau: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A network of the ranking study: one-shot top-1, stand-alone test top-1 per seed (None: diverged)."""
+
+    genome: str
+    one_shot: float
+    stand_alone: tuple[float | None, ...]
+    madds: float
+    params: float
+
+    @property
+    def finished(self) -> tuple[float, ...]:
+        """Stand-alone accuracies per seed; empty if any seed diverged, as such a network has no place in the study."""
+        known = tuple(value for value in self.stand_alone if value is not None)
+        return known if len(known) == len(self.stand_alone) else ()
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """`ranking.json`. The gap's ranges are (lowest, highest) accuracy; `gap` is the paper's lambda (4.5)."""
+
+    choose: str
+    models: tuple[Ranked, ...]
+    tau: Agreement
+    ceiling: Agreement | None
+    spearman: float
+    predictors: tuple[tuple[str, Agreement], ...]
+    one_shot_range: tuple[float, float]
+    stand_alone_range: tuple[float, float]
+    gap: float
+    advice: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Data:
+    """`data.json`: what was trained on."""
+
+    name: str
+    classes: tuple[str, ...]
+    image_size: int
+    image_channels: int
+    counts: tuple[tuple[str, int], ...]
+    augmentation: str
+    fingerprint: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of supernet training; accuracies (0 to 1) are absent if they were not measured."""
+
+    epoch: int
+    loss: float
+    top1_mean: float | None
+    top1_std: float | None
+
+
+def parse_data(plain: Any) -> Data:
+    """Read `data.json`."""
+    return Data(
+        name=str(plain["name"]),
+        classes=tuple(str(name) for name in plain["classes"]),
+        image_size=int(plain["image_size"]),
+        image_channels=int(plain["image_channels"]),
+        counts=tuple((str(split), int(count)) for split, count in plain["counts"].items()),
+        augmentation=str(plain["augmentation"]),
+        fingerprint=str(plain["fingerprint"]),
+        notes=tuple(str(note) for note in plain["notes"]),
+    )
+
+
+def parse_epochs(rows: Any) -> tuple[Epoch, ...]:
+    """Read the training rows of `metrics.jsonl`."""
+    return tuple(
+        Epoch(
+            epoch=int(row["epoch"]),
+            loss=float(row["loss"]),
+            top1_mean=_number(row.get("one_shot_top1_mean")),
+            top1_std=_number(row.get("one_shot_top1_std")),
+        )
+        for row in rows
+    )
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, or None: JSON has null or NaN for what could not be measured."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def parse_search(plain: Any, space: SearchSpace) -> Search:
+    """Read `search.json`; genomes must fit the space."""
+
+    def rows(key: str) -> tuple[Scored, ...]:
+        return tuple(_scored(row, space) for row in plain[key])
+
+    return Search(
+        searcher=str(plain["searcher"]),
+        generations=int(plain["generations"]),
+        evaluations=int(plain["evaluations"]),
+        distinct=int(plain["distinct"]),
+        failed=int(plain["failed"]),
+        hypervolume=tuple(float(value) for value in plain["hypervolume"]),
+        bounds=tuple((str(name), float(bound)) for name, bound in plain["bounds"].items() if bound is not None),
+        front=rows("front"),
+        selected=rows("selected"),
+    )
+
+
+def _scored(row: Any, space: SearchSpace) -> Scored:
+    genome = format_genome(space.parse(row["genome"]))
+    return Scored(genome, float(row["top1"]), float(row["madds"]), float(row["params"]), int(row["generation"]))
+
+
+def parse_training(plain: Any, space: SearchSpace) -> Trained:
+    """Read one file of `stand_alone/`."""
+    if plain["status"] not in ("done", "diverged"):
+        raise ValueError(f"status is {plain['status']!r}, not 'done' or 'diverged'")
+    diverged = plain["status"] == "diverged"
+    return Trained(
+        genome=format_genome(space.parse(plain["genome"])),
+        seed=int(plain["seed"]),
+        diverged=diverged,
+        validation=None if diverged else float(plain["validation"]["top1"]),
+        test=None if diverged else float(plain["test"]["top1"]),
+        test_images=0 if diverged else int(plain["test"]["images"]),
+    )
+
+
+def _agreement(plain: Any) -> Agreement:
+    low, high = (math.nan if value is None else float(value) for value in plain["interval"] or (None, None))
+    tau = math.nan if plain["tau"] is None else float(plain["tau"])
+    return Agreement(tau, low, high, int(plain["n"]))
+
+
+def parse_ranking(plain: Any, space: SearchSpace) -> Ranking:
+    """Read `ranking.json`; genomes must fit the space."""
+    models = tuple(
+        Ranked(
+            genome=format_genome(space.parse(row["genome"])),
+            one_shot=float(row["one_shot"]),
+            stand_alone=tuple(_number(value) for value in row["stand_alone"]),
+            madds=float(row["madds"]),
+            params=float(row["params"]),
+        )
+        for row in plain["models"]
+    )
+    gap = plain["gap"]
+    spearman, distance = (math.nan if v is None else float(v) for v in (plain["spearman"], gap["lambda"]))
+    return Ranking(
+        choose=str(plain["choose"]),
+        models=models,
+        tau=_agreement(plain["tau"]),
+        ceiling=_agreement(plain["ceiling"]) if plain["ceiling"] else None,
+        spearman=spearman,
+        predictors=tuple((str(name), _agreement(value)) for name, value in plain["predictors"].items()),
+        one_shot_range=(float(gap["one_shot"][0]), float(gap["one_shot"][1])),
+        stand_alone_range=(float(gap["stand_alone"][0]), float(gap["stand_alone"][1])),
+        gap=distance,
+        advice=tuple(str(sentence) for sentence in plain["advice"]),
+    )
+
+
+def parse_versions(plain: Any) -> dict[str, str]:
+    """Read `versions.json`: a version per package."""
+    return {str(name): str(version) for name, version in plain.items()}

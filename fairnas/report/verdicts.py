@@ -1,0 +1,233 @@
+"""The three verdicts that open the report, in words: pure functions from numbers to sentences.
+
+A verdict never says more than its numbers carry. So intervals are compared before values, and where trainings
+of the same networks from scratch disagree among themselves, tau is said to mean little whatever it is.
+"""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from fairnas.analysis.study import LOW_CEILING
+from fairnas.fairness import Audit, equal_count_probability
+from fairnas.report.records import Agreement, Ranking, Scored, Trained
+from fairnas.report.units import (
+    COST_NAMES,
+    counted,
+    decimal,
+    interval,
+    is_known,
+    listed,
+    millions,
+    p_value,
+    percent,
+    share_interval,
+    whole,
+)
+
+Status = Literal["good", "mixed", "bad", "open"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An answer: how good the news is, the answer in a few words, and the evidence in sentences."""
+
+    status: Status
+    answer: str
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StandAlone:
+    """The trainings from scratch of one network. Accuracies are means over the seeds that did not diverge."""
+
+    genome: str
+    seeds: int
+    diverged: int
+    validation: float | None
+    test: float | None
+    interval: tuple[float, float] | None
+    """Of the test accuracy, 95 %, from the number of test images."""
+    test_images: int
+
+
+def fairness_verdict(audit: Audit, choices: Sequence[int]) -> Verdict:
+    """Is this supernet fair (paper, definitions 2 and 3)?
+
+    Args:
+        audit: of the ledger.
+        choices: choice blocks per layer.
+    """
+    if audit.steps == 0:
+        return Verdict("open", "Not trained yet", ("The ledger is empty: no supernet step was made.",))
+    trained = (
+        f"Strategy {audit.strategy} made {counted(audit.steps, 'supernet step')} "
+        f"with {counted(audit.backward_passes, 'backward pass', 'backward passes')}."
+    )
+    low, high = audit.updates_min, audit.updates_max
+    if audit.strict_fair:
+        blocks = counted(sum(choices), "choice block")
+        level = f"In the end each of the {blocks} was updated exactly {whole(low)} times."
+        if low != high:
+            level = (
+                "In the end all choice blocks of a layer were updated equally often: "
+                f"{whole(low)} to {whole(high)} times, depending on how many a layer has."
+            )
+        return Verdict("good", "Yes, strictly fair", (f"{trained} {level}", *_chance(audit, choices)))
+    behind = f", {percent(1 - low / high)} less" if high else ""
+    uneven = (
+        f"{trained} The most trained choice block was updated {whole(high)} times, the least trained "
+        f"{whole(low)} times{behind}."
+    )
+    test = f"chi-square test over all layers: p {p_value(audit.p_value)}"
+    if audit.expectation_fair:
+        why = f"The counts are what equal chances make likely ({test}), but they are not equal."
+        return Verdict("mixed", "In expectation only, not strictly", (uneven, why))
+    why = f"Equal chances do not explain these counts ({test}). Blocks that were trained more look better."
+    return Verdict("bad", "No, not fair", (uneven, why))
+
+
+def _chance(audit: Audit, choices: Sequence[int]) -> tuple[str, ...]:
+    """What uniform sampling would have done with as many paths, if the counts let lemma 1 say so."""
+    m, n = max(choices), audit.backward_passes
+    if m < 2 or n % m:
+        return ()
+    chance = equal_count_probability(m, n)
+    shown = "less than one in a million" if chance < 1e-6 else f"{chance:.2g}"
+    return (
+        f"Had {whole(n)} paths been drawn uniformly instead, the chance that the {m} blocks of a layer end "
+        f"level would be {shown} (lemma 1).",
+    )
+
+
+def ranking_verdict(ranking: Ranking) -> Verdict:
+    """Can the supernet's order of networks be believed (paper 4.4)? What to do about it, the study's advice says."""
+    sentences = [_tau_sentence(ranking.tau)]
+    if ranking.ceiling:
+        agreement = agreement_text(ranking.ceiling)
+        sentences.append(f"Noise ceiling: trainings that differ only in the seed agree with tau = {agreement}.")
+    if ranking.predictors:
+        sentences.append(_predictor_sentence(ranking))
+    status, answer = _believed(ranking)
+    return Verdict(status, answer, (*sentences, *ranking.advice))
+
+
+def is_low(ceiling: Agreement | None) -> bool:
+    """Whether even repeated trainings order the networks so differently that tau means little."""
+    return ceiling is not None and not ceiling.tau >= LOW_CEILING
+
+
+def best_trivial(ranking: Ranking) -> float:
+    """Tau of the best trivial predictor, whichever way round it is used; 0 if none is defined."""
+    return max((abs(value.tau) for _, value in ranking.predictors if is_known(value.tau)), default=0.0)
+
+
+def agreement_text(value: Agreement) -> str:
+    """Tau with its interval and n: `0.87 (95 % interval 0.60 to 0.97, n = 13)`."""
+    known = is_known(value.low) and is_known(value.high)
+    limits = f"95\u00a0% interval {decimal(value.low)} to {decimal(value.high)}" if known else "no interval"
+    return f"{decimal(value.tau)} ({limits}, n\u00a0=\u00a0{value.n})"
+
+
+def _believed(ranking: Ranking) -> tuple[Status, str]:
+    tau = ranking.tau
+    if not is_known(tau.tau):
+        return "open", "This cannot be said"
+    if is_low(ranking.ceiling):
+        return "open", "This study cannot tell: tau means little here"
+    if tau.low > 0 and tau.tau > best_trivial(ranking):
+        return "good", "Yes, as far as this study sees"
+    if tau.low > 0:
+        return "mixed", "It orders well, but so does counting"
+    if tau.high < 0:
+        return "bad", "No, it is upside down"
+    return "bad", "Not on this evidence"
+
+
+def _tau_sentence(tau: Agreement) -> str:
+    if not is_known(tau.tau):
+        return (
+            f"Kendall's tau over {counted(tau.n, 'network')} is not defined: "
+            "one of the two lists of accuracies is constant."
+        )
+    return (
+        f"One-shot and stand-alone accuracy order the networks with Kendall's tau = {agreement_text(tau)}; "
+        "1 is the same order, 0 no relation."
+    )
+
+
+def _predictor_sentence(ranking: Ranking) -> str:
+    taus = [f"counting {COST_NAMES.get(name, name)} gives {agreement_text(t)}" for name, t in ranking.predictors]
+    text = f"Without any supernet, {listed(taus)}."
+    if is_known(ranking.tau.low) and ranking.tau.low <= best_trivial(ranking) < ranking.tau.tau:
+        return f"{text} The best of these lies within the supernet's interval, so its lead is not certain."
+    return text
+
+
+def stand_alone_results(genome: str, trained: Sequence[Trained]) -> StandAlone | None:
+    """All trainings from scratch of one genome together; None if there are none."""
+    own = [each for each in trained if each.genome == genome]
+    if not own:
+        return None
+    scores = [(e.validation, e.test) for e in own if e.validation is not None and e.test is not None]
+    if not scores:
+        return StandAlone(genome, len(own), len(own), None, None, None, 0)
+    validation = statistics.fmean(score for score, _ in scores)
+    test = statistics.fmean(score for _, score in scores)
+    # every seed is tested on the same images, so more seeds are not more images
+    images = max(each.test_images for each in own)
+    limits = share_interval(test, images) if images else None
+    return StandAlone(genome, len(own), len(own) - len(scores), validation, test, limits, images)
+
+
+def networks_verdict(selected: Sequence[Scored], results: Sequence[StandAlone | None]) -> Verdict:
+    """Which networks to take (paper 4.2)?
+
+    Args:
+        selected: the selected networks.
+        results: of their trainings from scratch, in the same order.
+    """
+    if not selected:
+        why = "No network was selected, because the front is empty. Widen the bounds and search again."
+        return Verdict("bad", "None", (why,))
+    pairs = zip(selected, results, strict=True)
+    done = [(network, result) for network, result in pairs if result and result.test is not None]
+    if not done:
+        best = max(selected, key=lambda network: network.top1 if is_known(network.top1) else 0.0)
+        why = (
+            f"By one-shot accuracy on validation images the best of them is {best.genome} "
+            f"({percent(best.top1)}, {millions(best.madds)} multiply-adds)."
+        )
+        return Verdict("open", f"{counted(len(selected), 'network')}, not trained from scratch yet", (why,))
+    # chosen on validation, because a choice made on test images would spoil the test
+    best, result = max(done, key=lambda pair: pair[1].validation or 0.0)
+    light, light_result = min(done, key=lambda pair: pair[0].madds)
+    sentences = [f"Most accurate, as chosen on validation images: {_described(best, result)}."]
+    if light.genome != best.genome:
+        sentences.append(f"Least compute: {_described(light, light_result)}.")
+        if _overlap(result, light_result):
+            sentences.append("Their intervals overlap: on this test the lightest may be as good as the best.")
+    missing = len(selected) - len(done)
+    if missing:
+        sentences.append(f"{counted(missing, 'selected network')} diverged or was not trained from scratch.")
+    return Verdict("good", f"Take {best.genome}", tuple(sentences))
+
+
+def _described(network: Scored, result: StandAlone) -> str:
+    images = result.test_images
+    limits = (
+        f"95\u00a0% interval {interval(*(percent(bound, images) for bound in result.interval))}, "
+        if result.interval
+        else ""
+    )
+    return (
+        f"{network.genome} at {millions(network.madds)} multiply-adds, {percent(result.test, images)} on "
+        f"test ({limits}{counted(images, 'image')}, {counted(result.seeds - result.diverged, 'seed')})"
+    )
+
+
+def _overlap(a: StandAlone, b: StandAlone) -> bool:
+    if a.interval is None or b.interval is None:
+        return False
+    return a.interval[0] <= b.interval[1] and b.interval[0] <= a.interval[1]

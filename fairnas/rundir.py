@@ -1,0 +1,242 @@
+"""The run directory: everything one experiment produced, written so that a kill at any moment loses nothing.
+
+    config.toml      the configuration          space.json     the search space, resolved for the data
+    data.json        classes, splits, mean      metrics.jsonl  one line per measurement, in order
+    supernet/        checkpoint.pt              ledger.json    updates per choice block
+    archive.sqlite   candidates ever evaluated  search.json    the front, hypervolume, selected networks
+    stand_alone/     one file per training      ranking.json   how far the supernet's order can be believed
+    models/          a folder per network       report.html    the one page to look at
+    stages.json      finished stages, with the checksums of what they wrote
+
+Every file is written beside its name, flushed to the disk and renamed. One process at a time holds the lock.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fairnas.config import RunConfig, differing_keys, from_toml, to_toml
+from fairnas.errors import RunDirectoryError
+
+SCHEMA = 1
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file as a whole or not at all. A full disk raises `RunDirectoryError`; the old file survives."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise RunDirectoryError(
+            f"cannot write {path}: {error.strerror}; what was there before is untouched, "
+            "make room or permission and run the same command again"
+        ) from error
+    _flush_folder(path.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename durable, where the system allows a folder to be flushed."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """A run directory that exists and has a configuration. Make one with `create` or `open`."""
+
+    path: Path
+
+    @staticmethod
+    def create(path: Path, config: RunConfig) -> "RunDirectory":
+        """Start a run, or go on with it if the directory holds the same configuration.
+
+        Raises:
+            RunDirectoryError: if the directory holds another configuration (the message says which keys differ)
+                or other files, or cannot be written.
+        """
+        run = RunDirectory(path)
+        if (path / "config.toml").exists():
+            differing = differing_keys(run.config, config)
+            if differing:
+                stored, given = (dict(_flat(to_toml(c))) for c in (run.config, config))
+                detail = ", ".join(f"{k} is {stored.get(k)}, given {given.get(k)}" for k in differing)
+                raise RunDirectoryError(
+                    f"{path} holds a run of another configuration ({detail}); use another --out, or the same settings"
+                )
+            return run
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunDirectoryError(f"{path} exists and is not a run directory; give a new or an empty directory")
+        run.write_config(config)
+        return run
+
+    @staticmethod
+    def open(path: Path) -> "RunDirectory":
+        """An existing run. Raises `RunDirectoryError` if there is none at `path`."""
+        if not (path / "config.toml").is_file():
+            raise RunDirectoryError(f"{path} is not a run directory; `fairnas run RECIPE --out {path}` makes one")
+        return RunDirectory(path)
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration the run was started with."""
+        path = self.path / "config.toml"
+        try:
+            return from_toml(path.read_text(encoding="utf-8"), source=str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunDirectoryError(f"cannot read {path}: {error}; restore it or start a new run") from error
+
+    def write_config(self, config: RunConfig) -> None:
+        """Replace the configuration; only for settings that what is there does not depend on."""
+        write_atomically(self.path / "config.toml", to_toml(config).encode())
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process. Raises `RunDirectoryError` at once if another process holds it.
+
+        The lock vanishes with its process, however that ends.
+        """
+        try:
+            handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise RunDirectoryError(f"cannot write in {self.path}: {error.strerror}; choose another --out") from error
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "?"
+                raise RunDirectoryError(
+                    f"{self.path} is in use by process {holder}; wait for it, or give another directory"
+                ) from None
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(handle)
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write one JSON file atomically."""
+        write_atomically(self.path / name, (json.dumps(content, indent=1) + "\n").encode())
+
+    def read_json(self, name: str) -> Any:
+        """Read one JSON file. Raises `RunDirectoryError` if it is absent or damaged, naming the stage to repeat."""
+        path = self.path / name
+        maker = _MAKERS.get(Path(name).parts[0], "run")
+        remedy = f"`fairnas {maker} --run {self.path}` makes it"
+        if maker == "run":
+            remedy = f"`fairnas run {self.config.recipe} --out {self.path}` makes it"
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunDirectoryError(f"{path} is not there yet; {remedy}") from None
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise RunDirectoryError(f"{path} is damaged ({error}); delete it, then {remedy}") from None
+
+    # Finished stages ------------------------------------------------------------------------------------------
+
+    def finish_stage(self, stage: str, files: tuple[str, ...]) -> None:
+        """Record that a stage is done and what it wrote, with checksums."""
+        record = {"at": time.time(), "files": {name: checksum(self.path / name) for name in files}}
+        stages = self._stages() | {stage: record}
+        self.write_json("stages.json", {"schema": SCHEMA, "stages": stages})
+
+    def forget_stages(self, names: tuple[str, ...]) -> None:
+        """Drop the records of stages that have to run again."""
+        stages = {name: record for name, record in self._stages().items() if name not in names}
+        self.write_json("stages.json", {"schema": SCHEMA, "stages": stages})
+
+    def is_finished(self, stage: str) -> bool:
+        """Whether a stage was recorded as done (its files may still be damaged; see `damaged_files`)."""
+        return stage in self._stages()
+
+    def damaged_files(self, stage: str) -> tuple[str, ...]:
+        """Files of a finished stage that are gone or no longer what the stage wrote."""
+        files: Mapping[str, str] = self._stages().get(stage, {"files": {}})["files"]
+        return tuple(
+            name
+            for name, digest in files.items()
+            if not (self.path / name).is_file() or checksum(self.path / name) != digest
+        )
+
+    def _stages(self) -> dict[str, Any]:
+        if not (self.path / "stages.json").exists():
+            return {}
+        content = self.read_json("stages.json")
+        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+            raise RunDirectoryError(
+                f"{self.path} was written by another version of fairnas (schema {SCHEMA} is read here); "
+                "use that version, or start a new run"
+            )
+        return content["stages"]
+
+    # Measurements ---------------------------------------------------------------------------------------------
+
+    def append_metrics(self, stage: str, step: int, values: Mapping[str, float]) -> None:
+        """Add one line to `metrics.jsonl`."""
+        line = json.dumps({"stage": stage, "step": step, **values}) + "\n"
+        path = self.path / "metrics.jsonl"
+        try:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            raise RunDirectoryError(f"cannot write {path}: {error.strerror}; make room and run it again") from error
+
+    def metrics(self, stage: str | None = None) -> list[dict[str, Any]]:
+        """The measurements of one stage or of all, in order. A line cut short by a kill is left out."""
+        path = self.path / "metrics.jsonl"
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+        rows = []
+        for line in lines:
+            with contextlib.suppress(json.JSONDecodeError):
+                rows.append(json.loads(line))
+        return [row for row in rows if stage is None or row["stage"] == stage]
+
+    def rewind_metrics(self, stage: str, step: int) -> None:
+        """Drop a stage's measurements after `step`: they are made again when the stage goes on from there."""
+        kept = [row for row in self.metrics() if row["stage"] != stage or row["step"] <= step]
+        content = "".join(json.dumps(row) + "\n" for row in kept)
+        write_atomically(self.path / "metrics.jsonl", content.encode())
+
+
+_MAKERS = {
+    "supernet": "train",
+    "ledger.json": "train",
+    "search.json": "search",
+    "archive.sqlite": "search",
+    "ranking.json": "rank",
+    "models": "export",
+}
+
+
+def _flat(toml: str) -> Iterator[tuple[str, str]]:
+    """Dotted key and text of each setting in TOML that `to_toml` wrote."""
+    section = ""
+    for line in toml.splitlines():
+        if line.startswith("["):
+            section = line.strip("[]") + "."
+        elif line:
+            key, _, value = line.partition(" = ")
+            yield section + key, value

@@ -1,0 +1,48 @@
+"""Stage two: search a trained supernet for the Pareto front, and select from it (paper 3.2 and 4.2).
+
+`run_search` is the whole of it. It knows no supernet: an `Evaluator` scores genomes, `Costs` prices them.
+"""
+
+from fairnas.search.archive import Archive
+from fairnas.search.candidate import Candidate, Costs, Evaluator, Measures
+from fairnas.search.loop import SearchResult, run_search
+from fairnas.search.objectives import (
+    ACCURACY,
+    MADDS,
+    PARAMS,
+    Objective,
+    Ranges,
+    check_bounds,
+    cost_ranges,
+    objectives_from,
+    parse_quantity,
+)
+from fairnas.search.pareto import hypervolume, pareto_front, reference_point, select_evenly
+from fairnas.search.searchers import SEARCHERS, Searcher, SearcherInfo, make_searcher
+
+__all__ = [
+    "ACCURACY",
+    "MADDS",
+    "PARAMS",
+    "SEARCHERS",
+    "Archive",
+    "Candidate",
+    "Costs",
+    "Evaluator",
+    "Measures",
+    "Objective",
+    "Ranges",
+    "SearchResult",
+    "Searcher",
+    "SearcherInfo",
+    "check_bounds",
+    "cost_ranges",
+    "hypervolume",
+    "make_searcher",
+    "objectives_from",
+    "pareto_front",
+    "parse_quantity",
+    "reference_point",
+    "run_search",
+    "select_evenly",
+]

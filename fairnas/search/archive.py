@@ -1,0 +1,237 @@
+"""Every candidate ever scored in a run, in one SQLite file, so that no network is scored twice.
+
+One row per network and evaluation setting, in the order of scoring. A generation is one transaction, flushed
+to the disk. Measures are JSON; null stands for a measure that is not finite, the mark of a failed candidate.
+"""
+
+import contextlib
+import json
+import math
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from fairnas.errors import GenomeError, RunDirectoryError
+from fairnas.search.candidate import Candidate, Measures, plain
+from fairnas.space import Genome, format_genome, parse_genome
+
+SCHEMA = 1
+_APPLICATION = 0x46414952  # "FAIR": tells our files from other SQLite databases
+_TABLE = """
+CREATE TABLE candidate (
+    id INTEGER PRIMARY KEY,
+    setting TEXT NOT NULL,
+    genome TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    measures TEXT NOT NULL,
+    UNIQUE (setting, genome)
+) STRICT
+"""
+_CHUNK = 500  # genomes per query; old SQLite takes 999 parameters
+
+
+class Archive:
+    """The candidates of one evaluation setting. A context manager.
+
+    Args:
+        path: the file, made if absent; its folder must exist.
+        setting: what scores depend on beyond the genome, as one string: supernet weights, data, mode. Scores
+            of other settings stay in the same file, unseen.
+        read_only: for reports: nothing is made or changed, and the file may lie where nobody can write.
+        wait_seconds: how long to wait for another process that is writing.
+
+    Raises:
+        RunDirectoryError: if the file is damaged, no archive, of another schema, in use, or not writable.
+    """
+
+    def __init__(
+        self, path: Path, setting: str, *, read_only: bool = False, wait_seconds: float = 30.0
+    ) -> None:
+        self._path, self._setting = path, setting
+        with self._explained():
+            self._database = self._connect(read_only, wait_seconds)
+        try:
+            with self._explained():
+                if not read_only:
+                    self._prepare()
+                self._check()
+        except BaseException:
+            self._database.close()
+            raise
+
+    def __enter__(self) -> "Archive":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file. What was added is on the disk already."""
+        self._database.close()
+
+    def get(self, genomes: Sequence[Genome]) -> dict[Genome, Measures]:
+        """Measures of those of the genomes that were scored before."""
+        found: dict[Genome, Measures] = {}
+        texts = [format_genome(genome) for genome in genomes]
+        with self._explained():
+            for start in range(0, len(texts), _CHUNK):
+                chunk = texts[start : start + _CHUNK]
+                rows = self._database.execute(
+                    "SELECT genome, measures FROM candidate WHERE setting = ? AND genome IN "
+                    f"({','.join('?' * len(chunk))})",
+                    (self._setting, *chunk),
+                )
+                found |= {parse_genome(genome): _read(measures) for genome, measures in rows}
+        return {genome: found[genome] for genome in genomes if genome in found}
+
+    def add(self, rows: Mapping[Genome, Measures], generation: int) -> None:
+        """Store the measures of newly scored genomes, all or none. A genome stored before stays as it is."""
+        values = [
+            (self._setting, format_genome(genome), generation, _write(measures))
+            for genome, measures in rows.items()
+        ]
+        with self._explained(), self._transaction():
+            self._database.executemany(
+                "INSERT INTO candidate (setting, genome, generation, measures) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT DO NOTHING",
+                values,
+            )
+
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Everything scored in this setting, in the order of scoring."""
+        with self._explained():
+            rows = self._database.execute(
+                "SELECT genome, measures, generation FROM candidate WHERE setting = ? ORDER BY id",
+                (self._setting,),
+            )
+            return tuple(
+                Candidate.of(parse_genome(g), _read(measures), number) for g, measures, number in rows
+            )
+
+    def __len__(self) -> int:
+        with self._explained():
+            query = "SELECT count(*) FROM candidate WHERE setting = ?"
+            return self._database.execute(query, (self._setting,)).fetchone()[0]
+
+    # The file ---------------------------------------------------------------------------------------------
+
+    def _connect(self, read_only: bool, wait_seconds: float) -> sqlite3.Connection:
+        if read_only and not self._path.is_file():
+            raise RunDirectoryError(f"there is no archive {self._path}; `fairnas search` makes it")
+        uri = self._path.absolute().as_uri() + ("?mode=ro" if read_only else "?mode=rwc")
+        database = sqlite3.connect(uri, uri=True, timeout=wait_seconds, isolation_level=None)
+        log = self._path.with_name(self._path.name + "-wal")
+        if read_only and not (log.exists() and log.stat().st_size):
+            try:
+                database.execute("PRAGMA schema_version")
+            except sqlite3.Error as error:
+                database.close()
+                if not _is(error, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+                    raise
+                # Reading in WAL mode makes two files beside the archive. In a folder that forbids it nobody
+                # else can be writing either, so SQLite may take the file as it is.
+                return sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None)
+        return database
+
+    def _prepare(self) -> None:
+        """Make the table in a new file; leave any other as it is."""
+        if self._pragma("application_id") or self._tables():
+            return
+        self._pragma("journal_mode = WAL")
+        with self._transaction():
+            if not self._tables():  # else another process was faster
+                self._database.execute(_TABLE)
+                self._pragma(f"application_id = {_APPLICATION}")
+                self._pragma(f"user_version = {SCHEMA}")
+
+    def _check(self) -> None:
+        if self._pragma("application_id") != _APPLICATION:
+            raise RunDirectoryError(
+                f"{self._path} is not an archive of fairnas; move it away, or give another directory"
+            )
+        version = self._pragma("user_version")
+        if version != SCHEMA:
+            age = "newer" if version > SCHEMA else "older"
+            raise RunDirectoryError(
+                f"{self._path} has schema {version}, this fairnas reads {SCHEMA}; "
+                f"use the {age} fairnas that wrote it, or start a new run"
+            )
+        if self._pragma("quick_check") != "ok" or "candidate" not in self._tables():
+            raise self._damaged("its pages or tables are not what was written")
+        self._pragma("synchronous = FULL")  # a generation costs hours on one device, a flush milliseconds
+
+    def _pragma(self, text: str) -> Any:
+        row = self._database.execute(f"PRAGMA {text}").fetchone()
+        return row[0] if row else None
+
+    def _tables(self) -> list[str]:
+        return [
+            name for (name,) in self._database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        ]
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:  # a full disk may have rolled it back already
+                self._database.execute("ROLLBACK")
+            raise
+
+    def _damaged(self, why: str) -> RunDirectoryError:
+        return RunDirectoryError(
+            f"{self._path} is damaged ({why}); restore it, or delete it and search again from the start"
+        )
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn SQLite's errors that are not our fault into one line with a remedy."""
+        try:
+            yield
+        except (json.JSONDecodeError, GenomeError) as error:
+            raise self._damaged(str(error)) from error
+        except sqlite3.Error as error:
+            if _is(error, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+                raise self._damaged(str(error)) from error
+            if _is(error, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise RunDirectoryError(
+                    f"{self._path} is in use by another process; wait for it to end"
+                ) from error
+            if _is(error, sqlite3.SQLITE_FULL):
+                raise RunDirectoryError(
+                    f"cannot write {self._path}: no space left; earlier generations are kept, "
+                    "make room and run the same command again"
+                ) from error
+            if _is(
+                error,
+                sqlite3.SQLITE_CANTOPEN,
+                sqlite3.SQLITE_READONLY,
+                sqlite3.SQLITE_IOERR,
+                sqlite3.SQLITE_PERM,
+            ):
+                raise RunDirectoryError(
+                    f"cannot use {self._path}: {error}; check that its folder exists and may be written"
+                ) from error
+            raise
+
+
+def _is(error: sqlite3.Error, *codes: int) -> bool:
+    """Whether it is one of SQLite's primary result codes; the low byte of an extended one."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in codes
+
+
+def _write(measures: Measures) -> str:
+    return json.dumps({name: None if math.isnan(value) else value for name, value in plain(measures).items()})
+
+
+def _read(text: str) -> Measures:
+    content = json.loads(text)
+    if not isinstance(content, dict) or not all(isinstance(v, int | float | None) for v in content.values()):
+        raise json.JSONDecodeError("these are no measures", text, 0)
+    return {name: math.nan if value is None else value for name, value in content.items()}

@@ -1,0 +1,85 @@
+"""What a search deals in: candidates, and the two questions it asks about them: costs and scores."""
+
+import math
+import numbers
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Protocol
+
+from fairnas.space import Genome
+
+Measures = Mapping[str, float]
+
+
+class Evaluator(Protocol):
+    """Scores genomes, such as by their one-shot accuracy. Expensive; asked once per network."""
+
+    def __call__(self, genomes: Sequence[Genome], /) -> Sequence[Measures]:
+        """Measures of each genome, in order, such as `{"top1": 0.71, "top5": 0.9, "loss": 1.2}`.
+
+        Accuracies are shares from 0 to 1. A measure that is not finite says that the genome failed, and so
+        does an `ArithmeticError`.
+        """
+        ...
+
+
+class Costs(Protocol):
+    """Costs of a genome that are known without running it. Cheap, additive over layers; asked freely."""
+
+    def __call__(self, genome: Genome, /) -> Measures:
+        """At least `madds` and `params`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A genome with its costs and, unless they miss a bound, its measures. Hashable; made by `of`.
+
+    Attributes:
+        genome: the canonical genome.
+        items: costs and measures as pairs, sorted by name.
+        generation: the generation that asked for the network first, from 0.
+    """
+
+    genome: Genome
+    items: tuple[tuple[str, float], ...]
+    generation: int
+
+    @staticmethod
+    def of(genome: Genome, measures: Measures, generation: int = 0) -> "Candidate":
+        """A candidate from a mapping of costs and measures."""
+        return Candidate(genome, tuple(sorted(plain(measures).items())), generation)
+
+    @property
+    def measures(self) -> Measures:
+        """Costs and measures by name."""
+        return MappingProxyType(dict(self.items))
+
+    @property
+    def failed(self) -> bool:
+        """Whether the evaluator could not score the network: a measure is NaN. It never enters a front."""
+        return any(math.isnan(value) for _, value in self.items)
+
+    def value(self, name: str) -> float:
+        """One cost or measure. Raises `KeyError` if the candidate does not have it."""
+        for key, value in self.items:
+            if key == name:
+                return value
+        raise KeyError(name)
+
+    def has(self, names: Iterable[str]) -> bool:
+        """Whether the candidate has all of these costs and measures."""
+        return {key for key, _ in self.items}.issuperset(names)
+
+
+def plain(measures: Measures) -> dict[str, float]:
+    """The measures as Python numbers. What is not finite becomes `math.nan`, so that equal means equal."""
+    result: dict[str, float] = {}
+    for name, value in measures.items():
+        if isinstance(value, numbers.Integral):
+            result[name] = int(value)
+        else:
+            # the one object `math.nan` equals itself inside tuples, another NaN would not
+            result[name] = float(value) if math.isfinite(value) else math.nan
+    return result

@@ -1,0 +1,216 @@
+"""NSGA-II (Deb et al. 2002), the backbone of the paper's search (3.2): pymoo's algorithm, our operators.
+
+A choice index is a name, not a number: choice 3 is no closer to 4 than to 0. So pymoo's arithmetic on
+variables is replaced by single-point crossover between layers and by uniform mutation of one layer.
+Non-dominated sorting, crowding distance and the tournament are pymoo's. Bounds are its constraints: a network
+that meets them beats one that does not, and of two that do not the one closer to them wins, whatever their
+accuracies.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from fairnas.config import SearchConfig
+from fairnas.randomness import derived_seed, generator
+from fairnas.search.candidate import Candidate, Costs
+from fairnas.search.objectives import Objective
+from fairnas.search.sampling import FeasibleGenomes
+from fairnas.space import Genome, SearchSpace
+
+_MATINGS = 25  # attempts to fill a generation with new networks, before it stays smaller
+
+
+class NSGA2:
+    """One generation of `config.population` genomes per `ask`; fewer where a small space has no others left.
+
+    The first generation is random and meets the bounds. Later ones come from tournament, crossover with
+    probability `config.crossover` per pair of parents, and mutation with probability `config.mutation` per
+    child. A child is never the same network as another child or as one of the population; a network that died
+    out may be asked again, which costs nothing because its score is known.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: tuple[Objective, ...],
+        costs: Costs,
+        config: SearchConfig,
+        seed: int,
+    ) -> None:
+        self._objectives = objectives
+        self._bounded = tuple(each for each in objectives if each.bound is not None)
+        genomes = FeasibleGenomes(space, objectives, costs, generator(seed, "first population"))
+        self._unseen = genomes.listed()
+        first = np.array(genomes.draw(config.population), dtype=int).reshape(-1, space.depth)
+        shape = (len(objectives), len(self._bounded) + 1)  # the last constraint: the network failed
+        self._algorithm = _algorithm(space, shape, first, config, derived_seed(seed, "nsga2"))
+        self._asked: Any = None
+
+    def ask(self) -> tuple[Genome, ...]:
+        """One generation of canonical genomes; none when all that a small space allows were asked."""
+        over = self._unseen is not None and not self._unseen
+        self._asked = None if over else self._algorithm.ask()
+        if self._asked is None:
+            return ()
+        genomes = tuple(tuple(row) for row in self._asked.get("X").tolist())
+        if self._unseen is not None:
+            self._unseen -= set(genomes)
+        return genomes
+
+    def tell(self, candidates: Sequence[Candidate]) -> None:
+        """Score the generation just asked for, in its order. One without scores must miss a bound."""
+        assert self._asked is not None, "tell answers an ask"
+        assert len(candidates) == len(self._asked), "tell takes one candidate per genome asked for"
+        self._asked.set("F", np.array([self._values(each) for each in candidates]))
+        self._asked.set("G", np.array([self._violations(each) for each in candidates]))
+        self._algorithm.tell(infills=self._asked)
+
+    def _values(self, candidate: Candidate) -> list[float]:
+        """Objectives to minimise. Of a candidate that misses a bound or failed pymoo never reads them."""
+        measures = dict(candidate.items)
+        found = [each.minimised(measures.get(each.name, math.nan)) for each in self._objectives]
+        return [0.0 if math.isnan(value) else value for value in found]
+
+    def _violations(self, candidate: Candidate) -> list[float]:
+        """Positive where a bound is missed. A failed network is worse than any that only misses a bound."""
+        measures = dict(candidate.items)
+        bounds = [
+            each.violation(measures[each.name]) if each.name in measures else 1.0 for each in self._bounded
+        ]
+        return [*bounds, math.inf if candidate.failed else 0.0]
+
+
+def children(
+    a: np.ndarray, b: np.ndarray, space: SearchSpace, config: SearchConfig, rng: np.random.Generator
+) -> np.ndarray:
+    """Two canonical children of each pair of parents, shape (2 pairs, L).
+
+    Args:
+        a: integer genomes, shape (pairs, L).
+        b: their partners, of the same shape.
+        space: says which choices a layer has, and which genome is canonical.
+        config: a pair is crossed with probability `crossover`, a child mutated with probability `mutation`.
+        rng: source of randomness.
+    """
+    crossed = rng.random((len(a), 1)) < config.crossover
+    tail = crossed & _tails(a.shape, rng)
+    born = np.concatenate([np.where(tail, b, a), np.where(tail, a, b)])
+    mutated = rng.random((len(born), 1)) < config.mutation
+    born = np.where(mutated, change_one_layer(born, space.choices, rng), born)
+    return np.array([space.canonical(tuple(row)) for row in born.tolist()], dtype=int).reshape(born.shape)
+
+
+def _tails(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Layers behind a random point of each genome: the last one at least, never all of them."""
+    pairs, depth = shape
+    if depth == 1:
+        return np.zeros(shape, dtype=bool)
+    return np.arange(depth) >= rng.integers(1, depth, size=(pairs, 1))
+
+
+def change_one_layer(genomes: np.ndarray, choices: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+    """Uniform mutation: in each genome one uniformly chosen layer gets a uniformly chosen other choice.
+
+    Args:
+        genomes: integers, shape (genomes, L).
+        choices: m per layer; layers of one choice are left alone.
+        rng: source of randomness.
+    """
+    counts = np.array(choices)
+    free = np.flatnonzero(counts > 1)
+    changed = genomes.copy()
+    if len(free):
+        rows = np.arange(len(genomes))
+        layers = free[rng.integers(len(free), size=len(genomes))]
+        steps = rng.integers(1, counts[layers])
+        changed[rows, layers] = (genomes[rows, layers] + steps) % counts[layers]
+    return changed
+
+
+def survivors(
+    values: np.ndarray, violations: np.ndarray, count: int, rng: np.random.Generator
+) -> list[tuple[int, int, float]]:
+    """Who lives on: those that meet the bounds by rank and crowding distance, then the others by violation.
+
+    The same as pymoo's survival, but with stable sorting. Pymoo's ties, which are frequent, fall as numpy's
+    quicksort happens to leave them, and that differs from processor to processor.
+
+    Args:
+        values: objectives to minimise, shape (networks, objectives).
+        violations: 0 where all bounds are met, shape (networks,).
+        count: how many live on, at most.
+        rng: breaks ties of the crowding distance.
+
+    Returns:
+        Index, rank and crowding distance of each survivor; rank and distance are -1 where a bound is missed.
+    """
+    from pymoo.operators.survival.rank_and_crowding.metrics import get_crowding_function
+    from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
+
+    crowding_distance: Any = get_crowding_function("cd")
+    meeting, missing = np.flatnonzero(violations <= 0), np.flatnonzero(violations > 0)
+    result: list[tuple[int, int, float]] = []
+    for rank, front in enumerate(NonDominatedSorting().do(values[meeting], n_stop_if_ranked=count)):
+        members = meeting[front]
+        crowding = crowding_distance.do(values[members])
+        order = np.arange(len(members))
+        if len(result) + len(members) > count:
+            shuffled = rng.permutation(len(members))
+            order = shuffled[np.argsort(-crowding[shuffled], kind="stable")][: count - len(result)]
+        result += [(int(members[i]), rank, float(crowding[i])) for i in order]
+    closest = missing[np.argsort(violations[missing], kind="stable")][: max(0, count - len(result))]
+    return result + [(int(index), -1, -1.0) for index in closest]
+
+
+def _algorithm(
+    space: SearchSpace, shape: tuple[int, int], first: np.ndarray, config: SearchConfig, seed: int
+) -> Any:
+    """Pymoo's NSGA-II, set up for a space; `shape` is (objectives, constraints). It has its own generator."""
+    from pymoo.algorithms.moo.nsga2 import NSGA2 as PymooNSGA2
+    from pymoo.config import Config
+    from pymoo.core.duplicate import DefaultDuplicateElimination
+    from pymoo.core.infill import InfillCriterion
+    from pymoo.core.population import Population
+    from pymoo.core.problem import Problem
+    from pymoo.core.survival import Survival
+    from pymoo.core.termination import NoTermination
+
+    Config.warnings["not_compiled"] = False  # else pymoo may print on standard output, where `--json` answers
+    algorithm: Any = PymooNSGA2(pop_size=config.population, sampling=cast(Any, first), seed=seed)
+    tournament = algorithm.mating.selection
+
+    class LayerMating(InfillCriterion):
+        def _do(
+            self, problem: Any, pop: Any, n_offsprings: int, random_state: Any = None, **kwargs: Any
+        ) -> Any:
+            pairs = (n_offsprings + 1) // 2
+            parents = tournament.do(problem, pop, pairs, 2, to_pop=False, random_state=random_state, **kwargs)
+            a, b = (pop.get("X")[parents[:, side]] for side in (0, 1))
+            return Population.new("X", children(a, b, space, config, random_state))
+
+    class StableSurvival(Survival):
+        def _do(self, problem: Any, pop: Any, *args: Any, **kwargs: Any) -> Any:
+            violations = pop.get("CV")[:, 0]
+            living = survivors(pop.get("F"), violations, kwargs["n_survive"], kwargs["random_state"])
+            for index, rank, crowding in living:
+                pop[index].set("rank", rank)
+                pop[index].set("crowding", crowding)
+            return pop[[index for index, _, _ in living]]
+
+    algorithm.mating = LayerMating(
+        eliminate_duplicates=DefaultDuplicateElimination(), n_max_iterations=_MATINGS
+    )
+    algorithm.survival = StableSurvival(filter_infeasible=False)
+    objectives, constraints = shape
+    problem = Problem(
+        n_var=space.depth,
+        n_obj=objectives,
+        n_ieq_constr=constraints,
+        xl=0,
+        xu=np.array(space.choices) - 1,
+        vtype=int,
+    )
+    return algorithm.setup(problem, termination=NoTermination())

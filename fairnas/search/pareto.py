@@ -1,0 +1,96 @@
+"""The Pareto front of a set of candidates, its hypervolume, and networks selected from it (paper 4.2)."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from fairnas.search.candidate import Candidate
+from fairnas.search.objectives import ACCURACY, MADDS, Objective, Ranges, qualifies
+
+
+def pareto_front(candidates: Iterable[Candidate], objectives: Sequence[Objective]) -> tuple[Candidate, ...]:
+    """Candidates that no other dominates, lightest first.
+
+    Only candidates that were scored, did not fail and meet all bounds count. Of several with the same genome
+    the first counts; different networks of equal objectives all stay.
+
+    Args:
+        candidates: with canonical genomes, as `run_search` and the archive give them.
+        objectives: their names must be among the candidates' measures.
+    """
+    from pymoo.util.nds.non_dominated_sorting import find_non_dominated  # 0.4 s that `--help` needs not pay
+
+    distinct: dict[tuple[int, ...], Candidate] = {}
+    for candidate in candidates:
+        if qualifies(candidate, objectives):
+            distinct.setdefault(candidate.genome, candidate)
+    if not distinct:
+        return ()
+    kept = list(distinct.values())
+    front = [kept[index] for index in find_non_dominated(minimised(kept, objectives))]
+    light_first = sorted(objectives, key=lambda each: each.name != MADDS.name)
+    return tuple(sorted(front, key=lambda c: ([o.minimised(c.value(o.name)) for o in light_first], c.genome)))
+
+
+def minimised(candidates: Sequence[Candidate], objectives: Sequence[Objective]) -> np.ndarray:
+    """Objective values with less always better, shape (candidates, objectives)."""
+    return np.array(
+        [[each.minimised(c.value(each.name)) for each in objectives] for c in candidates], dtype=float
+    )
+
+
+def reference_point(objectives: Sequence[Objective], ranges: Ranges) -> dict[str, float]:
+    """The worst value of each objective in its own unit: accuracy 0, the costs of the heaviest network."""
+    return {each.name: ranges[each.name][1] if each.name in ranges else 0.0 for each in objectives}
+
+
+def hypervolume(front: Sequence[Candidate], objectives: Sequence[Objective], ranges: Ranges) -> float:
+    """The share of the objective space that a front dominates, from 0 to 1.
+
+    Every objective is scaled to [0, 1] with 0 the best: costs from the smallest to the largest possible in
+    the space, accuracy as 1 - accuracy. The reference point is 1 in each, the worst possible
+    (`reference_point`). So the scale depends on the space alone, never on what was found or on bounds, and
+    values of different searches of one space compare.
+
+    Args:
+        front: candidates that count, as `pareto_front` gives them.
+        objectives: costs that are minimised, and measures from 0 to 1 that are maximised.
+        ranges: smallest and largest possible value of each cost.
+    """
+    from pymoo.indicators.hv import HV
+
+    if not front:
+        return 0.0
+    points = minimised(front, objectives)
+    for column, objective in enumerate(objectives):
+        low, high = ranges.get(objective.name, (-1.0, 0.0))  # minimised accuracy lies from -1 to 0
+        points[:, column] = (points[:, column] - low) / ((high - low) or 1.0)
+    volume = HV(ref_point=np.ones(len(objectives)))(points)
+    assert volume is not None, "the hypervolume of a front is a number"
+    return float(volume)
+
+
+def select_evenly(front: Sequence[Candidate], count: int) -> tuple[Candidate, ...]:
+    """Networks at equal distances in multiply-adds, lightest first (paper 4.2: FairNAS-C, B, A).
+
+    Targets lie evenly from the lightest to the heaviest network of the front. Each gets the nearest candidate
+    that is not taken yet, the two ends first; of equally near ones the more accurate. A front of no more than
+    `count` candidates is taken whole. A count of 1 gives the most accurate.
+
+    Args:
+        front: scored candidates, in any order.
+        count: how many to select, 1 or more.
+    """
+    light_first = sorted(front, key=lambda c: (c.value(MADDS.name), -c.value(ACCURACY.name), c.genome))
+    if len(light_first) <= count:
+        return tuple(light_first)
+    if count == 1:
+        return (min(light_first, key=lambda c: -c.value(ACCURACY.name)),)
+    lightest, heaviest = light_first[0].value(MADDS.name), light_first[-1].value(MADDS.name)
+    targets = np.linspace(lightest, heaviest, count).tolist()
+    free, taken = list(light_first), []
+    for target in (targets[0], targets[-1], *targets[1:-1]):  # else an inner target could take an end away
+        nearest = min(free, key=lambda c: (abs(c.value(MADDS.name) - target), -c.value(ACCURACY.name)))
+        free.remove(nearest)
+        taken.append(nearest)
+    return tuple(candidate for candidate in light_first if candidate in taken)

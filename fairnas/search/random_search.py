@@ -1,0 +1,35 @@
+"""Random search: genomes drawn uniformly, none twice. The rival every other searcher has to beat."""
+
+from collections.abc import Sequence
+
+from fairnas.config import SearchConfig
+from fairnas.randomness import generator
+from fairnas.search.candidate import Candidate, Costs
+from fairnas.search.objectives import Objective
+from fairnas.search.sampling import FeasibleGenomes
+from fairnas.space import Genome, SearchSpace
+
+
+class RandomSearch:
+    """Asks for `config.population` new genomes per generation that meet the bounds; learns nothing.
+
+    Its last generations are smaller, then empty, when the space runs out of networks that meet the bounds.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: tuple[Objective, ...],
+        costs: Costs,
+        config: SearchConfig,
+        seed: int,
+    ) -> None:
+        self._genomes = FeasibleGenomes(space, objectives, costs, generator(seed, "random search"))
+        self._population = config.population
+
+    def ask(self) -> tuple[Genome, ...]:
+        """One generation of genomes."""
+        return self._genomes.draw(self._population)
+
+    def tell(self, candidates: Sequence[Candidate]) -> None:
+        """Random search draws the same whatever the scores are."""

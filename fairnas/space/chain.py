@@ -1,0 +1,107 @@
+"""Building a search space in a few lines: stages of layers that all offer the same choice blocks.
+
+from fairnas.space import Stage, chain_space
+
+space = chain_space(
+"mine",
+image_size=32,
+stem=Stem(channels=16, stride=1),
+stages=(Stage(24, layers=2, stride=2), Stage(40, layers=3, stride=2)),
+kernels=(3, 5),
+expansions=(3, 6),
+head=256,
+)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fairnas.errors import SpaceError
+from fairnas.space.blocks import Activation, Block, Identity, InvertedResidual, Separable
+from fairnas.space.space import Layer, SearchSpace
+
+
+@dataclass(frozen=True)
+class Stem:
+    """The first 3x3 convolution."""
+
+    channels: int
+    stride: int = 2
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Layers of one width; the first of them has the stride."""
+
+    channels: int
+    layers: int
+    stride: int = 1
+
+
+def chain_space(
+    name: str,
+    *,
+    image_size: int,
+    stem: Stem,
+    stages: Sequence[Stage],
+    head: int,
+    kernels: Sequence[int] = (3, 5, 7),
+    expansions: Sequence[int] = (3, 6),
+    choices: Sequence[Block] | None = None,
+    first: int | None = None,
+    skip: bool = False,
+    image_channels: int = 3,
+    num_classes: int = 1000,
+    activation: Activation = "relu6",
+    source: str = "",
+) -> SearchSpace:
+    """A space of inverted residuals, kernels x expansions in the order of the paper's Table 6 (k3e3, k5e3, ...).
+
+    Args:
+        name: what the space is called in configurations and reports.
+        image_size: side of the square input in pixels.
+        stem: first convolution.
+        stages: widths, numbers of layers and strides of the choice layers.
+        head: channels of the 1x1 convolution before the classifier.
+        kernels: odd kernel sizes to choose from.
+        expansions: expansion rates to choose from.
+        choices: the choice blocks themselves, instead of kernels x expansions.
+        first: channels of a fixed separable 3x3 block behind the stem; default: no such block.
+        skip: whether layers that keep the shape also offer the identity, as their last choice.
+        image_channels: 3 for colour, 1 for grey.
+        num_classes: outputs of the classifier.
+        activation: `relu6` or `relu`, everywhere.
+        source: where the space is described.
+
+    Raises:
+        SpaceError: if a number is out of range.
+    """
+    blocks = tuple(choices or (InvertedResidual(k, e) for e in expansions for k in kernels))
+    width = stem.channels
+    fixed = ()
+    if first is not None:
+        fixed = (Layer(width, first, 1, (Separable(3),)),)
+        width = first
+    layers = []
+    for stage in stages:
+        if min(stage.channels, stage.layers, stage.stride) < 1:
+            raise SpaceError(f"{stage} of space '{name}': channels, layers and stride must be 1 or more")
+        for number in range(stage.layers):
+            layer = Layer(width, stage.channels, stage.stride if number == 0 else 1, blocks)
+            if skip and layer.keeps_shape:
+                layer = Layer(width, stage.channels, 1, (*blocks, Identity()))
+            layers.append(layer)
+            width = stage.channels
+    return SearchSpace(
+        name=name,
+        image_size=image_size,
+        image_channels=image_channels,
+        num_classes=num_classes,
+        stem_channels=stem.channels,
+        stem_stride=stem.stride,
+        fixed=fixed,
+        layers=tuple(layers),
+        head_channels=head,
+        activation=activation,
+        source=source,
+    )

@@ -1,0 +1,76 @@
+"""Search spaces in files: a user's own as TOML or Python, a resolved one as JSON in a run directory."""
+
+import dataclasses
+import runpy
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from fairnas.errors import FairnasError, SpaceError
+from fairnas.space.blocks import Block, Identity, InvertedResidual, Separable
+from fairnas.space.chain import Stage, Stem, chain_space
+from fairnas.space.space import Layer, SearchSpace
+
+_KINDS: dict[str, type] = {kind.__name__: kind for kind in (InvertedResidual, Separable, Identity)}
+
+
+def load_space(path: Path, attribute: str = "space") -> SearchSpace:
+    """Read a user's space. TOML holds the arguments of `chain_space`; Python defines `space` (or `attribute`).
+
+    Raises `SpaceError` naming the file and what is wrong with it. A Python file is executed: it is code.
+    """
+    if not path.is_file():
+        raise SpaceError(f"there is no space file {path}; give a TOML file or FILE.py:NAME")
+    if path.suffix == ".py":
+        return _from_python(path, attribute)
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        given["stem"] = Stem(**given["stem"])
+        given["stages"] = tuple(Stage(**stage) for stage in given["stages"])
+        return chain_space(**given)
+    except KeyError as error:
+        raise SpaceError(f"space file {path} lacks {error}; see docs/spaces.md for an example") from None
+    except (TypeError, ValueError) as error:
+        raise SpaceError(f"space file {path}: {error}; see docs/spaces.md for an example") from None
+
+
+def _from_python(path: Path, attribute: str) -> SearchSpace:
+    try:
+        names = runpy.run_path(str(path))
+    except FairnasError:
+        raise
+    except Exception as error:  # the user's own code may raise anything; they get its last line
+        raise SpaceError(f"space file {path} raises {type(error).__name__}: {error}") from error
+    space = names.get(attribute)
+    if not isinstance(space, SearchSpace):
+        raise SpaceError(
+            f"space file {path} does not define a SearchSpace called '{attribute}'; build one with chain_space"
+        )
+    return space
+
+
+def to_dict(space: SearchSpace) -> dict[str, Any]:
+    """The space as plain data (for JSON); `from_dict` gives an equal space."""
+
+    def layer(value: Layer) -> dict[str, Any]:
+        blocks = [{"kind": type(block).__name__, **dataclasses.asdict(block)} for block in value.choices]
+        return {**dataclasses.asdict(value), "choices": blocks}
+
+    plain = dataclasses.asdict(space)
+    return {**plain, "fixed": [layer(v) for v in space.fixed], "layers": [layer(v) for v in space.layers]}
+
+
+def from_dict(plain: dict[str, Any]) -> SearchSpace:
+    """The inverse of `to_dict`. Raises `SpaceError` for anything else."""
+
+    def block(given: dict[str, Any]) -> Block:
+        return _KINDS[given["kind"]](**{key: value for key, value in given.items() if key != "kind"})
+
+    def layer(given: dict[str, Any]) -> Layer:
+        return Layer(**{**given, "choices": tuple(block(choice) for choice in given["choices"])})
+
+    try:
+        fixed, layers = (tuple(layer(given) for given in plain[key]) for key in ("fixed", "layers"))
+        return SearchSpace(**{**plain, "fixed": fixed, "layers": layers})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SpaceError(f"this is not a search space written by fairnas: {type(error).__name__}: {error}") from None

@@ -1,0 +1,175 @@
+"""The search space as pure data: stem, L choice layers, head (paper 2.2 and 4.1)."""
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fairnas.errors import GenomeError, SpaceError
+from fairnas.space.blocks import Activation, Block, Identity
+from fairnas.space.genome import ALPHABET, Genome, format_genome, parse_genome
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One choice layer: its shape, and the choice blocks to choose from. A layer of one choice is fixed."""
+
+    in_channels: int
+    out_channels: int
+    stride: int
+    choices: tuple[Block, ...]
+
+    @property
+    def keeps_shape(self) -> bool:
+        """Whether output and input have the same shape, so that a shortcut or an identity is possible."""
+        return self.stride == 1 and self.in_channels == self.out_channels
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """A chain of choice layers between a fixed stem and a fixed head.
+
+    `fixed` are blocks between stem and first choice layer that nobody chooses (MobileNetV2's first block).
+    `image_size` (pixels), `image_channels` and `num_classes` are the defaults of `Supernet`, `build` and `cost`;
+    `for_data` returns the same space for other ones.
+    """
+
+    name: str
+    image_size: int
+    image_channels: int
+    num_classes: int
+    stem_channels: int
+    stem_stride: int
+    fixed: tuple[Layer, ...]
+    layers: tuple[Layer, ...]
+    head_channels: int
+    activation: Activation = "relu6"
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise SpaceError(f"space '{self.name}' has no choice layers; give at least one")
+        for number, layer in enumerate(self.layers):
+            if not 1 <= len(layer.choices) <= len(ALPHABET):
+                raise SpaceError(
+                    f"layer {number} of space '{self.name}' has {len(layer.choices)} choices; give 1 to {len(ALPHABET)}"
+                )
+        width = self.stem_channels
+        for layer in (*self.fixed, *self.layers):
+            if layer.in_channels != width:
+                raise SpaceError(
+                    f"space '{self.name}': a layer takes {layer.in_channels} channels where {width} arrive"
+                )
+            width = layer.out_channels
+        for name in (
+            "image_size",
+            "image_channels",
+            "num_classes",
+            "stem_channels",
+            "stem_stride",
+            "head_channels",
+        ):
+            if getattr(self, name) < 1:
+                raise SpaceError(f"{name} of space '{self.name}' is {getattr(self, name)}; give 1 or more")
+
+    @property
+    def depth(self) -> int:
+        """L, the number of choice layers."""
+        return len(self.layers)
+
+    @functools.cached_property
+    def choices(self) -> tuple[int, ...]:
+        """M per layer, the number of choice blocks."""
+        return tuple(len(layer.choices) for layer in self.layers)
+
+    @property
+    def size(self) -> int:
+        """Number of genomes, exactly."""
+        return math.prod(self.choices)
+
+    @property
+    def reduction(self) -> int:
+        """Factor by which the network shrinks the image's side."""
+        return self.stem_stride * math.prod(layer.stride for layer in (*self.fixed, *self.layers))
+
+    def parse(self, text: str) -> Genome:
+        """Read and check the text form of a genome of this space. Raises `GenomeError`."""
+        return self.validate(parse_genome(text))
+
+    def validate(self, genome: Sequence[int]) -> Genome:
+        """Return the genome as a tuple, or raise `GenomeError` saying which layer is wrong and what it allows."""
+        genome = tuple(genome)
+        if len(genome) != self.depth:
+            raise GenomeError(
+                f"genome {_shown(genome)} has {len(genome)} choices; space '{self.name}' has {self.depth} layers"
+            )
+        for number, (choice, count) in enumerate(zip(genome, self.choices, strict=True)):
+            if not 0 <= choice < count:
+                raise GenomeError(
+                    f"genome {_shown(genome)} takes choice {choice} in layer {number}; "
+                    f"space '{self.name}' allows 0 to {count - 1} there"
+                )
+        return genome
+
+    def sample(self, rng: np.random.Generator) -> Genome:
+        """Draw one genome uniformly."""
+        return tuple(int(choice) for choice in rng.integers(self.choices))
+
+    def enumerate(self) -> Iterator[Genome]:
+        """Every genome, in the order of their text forms."""
+        return itertools.product(*(range(count) for count in self.choices))
+
+    def canonical(self, genome: Genome) -> Genome:
+        """The one genome that stands for all that compute the same network.
+
+        An identity that keeps the shape commutes with the blocks beside it that keep the shape too, so within
+        such a stretch identities are moved behind the others. Spaces without identity have only canonical genomes.
+        """
+        result: list[int] = []
+        waiting: list[int] = []  # identities of the stretch, to be put at its end
+        for number, layer in enumerate(self.layers):
+            stretch_ends = not layer.keeps_shape or (number > 0 and layer.choices != self.layers[number - 1].choices)
+            if stretch_ends:
+                result += waiting
+                waiting = []
+            is_identity = layer.keeps_shape and isinstance(layer.choices[genome[number]], Identity)
+            (waiting if is_identity else result).append(genome[number])
+        return tuple(result + waiting)
+
+    def block(self, layer: int, choice: int) -> Block:
+        """The choice block at one place."""
+        return self.layers[layer].choices[choice]
+
+    def labels(self, genome: Genome) -> tuple[str, ...]:
+        """Short names of the chosen blocks, layer by layer, such as `("k3e3", "k7e6", ...)`."""
+        return tuple(self.block(number, choice).label for number, choice in enumerate(genome))
+
+    def for_data(
+        self,
+        *,
+        image_size: int | None = None,
+        image_channels: int | None = None,
+        num_classes: int | None = None,
+    ) -> "SearchSpace":
+        """The same space for other images or classes. Raises `SpaceError` if the image would vanish on the way."""
+        space = dataclasses.replace(
+            self,
+            image_size=self.image_size if image_size is None else image_size,
+            image_channels=self.image_channels if image_channels is None else image_channels,
+            num_classes=self.num_classes if num_classes is None else num_classes,
+        )
+        if space.image_size < space.reduction:
+            raise SpaceError(
+                f"space '{self.name}' shrinks images {space.reduction} times; "
+                f"{space.image_size} pixels are too few, give {space.reduction} or more"
+            )
+        return space
+
+
+def _shown(genome: Genome) -> str:
+    fits = all(0 <= choice < len(ALPHABET) for choice in genome)
+    return f"'{format_genome(genome)}'" if fits else str(list(genome))

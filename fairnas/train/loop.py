@@ -1,0 +1,196 @@
+"""The training loop. A supernet and a stand-alone network run through the same one (definition 1)."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from fairnas.config import TrainConfig
+from fairnas.data import Dataset, steps_per_epoch, training_batches
+from fairnas.errors import CheckpointError, FairnasError
+from fairnas.train.checkpoint import read_checkpoint, write_checkpoint
+
+FINITE_CHECK_STEPS = 20
+"""A loss that is not a number is noticed within so many steps; looking more often would stall a GPU."""
+
+
+class DivergedError(FairnasError):
+    """The loss is no longer a finite number."""
+
+
+class Training(Protocol):
+    """Something that is trained: its weights, its optimiser, and what one step does with a mini-batch."""
+
+    @property
+    def kind(self) -> str:
+        """What is trained, such as `supernet`; a checkpoint of another kind is refused."""
+        ...
+
+    @property
+    def network(self) -> nn.Module:
+        """The weights."""
+        ...
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Over all of them."""
+        ...
+
+    def step(self, images: Tensor, labels: Tensor, step: int) -> Tensor:
+        """Train on one mini-batch and return the loss, a scalar on the device."""
+        ...
+
+    def extra_state(self) -> dict[str, Any]:
+        """What has to be saved beside weights and optimiser."""
+        ...
+
+    def restore_extra(self, content: dict[str, Any]) -> None:
+        """Take back what `extra_state` gave."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pace:
+    """When to save, what to tell, when to stop; no result depends on any of it."""
+
+    checkpoint: Path | None = None
+    """Where to save and from where to go on; None trains without saving."""
+    identity: str = ""
+    """What the checkpoint belongs to; one of another identity is refused."""
+    seconds: float = 30.0
+    """Save after so many seconds of work."""
+    steps: int | None = None
+    """Also save after so many steps."""
+    on_progress: Callable[[int, int, str], None] = lambda done, total, text: None
+    """Called with steps done, steps in all, and a word on how it goes."""
+    on_resume: Callable[[int], None] = lambda step: None
+    """Called once with the step at which training begins or goes on."""
+    on_epoch: Callable[[int, int, Mapping[str, float]], None] = lambda epoch, step, values: None
+    """Called after each epoch with its number from 1, the step, and the measurements."""
+    stop: Callable[[], bool] = lambda: False
+    """Asked after every step; true saves and raises KeyboardInterrupt."""
+    loader_workers: int = field(default=0)
+    """Processes that decode images."""
+
+
+def learning_rate(config: TrainConfig, step: int, total: int) -> float:
+    """Cosine decay from `config.lr` at step 0 to zero at step `total`."""
+    return config.lr * 0.5 * (1 + math.cos(math.pi * step / total))
+
+
+def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """SGD with momentum and L2 weight decay on every parameter (paper 4.1), in one fused call."""
+    return torch.optim.SGD(
+        network.parameters(),
+        lr=config.lr,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+
+
+def train(training: Training, dataset: Dataset, config: TrainConfig, seed: int, pace: Pace) -> None:
+    """Train to the end of the last epoch, going on from the checkpoint if there is one.
+
+    The result depends on the arguments other than `pace` only: interrupted and resumed at any checkpoint, a
+    training on the CPU ends with the same weights, bit for bit.
+
+    Raises:
+        DivergedError: if the loss becomes NaN or infinite; the checkpoint is from before.
+        CheckpointError: if the checkpoint cannot be read or belongs to something else.
+        KeyboardInterrupt: when `pace.stop` said so; everything is saved.
+    """
+    device = next(training.network.parameters()).device
+    per_epoch = steps_per_epoch(dataset, config.batch_size)
+    total = config.epochs * per_epoch
+    step, loss_sum = _restore(training, pace, device)
+    pace.on_resume(step)
+    saved_at, saved_step = time.monotonic(), step
+    training.network.train()
+    while step < total:
+        epoch, first = divmod(step, per_epoch)
+        batches = training_batches(
+            dataset,
+            batch_size=config.batch_size,
+            seed=seed,
+            epoch=epoch,
+            first=first,
+            device=device,
+            workers=pace.loader_workers,
+        )
+        for images, labels in batches:
+            _set_rate(training.optimizer, learning_rate(config, step, total))
+            loss = training.step(images, labels, step)
+            step += 1
+            loss_sum = loss_sum + loss
+            epoch_ends, stopping = step % per_epoch == 0, pace.stop()
+            due = time.monotonic() - saved_at >= pace.seconds or (pace.steps and step - saved_step >= pace.steps)
+            if due or stopping or epoch_ends or step % FINITE_CHECK_STEPS == 0:
+                _require_finite(loss, step, config)
+                pace.on_progress(step, total, f"epoch {epoch + 1}/{config.epochs}, loss {loss.item():.3f}")
+            if epoch_ends:  # measured before anything is saved, so that no kill loses the epoch's measurements
+                mean = loss_sum.item() / per_epoch
+                pace.on_epoch(
+                    epoch + 1,
+                    step,
+                    {"epoch": epoch + 1, "loss": mean, "lr": learning_rate(config, step - 1, total)},
+                )
+                training.network.train()
+                loss_sum = torch.zeros_like(loss_sum)
+            if due or stopping or step == total:
+                _save(training, step, loss_sum, pace)
+                saved_at, saved_step = time.monotonic(), step
+            if stopping and step < total:
+                raise KeyboardInterrupt
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _require_finite(loss: Tensor, step: int, config: TrainConfig) -> None:
+    if not math.isfinite(loss.item()):
+        raise DivergedError(
+            f"the loss is {loss.item()} at step {step} with train.lr = {config.lr}; "
+            f"try a lower rate, such as {config.lr / 3:.2g}, in a new run"
+        )
+
+
+def _save(training: Training, step: int, loss_sum: Tensor, pace: Pace) -> None:
+    if pace.checkpoint is not None:
+        content = {
+            "identity": pace.identity,
+            "step": step,
+            "loss_sum": loss_sum,
+            "network": training.network.state_dict(),
+            "optimizer": training.optimizer.state_dict(),
+            "extra": training.extra_state(),
+        }
+        write_checkpoint(pace.checkpoint, training.kind, content)
+
+
+def _restore(training: Training, pace: Pace, device: torch.device) -> tuple[int, Tensor]:
+    """Load the checkpoint, if there is one; return the step to go on at and the epoch's sum of losses so far."""
+    if pace.checkpoint is None or not pace.checkpoint.exists():
+        return 0, torch.zeros((), dtype=torch.float64, device=device)
+    content = read_checkpoint(pace.checkpoint, training.kind)
+    if content.get("identity") != pace.identity:
+        raise CheckpointError(
+            f"the checkpoint {pace.checkpoint} belongs to another configuration; delete it, or use another directory"
+        )
+    try:
+        training.network.load_state_dict(content["network"])
+        training.optimizer.load_state_dict(content["optimizer"])
+        training.restore_extra(content["extra"])
+        return int(content["step"]), content["loss_sum"].to(device)
+    except (RuntimeError, ValueError, KeyError, AttributeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"the checkpoint {pace.checkpoint} does not fit ({reason}); delete it to train again"
+        ) from None

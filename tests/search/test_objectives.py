@@ -1,0 +1,112 @@
+import itertools
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fairnas.config import SearchConfig
+from fairnas.errors import ConfigError
+from fairnas.search import (
+    ACCURACY,
+    MADDS,
+    PARAMS,
+    Candidate,
+    Objective,
+    check_bounds,
+    cost_ranges,
+    objectives_from,
+    parse_quantity,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("330M", 330e6), ("4.5M", 4.5e6), ("1.2G", 1.2e9), ("900k", 9e5), ("900K", 9e5), ("330e6", 330e6),
+     (" 12 ", 12.0), (".5k", 500.0), ("4.35M", 4350000.0)],
+)  # fmt: skip
+def test_quantities_are_read_exactly(text: str, value: float) -> None:
+    assert parse_quantity(text) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["", "M", "330 M", "330m", "330MB", "-1M", "0", "0M", "nan", "inf", "1e999", "1e5M", "٣M"]
+)
+def test_other_texts_are_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"is not a quantity.*such as 330M") as caught:
+        parse_quantity(text)
+    assert f"'{text}'" in str(caught.value)
+
+
+def test_the_configuration_gives_the_papers_objectives_with_its_bounds() -> None:
+    objectives = objectives_from(SearchConfig(max_madds=330e6))
+    assert [(o.name, o.direction, o.bound) for o in objectives] == [
+        ("top1", "max", None), ("madds", "min", 330e6), ("params", "min", None),
+    ]  # fmt: skip
+    assert objectives_from(SearchConfig()) == (ACCURACY, MADDS, PARAMS)
+
+
+def test_a_violation_is_relative_to_the_bound() -> None:
+    upper, lower = Objective("madds", "min", "", 200.0), Objective("top1", "max", "", 0.5)
+    assert [upper.violation(value) for value in (100, 200, 250)] == [0, 0, 0.25]
+    assert [lower.violation(value) for value in (0.9, 0.5, 0.25)] == [0, 0, 0.5]
+    assert upper.violation(math.nan) == math.inf
+    assert MADDS.violation(math.nan) == 0
+    assert Objective("x", "min", "", 0.0).violation(3) == 3
+
+
+def test_cost_ranges_are_those_of_all_genomes(tiny_world) -> None:
+    every = [tiny_world.costs(genome) for genome in tiny_world.space.enumerate()]
+    expected = {
+        name: (min(c[name] for c in every), max(c[name] for c in every)) for name in ("madds", "params")
+    }
+    assert cost_ranges(tiny_world.space, tiny_world.costs) == expected
+
+
+def test_cost_ranges_with_layers_of_different_choices(uneven_world) -> None:
+    ranges = cost_ranges(uneven_world.space, uneven_world.costs)
+    assert ranges["madds"] == (uneven_world.lightest, uneven_world.heaviest)
+
+
+def test_a_bound_that_nothing_meets_names_the_smallest_possible_value(world) -> None:
+    objectives = objectives_from(SearchConfig(max_madds=world.lightest - 1))
+    with pytest.raises(ConfigError) as caught:
+        check_bounds(world.space, objectives, {"madds": world.lightest, "params": 0})
+    assert str(caught.value) == (
+        f"search.max_madds is {world.lightest - 1:,} multiply-adds; "
+        f"the smallest network of space 'digits' has {world.lightest:,}, give that or more"
+    )
+
+
+def test_a_bound_that_one_network_meets_is_accepted(world) -> None:
+    objectives = objectives_from(SearchConfig(max_madds=world.lightest))
+    check_bounds(world.space, objectives, {"madds": world.lightest, "params": 0})
+
+
+def test_a_candidate_is_a_value() -> None:
+    import numpy as np
+
+    a = Candidate.of((1, 2), {"top1": np.float32(0.5), "madds": np.int64(7), "loss": math.inf}, 3)
+    b = Candidate.of((1, 2), {"madds": 7, "loss": float("nan"), "top1": 0.5}, 3)
+    assert a == b
+    assert hash(a) == hash(b)
+    assert a.failed
+    assert type(a.value("madds")) is int
+    assert a.value("top1") == 0.5
+    assert dict(a.measures).keys() == {"top1", "madds", "loss"}
+    with pytest.raises(KeyError):
+        a.value("top5")
+    with pytest.raises(TypeError):
+        a.measures["top1"] = 1.0  # type: ignore[index]
+    assert not Candidate.of((1,), {"madds": 7}).failed
+
+
+@given(st.lists(st.floats(0.001, 1e12), min_size=1, max_size=3), st.sampled_from(["k", "M", "G", ""]))
+@settings(deadline=None)
+def test_a_quantity_with_a_suffix_is_the_nearest_float(numbers: list[float], suffix: str) -> None:
+    for number, digits in itertools.product(numbers, (0, 2)):
+        text = f"{number:.{digits}f}"
+        if float(text):
+            assert parse_quantity(text + suffix) == float(
+                f"{text}e{ {'': 0, 'k': 3, 'M': 6, 'G': 9}[suffix] }"
+            )

@@ -1,0 +1,126 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fairnas.config import SearchConfig
+from fairnas.search import (
+    ACCURACY,
+    MADDS,
+    PARAMS,
+    Candidate,
+    hypervolume,
+    objectives_from,
+    pareto_front,
+    reference_point,
+    select_evenly,
+)
+
+OBJECTIVES = (ACCURACY, MADDS, PARAMS)
+RANGES = {"madds": (100.0, 200.0), "params": (10.0, 20.0)}
+
+
+def candidate(number: int, top1: float, madds: float, params: float = 10, generation: int = 0) -> Candidate:
+    return Candidate.of((number,), {"top1": top1, "madds": madds, "params": params}, generation)
+
+
+few = st.integers(0, 3)
+candidates = st.lists(
+    st.builds(lambda a, m, p: (a / 3, 100 + 33 * m, 10 + 3 * p), few, few, few), max_size=25
+).map(lambda rows: [candidate(number, *row) for number, row in enumerate(rows)])
+
+
+def dominates(a: Candidate, b: Candidate) -> bool:
+    pairs = [(o.minimised(a.value(o.name)), o.minimised(b.value(o.name))) for o in OBJECTIVES]
+    return all(x <= y for x, y in pairs) and any(x < y for x, y in pairs)
+
+
+@given(candidates)
+@settings(deadline=None)
+def test_the_front_is_what_nothing_dominates(given: list[Candidate]) -> None:
+    expected = {c for c in given if not any(dominates(other, c) for other in given)}
+    front = pareto_front(given, OBJECTIVES)
+    assert len(front) == len(set(front))
+    assert set(front) == expected
+    assert [c.value("madds") for c in front] == sorted(c.value("madds") for c in front)
+    assert pareto_front(reversed(given), OBJECTIVES) == front
+    assert pareto_front(front, OBJECTIVES) == front
+
+
+def test_only_scored_candidates_within_the_bounds_count() -> None:
+    nan = float("nan")
+    rows = [
+        candidate(0, 0.9, 180),
+        candidate(1, 0.5, 120),
+        Candidate.of((2,), {"madds": 100, "params": 10}),  # never scored
+        Candidate.of((3,), {"top1": 0.99, "loss": nan, "madds": 100, "params": 10}),  # failed
+    ]
+    assert pareto_front(rows, OBJECTIVES) == (rows[1], rows[0])
+    assert pareto_front(rows, objectives_from(SearchConfig(max_madds=150))) == (rows[1],)
+    assert pareto_front(rows[2:], OBJECTIVES) == ()
+
+
+def test_the_same_network_stands_once_and_the_first_mention_counts() -> None:
+    first, again = candidate(0, 0.5, 120, generation=1), candidate(0, 0.5, 120, generation=5)
+    assert pareto_front([first, again], OBJECTIVES) == (first,)
+    equal = candidate(1, 0.5, 120)
+    assert set(pareto_front([first, equal], OBJECTIVES)) == {first, equal}
+
+
+def test_hypervolume_of_boxes_by_hand() -> None:
+    assert hypervolume((), OBJECTIVES, RANGES) == 0
+    assert hypervolume((candidate(0, 1.0, 100, 10),), OBJECTIVES, RANGES) == pytest.approx(1)
+    assert hypervolume((candidate(0, 0.5, 150, 15),), OBJECTIVES, RANGES) == pytest.approx(1 / 8)
+    two = (candidate(0, 0.5, 150, 15), candidate(1, 0.25, 125, 15))
+    # boxes of 1/8 and 3/32, which share 1/4 * 1/2 * 1/2
+    assert hypervolume(two, OBJECTIVES, RANGES) == pytest.approx(1 / 8 + 3 / 32 - 1 / 16)
+    assert hypervolume((candidate(0, 0.9, 200, 10),), OBJECTIVES, RANGES) == 0
+    assert reference_point(OBJECTIVES, RANGES) == {"top1": 0.0, "madds": 200.0, "params": 20.0}
+
+
+def test_hypervolume_where_all_networks_cost_the_same() -> None:
+    ranges = {"madds": (100.0, 100.0), "params": (10.0, 10.0)}
+    assert hypervolume((candidate(0, 0.25, 100, 10),), OBJECTIVES, ranges) == pytest.approx(0.25)
+
+
+@given(candidates, st.integers(0, 24))
+@settings(deadline=None)
+def test_hypervolume_never_falls_when_candidates_join(given: list[Candidate], cut: int) -> None:
+    part = hypervolume(pareto_front(given[:cut], OBJECTIVES), OBJECTIVES, RANGES)
+    whole = hypervolume(pareto_front(given, OBJECTIVES), OBJECTIVES, RANGES)
+    assert 0 <= part <= whole + 1e-12
+    assert whole <= 1
+
+
+def test_selection_at_equal_distances_lightest_first() -> None:
+    front = [candidate(n, 0.1 * n, madds) for n, madds in enumerate((100, 110, 120, 149, 190, 200))]
+    assert [c.value("madds") for c in select_evenly(front, 3)] == [100, 149, 200]
+    assert [c.value("madds") for c in select_evenly(front, 2)] == [100, 200]
+    assert [c.value("madds") for c in select_evenly(front[::-1], 5)] == [100, 120, 149, 190, 200]
+
+
+def test_selection_never_takes_one_twice_and_keeps_the_ends() -> None:
+    clustered = [candidate(n, 0.5, madds) for n, madds in enumerate((100, 250, 290, 299, 300))]
+    # the target 166.7 is nearest to 100, which is taken as an end already
+    assert [c.value("madds") for c in select_evenly(clustered, 4)] == [100, 250, 290, 300]
+
+
+def test_selection_breaks_ties_by_accuracy() -> None:
+    front = [candidate(0, 0.1, 100), candidate(1, 0.3, 140), candidate(2, 0.6, 160), candidate(3, 0.9, 200)]
+    assert [c.genome for c in select_evenly(front, 3)] == [(0,), (2,), (3,)]
+
+
+def test_selection_from_short_fronts_and_of_a_single_network() -> None:
+    front = [candidate(0, 0.1, 100), candidate(1, 0.9, 150), candidate(2, 0.8, 200)]
+    assert select_evenly(front, 3) == select_evenly(front, 9) == tuple(front)
+    assert select_evenly(front, 1) == (front[1],)
+    assert select_evenly((), 3) == ()
+
+
+@given(candidates, st.integers(1, 8))
+@settings(deadline=None)
+def test_selection_gives_as_many_distinct_ones_as_there_are(given: list[Candidate], count: int) -> None:
+    front = pareto_front(given, OBJECTIVES)
+    chosen = select_evenly(front, count)
+    assert len(set(chosen)) == len(chosen) == min(count, len(front))
+    assert set(chosen) <= set(front)
+    assert [c.value("madds") for c in chosen] == sorted(c.value("madds") for c in chosen)
