@@ -194,18 +194,21 @@ def from_toml(text: str, default: RunConfig | None = None, source: str = "the co
         given = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source} is not valid TOML: {error}; see `fairnas run --help` for the keys") from None
-    for path, _ in _leaves(given):
-        _check_key(path, source)
+    _check_keys(given, dataclasses.asdict(RunConfig(recipe="")), source)
     base = _without_none(dataclasses.asdict(default)) if default else {}
     try:
-        # through JSON, because only there does strict mode take tables for dataclasses
-        return TypeAdapter(RunConfig).validate_json(json.dumps(_merged(base, given), default=str), strict=True)
+        # through JSON, because only there does strict mode take tables for dataclasses; a date becomes a list,
+        # which no setting takes
+        plain = json.dumps(_merged(base, given), default=lambda date: [str(date)])
+        return TypeAdapter(RunConfig).validate_json(plain, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "missing":
+            raise ConfigError(f"{source} lacks the key '{key}'; add it, or begin with a recipe") from None
         message = first["msg"].removeprefix("Value error, ")
-        prefix = f"{source}: key '{key}' = {first['input']!r}: " if key and first["type"] != "value_error" else ""
-        raise ConfigError(f"{prefix}{message}") from None
+        subject = "" if first["type"] == "value_error" else f"key '{key}' = {first['input']!r}: "
+        raise ConfigError(f"{source}: {subject}{message}") from None
 
 
 def differing_keys(a: RunConfig, b: RunConfig) -> tuple[str, ...]:
@@ -214,11 +217,16 @@ def differing_keys(a: RunConfig, b: RunConfig) -> tuple[str, ...]:
     return tuple(".".join(key) for key in left if key[0] != "resources" and left[key] != right[key])
 
 
-def _check_key(path: tuple[str, ...], source: str) -> None:
-    known = [".".join(key) for key, _ in _leaves(dataclasses.asdict(RunConfig(recipe="")))]
-    name = ".".join(path)
-    if name not in known:
-        raise ConfigError(f"{source}: {UnknownNameError('key', name, known)}")
+def _check_keys(given: dict[str, Any], known: dict[str, Any], source: str, above: str = "") -> None:
+    for key, value in given.items():
+        if key not in known:
+            names = (".".join(path) for path, _ in _leaves(dataclasses.asdict(RunConfig(recipe=""))))
+            raise ConfigError(f"{source}: {UnknownNameError('key', above + key, names)}")
+        if isinstance(known[key], dict) != isinstance(value, dict):
+            wanted = f"settings under [{above}{key}]" if isinstance(known[key], dict) else "one value"
+            raise ConfigError(f"{source}: key '{above}{key}' = {value!r}; give {wanted}")
+        if isinstance(value, dict):
+            _check_keys(value, known[key], source, f"{above}{key}.")
 
 
 def _leaves(tree: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -238,7 +246,7 @@ def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def _at_least(name: str, value: float | None, low: float) -> None:
-    if value is not None and not value >= low:
+    if value is not None and not low <= value < float("inf"):
         raise ConfigError(f"{name} is {value}; give {low} or more")
 
 

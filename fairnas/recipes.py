@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from fairnas.config import DataConfig, RunConfig, SearchConfig, StandAloneConfig, TrainConfig
-from fairnas.errors import UnknownNameError
+from fairnas.errors import ConfigError, UnknownNameError
 
 
 def digits() -> RunConfig:
@@ -106,7 +106,12 @@ NAMES = (*RECIPES, "folder")
 
 
 def get_recipe(name: str) -> RunConfig:
-    """The configuration of a recipe other than `folder`. Raises `UnknownNameError` with the nearest name."""
+    """The configuration of a recipe.
+
+    Raises `UnknownNameError` with the nearest name, and `ConfigError` for `folder`, which needs to know the images.
+    """
+    if name == "folder":
+        raise ConfigError("recipe 'folder' is made from images; use `fairnas run folder --data folder:PATH`")
     if name not in RECIPES:
         raise UnknownNameError("recipe", name, NAMES)
     return RECIPES[name]()

@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import time
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +27,12 @@ from fairnas.config import RunConfig, differing_keys, from_toml, to_toml
 from fairnas.errors import RunDirectoryError
 
 SCHEMA = 1
+_TEMPORARY = ".tmp"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file as a whole or not at all. A full disk raises `RunDirectoryError`; the old file survives."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
@@ -46,6 +48,11 @@ def write_atomically(path: Path, content: bytes) -> None:
             "make room or permission and run the same command again"
         ) from error
     _flush_folder(path.parent)
+
+
+def _is_leftover(path: Path) -> bool:
+    """Whether a kill before the first rename left this file."""
+    return path.name.startswith(".") and path.name.endswith(_TEMPORARY)
 
 
 def _flush_folder(folder: Path) -> None:
@@ -82,13 +89,13 @@ class RunDirectory:
         if (path / "config.toml").exists():
             differing = differing_keys(run.config, config)
             if differing:
-                stored, given = (dict(_flat(to_toml(c))) for c in (run.config, config))
+                stored, given = (dict(_flat(tomllib.loads(to_toml(c)))) for c in (run.config, config))
                 detail = ", ".join(f"{k} is {stored.get(k)}, given {given.get(k)}" for k in differing)
                 raise RunDirectoryError(
                     f"{path} holds a run of another configuration ({detail}); use another --out, or the same settings"
                 )
             return run
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and (not path.is_dir() or any(not _is_leftover(file) for file in path.iterdir())):
             raise RunDirectoryError(f"{path} exists and is not a run directory; give a new or an empty directory")
         run.write_config(config)
         return run
@@ -147,7 +154,7 @@ class RunDirectory:
         maker = _MAKERS.get(Path(name).parts[0], "run")
         remedy = f"`fairnas {maker} --run {self.path}` makes it"
         if maker == "run":
-            remedy = f"`fairnas run {self.config.recipe} --out {self.path}` makes it"
+            remedy = f"the `fairnas run {self.config.recipe}` command that began {self.path} makes it"
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -190,7 +197,12 @@ class RunDirectory:
                 f"{self.path} was written by another version of fairnas (schema {SCHEMA} is read here); "
                 "use that version, or start a new run"
             )
-        return content["stages"]
+        stages = content.get("stages")
+        if not isinstance(stages, dict) or not all(
+            isinstance(record, dict) and isinstance(record.get("files"), dict) for record in stages.values()
+        ):
+            raise RunDirectoryError(f"{self.path / 'stages.json'} is damaged; delete it and run the same command again")
+        return stages
 
     # Measurements ---------------------------------------------------------------------------------------------
 
@@ -199,8 +211,10 @@ class RunDirectory:
         line = json.dumps({"stage": stage, "step": step, **values}) + "\n"
         path = self.path / "metrics.jsonl"
         try:
-            with open(path, "a", encoding="utf-8") as file:
-                file.write(line)
+            with open(path, "a+b") as file:
+                if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
+                    file.write(b"\n")  # a line that a kill cut short must not take this one with it
+                file.write(line.encode())
         except OSError as error:
             raise RunDirectoryError(f"cannot write {path}: {error.strerror}; make room and run it again") from error
 
@@ -231,12 +245,10 @@ _MAKERS = {
 }
 
 
-def _flat(toml: str) -> Iterator[tuple[str, str]]:
-    """Dotted key and text of each setting in TOML that `to_toml` wrote."""
-    section = ""
-    for line in toml.splitlines():
-        if line.startswith("["):
-            section = line.strip("[]") + "."
-        elif line:
-            key, _, value = line.partition(" = ")
-            yield section + key, value
+def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted key and text of each setting."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield above + key, json.dumps(value)

@@ -39,8 +39,8 @@ def rank_agreement(predicted: Sequence[float], truth: Sequence[float], *, seed: 
     """Compare two orders of the same models.
 
     Ties count as tau-b counts them. A perfect (or perfectly reversed) order has no spread to resample; its interval
-    is that of the order with its middle two models exchanged, widened to the perfect end, or [-1, 1] for fewer than
-    5 models.
+    is that of the order with its middle two (untied) models exchanged, widened to the perfect end, or [-1, 1] for
+    fewer than 5 models. A few models may leave the bootstrap no acceleration; then the interval is its percentiles.
 
     Args:
         predicted: such as one-shot accuracies, one per model.
@@ -71,22 +71,24 @@ def _interval(x: np.ndarray, y: np.ndarray, tau: float, seed: int) -> tuple[floa
     from scipy.stats import bootstrap, kendalltau
 
     def one_tau(a: np.ndarray, b: np.ndarray) -> Any:
-        return cast(Any, kendalltau(a, b)).statistic
+        return np.nan_to_num(cast(Any, kendalltau(a, b)).statistic)  # 0 for a constant list, as in `_tau_b`
 
     n = len(x)
     if abs(tau) > 1 - 1e-12:
         if n < 5:
             return (-1.0, 1.0)
         order = np.argsort(y)
+        # of the neighbours that are not tied, those nearest to the middle
+        place = min(np.flatnonzero(np.diff(y[order])), key=lambda place: abs(place - (n // 2 - 1)))
         x = x.copy()
-        x[order[[n // 2 - 1, n // 2]]] = x[order[[n // 2, n // 2 - 1]]]
-        low, high = _interval(x, y, tau * (1 - 4 / (n * (n - 1))), seed)
+        x[order[[place, place + 1]]] = x[order[[place + 1, place]]]
+        low, high = _interval(x, y, float(one_tau(x, y)), seed)
         return (low, 1.0) if tau > 0 else (-1.0, high)
     small = n <= _PAIRWISE_LIMIT
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)  # resamples with a constant list have no tau; see below
         warnings.filterwarnings("ignore", message="The BCa confidence interval")
-        interval = bootstrap(
+        result = bootstrap(
             (x, y),
             _tau_b if small else one_tau,
             paired=True,
@@ -95,8 +97,11 @@ def _interval(x: np.ndarray, y: np.ndarray, tau: float, seed: int) -> tuple[floa
             batch=256,
             method="BCa",
             rng=np.random.default_rng(seed),
-        ).confidence_interval
-    return (float(interval.low), float(interval.high))
+        )
+    low, high = result.confidence_interval
+    if math.isnan(low) or math.isnan(high):
+        low, high = np.quantile(result.bootstrap_distribution, (0.025, 0.975))
+    return (float(low), float(high))
 
 
 def _tau_b(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:

@@ -98,5 +98,6 @@ def _advice(
             f"With {tau.n} networks tau is known only to lie between {low:.2f} and {high:.2f}; more networks tell more."
         )
     if diverged:
-        said.append(f"{diverged} networks were left out because a training diverged.")
+        networks = "1 network was" if diverged == 1 else f"{diverged} networks were"
+        said.append(f"{networks} left out because a training diverged.")
     return said

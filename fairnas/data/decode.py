@@ -51,7 +51,6 @@ _DAMAGE = (
     EOFError,
     Image.DecompressionBombError,
     LookupError,
-    MemoryError,
     NotImplementedError,
     OSError,
     SyntaxError,

@@ -53,7 +53,7 @@ def read_layout(path: Path) -> Layout:
         test = read_split(Path(by_name["test"].path))
     known = ("train", "test", *_VALIDATION_NAMES)
     unused = [entry.name for entry in folders if entry.name.lower() not in known]
-    notes = [f"folders beside train/ not used: {', '.join(unused)}"] if unused else []
+    notes = [f"folders beside train/ not used: {_first(unused)}"] if unused else []
     if not present:
         return _finished(train, None, test, notes)
     name = present[0]
@@ -84,8 +84,8 @@ def _finished(
         lacks = sorted(set(train.names) - set(split.names))
         extra = sorted(set(split.names) - set(train.names))
         if lacks or extra:
-            difference = [f"{split.folder.name}/ lacks {', '.join(lacks)}"] if lacks else []
-            difference += [f"{train.folder.name}/ lacks {', '.join(extra)}"] if extra else []
+            difference = [f"{split.folder.name}/ lacks {_first(lacks)}"] if lacks else []
+            difference += [f"{train.folder.name}/ lacks {_first(extra)}"] if extra else []
             raise DataError(
                 f"the class folders under {train.folder.parent} differ: {'; '.join(difference)}; "
                 "give every split the same class folders"
@@ -100,7 +100,12 @@ def _ignored_notes(splits: Sequence[SplitFolder | None]) -> Iterator[str]:
             noun = "file that is no image of a class" if count == 1 else "files that are no images of a class"
             yield f"{count} {noun} ignored in {split.folder}: {first}{', ...' if count > 1 else ''}"
         if split and split.links:
-            yield f"linked folders not followed in {split.folder}: {', '.join(map(shown, split.links))}"
+            yield f"linked folders not followed in {split.folder}: {_first([shown(link) for link in split.links])}"
+
+
+def _first(names: Sequence[str]) -> str:
+    """The first five names; a thousand would bury the message."""
+    return ", ".join(names[:5]) + (f", ... ({len(names)})" if len(names) > 5 else "")
 
 
 def _check_flat(path: Path, folders: Sequence[os.DirEntry[str]]) -> None:
@@ -112,7 +117,7 @@ def _check_flat(path: Path, folders: Sequence[os.DirEntry[str]]) -> None:
         return
     below = [frozenset(inner.name for inner in entries(entry.path) if is_folder(inner)) for entry in folders]
     if len(below[0]) > 1 and all(names == below[0] for names in below):
-        names = ", ".join(entry.name for entry in folders)
+        names = _first([entry.name for entry in folders])
         raise DataError(f"{names} in {path} look like splits, not classes; name them train, val and test")
 
 

@@ -75,11 +75,13 @@ def score_network(network: nn.Module, batches: Batches) -> Score:
     was_training = network.training
     network.eval()
     tally = _Tally(1, next(network.parameters()).device)
-    with torch.inference_mode():
-        for images, labels in batches:
-            tally.add(0, network(images), labels)
-            tally.images += len(labels)
-    network.train(was_training)
+    try:
+        with torch.inference_mode():
+            for images, labels in batches:
+                tally.add(0, network(images), labels)
+                tally.images += len(labels)
+    finally:
+        network.train(was_training)
     return tally.scores()[0]
 
 

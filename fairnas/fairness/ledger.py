@@ -117,11 +117,19 @@ class Ledger:
         """The inverse of `to_dict`. Raises `CheckpointError` for anything else."""
         try:
             ledger = Ledger(str(plain["strategy"]), tuple(len(row) for row in plain["passes"]))
-            ledger.steps, ledger.backward_passes = int(plain["steps"]), int(plain["backward_passes"])
-            ledger.passes = [np.array(row, dtype=np.int64) for row in plain["passes"]]
-            ledger.updates = [np.array(row, dtype=np.int64) for row in plain["updates"]]
+            ledger.steps, ledger.backward_passes = _count(plain["steps"]), _count(plain["backward_passes"])
+            ledger.passes, ledger.updates = (
+                [np.array([_count(count) for count in row], dtype=np.int64) for row in plain[key]]
+                for key in ("passes", "updates")
+            )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"this is not a ledger: {type(error).__name__}: {error}; train again") from None
-        if [len(row) for row in ledger.updates] != list(ledger.choices) or not ledger.choices:
+        if [len(row) for row in ledger.updates] != list(ledger.choices) or not all((ledger.choices, *ledger.choices)):
             raise CheckpointError("this is not a ledger: passes and updates differ in shape; train again")
         return ledger
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} is not a count")
+    return value

@@ -6,6 +6,8 @@ m is the number of choice blocks of a layer, n the number of trainings it got in
 import math
 from dataclasses import dataclass
 
+from fairnas.errors import FairnasError
+
 
 def equal_count_probability(m: int, n: int) -> float:
     """Lemma 1: how likely n uniform draws hit each of m choice blocks exactly n/m times.
@@ -15,10 +17,10 @@ def equal_count_probability(m: int, n: int) -> float:
     printed limit lost a power of m on the way; the lemma holds.)
 
     Raises:
-        ValueError: if m < 1 or n < 0.
+        FairnasError: if m < 1 or n < 0.
     """
     if m < 1 or n < 0:
-        raise ValueError(f"m = {m}, n = {n}; give m of 1 or more and n of 0 or more")
+        raise FairnasError(f"m = {m}, n = {n}; give m of 1 or more and n of 0 or more")
     if n % m:
         return 0.0
     if n == 0 or m == 1:

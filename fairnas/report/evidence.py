@@ -51,7 +51,7 @@ def front(inputs: Inputs) -> Section:
     captions = {
         "madds": f"{counted(len(cloud), 'candidate')}{some}; the stronger the tone, the later the generation."
         " The line leads along what no other network on the front beats in this plot's two quantities; "
-        "diamonds are the selected networks.",
+        "numbers are the selected networks.",
         "params": "The same networks over their number of parameters.",
     }
     places = [

@@ -77,9 +77,10 @@ def front_figure(
         "cmax": max(last, 1),
         "showscale": False,
     }
-    marks = {"size": 13, "symbol": "diamond", "color": "var(--chosen)", "line": _edge(1.5)}
-    names = {"mode": "markers+text", "textposition": "top center", "textfont": {"color": "var(--chosen)"}}
-    chosen = points(selected, "selected", marker=marks, **names)
+    marks = {"size": 18, "color": "var(--chosen)", "line": _edge(1.5)}
+    numbers = {"mode": "markers+text", "textposition": "middle center"}
+    numbers |= {"textfont": {"color": "var(--surface)", "size": 12}}
+    chosen = points(selected, "selected", marker=marks, **numbers)
     chosen |= {"customdata": chosen["text"], "hovertemplate": "%{customdata}<extra></extra>"}
     chosen["text"] = [f"<b>{number}</b>" for number, _ in enumerate(selected, start=1)]
     data = [

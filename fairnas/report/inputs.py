@@ -1,10 +1,11 @@
 """What the report reads from a run directory, as values. Nothing is computed here, and nothing else is read.
 
-A part whose file is not there yet is None (or empty). A file that is there and cannot be used is an error.
+A part whose stage is not finished is None (or empty), even if an earlier attempt left files. A file of a finished
+stage that cannot be used is an error.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,7 +51,8 @@ class Inputs:
     """All that were scored without failing, in the order of scoring."""
     named: tuple[Scored, ...]
     """Networks that the configuration names for retraining beside the selected ones; top-1 is NaN if never scored."""
-    trained: tuple[Trained, ...]
+    trained: Mapping[str, Trained]
+    """Per genome, the training whose weights are exported: that with the first seed."""
     ranking: Ranking | None
     files: Mapping[str, tuple[tuple[str, int], ...]]
     """Per exported genome: (file name, octets)."""
@@ -66,23 +68,25 @@ def read_inputs(run: RunDirectory) -> Inputs:
     """
     config = run.config
     space = from_dict(run.read_json("space.json")) if _exists(run, "space.json") else get_space(config.space)
-    search = _optional(run, "search.json", "search", lambda plain: parse_search(plain, space))
+    search = _made(run, "search", "search.json", lambda plain: parse_search(plain, space))
     candidates = _candidates(run) if search else ()
+    selected = search.selected if search else ()
+    named = _named(config.stand_alone.genomes, space, selected, candidates)
     return Inputs(
         path=run.path,
         config=config,
         config_text=(run.path / "config.toml").read_text(encoding="utf-8"),
         space=space,
-        data=_optional(run, "data.json", "train", parse_data),
-        ledger=_optional(run, "ledger.json", "train", Ledger.from_dict),
-        epochs=_parsed(run, "metrics.jsonl", "train", parse_epochs, run.metrics("train")),
+        data=_parsed(run, "data.json", "train", parse_data) if _exists(run, "data.json") else None,
+        ledger=_made(run, "train", "ledger.json", Ledger.from_dict),
+        epochs=_checked(run, "metrics.jsonl", "train", parse_epochs, run.metrics("train")),
         search=search,
         candidates=candidates,
-        named=_named(config.stand_alone.genomes, space, search, candidates),
-        trained=_trained(run, space),
-        ranking=_optional(run, "ranking.json", "rank", lambda plain: parse_ranking(plain, space)),
-        files=_files(run),
-        versions=_optional(run, "versions.json", "train", parse_versions) or {},
+        named=named,
+        trained=_trained(run, (*selected, *named)) if run.is_finished("retrain") else {},
+        ranking=_made(run, "rank", "ranking.json", lambda plain: parse_ranking(plain, space)),
+        files=_files(run) if run.is_finished("export") else {},
+        versions=_parsed(run, "versions.json", "train", parse_versions) if _exists(run, "versions.json") else {},
     )
 
 
@@ -90,11 +94,16 @@ def _exists(run: RunDirectory, name: str) -> bool:
     return (run.path / name).exists()
 
 
-def _optional(run: RunDirectory, name: str, verb: str, parse: Callable[[Any], T]) -> T | None:
-    return _parsed(run, name, verb, parse, run.read_json(name)) if _exists(run, name) else None
+def _made(run: RunDirectory, stage: str, name: str, parse: Callable[[Any], T]) -> T | None:
+    """What a file of a stage holds, or None if the stage is not finished."""
+    return _parsed(run, name, stage, parse) if run.is_finished(stage) else None
 
 
-def _parsed(run: RunDirectory, name: str, verb: str, parse: Callable[[Any], T], plain: Any) -> T:
+def _parsed(run: RunDirectory, name: str, verb: str, parse: Callable[[Any], T]) -> T:
+    return _checked(run, name, verb, parse, run.read_json(name))
+
+
+def _checked(run: RunDirectory, name: str, verb: str, parse: Callable[[Any], T], plain: Any) -> T:
     try:
         return parse(plain)
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
@@ -110,7 +119,7 @@ def _candidates(run: RunDirectory) -> tuple[Scored, ...]:
     path = run.path / "archive.sqlite"
     if not path.exists():
         return ()
-    setting = _parsed(run, "search.json", "search", lambda plain: plain["setting"], run.read_json("search.json"))
+    setting = _parsed(run, "search.json", "search", lambda plain: plain["setting"])
     with Archive(path, setting, read_only=True) as archive:
         return tuple(
             Scored(format_genome(c.genome), c.value("top1"), c.value("madds"), c.value("params"), c.generation)
@@ -120,10 +129,10 @@ def _candidates(run: RunDirectory) -> tuple[Scored, ...]:
 
 
 def _named(
-    genomes: tuple[str, ...], space: SearchSpace, search: Search | None, candidates: tuple[Scored, ...]
+    genomes: Sequence[str], space: SearchSpace, selected: Sequence[Scored], candidates: Sequence[Scored]
 ) -> tuple[Scored, ...]:
     known = {each.genome: each for each in candidates}
-    taken = {each.genome for each in search.selected} if search else set()
+    taken = {each.genome for each in selected}
     return tuple(known.get(text) or _unscored(text, space) for text in genomes if text not in taken)
 
 
@@ -134,13 +143,11 @@ def _unscored(text: str, space: SearchSpace) -> Scored:
     return Scored(text, math.nan, size.madds, size.params, 0)
 
 
-def _trained(run: RunDirectory, space: SearchSpace) -> tuple[Trained, ...]:
-    names = sorted(path.name for path in (run.path / "stand_alone").glob("*-s*.json"))
-    return tuple(
-        _parsed(run, f"stand_alone/{name}", "retrain", lambda plain: parse_training(plain, space), content)
-        for name in names
-        for content in (run.read_json(f"stand_alone/{name}"),)
-    )
+def _trained(run: RunDirectory, networks: Sequence[Scored]) -> dict[str, Trained]:
+    names = {each.genome: f"stand_alone/{each.genome}-s0.json" for each in networks}
+    return {
+        genome: _parsed(run, name, "retrain", parse_training) for genome, name in names.items() if _exists(run, name)
+    }
 
 
 def _files(run: RunDirectory) -> dict[str, tuple[tuple[str, int], ...]]:

@@ -5,15 +5,14 @@ from urllib.parse import quote
 
 from fairnas.report.inputs import Inputs
 from fairnas.report.markup import Html, Section, command, joined, missing, paragraphs, prose, table, tag
-from fairnas.report.records import Scored
+from fairnas.report.records import Scored, Trained
 from fairnas.report.units import UNKNOWN, counted, interval, millions, percent, size
 from fairnas.report.verdicts import (
-    StandAlone,
     Verdict,
+    accuracy_interval,
     fairness_verdict,
     networks_verdict,
     ranking_verdict,
-    stand_alone_results,
 )
 
 _SYMBOLS = {"good": "✓", "mixed": "≈", "bad": "✗", "open": "?"}
@@ -53,9 +52,8 @@ def _networks(inputs: Inputs) -> Verdict:
     offered = _offered(inputs)
     if inputs.search is None and not offered:
         return Verdict("open", _UNKNOWN, (missing("search result", "search", inputs.path),))
-    results = [stand_alone_results(each.genome, inputs.trained) for each in offered]
-    verdict = networks_verdict(offered, results)
-    if any(results) or not offered:
+    verdict = networks_verdict(offered, inputs.trained)
+    if inputs.trained or not offered:
         return verdict
     remedy = f"{command('retrain', inputs.path)} trains them from scratch and tests them."
     return Verdict(verdict.status, verdict.answer, (*verdict.sentences, remedy))
@@ -76,31 +74,32 @@ def _network_table(inputs: Inputs, networks: Sequence[Scored]) -> Html:
             millions(network.madds),
             millions(network.params),
             percent(network.top1),
-            _tested(stand_alone_results(network.genome, inputs.trained)),
+            _tested(inputs.trained.get(network.genome)),
             _file_links(inputs, network.genome),
         )
         for number, network in enumerate(networks, start=1)
     ]
     scores = ("one-shot top-1, validation", "stand-alone top-1, test")
     head = ("network", "genome", "MAdds", "parameters", *scores, "files")
-    caption = "Selected networks; intervals are 95\u00a0%, from the number of test images"
+    caption = "Selected networks, each trained from scratch once; 95\u00a0% intervals from the number of test images"
     return table(caption, head, rows, classes="networks", stacked=True)
 
 
-def _tested(result: StandAlone | None) -> Html:
+def _tested(result: Trained | None) -> Html:
     if result is None:
         return Html(UNKNOWN)
-    if result.test is None or result.interval is None:
+    if result.test is None:
         return Html("diverged")
     images = result.test_images
-    bounds = interval(*(percent(bound, images) for bound in result.interval))
-    seeds = counted(result.seeds - result.diverged, "seed")
-    detail = f"{bounds}; {counted(images, 'image')}, {seeds}"
+    bounds = interval(*(percent(bound, images) for bound in accuracy_interval(result)))
+    detail = f"{bounds}, {counted(images, 'image')}"
     return joined([tag("strong", percent(result.test, images)), Html("<br>"), tag("small", detail)])
 
 
 def _file_links(inputs: Inputs, genome: str) -> Html:
     files = inputs.files.get(genome, ())
+    if genome in inputs.trained and inputs.trained[genome].test is None:
+        return Html("none, it diverged")
     if not files:
         return tag("span", "not exported: ", prose(command("export", inputs.path)))
     links = [

@@ -24,7 +24,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Search:
-    """`search.json`. Front and selected networks are sorted by multiply-adds, lightest first."""
+    """`search.json`. The front is sorted by multiply-adds, lightest first."""
 
     searcher: str
     generations: int
@@ -39,11 +39,8 @@ class Search:
 
 @dataclass(frozen=True)
 class Trained:
-    """One training from scratch: accuracies from 0 to 1, None where it diverged; images of the test set."""
+    """A network's training from scratch: accuracies from 0 to 1, None if it diverged; images of the test set."""
 
-    genome: str
-    seed: int
-    diverged: bool
     validation: float | None
     test: float | None
     test_images: int
@@ -78,7 +75,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Ranking:
-    """`ranking.json`. The gap's ranges are (lowest, highest) accuracy; `gap` is the paper's lambda (4.5)."""
+    """`ranking.json`: the ranking study. The ranges are (lowest, highest) accuracy."""
 
     choose: str
     models: tuple[Ranked, ...]
@@ -88,8 +85,13 @@ class Ranking:
     predictors: tuple[tuple[str, Agreement], ...]
     one_shot_range: tuple[float, float]
     stand_alone_range: tuple[float, float]
-    gap: float
     advice: tuple[str, ...]
+
+    @property
+    def gap(self) -> float:
+        """Lambda, the supernet accuracy gap: how much the widths of the two ranges differ (paper 4.5)."""
+        widths = [high - low for low, high in (self.one_shot_range, self.stand_alone_range)]
+        return abs(widths[0] - widths[1])
 
 
 @dataclass(frozen=True)
@@ -172,19 +174,14 @@ def _scored(row: Any, space: SearchSpace) -> Scored:
     return Scored(genome, float(row["top1"]), float(row["madds"]), float(row["params"]), int(row["generation"]))
 
 
-def parse_training(plain: Any, space: SearchSpace) -> Trained:
+def parse_training(plain: Any) -> Trained:
     """Read one file of `stand_alone/`."""
-    if plain["status"] not in ("done", "diverged"):
+    if plain["status"] == "diverged":
+        return Trained(None, None, 0)
+    if plain["status"] != "done":
         raise ValueError(f"status is {plain['status']!r}, not 'done' or 'diverged'")
-    diverged = plain["status"] == "diverged"
-    return Trained(
-        genome=format_genome(space.parse(plain["genome"])),
-        seed=int(plain["seed"]),
-        diverged=diverged,
-        validation=None if diverged else float(plain["validation"]["top1"]),
-        test=None if diverged else float(plain["test"]["top1"]),
-        test_images=0 if diverged else int(plain["test"]["images"]),
-    )
+    validation, test = plain["validation"], plain["test"]
+    return Trained(float(validation["top1"]), float(test["top1"]), int(test["images"]))
 
 
 def _agreement(plain: Any) -> Agreement:
@@ -205,20 +202,24 @@ def parse_ranking(plain: Any, space: SearchSpace) -> Ranking:
         )
         for row in plain["models"]
     )
-    gap = plain["gap"]
-    spearman, distance = (math.nan if v is None else float(v) for v in (plain["spearman"], gap["lambda"]))
+    one_shot, stand_alone = (_range(plain["gap"][name]) for name in ("one_shot", "stand_alone"))
+    spearman = plain["tau"]["spearman"]
     return Ranking(
         choose=str(plain["choose"]),
         models=models,
         tau=_agreement(plain["tau"]),
         ceiling=_agreement(plain["ceiling"]) if plain["ceiling"] else None,
-        spearman=spearman,
+        spearman=math.nan if spearman is None else float(spearman),
         predictors=tuple((str(name), _agreement(value)) for name, value in plain["predictors"].items()),
-        one_shot_range=(float(gap["one_shot"][0]), float(gap["one_shot"][1])),
-        stand_alone_range=(float(gap["stand_alone"][0]), float(gap["stand_alone"][1])),
-        gap=distance,
+        one_shot_range=one_shot,
+        stand_alone_range=stand_alone,
         advice=tuple(str(sentence) for sentence in plain["advice"]),
     )
+
+
+def _range(pair: Any) -> tuple[float, float]:
+    low, high = pair
+    return float(low), float(high)
 
 
 def parse_versions(plain: Any) -> dict[str, str]:

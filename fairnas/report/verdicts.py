@@ -4,8 +4,7 @@ A verdict never says more than its numbers carry. So intervals are compared befo
 of the same networks from scratch disagree among themselves, tau is said to mean little whatever it is.
 """
 
-import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,20 +35,6 @@ class Verdict:
     status: Status
     answer: str
     sentences: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class StandAlone:
-    """The trainings from scratch of one network. Accuracies are means over the seeds that did not diverge."""
-
-    genome: str
-    seeds: int
-    diverged: int
-    validation: float | None
-    test: float | None
-    interval: tuple[float, float] | None
-    """Of the test accuracy, 95 %, from the number of test images."""
-    test_images: int
 
 
 def fairness_verdict(audit: Audit, choices: Sequence[int]) -> Verdict:
@@ -165,69 +150,55 @@ def _predictor_sentence(ranking: Ranking) -> str:
     return text
 
 
-def stand_alone_results(genome: str, trained: Sequence[Trained]) -> StandAlone | None:
-    """All trainings from scratch of one genome together; None if there are none."""
-    own = [each for each in trained if each.genome == genome]
-    if not own:
-        return None
-    scores = [(e.validation, e.test) for e in own if e.validation is not None and e.test is not None]
-    if not scores:
-        return StandAlone(genome, len(own), len(own), None, None, None, 0)
-    validation = statistics.fmean(score for score, _ in scores)
-    test = statistics.fmean(score for _, score in scores)
-    # every seed is tested on the same images, so more seeds are not more images
-    images = max(each.test_images for each in own)
-    limits = share_interval(test, images) if images else None
-    return StandAlone(genome, len(own), len(own) - len(scores), validation, test, limits, images)
-
-
-def networks_verdict(selected: Sequence[Scored], results: Sequence[StandAlone | None]) -> Verdict:
+def networks_verdict(networks: Sequence[Scored], trained: Mapping[str, Trained]) -> Verdict:
     """Which networks to take (paper 4.2)?
 
     Args:
-        selected: the selected networks.
-        results: of their trainings from scratch, in the same order.
+        networks: those selected from the front, and others that were asked for.
+        trained: their trainings from scratch by genome; untrained ones are absent.
     """
-    if not selected:
+    if not networks:
         why = "No network was selected, because the front is empty. Widen the bounds and search again."
         return Verdict("bad", "None", (why,))
-    pairs = zip(selected, results, strict=True)
-    done = [(network, result) for network, result in pairs if result and result.test is not None]
+    results = [(network, trained[network.genome]) for network in networks if network.genome in trained]
+    done = [(network, result) for network, result in results if result.test is not None]
     if not done:
-        best = max(selected, key=lambda network: network.top1 if is_known(network.top1) else 0.0)
+        best = max(networks, key=lambda network: network.top1 if is_known(network.top1) else 0.0)
         why = (
             f"By one-shot accuracy on validation images the best of them is {best.genome} "
             f"({percent(best.top1)}, {millions(best.madds)} multiply-adds)."
         )
-        return Verdict("open", f"{counted(len(selected), 'network')}, not trained from scratch yet", (why,))
+        diverged = f"{counted(len(results), 'network')} diverged when trained from scratch"
+        answer = f"{counted(len(networks), 'network')}, not trained from scratch yet"
+        return Verdict("bad", diverged, (why,)) if results else Verdict("open", answer, (why,))
     # chosen on validation, because a choice made on test images would spoil the test
     best, result = max(done, key=lambda pair: pair[1].validation or 0.0)
     light, light_result = min(done, key=lambda pair: pair[0].madds)
     sentences = [f"Most accurate, as chosen on validation images: {_described(best, result)}."]
     if light.genome != best.genome:
         sentences.append(f"Least compute: {_described(light, light_result)}.")
-        if _overlap(result, light_result):
+        if _overlap(accuracy_interval(result), accuracy_interval(light_result)):
             sentences.append("Their intervals overlap: on this test the lightest may be as good as the best.")
-    missing = len(selected) - len(done)
+    missing = len(networks) - len(done)
     if missing:
-        sentences.append(f"{counted(missing, 'selected network')} diverged or was not trained from scratch.")
+        sentences.append(f"{counted(missing, 'network')} diverged or was not trained from scratch.")
     return Verdict("good", f"Take {best.genome}", tuple(sentences))
 
 
-def _described(network: Scored, result: StandAlone) -> str:
+def accuracy_interval(result: Trained) -> tuple[float, float]:
+    """95 % interval of the test accuracy of a network that did not diverge, from the number of test images."""
+    assert result.test is not None, "a diverged network has no accuracy"
+    return share_interval(result.test, result.test_images)
+
+
+def _described(network: Scored, result: Trained) -> str:
     images = result.test_images
-    limits = (
-        f"95\u00a0% interval {interval(*(percent(bound, images) for bound in result.interval))}, "
-        if result.interval
-        else ""
-    )
+    limits = interval(*(percent(bound, images) for bound in accuracy_interval(result)))
     return (
-        f"{network.genome} at {millions(network.madds)} multiply-adds, {percent(result.test, images)} on "
-        f"test ({limits}{counted(images, 'image')}, {counted(result.seeds - result.diverged, 'seed')})"
+        f"{network.genome} at {millions(network.madds)} multiply-adds, {percent(result.test, images)} on test "
+        f"(95\u00a0% interval {limits}, {counted(images, 'image')})"
     )
 
 
-def _overlap(a: StandAlone, b: StandAlone) -> bool:
-    if a.interval is None or b.interval is None:
-        return False
-    return a.interval[0] <= b.interval[1] and b.interval[0] <= a.interval[1]
+def _overlap(a: tuple[float, float], b: tuple[float, float]) -> bool:
+    return a[0] <= b[1] and b[0] <= a[1]

@@ -29,7 +29,6 @@ CREATE TABLE candidate (
     UNIQUE (setting, genome)
 ) STRICT
 """
-_CHUNK = 500  # genomes per query; old SQLite takes 999 parameters
 
 
 class Archive:
@@ -46,10 +45,12 @@ class Archive:
         RunDirectoryError: if the file is damaged, no archive, of another schema, in use, or not writable.
     """
 
-    def __init__(
-        self, path: Path, setting: str, *, read_only: bool = False, wait_seconds: float = 30.0
-    ) -> None:
+    def __init__(self, path: Path, setting: str, *, read_only: bool = False, wait_seconds: float = 30.0) -> None:
         self._path, self._setting = path, setting
+        if sqlite3.sqlite_version_info < (3, 37):  # the first with STRICT tables
+            raise RunDirectoryError(
+                f"this Python has SQLite {sqlite3.sqlite_version}; the archive needs 3.37 or newer, use a newer Python"
+            )
         with self._explained():
             self._database = self._connect(read_only, wait_seconds)
         try:
@@ -75,24 +76,20 @@ class Archive:
 
     def get(self, genomes: Sequence[Genome]) -> dict[Genome, Measures]:
         """Measures of those of the genomes that were scored before."""
-        found: dict[Genome, Measures] = {}
-        texts = [format_genome(genome) for genome in genomes]
+        texts = json.dumps([format_genome(genome) for genome in genomes])
         with self._explained():
-            for start in range(0, len(texts), _CHUNK):
-                chunk = texts[start : start + _CHUNK]
-                rows = self._database.execute(
-                    "SELECT genome, measures FROM candidate WHERE setting = ? AND genome IN "
-                    f"({','.join('?' * len(chunk))})",
-                    (self._setting, *chunk),
-                )
-                found |= {parse_genome(genome): _read(measures) for genome, measures in rows}
+            rows = self._database.execute(
+                "SELECT genome, measures FROM candidate "
+                "WHERE setting = ? AND genome IN (SELECT value FROM json_each(?))",
+                (self._setting, texts),
+            )
+            found = {parse_genome(genome): _read(measures) for genome, measures in rows}
         return {genome: found[genome] for genome in genomes if genome in found}
 
     def add(self, rows: Mapping[Genome, Measures], generation: int) -> None:
         """Store the measures of newly scored genomes, all or none. A genome stored before stays as it is."""
         values = [
-            (self._setting, format_genome(genome), generation, _write(measures))
-            for genome, measures in rows.items()
+            (self._setting, format_genome(genome), generation, _write(measures)) for genome, measures in rows.items()
         ]
         with self._explained(), self._transaction():
             self._database.executemany(
@@ -108,9 +105,7 @@ class Archive:
                 "SELECT genome, measures, generation FROM candidate WHERE setting = ? ORDER BY id",
                 (self._setting,),
             )
-            return tuple(
-                Candidate.of(parse_genome(g), _read(measures), number) for g, measures, number in rows
-            )
+            return tuple(Candidate.of(parse_genome(g), _read(measures), number) for g, measures, number in rows)
 
     def __len__(self) -> int:
         with self._explained():
@@ -169,9 +164,7 @@ class Archive:
         return row[0] if row else None
 
     def _tables(self) -> list[str]:
-        return [
-            name for (name,) in self._database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
-        ]
+        return [name for (name,) in self._database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -200,9 +193,7 @@ class Archive:
             if _is(error, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
                 raise self._damaged(str(error)) from error
             if _is(error, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise RunDirectoryError(
-                    f"{self._path} is in use by another process; wait for it to end"
-                ) from error
+                raise RunDirectoryError(f"{self._path} is in use by another process; wait for it to end") from error
             if _is(error, sqlite3.SQLITE_FULL):
                 raise RunDirectoryError(
                     f"cannot write {self._path}: no space left; earlier generations are kept, "

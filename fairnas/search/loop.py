@@ -106,12 +106,8 @@ def run_search(
             raise KeyboardInterrupt
     failed = sum(candidate.failed for candidate in found.values())
     if not front and not failed:
-        bounds = " and ".join(
-            f"search.max_{o.name} {o.bound:,.0f}" for o in objectives if o.bound is not None
-        )
-        raise ConfigError(
-            f"no network of space '{space.name}' was found that meets {bounds}; raise one of them"
-        )
+        bounds = " and ".join(f"search.max_{o.name} {o.bound:,.0f}" for o in objectives if o.bound is not None)
+        raise ConfigError(f"no network of space '{space.name}' was found that meets {bounds}; raise one of them")
     return SearchResult(
         front=front,
         hypervolume=tuple(volumes),
@@ -156,8 +152,6 @@ class _Judge:
             if len(genomes) == 1:
                 return {genomes[0]: dict.fromkeys(wanted, math.nan)}
             return {genome: score for each in genomes for genome, score in self.scores([each]).items()}
-        assert len(scores) == len(genomes), (
-            f"the evaluator gave {len(scores)} scores for {len(genomes)} genomes"
-        )
+        assert len(scores) == len(genomes), f"the evaluator gave {len(scores)} scores for {len(genomes)} genomes"
         assert all(wanted <= score.keys() for score in scores), f"the evaluator must give {', '.join(wanted)}"
         return dict(zip(genomes, scores, strict=True))

@@ -77,9 +77,7 @@ class NSGA2:
     def _violations(self, candidate: Candidate) -> list[float]:
         """Positive where a bound is missed. A failed network is worse than any that only misses a bound."""
         measures = dict(candidate.items)
-        bounds = [
-            each.violation(measures[each.name]) if each.name in measures else 1.0 for each in self._bounded
-        ]
+        bounds = [each.violation(measures[each.name]) if each.name in measures else 1.0 for each in self._bounded]
         return [*bounds, math.inf if candidate.failed else 0.0]
 
 
@@ -165,9 +163,7 @@ def survivors(
     return result + [(int(index), -1, -1.0) for index in closest]
 
 
-def _algorithm(
-    space: SearchSpace, shape: tuple[int, int], first: np.ndarray, config: SearchConfig, seed: int
-) -> Any:
+def _algorithm(space: SearchSpace, shape: tuple[int, int], first: np.ndarray, config: SearchConfig, seed: int) -> Any:
     """Pymoo's NSGA-II, set up for a space; `shape` is (objectives, constraints). It has its own generator."""
     from pymoo.algorithms.moo.nsga2 import NSGA2 as PymooNSGA2
     from pymoo.config import Config
@@ -183,9 +179,7 @@ def _algorithm(
     tournament = algorithm.mating.selection
 
     class LayerMating(InfillCriterion):
-        def _do(
-            self, problem: Any, pop: Any, n_offsprings: int, random_state: Any = None, **kwargs: Any
-        ) -> Any:
+        def _do(self, problem: Any, pop: Any, n_offsprings: int, random_state: Any = None, **kwargs: Any) -> Any:
             pairs = (n_offsprings + 1) // 2
             parents = tournament.do(problem, pop, pairs, 2, to_pop=False, random_state=random_state, **kwargs)
             a, b = (pop.get("X")[parents[:, side]] for side in (0, 1))
@@ -200,9 +194,7 @@ def _algorithm(
                 pop[index].set("crowding", crowding)
             return pop[[index for index, _, _ in living]]
 
-    algorithm.mating = LayerMating(
-        eliminate_duplicates=DefaultDuplicateElimination(), n_max_iterations=_MATINGS
-    )
+    algorithm.mating = LayerMating(eliminate_duplicates=DefaultDuplicateElimination(), n_max_iterations=_MATINGS)
     algorithm.survival = StableSurvival(filter_infeasible=False)
     objectives, constraints = shape
     problem = Problem(

@@ -34,9 +34,7 @@ def pareto_front(candidates: Iterable[Candidate], objectives: Sequence[Objective
 
 def minimised(candidates: Sequence[Candidate], objectives: Sequence[Objective]) -> np.ndarray:
     """Objective values with less always better, shape (candidates, objectives)."""
-    return np.array(
-        [[each.minimised(c.value(each.name)) for each in objectives] for c in candidates], dtype=float
-    )
+    return np.array([[each.minimised(c.value(each.name)) for each in objectives] for c in candidates], dtype=float)
 
 
 def reference_point(objectives: Sequence[Objective], ranges: Ranges) -> dict[str, float]:
@@ -73,9 +71,9 @@ def hypervolume(front: Sequence[Candidate], objectives: Sequence[Objective], ran
 def select_evenly(front: Sequence[Candidate], count: int) -> tuple[Candidate, ...]:
     """Networks at equal distances in multiply-adds, lightest first (paper 4.2: FairNAS-C, B, A).
 
-    Targets lie evenly from the lightest to the heaviest network of the front. Each gets the nearest candidate
-    that is not taken yet, the two ends first; of equally near ones the more accurate. A front of no more than
-    `count` candidates is taken whole. A count of 1 gives the most accurate.
+    Targets lie evenly from the lightest to the heaviest network of the front. Each in turn gets the nearest
+    candidate that is not taken yet, of equally near ones the more accurate; both ends are always among them. A
+    front of no more than `count` candidates is taken whole. A count of 1 gives the most accurate.
 
     Args:
         front: scored candidates, in any order.
@@ -87,9 +85,8 @@ def select_evenly(front: Sequence[Candidate], count: int) -> tuple[Candidate, ..
     if count == 1:
         return (min(light_first, key=lambda c: -c.value(ACCURACY.name)),)
     lightest, heaviest = light_first[0].value(MADDS.name), light_first[-1].value(MADDS.name)
-    targets = np.linspace(lightest, heaviest, count).tolist()
     free, taken = list(light_first), []
-    for target in (targets[0], targets[-1], *targets[1:-1]):  # else an inner target could take an end away
+    for target in np.linspace(lightest, heaviest, count).tolist():
         nearest = min(free, key=lambda c: (abs(c.value(MADDS.name) - target), -c.value(ACCURACY.name)))
         free.remove(nearest)
         taken.append(nearest)

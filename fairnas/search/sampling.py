@@ -74,8 +74,7 @@ class FeasibleGenomes:
             before = left
             for layer in self._rng.permutation(self._space.depth).tolist():
                 options = [
-                    (*genome[:layer], choice, *genome[layer + 1 :])
-                    for choice in range(self._space.choices[layer])
+                    (*genome[:layer], choice, *genome[layer + 1 :]) for choice in range(self._space.choices[layer])
                 ]
                 better = [option for option in options if self._violation(option) < left]
                 if better:

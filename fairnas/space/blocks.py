@@ -20,8 +20,7 @@ class InvertedResidual:
 
     def __post_init__(self) -> None:
         _check_kernel(self.kernel)
-        if self.expansion < 1:
-            raise SpaceError(f"expansion is {self.expansion}; give 1 or more")
+        require_count("expansion", self.expansion)
 
     @property
     def label(self) -> str:
@@ -57,6 +56,15 @@ class Identity:
 Block = InvertedResidual | Separable | Identity
 
 
+def require_count(what: str, value: object) -> None:
+    """Raise `SpaceError` unless the value is a whole number of 1 or more; spaces in files may hold anything."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise SpaceError(f"{what} is {value!r}; give a whole number")
+    if value < 1:
+        raise SpaceError(f"{what} is {value}; give 1 or more")
+
+
 def _check_kernel(kernel: int) -> None:
-    if kernel < 1 or kernel % 2 == 0:
+    require_count("kernel", kernel)
+    if kernel % 2 == 0:
         raise SpaceError(f"kernel is {kernel}; give an odd number")

@@ -67,7 +67,7 @@ CATALOG: dict[str, SearchSpace] = {
 
 
 def get_space(name: str) -> SearchSpace:
-    """A space by name, from a TOML file (`space.toml`), or from a Python file (`space.py:NAME`).
+    """A space by name, from a TOML file (`space.toml`), a Python file (`space.py:NAME`) or a run's `space.json`.
 
     Raises `UnknownNameError` (with the nearest name) or `SpaceError` (a file that cannot be used).
     """

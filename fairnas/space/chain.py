@@ -1,15 +1,15 @@
 """Building a search space in a few lines: stages of layers that all offer the same choice blocks.
 
-from fairnas.space import Stage, chain_space
+from fairnas.space import Stage, Stem, chain_space
 
 space = chain_space(
-"mine",
-image_size=32,
-stem=Stem(channels=16, stride=1),
-stages=(Stage(24, layers=2, stride=2), Stage(40, layers=3, stride=2)),
-kernels=(3, 5),
-expansions=(3, 6),
-head=256,
+    "mine",
+    image_size=32,
+    stem=Stem(channels=16, stride=1),
+    stages=(Stage(24, layers=2, stride=2), Stage(40, layers=3, stride=2)),
+    kernels=(3, 5),
+    expansions=(3, 6),
+    head=256,
 )
 """
 
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fairnas.errors import SpaceError
-from fairnas.space.blocks import Activation, Block, Identity, InvertedResidual, Separable
+from fairnas.space.blocks import Activation, Block, Identity, InvertedResidual, Separable, require_count
 from fairnas.space.space import Layer, SearchSpace
 
 
@@ -76,7 +76,11 @@ def chain_space(
     Raises:
         SpaceError: if a number is out of range.
     """
-    blocks = tuple(choices or (InvertedResidual(k, e) for e in expansions for k in kernels))
+    if not isinstance(skip, bool):
+        raise SpaceError(f"skip of space '{name}' is {skip!r}; give true or false")
+    if choices is None:
+        choices = [InvertedResidual(k, e) for e in expansions for k in kernels]
+    blocks = tuple(choices)
     width = stem.channels
     fixed = ()
     if first is not None:
@@ -84,11 +88,11 @@ def chain_space(
         width = first
     layers = []
     for stage in stages:
-        if min(stage.channels, stage.layers, stage.stride) < 1:
-            raise SpaceError(f"{stage} of space '{name}': channels, layers and stride must be 1 or more")
+        for what in ("channels", "layers", "stride"):
+            require_count(f"{what} of {stage} of space '{name}'", getattr(stage, what))
         for number in range(stage.layers):
             layer = Layer(width, stage.channels, stage.stride if number == 0 else 1, blocks)
-            if skip and layer.keeps_shape:
+            if skip and layer.keeps_shape and Identity() not in blocks:
                 layer = Layer(width, stage.channels, 1, (*blocks, Identity()))
             layers.append(layer)
             width = stage.channels

@@ -1,6 +1,7 @@
 """Search spaces in files: a user's own as TOML or Python, a resolved one as JSON in a run directory."""
 
 import dataclasses
+import json
 import runpy
 import tomllib
 from pathlib import Path
@@ -15,8 +16,9 @@ _KINDS: dict[str, type] = {kind.__name__: kind for kind in (InvertedResidual, Se
 
 
 def load_space(path: Path, attribute: str = "space") -> SearchSpace:
-    """Read a user's space. TOML holds the arguments of `chain_space`; Python defines `space` (or `attribute`).
+    """Read a space from a file.
 
+    TOML holds the arguments of `chain_space`; Python defines `space` (or `attribute`); JSON is a run's `space.json`.
     Raises `SpaceError` naming the file and what is wrong with it. A Python file is executed: it is code.
     """
     if not path.is_file():
@@ -24,7 +26,10 @@ def load_space(path: Path, attribute: str = "space") -> SearchSpace:
     if path.suffix == ".py":
         return _from_python(path, attribute)
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".json":
+            return from_dict(json.loads(text))
+        given = tomllib.loads(text)
         given["stem"] = Stem(**given["stem"])
         given["stages"] = tuple(Stage(**stage) for stage in given["stages"])
         return chain_space(**given)
@@ -39,7 +44,7 @@ def _from_python(path: Path, attribute: str) -> SearchSpace:
         names = runpy.run_path(str(path))
     except FairnasError:
         raise
-    except Exception as error:  # the user's own code may raise anything; they get its last line
+    except (Exception, SystemExit) as error:  # the user's own code may raise anything; they get its last line
         raise SpaceError(f"space file {path} raises {type(error).__name__}: {error}") from error
     space = names.get(attribute)
     if not isinstance(space, SearchSpace):

@@ -19,7 +19,7 @@ def parse_genome(text: str) -> Genome:
         return tuple(_INDEX[character] for character in text)
     except KeyError as error:
         raise GenomeError(
-            f"genome '{text}' holds {error.args[0]!r}; write one character of 0-9a-z per layer, such as '2023500'"
+            f"genome {text!r} holds {error.args[0]!r}; write one character of 0-9a-z per layer, such as '2023500'"
         ) from None
 
 

@@ -4,13 +4,15 @@ import dataclasses
 import functools
 import itertools
 import math
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
 from fairnas.errors import GenomeError, SpaceError
-from fairnas.space.blocks import Activation, Block, Identity
+from fairnas.space.blocks import Activation, Block, Identity, require_count
 from fairnas.space.genome import ALPHABET, Genome, format_genome, parse_genome
 
 
@@ -51,20 +53,9 @@ class SearchSpace:
     source: str = ""
 
     def __post_init__(self) -> None:
-        if not self.layers:
-            raise SpaceError(f"space '{self.name}' has no choice layers; give at least one")
-        for number, layer in enumerate(self.layers):
-            if not 1 <= len(layer.choices) <= len(ALPHABET):
-                raise SpaceError(
-                    f"layer {number} of space '{self.name}' has {len(layer.choices)} choices; give 1 to {len(ALPHABET)}"
-                )
-        width = self.stem_channels
-        for layer in (*self.fixed, *self.layers):
-            if layer.in_channels != width:
-                raise SpaceError(
-                    f"space '{self.name}': a layer takes {layer.in_channels} channels where {width} arrive"
-                )
-            width = layer.out_channels
+        for name in ("name", "source"):
+            if not isinstance(getattr(self, name), str):
+                raise SpaceError(f"{name} of a space is {getattr(self, name)!r}; give text")
         for name in (
             "image_size",
             "image_channels",
@@ -73,8 +64,34 @@ class SearchSpace:
             "stem_stride",
             "head_channels",
         ):
-            if getattr(self, name) < 1:
-                raise SpaceError(f"{name} of space '{self.name}' is {getattr(self, name)}; give 1 or more")
+            require_count(f"{name} of space '{self.name}'", getattr(self, name))
+        if self.activation not in get_args(Activation):
+            raise SpaceError(
+                f"activation of space '{self.name}' is {self.activation!r}; give {' or '.join(get_args(Activation))}"
+            )
+        if not self.layers:
+            raise SpaceError(f"space '{self.name}' has no choice layers; give at least one")
+        for layer in self.fixed:
+            self._check_layer(f"a fixed layer of space '{self.name}'", layer)
+        for number, layer in enumerate(self.layers):
+            self._check_layer(f"layer {number} of space '{self.name}'", layer)
+        width = self.stem_channels
+        for layer in (*self.fixed, *self.layers):
+            if layer.in_channels != width:
+                raise SpaceError(
+                    f"space '{self.name}': a layer takes {layer.in_channels} channels where {width} arrive"
+                )
+            width = layer.out_channels
+
+    @staticmethod
+    def _check_layer(what: str, layer: Layer) -> None:
+        if not 1 <= len(layer.choices) <= len(ALPHABET):
+            raise SpaceError(f"{what} has {len(layer.choices)} choices; give 1 to {len(ALPHABET)}")
+        for choice in layer.choices:
+            if not isinstance(choice, Block):
+                raise SpaceError(f"{what} offers {choice!r}; give blocks, such as InvertedResidual(3, 6)")
+        for name in ("in_channels", "out_channels", "stride"):
+            require_count(f"{name} of {what}", getattr(layer, name))
 
     @property
     def depth(self) -> int:
@@ -102,7 +119,10 @@ class SearchSpace:
 
     def validate(self, genome: Sequence[int]) -> Genome:
         """Return the genome as a tuple, or raise `GenomeError` saying which layer is wrong and what it allows."""
-        genome = tuple(genome)
+        try:
+            genome = tuple(operator.index(choice) for choice in genome)
+        except TypeError:
+            raise GenomeError(f"genome {genome!r} holds what is no index; give one whole number per layer") from None
         if len(genome) != self.depth:
             raise GenomeError(
                 f"genome {_shown(genome)} has {len(genome)} choices; space '{self.name}' has {self.depth} layers"

@@ -84,14 +84,18 @@ def learning_rate(config: TrainConfig, step: int, total: int) -> float:
 
 
 def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """SGD with momentum and L2 weight decay on every parameter (paper 4.1), in one fused call."""
-    return torch.optim.SGD(
-        network.parameters(),
-        lr=config.lr,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        fused=True,
+    """SGD with momentum and L2 weight decay on every parameter (paper 4.1), in one fused call.
+
+    Momentum starts at zero for every parameter, which is what SGD's lazy start computes; torch's fused step refuses
+    parameters of which some have been trained before and some not, as those of idle blocks.
+    """
+    optimizer = torch.optim.SGD(
+        network.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
     )
+    if config.momentum:
+        for parameter in network.parameters():
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def train(training: Training, dataset: Dataset, config: TrainConfig, seed: int, pace: Pace) -> None:

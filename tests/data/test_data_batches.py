@@ -74,8 +74,9 @@ def test_a_resumed_epoch_sees_what_the_undisturbed_one_saw(load, augmentation):
         assert same(epoch(dataset, first=first), whole[first:])
 
 
-def test_epochs_and_seeds_differ(load):
-    dataset = load()
+@pytest.mark.parametrize("augmentation", ["none", "crop_flip"])
+def test_epochs_and_seeds_differ(load, augmentation):
+    dataset = load(augmentation)
     whole = epoch(dataset)
     assert not same(epoch(dataset, number=1), whole)
     assert not same(epoch(dataset, seed=1), whole)

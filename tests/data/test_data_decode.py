@@ -130,9 +130,10 @@ def test_orientation_notes_are_obeyed(tmp_path, orientation, suffix):
     assert square[13, 14, 1] > 180
 
 
-def test_a_camera_note_that_cannot_be_read_is_no_damage(tmp_path, draw):
+@pytest.mark.parametrize("note", [b"\x13" * 40, b"II*\0\x08\0\0\0"], ids=["nonsense", "cut short"])
+def test_a_camera_note_that_cannot_be_read_is_no_damage(tmp_path, draw, note):
     path = draw(tmp_path / "a.jpg")
-    broken = b"Exif\0\0" + b"\x13" * 40
+    broken = b"Exif\0\0" + note
     content = path.read_bytes()
     path.write_bytes(content[:2] + b"\xff\xe1" + struct.pack(">H", len(broken) + 2) + broken + content[2:])
     with quiet_pillow():

@@ -167,6 +167,12 @@ def test_differing_classes_are_named(tmp_path, make_split):
     assert f"the class folders under {tmp_path} differ: test/ lacks fox; train/ lacks owl, rat" in message
 
 
+def test_of_many_differing_classes_the_first_are_named(tmp_path, make_split):
+    make_split(tmp_path / "train", dict.fromkeys("abcdefgh", 1))
+    make_split(tmp_path / "test", dict.fromkeys("ab", 1))
+    assert "test/ lacks c, d, e, f, g, ... (6); give every split" in refused(tmp_path)
+
+
 def test_two_validation_folders(tmp_path, make_split):
     for name in ("train", "val", "valid"):
         make_split(tmp_path / name, TWO)

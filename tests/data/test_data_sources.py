@@ -10,6 +10,7 @@ import torch
 import fairnas.data.cifar10
 from fairnas.config import DataConfig
 from fairnas.data import Dataset, load_dataset, ordered_batches
+from fairnas.data.arrays import Arrays
 from fairnas.errors import DataError
 
 CPU = torch.device("cpu")
@@ -99,6 +100,15 @@ def test_binary_cifar10_in_grey(binary):
     assert seen.shape == (40, 1, 32, 32)
     expected = 0.299 * (10 + dataset.test.labels) + 0.587 * 105
     assert (seen[:, 0, 0, 0] - expected).abs().max() < 1  # blue is 0 in column 0
+
+
+def test_grey_is_what_pillow_makes_of_a_colour():
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 9, 9, 3), dtype=np.uint8)
+    grey = Arrays(pixels, np.zeros(5, np.int64), np.arange(5)).with_channels(1)
+    for square, expected in zip(grey.pixels, pixels, strict=True):
+        np.testing.assert_array_equal(square[..., 0], np.asarray(Image.fromarray(expected).convert("L")))
 
 
 def test_damaged_binary_files(binary):

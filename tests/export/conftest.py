@@ -1,4 +1,6 @@
-"""A small trained-looking network: BN statistics, scales and shifts far from their initial values."""
+"""A small network that looks trained: BN statistics, scales and shifts far from their initial values."""
+
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -7,11 +9,8 @@ from fairnas.export import Preprocessing, Product
 from fairnas.nets import StandAlone, build
 from fairnas.space import SearchSpace, get_space
 
-GENOME = "04215320"
-CLASSES = tuple(f"digit {number}" for number in range(10))
 
-
-def used(space: SearchSpace, genome: str, seed: int = 1) -> StandAlone:
+def _used(space: SearchSpace, genome: str, seed: int = 1) -> StandAlone:
     """A network with BN statistics as after training: without them no image would reach the logits."""
     network = build(space, genome, seed=seed, dropout=0.2).train()
     random = torch.Generator().manual_seed(seed)
@@ -21,16 +20,17 @@ def used(space: SearchSpace, genome: str, seed: int = 1) -> StandAlone:
             norm.weight.uniform_(0.5, 1.5, generator=random)
             norm.bias.normal_(0, 0.3, generator=random)
             norm.momentum = None  # statistics are the mean over what comes now
+        network.head.classifier.bias.normal_(generator=random)  # zeros would be optimised away
         shape = (16, space.image_channels, space.image_size, space.image_size)
         network(torch.randn(shape, generator=random) * 2 + 0.5)
     return network
 
 
-def product(network: StandAlone) -> Product:
+def _product(network: StandAlone) -> Product:
     space = network.space
     return Product(
         network,
-        classes=CLASSES,
+        classes=tuple(f"digit {number}" for number in range(space.num_classes)),
         preprocessing=Preprocessing(
             space.image_size,
             space.image_channels,
@@ -43,10 +43,20 @@ def product(network: StandAlone) -> Product:
 
 
 @pytest.fixture(scope="session")
+def used() -> Callable[..., StandAlone]:
+    return _used
+
+
+@pytest.fixture(scope="session")
+def product_of() -> Callable[[StandAlone], Product]:
+    return _product
+
+
+@pytest.fixture(scope="session")
 def network() -> StandAlone:
-    return used(get_space("digits"), GENOME)
+    return _used(get_space("digits"), "04215320")
 
 
 @pytest.fixture(scope="session")
 def trained(network: StandAlone) -> Product:
-    return product(network)
+    return _product(network)

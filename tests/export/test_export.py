@@ -2,6 +2,8 @@ import contextlib
 import copy
 import dataclasses
 import json
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,6 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from conftest import CLASSES, GENOME, product, used
 
 import fairnas
 from fairnas.errors import FairnasError, RunDirectoryError
@@ -24,6 +25,8 @@ from fairnas.export import (
 )
 from fairnas.nets import StandAlone, cost
 from fairnas.space import get_space
+
+GENOME = "04215320"  # of the network in conftest.py
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +43,11 @@ def exported(trained: Product, tmp_path_factory: pytest.TempPathFactory) -> Expo
     folder = tmp_path_factory.mktemp("models") / GENOME
     said = tmp_path_factory.mktemp("said") / "said.txt"
     before = copy.deepcopy(trained.network)
-    seeds = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    seeds = torch.random.get_rng_state(), pickle.dumps(np.random.get_state())  # noqa: NPY002
     with open(said, "w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         report = export_product(folder, trained)
     assert torch.equal(seeds[0], torch.random.get_rng_state())
-    assert np.array_equal(seeds[1], np.random.get_state()[1])  # noqa: NPY002
+    assert seeds[1] == pickle.dumps(np.random.get_state())  # noqa: NPY002
     return Exported(folder, report, before, said.read_text())
 
 
@@ -71,14 +74,14 @@ def test_network_is_left_as_it_was(exported: Exported, network: StandAlone) -> N
     assert all(a == b for a, b in strides)
 
 
-def test_facts(exported: Exported) -> None:
+def test_facts(exported: Exported, trained: Product) -> None:
     facts = json.loads((exported.folder / "model.json").read_text())
     assert facts == {
         "genome": GENOME,
         "space": "digits",
         "madds": exported.report.madds,
         "params": exported.report.params,
-        "classes": list(CLASSES),
+        "classes": list(trained.classes),
         "preprocessing": {"image_size": 8, "image_channels": 1, "mean": [0.3], "std": [0.25]},
         "measures": {"test_top1": 97.5, "one_shot_top1": 91.25},
         "provenance": {"recipe": "digits", "seed": "3"},
@@ -87,13 +90,13 @@ def test_facts(exported: Exported) -> None:
     }
 
 
-def test_onnx_carries_its_facts_and_no_paths(exported: Exported) -> None:
+def test_onnx_carries_its_facts_and_no_paths(exported: Exported, trained: Product) -> None:
     model = onnx.load(exported.folder / "model.onnx")
     onnx.checker.check_model(model)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     assert set(metadata) == {"genome", "space", "classes", "preprocessing"}
     assert metadata["genome"] == GENOME
-    assert json.loads(metadata["classes"]) == list(CLASSES)
+    assert json.loads(metadata["classes"]) == list(trained.classes)
     assert json.loads(metadata["preprocessing"])["std"] == [0.25]
     assert [opset.version for opset in model.opset_import if opset.domain == ""] >= [18]
     content = (exported.folder / "model.onnx").read_bytes()
@@ -108,7 +111,7 @@ def test_onnx_takes_any_batch_and_computes_the_same(exported: Exported, network:
     with torch.no_grad():
         expected = copy.deepcopy(network).eval()(images).numpy()
     (logits,) = session.run(["logits"], {"images": images.numpy()})
-    assert batch == 1 or expected.std(axis=0).min() > 0.05  # images make a difference
+    assert batch < 7 or expected.std(axis=0).min() > 0.05  # images make a difference
     np.testing.assert_allclose(np.asarray(logits), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -149,6 +152,14 @@ def test_parity_refuses_a_diverged_network(exported: Exported, network: StandAlo
         check_parity(diverged, exported.folder / "model.onnx")
 
 
+def test_parity_sees_a_model_that_gives_no_numbers(exported: Exported, network: StandAlone) -> None:
+    model = onnx.load(exported.folder / "model.onnx")
+    (bias,) = (value for value in model.graph.initializer if value.name == "head.classifier.bias")
+    bias.CopyFrom(onnx.numpy_helper.from_array(np.full(10, np.nan, np.float32), bias.name))
+    with pytest.raises(ExportError, match="differs from the network by nan at batch size 1"):
+        check_parity(network, model.SerializeToString())
+
+
 def test_parity_sees_a_batch_size_that_is_built_in(exported: Exported, network: StandAlone) -> None:
     model = onnx.load(exported.folder / "model.onnx")
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
@@ -157,7 +168,7 @@ def test_parity_sees_a_batch_size_that_is_built_in(exported: Exported, network: 
     assert "\n" not in str(caught.value)
 
 
-def test_parity_refuses_models_of_other_networks(exported: Exported) -> None:
+def test_parity_refuses_models_of_other_networks(exported: Exported, used: Callable[..., StandAlone]) -> None:
     file = exported.folder / "model.onnx"
     space = get_space("digits")
     with pytest.raises(ExportError, match=r"outputs of shape \(1, 10\), the network \(1, 3\)"):
@@ -186,10 +197,12 @@ def quick_onnx(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quick_onnx")
-def test_without_parity_nothing_is_written(tmp_path: Path) -> None:
+def test_without_parity_nothing_is_written(
+    used: Callable[..., StandAlone], product_of: Callable[[StandAlone], Product], tmp_path: Path
+) -> None:
     other = used(get_space("digits"), GENOME, seed=2)  # the exporter gives the model of another network
     with pytest.raises(ExportError, match="the ONNX model differs from the network"):
-        export_product(tmp_path / "models", product(other))
+        export_product(tmp_path / "models", product_of(other))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -16,6 +16,13 @@ from fairnas.space import Genome, InvertedResidual, format_genome, get_space
 from fairnas.space.file import to_dict
 
 SPACE = get_space("digits")
+FILES = {
+    "train": ("ledger.json", "space.json", "data.json"),
+    "search": ("search.json",),
+    "retrain": (),
+    "rank": ("ranking.json",),
+    "export": (),
+}
 STAGES = ("train", "search", "retrain", "rank", "export")
 NASTY = "</script><b>&\"'`<!--"
 SETTING = "supernet 1234, digits"
@@ -41,6 +48,7 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
         writers |= {"rank": write_ranking, "export": write_models}
         for stage in stages:
             writers[stage](run)
+            run.finish_stage(stage, FILES[stage])
         return run
 
     return make
@@ -162,10 +170,10 @@ def write_search(run: RunDirectory) -> None:
         "distinct": len(rows) + 1,
         "failed": 1,
         "hypervolume": hypervolume,
-        "reference": {"madds": 2e6, "params": 4e4},
+        "reference": [0.0, 2e6, 4e4],
         "front": front,
-        "selected": [front[0], front[len(front) // 2], front[-1]],
-        "candidates": len(rows),
+        "selected": [front[-1], front[len(front) // 2], front[0]],
+        "rejected": 0,
         "bounds": {"madds": 1.1e6, "params": None},
         "setting": SETTING,
     }
@@ -192,8 +200,9 @@ def write_stand_alone_result(run: RunDirectory, genome: str, seed: int, status: 
     rng = generator(2, "stand alone", seed, *SPACE.parse(genome))
     top1 = round(300 * min(1.0, ability(SPACE.parse(genome)) + 0.008 + float(rng.normal(0, 0.003)))) / 300
     score = {"top1": top1, "top5": 1.0, "loss": 0.1, "images": 300}
-    content = {"genome": genome, "seed": seed, "status": status, "epochs": 40, "train_loss": [2.0, 0.1]}
-    content |= {"validation": score, "test": score} if status == "done" else {"validation": None, "test": None}
+    content = {"genome": genome, "seed": seed, "status": status, "epochs": 40}
+    if status == "done":
+        content |= {"validation": score, "test": score}
     run.write_json(f"stand_alone/{genome}-s{seed}.json", content)
     return top1
 
@@ -216,7 +225,7 @@ def write_ranking(run: RunDirectory) -> None:
         )
 
     def agreement(tau: float, low: float, high: float) -> dict[str, object]:
-        return {"tau": tau, "interval": [low, high], "n": 13, "p_value": 0.001}
+        return {"tau": tau, "interval": [low, high], "n": 13, "p_value": 0.001, "spearman": tau + 0.1}
 
     one_shot, alone = [m["one_shot"] for m in models], [m["mean"] for m in models]
     spans = [max(values) - min(values) for values in (one_shot, alone)]
@@ -225,12 +234,12 @@ def write_ranking(run: RunDirectory) -> None:
         "models": models,
         "tau": agreement(0.82, 0.55, 0.95),
         "ceiling": agreement(0.79, 0.48, 0.94),
-        "spearman": 0.93,
         "predictors": {"madds": agreement(0.74, 0.40, 0.91), "params": agreement(0.51, 0.05, 0.79)},
         "gap": {
             "one_shot": [min(one_shot), max(one_shot)],
             "stand_alone": [min(alone), max(alone)],
-            "lambda": abs(spans[0] - spans[1]),
+            "n": 13,
+            "gap": abs(spans[0] - spans[1]),
         },
         "advice": ["Rank 30 networks instead of 13 to halve the interval: `stand_alone.models = 30`."],
     }

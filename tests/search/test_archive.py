@@ -2,6 +2,7 @@ import math
 import os
 import sqlite3
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ def test_the_first_score_of_a_genome_stays(path: Path) -> None:
         assert archive.candidates() == (Candidate.of((1,), {"top1": 0.1}, 0),)
 
 
-def test_more_genomes_than_sqlite_takes_parameters(path: Path) -> None:
+def test_many_genomes_at_once(path: Path) -> None:
     genomes = [(a, b, c) for a in range(36) for b in range(36) for c in range(3)]
     with Archive(path, "s") as archive:
         archive.add({genome: {"top1": sum(genome) / 100} for genome in genomes}, 0)
@@ -74,18 +75,12 @@ def test_more_genomes_than_sqlite_takes_parameters(path: Path) -> None:
 values = st.one_of(st.floats(), st.integers(-(2**53), 2**53))
 
 
-@given(
-    rows=st.dictionaries(
-        st.tuples(st.integers(0, 35), st.integers(0, 35)), st.dictionaries(st.text(), values)
-    )
-)
+@given(rows=st.dictionaries(st.tuples(st.integers(0, 35), st.integers(0, 35)), st.dictionaries(st.text(), values)))
 @settings(deadline=None, max_examples=30)
 def test_any_measures_survive(rows: dict, tmp_path_factory: pytest.TempPathFactory) -> None:
     with Archive(tmp_path_factory.mktemp("law") / "a", "s") as archive:
         archive.add(rows, 7)
-        assert archive.candidates() == tuple(
-            Candidate.of(genome, measures, 7) for genome, measures in rows.items()
-        )
+        assert archive.candidates() == tuple(Candidate.of(genome, measures, 7) for genome, measures in rows.items())
 
 
 def test_half_a_generation_is_never_stored(path: Path) -> None:
@@ -115,9 +110,7 @@ def test_read_only_beside_a_search_that_goes_on(path: Path) -> None:
 
 
 def test_read_only_of_nothing_says_what_makes_it(path: Path) -> None:
-    with pytest.raises(
-        RunDirectoryError, match=r"there is no archive .*archive.sqlite; `fairnas search` makes it"
-    ):
+    with pytest.raises(RunDirectoryError, match=r"there is no archive .*archive.sqlite; `fairnas search` makes it"):
         Archive(path, "s", read_only=True)
     assert not path.exists()
 
@@ -204,9 +197,7 @@ def test_a_missing_table_is_damage(path: Path) -> None:
 @pytest.mark.parametrize("read_only", [False, True])
 def test_another_schema_is_left_alone(path: Path, version: int, age: str, read_only: bool) -> None:
     change(filled(path), f"PRAGMA user_version = {version}")
-    with pytest.raises(
-        RunDirectoryError, match=f"has schema {version}, this fairnas reads 1; use the {age} fairnas"
-    ):
+    with pytest.raises(RunDirectoryError, match=f"has schema {version}, this fairnas reads 1; use the {age} fairnas"):
         Archive(path, "s", read_only=read_only)
 
 
@@ -224,9 +215,7 @@ def test_a_full_disk_keeps_earlier_generations(path: Path) -> None:
         archive.add({(1,): {"top1": 0.1}}, 0)
         pages = archive._database.execute("PRAGMA page_count").fetchone()[0]
         archive._database.execute(f"PRAGMA max_page_count = {pages + 1}")
-        with pytest.raises(
-            RunDirectoryError, match="no space left; earlier generations are kept, make room and run"
-        ):
+        with pytest.raises(RunDirectoryError, match="no space left; earlier generations are kept, make room and run"):
             archive.add({(a, b): ROW for a in range(36) for b in range(36)}, 1)
         assert len(archive) == 1
         archive.add({(2,): {"top1": 0.1}}, 1)
@@ -247,10 +236,28 @@ def test_a_locked_archive_is_waited_for_and_then_reported(path: Path) -> None:
     other.close()
 
 
+def test_a_short_lock_is_waited_for(path: Path) -> None:
+    filled(path)
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.2, other.execute, ("COMMIT",))
+    with Archive(path, "s", wait_seconds=30) as archive:
+        release.start()
+        archive.add({(1,): {"top1": 0.1}}, 0)
+        assert len(archive) == 3
+    release.join()
+    other.close()
+
+
+def test_an_old_sqlite_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    monkeypatch.setattr(sqlite3, "sqlite_version", "3.34.1")
+    with pytest.raises(RunDirectoryError, match=r"this Python has SQLite 3.34.1; the archive needs 3.37 or newer"):
+        Archive(path, "s")
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(
-        RunDirectoryError, match=r"cannot use .*unable to open database file; check that its folder"
-    ):
+    with pytest.raises(RunDirectoryError, match=r"cannot use .*unable to open database file; check that its folder"):
         Archive(tmp_path / "no" / "archive.sqlite", "s")
 
 

@@ -57,9 +57,7 @@ def test_a_violation_is_relative_to_the_bound() -> None:
 
 def test_cost_ranges_are_those_of_all_genomes(tiny_world) -> None:
     every = [tiny_world.costs(genome) for genome in tiny_world.space.enumerate()]
-    expected = {
-        name: (min(c[name] for c in every), max(c[name] for c in every)) for name in ("madds", "params")
-    }
+    expected = {name: (min(c[name] for c in every), max(c[name] for c in every)) for name in ("madds", "params")}
     assert cost_ranges(tiny_world.space, tiny_world.costs) == expected
 
 
@@ -107,6 +105,4 @@ def test_a_quantity_with_a_suffix_is_the_nearest_float(numbers: list[float], suf
     for number, digits in itertools.product(numbers, (0, 2)):
         text = f"{number:.{digits}f}"
         if float(text):
-            assert parse_quantity(text + suffix) == float(
-                f"{text}e{ {'': 0, 'k': 3, 'M': 6, 'G': 9}[suffix] }"
-            )
+            assert parse_quantity(text + suffix) == float(f"{text}e{ {'': 0, 'k': 3, 'M': 6, 'G': 9}[suffix] }")

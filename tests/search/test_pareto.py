@@ -24,9 +24,9 @@ def candidate(number: int, top1: float, madds: float, params: float = 10, genera
 
 
 few = st.integers(0, 3)
-candidates = st.lists(
-    st.builds(lambda a, m, p: (a / 3, 100 + 33 * m, 10 + 3 * p), few, few, few), max_size=25
-).map(lambda rows: [candidate(number, *row) for number, row in enumerate(rows)])
+candidates = st.lists(st.builds(lambda a, m, p: (a / 3, 100 + 33 * m, 10 + 3 * p), few, few, few), max_size=25).map(
+    lambda rows: [candidate(number, *row) for number, row in enumerate(rows)]
+)
 
 
 def dominates(a: Candidate, b: Candidate) -> bool:
@@ -100,7 +100,7 @@ def test_selection_at_equal_distances_lightest_first() -> None:
 
 def test_selection_never_takes_one_twice_and_keeps_the_ends() -> None:
     clustered = [candidate(n, 0.5, madds) for n, madds in enumerate((100, 250, 290, 299, 300))]
-    # the target 166.7 is nearest to 100, which is taken as an end already
+    # the target 166.7 is nearest to 100, which is taken already
     assert [c.value("madds") for c in select_evenly(clustered, 4)] == [100, 250, 290, 300]
 
 
@@ -123,4 +123,7 @@ def test_selection_gives_as_many_distinct_ones_as_there_are(given: list[Candidat
     chosen = select_evenly(front, count)
     assert len(set(chosen)) == len(chosen) == min(count, len(front))
     assert set(chosen) <= set(front)
+    if count > 1 and front:
+        assert chosen[0].value("madds") == front[0].value("madds")
+        assert chosen[-1].value("madds") == front[-1].value("madds")
     assert [c.value("madds") for c in chosen] == sorted(c.value("madds") for c in chosen)

@@ -36,9 +36,7 @@ def test_a_tight_bound_is_met_from_the_start(world) -> None:
 
 def test_two_bounds_at_once(world) -> None:
     every = [world.costs(g) for g in genomes_of(world).draw(500)]
-    bounds = {
-        f"max_{name}": float(np.quantile([c[name] for c in every], 0.2)) for name in ("madds", "params")
-    }
+    bounds = {f"max_{name}": float(np.quantile([c[name] for c in every], 0.2)) for name in ("madds", "params")}
     drawn = genomes_of(world, **bounds).draw(40)
     assert len(drawn) == 40
     for genome in drawn:
@@ -59,6 +57,12 @@ def test_a_small_space_lists_what_meets_the_bounds(tiny_world) -> None:
     assert genomes.listed() == allowed
     assert set(genomes.draw(99)) == allowed
     assert genomes.listed() == set()
+
+
+def test_a_large_space_is_never_dealt_twice(uneven_world) -> None:
+    genomes = genomes_of(uneven_world)
+    drawn = [genome for _ in range(40) for genome in genomes.draw(100)]
+    assert len(set(drawn)) == len(drawn) == 4000
 
 
 def test_a_large_space_is_not_listed(world) -> None:

@@ -45,9 +45,7 @@ def test_same_seed_same_genomes_and_another_seed_others(world, tmp_path: Path, n
     assert {c.genome for c in files[0]} != {c.genome for c in files[2]}
 
 
-def test_genomes_are_valid_canonical_and_asked_in_the_size_wanted(
-    uneven_world, tmp_path: Path, name: str
-) -> None:
+def test_genomes_are_valid_canonical_and_asked_in_the_size_wanted(uneven_world, tmp_path: Path, name: str) -> None:
     result = search(uneven_world, tmp_path / "a", SearchConfig(searcher=name, population=15, generations=8))
     space = uneven_world.space
     assert all(space.canonical(space.validate(genome)) == genome for genome in uneven_world.evaluated)
@@ -70,9 +68,7 @@ def test_bounds_hold_in_the_front_and_nothing_beyond_them_is_evaluated(
     world, tmp_path: Path, name: str, share: float
 ) -> None:
     bound = middle(world, share)
-    result = search(
-        world, tmp_path / "a", SearchConfig(searcher=name, population=16, generations=6, max_madds=bound)
-    )
+    result = search(world, tmp_path / "a", SearchConfig(searcher=name, population=16, generations=6, max_madds=bound))
     assert result.front
     assert all(candidate.value("madds") <= bound for candidate in result.front)
     assert all(world.costs(genome)["madds"] <= bound for genome in world.evaluated)
@@ -105,8 +101,9 @@ def test_an_archive_filled_by_another_search_changes_no_result(world, tmp_path: 
     assert search(world, tmp_path / "shared", config) == alone
 
 
-def test_spaces_with_fewer_networks_than_a_population_end(tiny_world, tmp_path: Path, name: str) -> None:
-    result = search(tiny_world, tmp_path / "a", SearchConfig(searcher=name))
+@pytest.mark.parametrize("population", [64, 20])
+def test_small_spaces_end_when_everything_was_seen(tiny_world, tmp_path: Path, name: str, population: int) -> None:
+    result = search(tiny_world, tmp_path / "a", SearchConfig(searcher=name, population=population))
     assert result.distinct == tiny_world.space.size
     assert result.generations < 200
     assert len(result.hypervolume) == result.generations
@@ -115,9 +112,7 @@ def test_spaces_with_fewer_networks_than_a_population_end(tiny_world, tmp_path: 
     assert [c.value("madds") for c in only.front] == [tiny_world.lightest]
 
 
-def test_hypervolume_never_falls_and_generations_are_those_of_first_asking(
-    world, tmp_path: Path, name: str
-) -> None:
+def test_hypervolume_never_falls_and_generations_are_those_of_first_asking(world, tmp_path: Path, name: str) -> None:
     result = search(world, tmp_path / "a", SearchConfig(searcher=name, population=8, generations=10))
     assert list(result.hypervolume) == sorted(result.hypervolume)
     assert 0 < result.hypervolume[-1] < 1
@@ -142,9 +137,7 @@ def test_the_same_in_another_process(world, tmp_path: Path, name: str) -> None:
     for _ in range(5):
         genomes = searcher.ask()
         lines.append(" ".join("".join(map(str, genome)) for genome in genomes))
-        searcher.tell(
-            [Candidate.of(g, {"top1": sum(g) / 99, "madds": g[0], "params": g[1]}) for g in genomes]
-        )
+        searcher.tell([Candidate.of(g, {"top1": sum(g) / 99, "madds": g[0], "params": g[1]}) for g in genomes])
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines() == lines
 

@@ -1,0 +1,7 @@
+"""What fairnas costs beside the implementation that a competent user writes in an afternoon (`textbook`).
+
+Each command measures both in one run, one after the other and again, and prints their ratio:
+
+    python -m benchmarks.step
+    python -m benchmarks.evaluate
+"""

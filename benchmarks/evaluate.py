@@ -1,0 +1,210 @@
+"""`python -m benchmarks.evaluate`: scores of many genomes beside the textbook's, on three populations.
+
+How much a prefix tree saves depends on what the genomes have in common. So there are genomes of a first generation
+(random), of a late one (evolved: children of a few parents), and the networks of NAS-Bench-Macro, which share all
+that can be shared. The whole of the latter takes long; by default only the 441 networks with one certain beginning
+are taken. They form a whole subtree, so they share per layer what all 3,969 do (both factors are printed).
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tyro
+
+from benchmarks.textbook import textbook_of, textbook_top1
+from benchmarks.timing import Machine, compare, require_repeats, threads
+from benchmarks.workload import (
+    PROXYLESS_32,
+    Sharing,
+    channels_last,
+    distinct_networks,
+    evolved_population,
+    labelled_images,
+    random_population,
+    settled_supernet,
+    sharing,
+    space_of,
+)
+from fairnas.cli.output import print_json
+from fairnas.errors import ConfigError, FairnasError
+from fairnas.evaluate.oneshot import score_genomes
+from fairnas.space import Genome, SearchSpace, get_space
+
+DECISIONS_PER_TIE = 10_000
+"""One decision in so many may differ: two logits may be equal up to rounding, which folding BN changes."""
+
+MACRO_PREFIX: Genome = (1, 1)
+"""Beginning of the networks taken by default: the block of middling cost in the first stage."""
+
+
+@dataclass(frozen=True)
+class EvaluateBenchmark:
+    """Time the one-shot evaluation of fairnas and of the textbook in turns; print the ratios.
+
+    Example:
+        python -m benchmarks.evaluate --threads 1
+    """
+
+    space: str = PROXYLESS_32.name
+    """Search space of the random and the evolved genomes: proxyless_32, a name of `fairnas spaces`, or a file."""
+    population: int = 64
+    """Random genomes, and as many evolved ones."""
+    images: int = 64
+    """Images that each genome is scored on."""
+    batch: int = 64
+    """Images per batch."""
+    macro_images: int = 16
+    """Images for the networks of NAS-Bench-Macro, in one batch; 0 leaves these networks out."""
+    full: bool = False
+    """Take all 3,969 networks of NAS-Bench-Macro instead of 441; takes nine times as long."""
+    repeats: int = 5
+    """Pairs of evaluations to time, per population."""
+    threads: int | None = None
+    """Threads of torch; default: as many as it chooses."""
+    seed: int = 0
+    """Of weights, genomes and images."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+
+@dataclass(frozen=True)
+class _Population:
+    """Genomes of one space, and the images they are scored on."""
+
+    name: str
+    space: SearchSpace
+    genomes: list[Genome]
+    images: int
+    batch: int
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, measure, print. Returns the exit code."""
+    style = (tyro.conf.FlagCreatePairsOff,)
+    given = tyro.cli(EvaluateBenchmark, args=arguments, prog="python -m benchmarks.evaluate", config=style)
+    try:
+        with threads(given.threads):
+            result = measure(given)
+    except FairnasError as error:
+        print(f"benchmarks.evaluate: {error}", file=sys.stderr)
+        return 2
+    if given.json:
+        print_json(result)
+    else:
+        print("\n".join(described(result)))
+    return 0
+
+
+def measure(given: EvaluateBenchmark) -> dict[str, Any]:
+    """Per population, check that both sides agree, then time them.
+
+    Raises:
+        ConfigError: for impossible numbers.
+        FairnasError: for a space that does not exist.
+    """
+    require_repeats(given.repeats)
+    for name in ("population", "images", "batch"):
+        if getattr(given, name) < 1:
+            raise ConfigError(f"{name} is {getattr(given, name)}; give 1 or more")
+    return {
+        "benchmark": "evaluate",
+        "populations": {each.name: _measured(each, given) for each in _populations(given)},
+        "settings": {"seed": given.seed, "repeats": given.repeats},
+        "machine": Machine.here().to_dict(),
+    }
+
+
+def _populations(given: EvaluateBenchmark) -> list[_Population]:
+    space = space_of(given.space)
+    macro = get_space("nas_bench_macro")
+    populations = [
+        _Population(name, space, make(space, given.population, given.seed), given.images, given.batch)
+        for name, make in (("random", random_population), ("evolved", evolved_population))
+    ]
+    if given.macro_images > 0:
+        networks = distinct_networks(macro, () if given.full else MACRO_PREFIX)
+        populations.append(_Population("macro", macro, networks, given.macro_images, given.macro_images))
+    return populations
+
+
+def _measured(population: _Population, given: EvaluateBenchmark) -> dict[str, Any]:
+    space, genomes = population.space, population.genomes
+    images, labels = labelled_images(space, population.images, given.seed)
+    supernet = settled_supernet(space, images, given.seed)
+    textbook = textbook_of(supernet)
+    theirs = list(zip(images.split(population.batch), labels.split(population.batch), strict=True))
+    ours = [(channels_last(batch), marks) for batch, marks in theirs]
+
+    def project() -> list[float]:
+        return [score.top1 for score in score_genomes(supernet, genomes, ours)]
+
+    def plain() -> list[float]:
+        return textbook_top1(textbook, genomes, theirs)
+
+    difference = require_equal(project(), plain(), population.images)
+    comparison = compare(project, plain, given.repeats, _tell(population.name, given.repeats))
+    return {
+        **comparison.to_dict(),
+        **counted(sharing(space, genomes)),
+        "hits_that_differ": difference,
+        "space": space.name,
+        "genomes": len(genomes),
+        "images": population.images,
+        "batch": population.batch,
+        "image_size": space.image_size,
+    }
+
+
+def require_equal(ours: Sequence[float], theirs: Sequence[float], images: int) -> int:
+    """Assert that top-1 accuracies are equal but for ties.
+
+    Args:
+        ours: one fraction per genome.
+        theirs: the same from the textbook.
+        images: per genome; genomes x images are the decisions taken.
+
+    Returns:
+        By how many hits they differ, over all genomes.
+    """
+    difference = sum(round(abs(a - b) * images) for a, b in zip(ours, theirs, strict=True))
+    allowed = len(ours) * images // DECISIONS_PER_TIE
+    assert difference <= allowed, f"top-1 of project and textbook differ by {difference} hits; {allowed} can be ties"
+    return difference
+
+
+def counted(shared: Sharing) -> dict[str, Any]:
+    """What the tree saves, as plain data."""
+    return {
+        "layer_runs": shared.layer_runs,
+        "layer_runs_one_by_one": shared.layer_runs_one_by_one,
+        "layer_factor": shared.layer_factor,
+        "madds_factor": shared.madds_factor,
+    }
+
+
+def _tell(name: str, repeats: int) -> Callable[[int], None]:
+    return lambda done: print(f"evaluate {name}: repeat {done}/{repeats}", file=sys.stderr)
+
+
+def described(result: dict[str, Any]) -> list[str]:
+    """The result for people."""
+    lines = []
+    for name, found in result["populations"].items():
+        low, high = found["ratio_quartiles"]
+        lines += [
+            f"{name:10}  {found['ratio']:.2f} times as fast as the textbook "
+            f"(quartiles {low:.2f} to {high:.2f}, n = {found['repeats']})",
+            f"  processor {found['processor_ratio']:.2f} times less processor time",
+            f"  seconds   {found['project_s']:.3g} beside {found['textbook_s']:.3g}, medians",
+            f"  sharing   {found['layer_runs']:,} layer runs instead of {found['layer_runs_one_by_one']:,}: "
+            f"{found['layer_factor']:.2f} times fewer; {found['madds_factor']:.2f} times fewer multiply-adds",
+            f"  measured  {found['genomes']:,} genomes of {found['space']}, {found['images']} images of "
+            f"{found['image_size']} pixels, top-1 equal up to {found['hits_that_differ']} hits",
+        ]
+    return [*lines, f"machine     {Machine(**result['machine'])}"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,218 @@
+"""Every verb on a finished run: what it prints and what it leaves."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from fairnas.cli.main import VERBS
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(verb, capsys):
+    from fairnas.cli.main import main
+
+    with pytest.raises(SystemExit) as left:
+        main([verb, "--help"])
+    assert left.value.code == 0
+    out = capsys.readouterr().out
+    assert f"fairnas {verb}" in out.split("example")[1]
+    assert "--json" in out
+
+
+def test_help_answers_at_once_and_without_torch():
+    check = "import sys; from fairnas.cli.main import main; main(['--help']); print('torch' in sys.modules)"
+    begin = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert time.monotonic() - begin < 2  # 0.03 s on an idle machine; the limit is for a busy one
+    assert done.stdout.endswith("False\n")
+
+
+@pytest.mark.parametrize("verb", ["run", "train", "search", "describe", "spaces"])
+def test_the_help_of_a_verb_needs_no_torch(verb):
+    check = (
+        "import sys; from fairnas.cli.main import main\n"
+        f"try: main(['{verb}', '--help'])\n"
+        "except SystemExit: print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("False\n")
+
+
+def test_importing_the_package_costs_nothing():
+    check = "import sys, fairnas; print([m for m in ('torch', 'numpy', 'scipy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_public_names():
+    import fairnas
+
+    for name in fairnas.__all__:
+        assert getattr(fairnas, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        fairnas.nonsense  # noqa: B018
+
+
+def test_describe(fairnas):
+    found = fairnas("describe", "proxyless", "2023500551311335354", "--json").json
+    assert set(found) == {"space", "genome", "madds", "params", "layers"}
+    assert (found["madds"], found["params"]) == (388_122_848, 4_651_352)
+    assert len(found["layers"]) == 19
+    assert "388.12 M multiply-adds" in fairnas("describe", "proxyless", "2023500551311335354").out
+
+
+def test_zoo_and_lists(fairnas):
+    found = fairnas("zoo", "fairnas_c", "--json").json
+    assert {"name", "madds", "params", "paper"} <= set(found)
+    assert found["madds"] == 321_024_992
+    sizes = {row["name"]: row["size"] for row in fairnas("spaces", "--json").json["spaces"]}
+    assert sizes["mobilenet_v2"] == 2_821_109_907_456
+    assert [row["name"] for row in fairnas("strategies", "--json").json["strategies"]] == ["strict", "uniform"]
+    assert {row["name"] for row in fairnas("searchers", "--json").json["searchers"]} == {"nsga2", "random"}
+    for verb in ("zoo", "spaces", "strategies", "searchers"):
+        assert fairnas(verb).out
+
+
+def test_doctor_finds_what_is_missing(fairnas, monkeypatch):
+    healthy = fairnas("doctor", "--json").json
+    assert healthy["problems"] == []
+    real = __import__("importlib.metadata", fromlist=["version"]).version
+
+    def without_onnx(name):
+        if name == "onnxruntime":
+            raise __import__("importlib.metadata", fromlist=["x"]).PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr("importlib.metadata.version", without_onnx)
+    sick = fairnas("doctor", "--json").json
+    assert sick["problems"] == [{"what": "the package onnxruntime is missing", "mend": "pip install onnxruntime"}]
+
+
+def test_the_run_prints_one_json_object_and_progress_elsewhere(finished_run):
+    path, outcome = finished_run
+    found = outcome.json
+    assert found["fairness"]["strict_fair"] is True
+    assert found["fairness"]["updates_min"] == found["fairness"]["updates_max"] == found["fairness"]["steps"]
+    assert 1 <= len(found["selected"]) <= 2
+    assert found["ranking"]["tau"]["n"] == 4
+    assert found["ranking"]["ceiling"]["n"] == 4
+    assert "[1/6] train the supernet (next: search it and select networks)" in outcome.err
+    for row in found["selected"]:
+        assert row["onnx"] is not None
+    assert found["report"] == str(path / "report.html")
+
+
+def test_the_run_directory_holds_what_the_design_says(finished_run):
+    path, _ = finished_run
+    for name in (
+        "config.toml", "space.json", "data.json", "metrics.jsonl", "supernet/checkpoint.pt", "ledger.json",
+        "archive.sqlite", "search.json", "ranking.json", "report.html", "stages.json",
+    ):  # fmt: skip
+        assert (path / name).stat().st_size > 0, name
+    assert list(path.glob("models/*/model.onnx"))
+    assert not list(path.rglob("*.tmp"))
+
+
+def test_audit(finished_run, fairnas):
+    path, _ = finished_run
+    found = fairnas("audit", "--run", path, "--json").json
+    assert {"strategy", "steps", "updates_min", "updates_max", "expectation_fair", "strict_fair"} <= set(found)
+    assert found["strategy"] == "strict"
+    assert "strictly fair" in fairnas("audit", "--run", path).out
+
+
+def test_an_exported_network_says_what_the_run_says(finished_run):
+    import onnxruntime
+    import torch
+
+    import fairnas
+    from fairnas.pipeline.experiment import open_data
+    from fairnas.rundir import RunDirectory
+
+    path, outcome = finished_run
+    _, dataset = open_data(RunDirectory.open(path).config)
+    from fairnas.data import ordered_batches
+
+    for row in outcome.json["selected"]:
+        session = onnxruntime.InferenceSession(row["onnx"], providers=["CPUExecutionProvider"])
+        network = fairnas.load(path / "models" / row["genome"])
+        hits = {"onnx": 0, "torch": 0}
+        for images, labels in ordered_batches(dataset.test, dataset, batch_size=100, device=torch.device("cpu")):
+            logits = session.run(None, {session.get_inputs()[0].name: images.contiguous().numpy()})[0]
+            hits["onnx"] += int((np.argmax(logits, 1) == labels.numpy()).sum())
+            with torch.inference_mode():
+                hits["torch"] += int((network(images).argmax(1) == labels).sum())
+        for count in hits.values():
+            assert count / len(dataset.test) == pytest.approx(row["stand_alone_top1"], abs=2 / len(dataset.test))
+
+
+def test_running_again_does_nothing_and_says_so(finished_run, fairnas, tiny):
+    path, outcome = finished_run
+    before = {file: file.stat().st_mtime_ns for file in path.rglob("*") if file.is_file() and file.suffix != ".lock"}
+    again = fairnas("run", "digits", "--out", path, "--json", *tiny)
+    assert again.json == outcome.json
+    assert again.err.count("done before") == 6
+    changed = [str(file) for file, at in before.items() if file.stat().st_mtime_ns != at and file.name != ".lock"]
+    assert [name for name in changed if "archive" not in name] == []
+
+
+def test_another_configuration_is_refused_and_named(finished_run, fairnas, tiny):
+    path, _ = finished_run
+    outcome = fairnas("run", "digits", "--out", path, *tiny, "--train.lr", "0.07")
+    assert outcome.code == 2
+    assert "train.lr is 0.05, given 0.07" in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+@pytest.fixture
+def copied_run(finished_run, tmp_path):
+    return shutil.copytree(finished_run[0], tmp_path / "run")
+
+
+def test_a_damaged_file_is_found_and_made_again(copied_run, fairnas, tiny):
+    ranking = (copied_run / "ranking.json").read_text()
+    (copied_run / "ranking.json").write_text(ranking[:100])
+    outcome = fairnas("run", "digits", "--out", copied_run, "--json", *tiny)
+    assert outcome.code == 0, outcome.err
+    assert "ranking.json lost or damaged; doing 'rank' again" in outcome.err
+    assert (copied_run / "ranking.json").read_text() == ranking
+
+
+def test_a_damaged_supernet_is_named_with_the_stage_that_makes_it(copied_run, fairnas):
+    (copied_run / "supernet" / "checkpoint.pt").write_bytes(b"PK")
+    outcome = fairnas("search", "--run", copied_run)
+    assert outcome.code == 2
+    assert "checkpoint.pt is lost or damaged; `fairnas train --run" in outcome.err
+
+
+def test_a_bounded_search_reuses_the_archive(copied_run, fairnas):
+    rows = json.loads((copied_run / "search.json").read_text())["front"]
+    bound = sorted(row["madds"] for row in rows)[len(rows) // 2]
+    outcome = fairnas("search", "--run", copied_run, "--max-madds", f"{bound / 1000}k", "--json")
+    assert outcome.code == 0, outcome.err
+    front = json.loads((copied_run / "search.json").read_text())["front"]
+    assert front
+    assert all(row["madds"] <= bound for row in front)
+    assert outcome.json["ranking"] is None  # what built on the old search no longer counts
+
+
+def test_retrain_and_export_a_genome_of_ones_own(copied_run, fairnas):
+    outcome = fairnas("retrain", "01234501", "--run", copied_run, "--json")
+    assert outcome.code == 0, outcome.err
+    assert (copied_run / "stand_alone" / "01234501-s0.pt").exists()
+    assert fairnas("export", "--run", copied_run, "--json").code == 0
+    assert (copied_run / "models" / "01234501" / "model.onnx").exists()
+    assert fairnas("retrain", "0123", "--run", copied_run).code == 2
+
+
+def test_stages_in_the_wrong_order_say_what_is_missing(fairnas, tmp_path, tiny):
+    path = tmp_path / "run"
+    assert fairnas("train", "digits", "--run", path, "--json", *tiny).code == 0
+    outcome = fairnas("rank", "--run", path)
+    assert outcome.code == 2
+    assert f"'rank' needs 'search', which {path} has not finished; run `fairnas search --run {path}`" in outcome.err

@@ -1,0 +1,91 @@
+"""What all rooms' tests share: hypothesis profiles, ground truth, and random search spaces."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from fairnas.space import Identity, InvertedResidual, SearchSpace, Separable, Stage, Stem, chain_space
+
+_SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile("laptop", deadline=None, suppress_health_check=_SLOW_IS_FINE)
+settings.register_profile("ci", settings.get_profile("laptop"), derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "laptop")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread per test process, where several run at once."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        import torch
+
+        torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def macro_truth() -> dict[str, dict[str, Any]]:
+    """NAS-Bench-Macro by genome in text form: `params`, `flops`, `test_acc` (percent, three seeds), `mean_acc`."""
+    name = "nas-bench-macro_cifar10.json"
+    folder = Path(os.environ.get("FAIRNAS_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not (folder / name).is_file():
+        message = f"{name} is not in {folder}; set FAIRNAS_DATA to the folder that holds it"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    return json.loads((folder / name).read_text())
+
+
+@st.composite
+def _chain_spaces(draw: st.DrawFn, *, max_layers: int = 3) -> SearchSpace:
+    def some(values: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(draw(st.lists(st.sampled_from(values), min_size=1, max_size=3, unique=True)))
+
+    widths = st.integers(1, 6)
+    stages = st.lists(st.builds(Stage, widths, st.integers(1, max_layers), st.integers(1, 2)), min_size=1, max_size=3)
+    mixed = (Identity(), InvertedResidual(3, 2), Separable(5), InvertedResidual(1, 1))
+    space = chain_space(
+        draw(st.sampled_from(("small", "other"))),
+        image_size=1,
+        stem=Stem(draw(widths), draw(st.integers(1, 2))),
+        stages=draw(stages),
+        head=draw(widths),
+        kernels=some((1, 3, 5, 7)),
+        expansions=some((1, 2, 3)),
+        choices=draw(st.none() | st.lists(st.sampled_from(mixed), min_size=1, max_size=4, unique=True)),
+        first=draw(st.none() | widths),
+        skip=draw(st.booleans()),
+        image_channels=draw(st.sampled_from((1, 3))),
+        num_classes=draw(st.integers(1, 7)),
+        activation=draw(st.sampled_from(("relu6", "relu"))),
+    )
+    return space.for_data(image_size=space.reduction + draw(st.integers(0, 6)))
+
+
+@pytest.fixture(scope="session")
+def chain_spaces() -> st.SearchStrategy[SearchSpace]:
+    """A hypothesis strategy: small spaces of every kind that `chain_space` makes, most with unequal choices."""
+    return _chain_spaces()
+
+
+@pytest.fixture(scope="session")
+def make_lively() -> Callable[[Any, int], Any]:
+    """Give a network's BN layers the statistics, scales and shifts of a trained one: anything but the identity."""
+
+    def change(network: Any, seed: int = 0) -> Any:
+        import torch
+
+        rng = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for part in network.modules():
+                if isinstance(part, torch.nn.BatchNorm2d):
+                    assert part.running_mean is not None
+                    assert part.running_var is not None
+                    part.running_mean.normal_(0, 0.2, generator=rng)
+                    part.running_var.uniform_(0.5, 2, generator=rng)
+                    part.weight.uniform_(0.5, 1.5, generator=rng)
+                    part.bias.normal_(0, 0.3, generator=rng)
+        return network
+
+    return change

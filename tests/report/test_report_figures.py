@@ -1,0 +1,136 @@
+"""Plots as data: what plotly accepts, and what they show."""
+
+import itertools
+import json
+import re
+
+import plotly.graph_objects as go
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fairnas.report import figures
+from fairnas.report.records import Epoch, Ranked, Scored
+
+CLOUD = tuple(Scored(f"{n:08d}", 0.9 + 0.001 * (n % 50), 1e6 + n, 2e4 - n, n // 10) for n in range(90))
+MODELS = (
+    Ranked("000", 0.9, (0.95, 0.97), 1e6, 2e4),
+    Ranked("111", 0.8, (0.9, None), 1e6, 2e4),
+    Ranked("<b>", 0.7, (0.9, 0.9), 1e6, 2e4),
+)
+EPOCHS = tuple(Epoch(n, 2 / n, 0.1 * n, 0.05) for n in range(1, 9))
+ALL = {
+    "madds": figures.front_figure("madds", CLOUD, CLOUD[:5], CLOUD[:2]),
+    "params": figures.front_figure("params", CLOUD, CLOUD[:5], CLOUD[:2]),
+    "empty": figures.front_figure("madds", (), (), ()),
+    "rank": figures.rank_figure(MODELS),
+    "histogram": figures.histogram_figure([each.top1 for each in CLOUD]),
+    "training": figures.training_figure(EPOCHS),
+    "loss only": figures.training_figure([Epoch(1, 2.0, None, None), Epoch(2, 1.0, None, None)]),
+    "hypervolume": figures.hypervolume_figure([0.1, 0.4, 0.5]),
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_plotly_accepts_the_figure_and_json_holds_it(name):
+    go.Figure(ALL[name])
+    json.dumps(ALL[name], allow_nan=False)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_colour_is_in_the_style_sheet_for_light_and_dark(name):
+    from importlib.resources import files
+
+    light, dark = files("fairnas.report").joinpath("page.css").read_text().split("prefers-color-scheme: dark")
+    for variable in set(re.findall(r"var\((--[a-z-]+)\)", json.dumps(ALL[name]))):
+        assert f"{variable}:" in light
+        assert f"{variable}:" in dark
+
+
+def trace(figure: figures.Figure, name: str) -> dict:
+    return next(each for each in figure["data"] if each.get("name") == name)
+
+
+def test_front_figure_marks_cloud_front_and_selected():
+    figure = ALL["madds"]
+    assert len(trace(figure, "candidates")["x"]) == 90
+    assert len(trace(figure, "front")["x"]) == 5
+    assert trace(figure, "selected")["text"] == ["<b>1</b>", "<b>2</b>"]
+    assert trace(figure, "front")["x"][0] == 1.0
+    assert trace(figure, "front")["y"][1] == pytest.approx(90.1)
+    assert "multiply-adds (M)" in str(figure["layout"]["xaxis"])
+    assert "parameters (M)" in str(ALL["params"]["layout"]["xaxis"])
+
+
+def test_hover_names_genome_objectives_and_generation():
+    text = trace(ALL["madds"], "candidates")["text"][11].replace("\u00a0", " ")
+    assert (
+        text
+        == "<b>00000011</b><br>one-shot top-1 91.1 %<br>1.00 M multiply-adds<br>0.0200 M parameters<br>generation 2"
+    )
+    assert trace(ALL["madds"], "selected")["customdata"][1].startswith("<b>00000001</b>")
+
+
+def test_hover_texts_are_escaped():
+    assert "<b>&lt;b&gt;</b>" in ALL["rank"]["data"][0]["text"][1]
+    nasty = figures.front_figure("madds", [Scored("<img>", 0.9, 1, 1, 0)], (), ())
+    assert "<img>" not in json.dumps(nasty)
+
+
+def test_rank_figure_shows_means_with_the_spread_of_seeds_and_leaves_diverged_networks_out():
+    shown = ALL["rank"]["data"][0]
+    assert (shown["x"], shown["y"]) == ([90.0, 70.0], [96.0, 90.0])
+    assert shown["error_y"]["array"] == [pytest.approx(1), 0]
+    assert shown["error_y"]["arrayminus"] == [pytest.approx(1), 0]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30))
+def test_staircase_is_what_nobody_beats(points):
+    stairs = figures.staircase(points)
+    expected = {
+        (cost, top)
+        for cost, top in points
+        if not any((c <= cost and t >= top) and (c, t) != (cost, top) for c, t in points)
+    }
+    assert set(stairs) == expected
+    assert list(stairs) == sorted(stairs)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 20_000))
+def test_thinning_keeps_order_and_limit(count):
+    cloud = [Scored("0", 0.5, n, n, n) for n in range(count)]
+    drawn = figures.thinned(cloud)
+    assert len(drawn) <= figures.MOST_POINTS
+    assert len(drawn) > figures.MOST_POINTS / 2 or len(drawn) == count
+    assert [each.madds for each in drawn] == sorted(each.madds for each in drawn)
+
+
+@settings(deadline=None)
+@given(st.integers(5, 5000), st.data())
+def test_histogram_counts_every_candidate_and_no_bin_holds_more_possible_values_than_another(images, data):
+    right = data.draw(st.lists(st.integers(0, images), min_size=1, max_size=200))
+    figure = figures.histogram_figure([number / images for number in right])
+    bars = figure["data"][0]
+    assert sum(bars["y"]) == len(right)
+    assert len(bars["y"]) <= 41
+    edges = figures.bin_edges(sorted({float(number) for number in right}))
+    assert len({round(b - a, 6) for a, b in itertools.pairwise(edges)}) == 1
+    assert round(edges[1] - edges[0], 6) == round(edges[1] - edges[0]), "a whole number of possible values"
+
+
+def test_histogram_of_coarse_accuracies_is_no_comb():
+    values = [number / 300 for number in range(280, 297)]
+    assert figures.histogram_figure(values)["data"][0]["y"] == [1] * 17
+
+
+def test_training_curve_shades_one_standard_deviation_within_0_and_100():
+    low, high = ALL["training"]["data"][1:3]
+    assert (low["y"][0], high["y"][0]) == (pytest.approx(5), pytest.approx(15))
+    assert max(figures.training_figure([Epoch(1, 1.0, 0.99, 0.1), EPOCHS[0]])["data"][2]["y"]) == 100
+    assert len(ALL["loss only"]["data"]) == 1
+
+
+def test_generations_count_from_1():
+    assert ALL["hypervolume"]["data"][0]["x"] == [1, 2, 3]

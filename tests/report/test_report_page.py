@@ -1,0 +1,302 @@
+"""The whole page, from run directories at every stage, and from damaged ones."""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from fairnas.errors import RunDirectoryError
+from fairnas.report import write_report
+from fairnas.report.inputs import read_inputs
+from fairnas.report.page import render
+from fairnas.rundir import RunDirectory
+
+NASTY = "</script><b>&\"'`<!--"
+STAGES = ("train", "search", "retrain", "rank", "export")
+
+
+class Page(HTMLParser):
+    """Elements and visible text of the page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text, self.scripts, self._script = "", [], ""
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self._script = tag if tag in ("script", "style") else ""
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag):
+        self._script = ""
+
+    def handle_data(self, data):
+        if self._script == "script":
+            self.scripts[-1] += data
+        elif not self._script:
+            self.text += data
+
+    def all(self, name: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.elements if tag == name]
+
+
+@pytest.fixture
+def run_copy(whole_run, tmp_path) -> RunDirectory:
+    return RunDirectory(Path(shutil.copytree(whole_run.path, tmp_path / "copy")))
+
+
+@pytest.fixture(scope="module")
+def page(whole_page) -> Page:
+    return Page(whole_page)
+
+
+def test_it_lies_in_the_run_and_is_small(whole_run, whole_page):
+    assert whole_page == whole_run.path / "report.html"
+    assert whole_page.stat().st_size < 8e6
+    assert not list(whole_run.path.glob(".*tmp"))
+
+
+def test_it_is_the_same_every_time(whole_run, whole_page):
+    before = whole_page.read_bytes()
+    assert write_report(whole_run).read_bytes() == before
+
+
+def test_nothing_is_loaded_from_anywhere(page):
+    loading = [a for _, a in page.elements if "src" in a or "srcset" in a] + page.all("link") + page.all("iframe")
+    assert loading == []
+    links = [str(a["href"]) for a in page.all("a")]
+    assert all(link.startswith(("#", "models/")) for link in links)
+    policy = next(a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
+    assert str(policy).startswith("default-src 'none'; script-src 'sha256-")
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_the_policy_allows_exactly_the_scripts_of_the_page(whole_run, tmp_path, monkeypatch, line_end):
+    monkeypatch.setattr("plotly.offline.get_plotlyjs", lambda: f"var Plotly;{line_end}// end")
+    copy = tmp_path / "page.html"
+    copy.write_bytes(render(read_inputs(whole_run)).encode())
+    page = Page(copy)
+    policy = next(str(a["content"]) for a in page.all("meta") if "http-equiv" in a)
+    for script in page.scripts[1:]:  # the first is data
+        digest = hashlib.sha256(script.replace("\r\n", "\n").encode()).digest()
+        assert base64.b64encode(digest).decode() in policy
+    assert policy.count("sha256-") == 2
+
+
+def test_plotly_is_embedded_once(page):
+    assert [len(text) > 4e6 for text in page.scripts] == [False, True, False]
+    assert page.source.count("plotly.js v") == 1
+
+
+def test_every_plot_has_its_data_and_a_description(page):
+    figures = json.loads(page.scripts[0])
+    places = {str(a["id"]): a for a in page.all("div") if str(a.get("id", "")).startswith("plot-")}
+    assert {f"plot-{name}" for name in figures} == set(places)
+    assert set(figures) == {"front-madds", "front-params", "ranking", "accuracies", "training", "hypervolume"}
+    assert all(place["role"] == "img" and place["aria-label"] for place in places.values())
+
+
+def test_landmarks_headings_and_anchors(page):
+    names = [tag for tag, _ in page.elements]
+    assert [names.count(each) for each in ("h1", "main", "nav", "header", "footer")] == [1] * 5
+    assert len(page.all("section")) == len(page.all("h2")) == 8
+    ids = {a["id"] for _, a in page.elements if "id" in a}
+    assert {a["aria-labelledby"] for a in page.all("section")} <= ids
+    assert {str(a["href"])[1:] for a in page.all("a") if str(a["href"]).startswith("#")} <= ids
+    assert page.all("html") == [{"lang": "en"}]
+
+
+def test_it_opens_with_the_verdicts(page):
+    text = page.text.replace("\u00a0", " ")
+    questions = ["Is this supernet fair?", "Can its ranking be believed?", "Which networks to take?"]
+    places = [text.index(question) for question in questions]
+    assert places == sorted(places)
+    assert "Yes, strictly fair" in text
+    assert "tau = 0.82 (95 % interval 0.55 to 0.95, n = 13)" in text
+    assert "Rank 30 networks instead of 13" in text
+    assert "λ = |" in text
+
+
+def test_selected_networks_with_their_files(page, whole_run):
+    selected = whole_run.read_json("search.json")["selected"]
+    links = {a["href"] for a in page.all("a")}
+    for row in selected:
+        assert f"models/{row['genome']}/model.onnx" in links
+        assert page.text.count(row["genome"]) >= 2
+    assert len(page.all("svg")) == len(selected) == 3
+
+
+def test_all_candidates_of_the_search_and_no_others_are_drawn(page, whole_run):
+    cloud = json.loads(page.scripts[0])["front-madds"]["data"][0]
+    assert len(cloud["x"]) == 480
+    assert max(cloud["x"]) < 1000, "the candidate of another supernet has a billion multiply-adds"
+
+
+def test_updates_are_shaded_by_side_and_distance(make_run):
+    page = Page(write_report(make_run(("train",), strategy="greedy")))
+    shades = [a for a in page.all("span") if a.get("class") in ("over", "under", "level")]
+    assert len(shades) == 48
+    assert [a["class"] for a in shades[:6]] == ["over"] * 3 + ["under"] * 3, "it prefers the first choices"
+    strengths = [int(str(a["style"]).removeprefix("--share:").removesuffix("%")) for a in shades]
+    assert max(strengths) == 100
+    assert "No, not fair" in page.text
+
+
+def test_level_updates_are_all_level(page):
+    assert sum(a.get("class") == "level" for a in page.all("span")) == 48
+    assert "All rows are level" in page.text
+
+
+def test_what_users_wrote_stays_text(page):
+    assert page.text.count(NASTY) == 2
+    assert "b" not in [tag for tag, _ in page.elements]
+
+
+def test_reproduction_holds_configuration_seed_and_versions(page, whole_run):
+    assert (whole_run.path / "config.toml").read_text().strip() in page.text
+    assert f"--config {whole_run.path}/config.toml --out" in page.text
+    assert "torch" in page.text
+    assert "5b1d6f0c9e3a" in page.text
+
+
+# A run that is not finished -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("done", range(len(STAGES) + 1))
+def test_missing_parts_name_the_command_that_makes_them(make_run, done):
+    run = make_run(STAGES[:done])
+    text = Page(write_report(run)).text
+    for stage in STAGES[:done]:
+        assert f"fairnas {stage} --run" not in text
+    expected = [stage for stage in STAGES[done:] if done >= 2 or stage not in ("retrain", "export")]
+    for stage in expected:
+        assert f"fairnas {stage} --run {run.path}" in text
+
+
+def test_a_run_directory_with_a_nasty_name(make_run):
+    page = Page(write_report(make_run(("train",), name="my <b>'run'")))
+    assert page.text.count("my <b>'run'") >= 2
+    assert "fairnas search --run '" in page.text
+    assert "b" not in [tag for tag, _ in page.elements]
+
+
+def test_networks_the_user_named_are_offered_too(make_run):
+    run = make_run(("train", "search"))
+    config = (run.path / "config.toml").read_text().replace("genomes = []", 'genomes = ["00000000", "55555555"]')
+    (run.path / "config.toml").write_text(config)
+    page = Page(write_report(run))
+    assert "5 networks, not trained from scratch yet" in page.text
+    assert "55555555" in page.text
+
+
+def test_versions_of_the_run_are_shown_where_the_run_kept_them(run_copy):
+    run_copy.write_json("versions.json", {"torch": "9.8.7"})
+    text = Page(write_report(run_copy)).text
+    assert "Versions that made this run" in text
+    assert "9.8.7" in text
+
+
+def test_a_diverged_training_is_told(run_copy):
+    genome = run_copy.read_json("search.json")["selected"][0]["genome"]
+    ranking = run_copy.read_json("ranking.json")
+    ranking["models"][0]["stand_alone"] = [0.9, None]
+    ranking["models"][0]["mean"] = None
+    run_copy.write_json("ranking.json", ranking)
+    path = run_copy.path / "stand_alone" / f"{genome}-s0.json"
+    path.write_text(json.dumps({"status": "diverged", "reason": "the loss is NaN"}))
+    text = Page(write_report(run_copy)).text
+    assert "1 network left out, because a training diverged" in text
+    assert "none, it diverged" in text
+    assert "1 network diverged or was not trained from scratch" in text
+
+
+def test_undefined_statistics_are_dashes(run_copy):
+    ranking = run_copy.read_json("ranking.json")
+    nothing = {"tau": float("nan"), "interval": [float("nan"), None], "n": 13, "p_value": None}
+    ranking |= {"tau": nothing | {"spearman": None}, "ceiling": None, "predictors": {"madds": nothing}}
+    run_copy.write_json("ranking.json", ranking)
+    text = Page(write_report(run_copy)).text
+    assert "This cannot be said" in text
+    assert "not known, one seed" in text
+    assert "nan" not in text.lower().replace("finance", "")
+
+
+# Damage ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "message"),
+    [
+        (
+            "ranking.json",
+            lambda x: x.pop("tau"),
+            r"ranking.json is not what fairnas writes \(lacks 'tau'\).*rank --run",
+        ),
+        ("ranking.json", lambda x: x["models"][0].update(genome="9"), "has 1 choices; space 'digits' has 8 layers"),
+        ("search.json", lambda x: x.pop("front"), r"lacks 'front'.*`fairnas search --run"),
+        ("search.json", lambda x: x.pop("setting"), r"lacks 'setting'.*`fairnas search --run"),
+        ("search.json", lambda x: x["front"][0].update(genome="</script>"), "holds '<'"),
+        ("data.json", lambda x: x.pop("notes"), r"data.json is not what.*lacks 'notes'.*`fairnas train --run"),
+        ("ledger.json", lambda x: x.pop("passes"), "this is not a ledger"),
+    ],
+)
+def test_damaged_files_are_named_with_the_remedy(run_copy, name, spoil, message):
+    content = run_copy.read_json(name)
+    spoil(content)
+    run_copy.write_json(name, content)
+    with pytest.raises(RunDirectoryError, match=message):
+        write_report(run_copy)
+
+
+def test_a_strange_status_is_refused(run_copy):
+    genome = run_copy.read_json("search.json")["selected"][0]["genome"]
+    path = run_copy.path / "stand_alone" / f"{genome}-s0.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "maybe"}))
+    with pytest.raises(RunDirectoryError, match=r"status is 'maybe', not 'done' or 'diverged'.*retrain --run"):
+        write_report(run_copy)
+
+
+def test_what_an_unfinished_stage_left_is_not_shown(run_copy):
+    run_copy.forget_stages(("search", "retrain", "rank", "export"))
+    page = Page(write_report(run_copy))
+    assert "Yes, strictly fair" in page.text
+    assert list(json.loads(page.scripts[0])) == ["training"]
+    for stage in ("search", "rank"):
+        assert f"fairnas {stage} --run" in page.text
+
+
+def test_a_file_that_a_finished_stage_lost_is_an_error(run_copy):
+    (run_copy.path / "ranking.json").unlink()
+    with pytest.raises(RunDirectoryError, match=r"ranking.json is not there yet; `fairnas rank --run"):
+        write_report(run_copy)
+
+
+def test_a_failed_report_leaves_the_old_one(run_copy):
+    old = write_report(run_copy).read_bytes()
+    (run_copy.path / "ranking.json").write_text("{")
+    with pytest.raises(RunDirectoryError, match="is damaged"):
+        write_report(run_copy)
+    assert (run_copy.path / "report.html").read_bytes() == old
+
+
+def test_an_archive_that_was_not_kept_is_no_error(run_copy):
+    for path in run_copy.path.glob("archive.sqlite*"):
+        path.unlink()
+    assert "There is no archive of candidates yet" in Page(write_report(run_copy)).text
+
+
+def test_the_fixture_is_read_whole(whole_run):
+    inputs = read_inputs(whole_run)
+    assert len(inputs.epochs) == 40
+    assert len(inputs.trained) == 3
+    assert inputs.ledger is not None
+    assert re.fullmatch(r"[0-5]{8}", inputs.candidates[0].genome)

@@ -1,0 +1,172 @@
+"""What the report says, and that it never says more than the numbers carry."""
+
+import math
+
+import pytest
+
+from fairnas.fairness import Audit, Ledger
+from fairnas.report.records import Agreement, Ranking, Scored, Trained
+from fairnas.report.verdicts import (
+    fairness_verdict,
+    networks_verdict,
+    ranking_verdict,
+)
+
+
+def audit(**changes) -> Audit:
+    values = {
+        "strategy": "uniform",
+        "steps": 600,
+        "backward_passes": 600,
+        "updates_min": 93,
+        "updates_max": 136,
+        "expectation_fair": True,
+        "strict_fair": False,
+        "p_value": 0.645,
+        "variance_ratio": 1.0,
+    }
+    return Audit(**(values | changes))
+
+
+def said(verdict) -> str:
+    return " ".join(verdict.sentences).replace("\u00a0", " ")
+
+
+def test_strictly_fair_names_the_count_and_the_odds():
+    verdict = fairness_verdict(audit(strict_fair=True, updates_min=100, updates_max=100), (6, 6))
+    assert (verdict.status, verdict.answer) == ("good", "Yes, strictly fair")
+    assert "each of the 12 choice blocks was updated exactly 100 times" in said(verdict)
+    assert "600 paths been drawn uniformly" in said(verdict)
+    assert "less than one in a million (lemma 1)" in said(verdict)
+
+
+def test_odds_are_a_number_where_they_are_not_tiny():
+    verdict = fairness_verdict(audit(strict_fair=True, updates_min=1, updates_max=1, backward_passes=6), (6,))
+    assert "would be 0.015 (lemma 1)" in said(verdict)
+
+
+def test_strictly_fair_with_unequal_choices_gives_a_range():
+    verdict = fairness_verdict(audit(strict_fair=True, updates_min=100, updates_max=150), (6, 4))
+    assert "100 to 150 times, depending on how many a layer has" in said(verdict)
+
+
+def test_fair_in_expectation_only():
+    verdict = fairness_verdict(audit(), (6, 6))
+    assert (verdict.status, verdict.answer) == ("mixed", "In expectation only, not strictly")
+    assert "most trained choice block was updated 136 times, the least trained 93 times, 31.6 % less" in said(verdict)
+    assert "p = 0.645" in said(verdict)
+
+
+def test_not_fair():
+    verdict = fairness_verdict(audit(expectation_fair=False, p_value=1e-12), (6, 6))
+    assert (verdict.status, verdict.answer) == ("bad", "No, not fair")
+    assert "p below 0.001" in said(verdict)
+
+
+def test_an_empty_ledger_is_no_fair_supernet():
+    verdict = fairness_verdict(Ledger("strict", (6, 6)).audit(), (6, 6))
+    assert (verdict.status, verdict.answer) == ("open", "Not trained yet")
+
+
+def agreement(tau: float, low: float = math.nan, high: float = math.nan) -> Agreement:
+    return Agreement(tau, low, high, 13)
+
+
+def study(tau: Agreement, ceiling: Agreement | None = None, trivial: float = 0.3, advice=()) -> Ranking:
+    predictors = (("madds", agreement(trivial, -0.2, 0.7)), ("params", agreement(0.1, -0.4, 0.6)))
+    return Ranking("front", (), tau, ceiling, 0.9, predictors, (0.9, 0.95), (0.96, 0.97), tuple(advice))
+
+
+@pytest.mark.parametrize(
+    ("ranking", "status", "answer"),
+    [
+        (study(agreement(0.85, 0.6, 0.96)), "good", "Yes, as far as this study sees"),
+        (study(agreement(0.85, 0.6, 0.96), agreement(0.8, 0.5, 0.9)), "good", "Yes, as far as this study sees"),
+        (study(agreement(0.85, 0.6, 0.96), agreement(0.55, 0.1, 0.8)), "open", "This study cannot tell"),
+        (study(agreement(0.85, 0.6, 0.96), agreement(math.nan)), "open", "This study cannot tell"),
+        (study(agreement(0.5, 0.2, 0.7), trivial=0.5), "mixed", "It orders well, but so does counting"),
+        (study(agreement(0.5, 0.2, 0.7), trivial=-0.6), "mixed", "It orders well, but so does counting"),
+        (study(agreement(0.3, -0.1, 0.6)), "bad", "Not on this evidence"),
+        (study(agreement(0.3)), "bad", "Not on this evidence"),
+        (study(agreement(-0.5, -0.8, -0.1)), "bad", "No, it is upside down"),
+        (study(agreement(math.nan)), "open", "This cannot be said"),
+    ],
+)
+def test_ranking_verdicts(ranking, status, answer):
+    verdict = ranking_verdict(ranking)
+    assert verdict.status == status
+    assert verdict.answer.startswith(answer)
+
+
+def test_a_low_ceiling_says_that_tau_means_little():
+    assert "tau means little" in ranking_verdict(study(agreement(0.9, 0.7, 1), agreement(0.2, -0.2, 0.5))).answer
+
+
+def test_ranking_sentences_carry_interval_n_ceiling_predictors_and_advice():
+    verdict = ranking_verdict(study(agreement(0.85, 0.61, 0.96), agreement(0.8, 0.52, 0.9), advice=["Rank more."]))
+    text = said(verdict)
+    assert "tau = 0.85 (95 % interval 0.61 to 0.96, n = 13)" in text
+    assert "differ only in the seed agree with tau = 0.80 (95 % interval 0.52 to 0.90, n = 13)" in text
+    assert "counting multiply-adds gives 0.30 (95 % interval \u22120.20 to 0.70, n = 13)" in text
+    assert "counting parameters gives 0.10" in text
+    assert verdict.sentences[-1] == "Rank more."
+
+
+def test_a_predictor_within_the_interval_makes_the_lead_uncertain():
+    assert "lead is not certain" in said(ranking_verdict(study(agreement(0.85, 0.6, 0.96), trivial=0.7)))
+    assert "lead is not certain" not in said(ranking_verdict(study(agreement(0.85, 0.6, 0.96), trivial=0.5)))
+
+
+def test_the_gap_is_the_difference_of_the_widths():
+    assert study(agreement(0.5)).gap == pytest.approx(0.04)
+
+
+LIGHT, HEAVY = Scored("000", 0.90, 1e6, 2e4, 0), Scored("111", 0.95, 3e6, 3e4, 1)
+
+
+def trained(validation: float | None, test: float | None, images: int = 2000) -> Trained:
+    return Trained(validation, test, images)
+
+
+def verdict_of(light: Trained | None = None, heavy: Trained | None = None):
+    results = {"000": light, "111": heavy}
+    return networks_verdict((HEAVY, LIGHT), {genome: result for genome, result in results.items() if result})
+
+
+def test_the_network_is_chosen_on_validation_not_on_test():
+    verdict = verdict_of(trained(0.97, 0.90), trained(0.96, 0.99))
+    assert verdict.answer == "Take 000"
+
+
+def test_the_lightest_is_named_beside_the_best():
+    text = said(verdict_of(trained(0.90, 0.90), trained(0.96, 0.96)))
+    assert "111 at 3.00 M multiply-adds, 96.0 % on test (95 % interval 95.0 to 96.8 %, 2,000 images)" in text
+    assert "Least compute: 000 at 1.00 M multiply-adds, 90.0 % on test" in text
+    assert "overlap" not in text
+
+
+def test_overlapping_intervals_are_said():
+    assert "may be as good as the best" in said(verdict_of(trained(0.955, 0.955), trained(0.96, 0.96)))
+
+
+def test_a_diverged_network_is_not_taken_but_counted():
+    verdict = verdict_of(trained(None, None), trained(0.96, 0.96))
+    assert verdict.answer == "Take 111"
+    assert "1 network diverged or was not trained from scratch" in said(verdict)
+
+
+def test_all_diverged():
+    verdict = verdict_of(trained(None, None), trained(None, None))
+    assert (verdict.status, verdict.answer) == ("bad", "2 networks diverged when trained from scratch")
+
+
+def test_untrained_networks_are_ranked_by_one_shot_accuracy_only():
+    verdict = verdict_of()
+    assert (verdict.status, verdict.answer) == ("open", "2 networks, not trained from scratch yet")
+    assert "111 (95.0 %, 3.00 M multiply-adds)" in said(verdict)
+
+
+def test_an_empty_front_says_what_to_do():
+    verdict = networks_verdict((), ())
+    assert verdict.status == "bad"
+    assert "Widen the bounds" in said(verdict)

@@ -1,0 +1,213 @@
+"""Spaces in files: TOML, Python, and the JSON of a run directory."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fairnas.errors import SpaceError, UnknownNameError
+from fairnas.space import CATALOG, SearchSpace, Stage, Stem, chain_space, get_space
+from fairnas.space.file import from_dict, load_space, to_dict
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+
+GOOD = """
+name = "mine"
+image_size = 16
+head = 8
+stem = { channels = 4, stride = 1 }
+stages = [{ channels = 8, layers = 2, stride = 2 }]
+"""
+
+
+def test_the_documented_examples_give_the_same_space() -> None:
+    from_toml, from_python = (get_space(str(EXAMPLES / name)) for name in ("space.toml", "space.py"))
+    assert from_toml == from_python
+    assert from_toml.name == "mine"
+    assert from_toml.size == 4**6 == 4096
+    assert from_toml.labels((0, 1, 2, 3, 0, 0))[:4] == ("k3e3", "k5e3", "k3e6", "k5e6")
+    assert get_space(f"{EXAMPLES / 'space.py'}:space") == from_python
+    for name in ("space.toml", "space.py"):
+        assert len((EXAMPLES / name).read_text().splitlines()) <= 15
+
+
+@pytest.mark.parametrize("name", sorted(CATALOG))
+def test_catalog_spaces_go_round_through_json(name: str) -> None:
+    space = get_space(name)
+    back = from_dict(json.loads(json.dumps(to_dict(space))))
+    assert back == space
+    assert hash(back) == hash(space)
+    assert space.name == name
+    assert space.source
+
+
+@given(st.data())
+def test_all_spaces_go_round_through_json(chain_spaces, data) -> None:
+    space = data.draw(chain_spaces)
+    assert from_dict(json.loads(json.dumps(to_dict(space)))) == space
+
+
+def test_a_runs_space_can_be_named_by_its_file(tmp_path: Path) -> None:
+    space = get_space("digits").for_data(num_classes=4)
+    (tmp_path / "space.json").write_text(json.dumps(to_dict(space)))
+    assert get_space(str(tmp_path / "space.json")) == space
+    (tmp_path / "space.json").write_text("{")
+    with pytest.raises(SpaceError, match=r"space.json: Expecting property name"):
+        get_space(str(tmp_path / "space.json"))
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-2, 9) | st.floats(allow_nan=False) | st.text(max_size=4)
+JSON = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner), max_leaves=6
+)
+
+
+@given(JSON)
+def test_other_json_is_refused(plain) -> None:
+    with pytest.raises(SpaceError, match=r"this is not a search space written by fairnas"):
+        from_dict(plain)
+
+
+@given(st.data())
+def test_a_damaged_space_is_refused_or_is_a_space(chain_spaces, data) -> None:
+    """Whatever one value of the JSON is exchanged for, the outcome is a valid space or a `SpaceError`."""
+    plain = json.loads(json.dumps(to_dict(data.draw(chain_spaces))))
+    at = plain
+    for _ in range(data.draw(st.integers(0, 6))):
+        inner = [v for v in (at.values() if isinstance(at, dict) else at) if isinstance(v, dict | list) and v]
+        if not inner:
+            break
+        at = data.draw(st.sampled_from(inner))
+    key = data.draw(st.sampled_from(sorted(at) if isinstance(at, dict) else range(len(at))))
+    if data.draw(st.booleans()):
+        at[key] = data.draw(JSON)
+    else:
+        del at[key]
+    try:
+        space = from_dict(plain)
+    except SpaceError:
+        return
+    assert from_dict(to_dict(space)) == space
+    assert space.size >= 1
+    assert space.reduction >= 1
+    assert hash(space) == hash(from_dict(to_dict(space)))
+
+
+def test_toml_takes_every_argument_of_a_chain(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD + 'kernels = [3]\nexpansions = [1, 2]\nfirst = 6\nskip = true\nactivation = "relu"\n')
+    expected = chain_space(
+        "mine",
+        image_size=16,
+        stem=Stem(4, 1),
+        stages=(Stage(8, 2, 2),),
+        head=8,
+        kernels=(3,),
+        expansions=(1, 2),
+        first=6,
+        skip=True,
+        activation="relu",
+    )
+    assert load_space(path) == expected
+    assert expected.choices == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("head = 8", "head = ", "Invalid value"),
+        ("head = 8", "head = 8\nhead = 8", "Cannot overwrite a value"),
+        ("head = 8", "", "missing 1 required keyword-only argument: 'head'"),
+        ("stem = { channels = 4, stride = 1 }", "", "lacks 'stem'; see docs/spaces.md for an example"),
+        ("stages = [{ channels = 8, layers = 2, stride = 2 }]", "", "lacks 'stages'; see docs"),
+        ("channels = 8, ", "", "Stage.__init__() missing 1 required positional argument: 'channels'"),
+        ("head = 8", "head = 8\nkernel = [3]", "unexpected keyword argument 'kernel'"),
+        ("head = 8", "head = 8\nkernels = [3, 4]", "kernel is 4; give an odd number"),
+        ("head = 8", "head = 8\nkernels = 3", "'int' object is not iterable"),
+        ("head = 8", "head = 8.5", "head_channels of space 'mine' is 8.5; give a whole number"),
+        ("head = 8", 'head = 8\nactivation = "gelu"', "activation of space 'mine' is 'gelu'; give relu6 or relu"),
+        ("head = 8", 'head = 8\nchoices = ["k3e3"]', "offers 'k3e3'; give blocks, such as InvertedResidual(3, 6)"),
+        ("stem = { channels = 4, stride = 1 }", "stem = 4", "must be a mapping, not int"),
+        ("layers = 2", "layers = 0", "of space 'mine' is 0; give 1 or more"),
+        ("image_size = 16", "image_size = true", "image_size of space 'mine' is True; give a whole number"),
+    ],
+)
+def test_wrong_toml(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = tmp_path / "mine.toml"
+    assert GOOD.count(old) == 1
+    path.write_text(GOOD)
+    load_space(path)
+    path.write_text(GOOD.replace(old, new))
+    with pytest.raises(SpaceError) as caught:
+        load_space(path)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(f"space file {path}")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_toml_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(SpaceError, match=r"x.toml: 'utf-8' codec can't decode"):
+        load_space(tmp_path / "x.toml")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("raise OSError('no such thing')", "raises OSError: no such thing"),
+        ("1 / 0", "raises ZeroDivisionError: division by zero"),
+        ("def", "raises SyntaxError"),
+        ("import sys; sys.exit(3)", "raises SystemExit: 3"),
+        ("x = 1", "does not define a SearchSpace called 'space'; build one with chain_space"),
+        ("space = 'digits'", "does not define a SearchSpace called 'space'"),
+        ("from fairnas.space import Separable; Separable(2)", "kernel is 2; give an odd number"),
+    ],
+)
+def test_wrong_python(tmp_path: Path, code: str, message: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(code)
+    with pytest.raises(SpaceError) as caught:
+        get_space(str(path))
+    assert message in str(caught.value)
+
+
+def test_a_python_file_may_hold_several_spaces(tmp_path: Path) -> None:
+    path = tmp_path / "spaces.py"
+    path.write_text("from fairnas.space import get_space\none = get_space('digits')\ntwo = get_space('compact')\n")
+    assert get_space(f"{path}:two") == CATALOG["compact"]
+    assert get_space(f"{path}:one") == CATALOG["digits"]
+    with pytest.raises(SpaceError, match=r"spaces.py does not define a SearchSpace called 'three'"):
+        get_space(f"{path}:three")
+
+
+@pytest.mark.parametrize("name", ["none.toml", "none.py", "none.py:space", "none.json", "folder.toml"])
+def test_absent_files(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder.toml").mkdir()
+    with pytest.raises(SpaceError, match=r"there is no space file .*; give a TOML file or FILE.py:NAME"):
+        get_space(str(tmp_path / name))
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(UnknownNameError, match=r"^unknown space 'mobilenet'; did you mean 'mobilenet_v2'\? \(spaces: "):
+        get_space("mobilenet")
+    with pytest.raises(UnknownNameError) as caught:
+        get_space("resnet")
+    listed = "mobilenet_v2, proxyless, nas_bench_macro, compact, digits"
+    assert str(caught.value) == f"unknown space 'resnet' (spaces: {listed})"
+    assert isinstance(get_space("digits"), SearchSpace)
+    with pytest.raises(UnknownNameError, match=r"unknown space 'a\\nb'"):
+        get_space("a\nb")
+
+
+def test_spaces_are_made_without_torch() -> None:
+    code = (
+        "import sys, fairnas.config, fairnas.recipes, fairnas.rundir, fairnas.space; "
+        "fairnas.space.get_space('digits').parse('0' * 8); "
+        "heavy = {'torch', 'scipy', 'sklearn', 'pydantic', 'pymoo', 'plotly'} & set(sys.modules); "
+        "sys.exit(f'imports {heavy}' if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

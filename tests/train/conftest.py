@@ -1,0 +1,40 @@
+"""A data set and a space so small that a training takes a second."""
+
+import pytest
+import torch
+
+from fairnas.config import DataConfig, TrainConfig
+from fairnas.data import load_dataset
+from fairnas.space import Stage, Stem, chain_space
+from fairnas.train import supernet_training
+
+SPACE = chain_space(
+    "tiny",
+    image_size=8,
+    image_channels=1,
+    stem=Stem(6, 1),
+    stages=(Stage(6, 1), Stage(8, 2, 2)),
+    head=16,
+    num_classes=10,
+    kernels=(3, 5),
+)
+
+
+@pytest.fixture(scope="session")
+def space():
+    return SPACE
+
+
+@pytest.fixture(scope="session")
+def dataset():
+    data = DataConfig("digits", validation_per_class=5, train_per_class=12, augmentation="shift")
+    return load_dataset(data, image_size=8, image_channels=1, seed=0)
+
+
+@pytest.fixture
+def make_training():
+    def make(strategy: str = "strict", epochs: int = 3, lr: float = 0.05, seed: int = 0):
+        config = TrainConfig(strategy=strategy, epochs=epochs, batch_size=30, lr=lr)
+        return supernet_training(SPACE, config, seed, torch.device("cpu")), config
+
+    return make

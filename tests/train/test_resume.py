@@ -1,0 +1,113 @@
+"""A training cut off anywhere and resumed ends as the undisturbed one, bit for bit."""
+
+import contextlib
+import dataclasses
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fairnas.errors import CheckpointError
+from fairnas.train import STRATEGIES, Pace, read_checkpoint, stand_alone_training, train
+
+
+class Cut(Exception):
+    """Stands for a kill: nothing after it runs."""
+
+
+def state_of(training):
+    optimizer = training.optimizer.state_dict()["state"]
+    momentum = {key: value["momentum_buffer"] for key, value in optimizer.items()}
+    return {**training.network.state_dict(), **momentum}, training.extra_state()
+
+
+def same(a, b):
+    tensors = all(
+        (x is y) or (x is not None and y is not None and torch.equal(x, y))
+        for x, y in ((a[0][key], b[0][key]) for key in a[0])
+    )
+    return a[0].keys() == b[0].keys() and tensors and a[1] == b[1]
+
+
+_undisturbed = {}
+
+
+def undisturbed(make_training, dataset, name):
+    if name not in _undisturbed:
+        training, config = make_training(name)
+        curve = []
+        train(training, dataset, config, 0, Pace(on_epoch=lambda *values: curve.append(values)))
+        _undisturbed[name] = state_of(training), curve
+    return _undisturbed[name]
+
+
+def cut_after(steps: int):
+    """A `stop` that kills the training after so many steps."""
+    remaining = steps
+
+    def count() -> bool:
+        nonlocal remaining
+        remaining -= 1
+        if remaining <= 0:
+            raise Cut
+        return False
+
+    return count
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(cuts=st.lists(st.integers(1, 9), min_size=1, max_size=2), every=st.integers(1, 5))
+def test_killed_anywhere_and_resumed_is_bit_identical(name, cuts, every, make_training, dataset, tmp_path_factory):
+    expected, curve = undisturbed(make_training, dataset, name)
+    checkpoint = tmp_path_factory.mktemp("run") / "checkpoint.pt"
+    rows = {}
+    pace = Pace(checkpoint, "x", seconds=1e9, steps=every, on_epoch=lambda *values: rows.update({values[0]: values}))
+    for cut in cuts:
+        training, config = make_training(name)
+        with contextlib.suppress(Cut):
+            train(training, dataset, config, 0, dataclasses.replace(pace, stop=cut_after(cut)))
+    training, config = make_training(name)
+    train(training, dataset, config, 0, pace)
+    assert same(state_of(training), expected)
+    assert [rows[epoch] for epoch in sorted(rows)] == curve
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_stopping_saves_first(name, make_training, dataset, tmp_path):
+    expected, _ = undisturbed(make_training, dataset, name)
+    checkpoint = tmp_path / "checkpoint.pt"
+    training, config = make_training(name)
+    with pytest.raises(KeyboardInterrupt):
+        train(training, dataset, config, 0, Pace(checkpoint=checkpoint, identity="x", stop=lambda: True))
+    assert read_checkpoint(checkpoint, "supernet")["step"] == 1
+    training, config = make_training(name)
+    resumed = []
+    train(training, dataset, config, 0, Pace(checkpoint=checkpoint, identity="x", on_resume=resumed.append))
+    assert resumed == [1]
+    assert same(state_of(training), expected)
+
+
+def test_a_stand_alone_training_resumes_too(space, make_training, dataset, tmp_path):
+    _, config = make_training()
+    genome = (0, 1, 2)
+    plain = stand_alone_training(space, genome, config, 0, torch.device("cpu"))
+    train(plain, dataset, config, 0, Pace())
+    checkpoint = tmp_path / "checkpoint.pt"
+    for _ in range(3):
+        cut = stand_alone_training(space, genome, config, 0, torch.device("cpu"))
+        with pytest.raises(KeyboardInterrupt):
+            train(cut, dataset, config, 0, Pace(checkpoint=checkpoint, identity="x", stop=lambda: True))
+    resumed = stand_alone_training(space, genome, config, 0, torch.device("cpu"))
+    train(resumed, dataset, config, 0, Pace(checkpoint=checkpoint, identity="x"))
+    assert same(state_of(resumed), state_of(plain))
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(make_training, dataset, tmp_path):
+    checkpoint = tmp_path / "checkpoint.pt"
+    training, config = make_training(epochs=1)
+    train(training, dataset, config, 0, Pace(checkpoint=checkpoint, identity="one"))
+    training, config = make_training(epochs=1)
+    with pytest.raises(CheckpointError, match="another configuration"):
+        train(training, dataset, config, 0, Pace(checkpoint=checkpoint, identity="two"))
