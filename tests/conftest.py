@@ -17,13 +17,9 @@ settings.register_profile("laptop", deadline=None, suppress_health_check=_SLOW_I
 settings.register_profile("ci", settings.get_profile("laptop"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "laptop")
 
-
-def pytest_configure(config: pytest.Config) -> None:
-    """One thread per test process, where several run at once."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        import torch
-
-        torch.set_num_threads(1)
+# The tests' networks are tiny: a second thread only waits for the first, and beside other work for long. Read when
+# torch is imported, here and in the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

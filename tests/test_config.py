@@ -122,7 +122,7 @@ BAD_VALUES = [
     (lambda: DataConfig(test_per_class=0), "data.test_per_class is 0; give 1 or more"),
     (
         lambda: DataConfig(augmentation="crop"),
-        "data.augmentation: unknown value 'crop' (values: none, shift, crop_flip, inception)",
+        "data.augmentation: unknown value 'crop'; did you mean 'crop_flip'? (values: none, shift, crop_flip, inc",
     ),
     (lambda: TrainConfig(epochs=0), "train.epochs is 0; give 1 or more"),
     (lambda: TrainConfig(batch_size=1), "train.batch_size is 1; give 2 or more"),

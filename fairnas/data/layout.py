@@ -40,6 +40,7 @@ def read_layout(path: Path) -> Layout:
     Raises:
         DataError: naming the folder, what is wrong with it and what to do.
     """
+    path = Path(os.path.expanduser(path))
     folders = tuple(entry for entry in entries(_existing(path)) if is_folder(entry))
     by_name = {entry.name.lower(): entry for entry in folders}
     if not _holds_folders(by_name.get("train")):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,12 +48,12 @@ def load_dataset(config: DataConfig, *, image_size: int, image_channels: int | N
         raise DataError(f"image_channels is {image_channels}; images have 1 (grey) or 3 (colour)")
     name, _, path = config.name.partition(":")
     if name == "folder" and path:
-        layout = read_layout(Path(path).expanduser())
+        layout = read_layout(Path(path))
         return _from_folders(layout, config, image_size, image_channels, seed)
     if config.name == "digits":
         return _from_arrays(digits.read_digits(), digits.CLASSES, config, image_size, image_channels, seed)
     if config.name == "cifar10":
-        root = Path(config.root).expanduser() if config.root else None
+        root = Path(os.path.expanduser(config.root)) if config.root else None
         binary = cifar10.find_binary(root) if root else None
         if binary:
             arrays = cifar10.read_binary(binary)
@@ -69,7 +70,7 @@ def load_dataset(config: DataConfig, *, image_size: int, image_channels: int | N
     if config.name == "imagenet":
         if not config.root:
             raise DataError("imagenet needs data.root, a folder with train/<wnid>/ and val/<wnid>/ in it")
-        layout = read_train_and_test(Path(config.root).expanduser(), "val")
+        layout = read_train_and_test(Path(os.path.expanduser(config.root)), "val")
         return _from_folders(layout, config, image_size, image_channels, seed)
     raise DataError(f"data.name: {UnknownNameError('data set', config.name, _NAMES)}")
 

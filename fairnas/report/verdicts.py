@@ -79,7 +79,7 @@ def _chance(audit: Audit, choices: Sequence[int]) -> tuple[str, ...]:
     if m < 2 or n % m:
         return ()
     chance = equal_count_probability(m, n)
-    shown = "less than one in a million" if chance < 1e-6 else f"{chance:.2g}"
+    shown = "less than one in a million" if chance < 1e-6 else f"about one in {float(f'{1 / chance:.2g}'):,.0f}"
     return (
         f"Had {whole(n)} paths been drawn uniformly instead, the chance that the {m} blocks of a layer end "
         f"level would be {shown} (lemma 1).",
@@ -150,12 +150,13 @@ def _predictor_sentence(ranking: Ranking) -> str:
     return text
 
 
-def networks_verdict(networks: Sequence[Scored], trained: Mapping[str, Trained]) -> Verdict:
+def networks_verdict(networks: Sequence[Scored], trained: Mapping[str, Trained], classes: int) -> Verdict:
     """Which networks to take (paper 4.2)?
 
     Args:
         networks: those selected from the front, and others that were asked for.
         trained: their trainings from scratch by genome; untrained ones are absent.
+        classes: of the data; an accuracy of 1/classes is guessing.
     """
     if not networks:
         why = "No network was selected, because the front is empty. Widen the bounds and search again."
@@ -182,6 +183,9 @@ def networks_verdict(networks: Sequence[Scored], trained: Mapping[str, Trained])
     missing = len(networks) - len(done)
     if missing:
         sentences.append(f"{counted(missing, 'network')} diverged or was not trained from scratch.")
+    if accuracy_interval(result)[0] <= 1 / classes:
+        sentences.append(f"Guessing among {counted(classes, 'class', 'classes')} reaches {percent(1 / classes)}.")
+        return Verdict("bad", "None, no better than guessing", tuple(sentences))
     return Verdict("good", f"Take {best.genome}", tuple(sentences))
 
 

@@ -157,7 +157,7 @@ class Archive:
             )
         if self._pragma("quick_check") != "ok" or "candidate" not in self._tables():
             raise self._damaged("its pages or tables are not what was written")
-        self._pragma("synchronous = FULL")  # a generation costs hours on one device, a flush milliseconds
+        self._pragma("synchronous = FULL")  # a generation costs minutes, a flush milliseconds
 
     def _pragma(self, text: str) -> Any:
         row = self._database.execute(f"PRAGMA {text}").fetchone()

@@ -6,7 +6,7 @@ knows, which takes seconds, and ends exactly as the undisturbed search.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fairnas.config import SearchConfig
@@ -32,7 +32,7 @@ class SearchResult:
     Attributes:
         front: non-dominated candidates that meet the bounds, lightest first; empty if all candidates failed.
         hypervolume: after each generation, of everything scored so far that meets the bounds, from 0 to 1.
-        reference: the point it is measured from: the worst value of each objective, in its own unit.
+        reference: the point it is measured from: the worst accuracy, multiply-adds and parameters possible.
         generations: how many there were; fewer than configured if the space ran out of networks.
         evaluations: genomes asked for, repeats included.
         distinct: networks among them.
@@ -42,7 +42,7 @@ class SearchResult:
 
     front: tuple[Candidate, ...]
     hypervolume: tuple[float, ...]
-    reference: Mapping[str, float]
+    reference: tuple[float, ...]
     generations: int
     evaluations: int
     distinct: int
@@ -76,8 +76,8 @@ def run_search(
         stop: asked after each generation.
 
     Raises:
-        ConfigError: if the bounds cannot be met (before anything is scored, unless two bounds contradict each
-            other in a large space), or if no such searcher exists.
+        ConfigError: if no genome meets a bound (before anything is scored), if none was found that meets all of
+            them, or if no such searcher exists.
         KeyboardInterrupt: if `stop` says so; the generation is in the archive.
     """
     objectives = objectives_from(config)

@@ -37,9 +37,9 @@ def minimised(candidates: Sequence[Candidate], objectives: Sequence[Objective]) 
     return np.array([[each.minimised(c.value(each.name)) for each in objectives] for c in candidates], dtype=float)
 
 
-def reference_point(objectives: Sequence[Objective], ranges: Ranges) -> dict[str, float]:
-    """The worst value of each objective in its own unit: accuracy 0, the costs of the heaviest network."""
-    return {each.name: ranges[each.name][1] if each.name in ranges else 0.0 for each in objectives}
+def reference_point(objectives: Sequence[Objective], ranges: Ranges) -> tuple[float, ...]:
+    """The worst value of each objective, in its own unit: accuracy 0, the costs of the heaviest network."""
+    return tuple(ranges[each.name][1] if each.name in ranges else 0.0 for each in objectives)
 
 
 def hypervolume(front: Sequence[Candidate], objectives: Sequence[Objective], ranges: Ranges) -> float:
@@ -69,9 +69,9 @@ def hypervolume(front: Sequence[Candidate], objectives: Sequence[Objective], ran
 
 
 def select_evenly(front: Sequence[Candidate], count: int) -> tuple[Candidate, ...]:
-    """Networks at equal distances in multiply-adds, lightest first (paper 4.2: FairNAS-C, B, A).
+    """Networks at equal distances in multiply-adds, heaviest first (paper 4.2: FairNAS-A, B, C).
 
-    Targets lie evenly from the lightest to the heaviest network of the front. Each in turn gets the nearest
+    Targets lie evenly from the heaviest to the lightest network of the front. Each in turn gets the nearest
     candidate that is not taken yet, of equally near ones the more accurate; both ends are always among them. A
     front of no more than `count` candidates is taken whole. A count of 1 gives the most accurate.
 
@@ -79,15 +79,15 @@ def select_evenly(front: Sequence[Candidate], count: int) -> tuple[Candidate, ..
         front: scored candidates, in any order.
         count: how many to select, 1 or more.
     """
-    light_first = sorted(front, key=lambda c: (c.value(MADDS.name), -c.value(ACCURACY.name), c.genome))
-    if len(light_first) <= count:
-        return tuple(light_first)
+    heavy_first = sorted(front, key=lambda c: (-c.value(MADDS.name), -c.value(ACCURACY.name), c.genome))
+    if len(heavy_first) <= count:
+        return tuple(heavy_first)
     if count == 1:
-        return (min(light_first, key=lambda c: -c.value(ACCURACY.name)),)
-    lightest, heaviest = light_first[0].value(MADDS.name), light_first[-1].value(MADDS.name)
-    free, taken = list(light_first), []
-    for target in np.linspace(lightest, heaviest, count).tolist():
+        return (min(heavy_first, key=lambda c: (-c.value(ACCURACY.name), c.value(MADDS.name))),)
+    heaviest, lightest = heavy_first[0].value(MADDS.name), heavy_first[-1].value(MADDS.name)
+    free, taken = list(heavy_first), []
+    for target in np.linspace(heaviest, lightest, count).tolist():
         nearest = min(free, key=lambda c: (abs(c.value(MADDS.name) - target), -c.value(ACCURACY.name)))
         free.remove(nearest)
         taken.append(nearest)
-    return tuple(candidate for candidate in light_first if candidate in taken)
+    return tuple(candidate for candidate in heavy_first if candidate in taken)

@@ -7,7 +7,7 @@ from fairnas.search.objectives import Objective, violation
 from fairnas.space import Genome, SearchSpace
 
 _SMALL = 10_000  # genomes of a space that is listed instead of sampled; 0.2 s at most
-_DRAWS = 20  # uniform draws per genome wanted, before a draw that misses the bounds is repaired instead
+_DRAWS = 10  # uniform draws per genome wanted, before draws that miss the bounds are repaired instead
 _MISSES = 20  # repaired genomes in a row that were all drawn before: the bounds leave hardly any others
 
 
@@ -58,13 +58,15 @@ class FeasibleGenomes:
 
     def _uniform(self, count: int) -> list[Genome]:
         drawn: list[Genome] = []
-        for _ in range(_DRAWS * count):
-            if len(drawn) == count:
+        for _ in range(_DRAWS):
+            if len(drawn) >= count:
                 break
-            genome = self._space.canonical(self._space.sample(self._rng))
-            if genome not in self._dealt and not self._violation(genome):
-                self._dealt.add(genome)
-                drawn.append(genome)
+            rows = self._rng.integers(self._space.choices, size=(count, self._space.depth))
+            for row in rows.tolist():
+                genome = self._space.canonical(tuple(row))
+                if len(drawn) < count and genome not in self._dealt and not self._violation(genome):
+                    self._dealt.add(genome)
+                    drawn.append(genome)
         return drawn
 
     def _repaired(self, genome: Genome) -> Genome:
@@ -73,13 +75,12 @@ class FeasibleGenomes:
         while 0 < left < before:
             before = left
             for layer in self._rng.permutation(self._space.depth).tolist():
-                options = [
-                    (*genome[:layer], choice, *genome[layer + 1 :]) for choice in range(self._space.choices[layer])
-                ]
-                better = [option for option in options if self._violation(option) < left]
-                if better:
-                    genome = better[self._rng.integers(len(better))]
-                    left = self._violation(genome)
+                for choice in self._rng.permutation(self._space.choices[layer]).tolist():
+                    changed = (*genome[:layer], choice, *genome[layer + 1 :])
+                    now = self._violation(changed)
+                    if now < left:  # the first one in random order is a uniform one of all that are better
+                        genome, left = changed, now
+                        break
                 if not left:
                     break
         return self._space.canonical(genome)

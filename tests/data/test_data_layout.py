@@ -27,6 +27,12 @@ def test_classes_directly_in_the_folder(tmp_path, make_split):
     assert facts == FolderFacts(("cat", "dog"), 5, 0, 0, smallest_class=2, median_side=30, image_channels=3)
 
 
+def test_a_tilde_is_the_home_folder(tmp_path, make_split, monkeypatch):
+    make_split(tmp_path / "pets", TWO)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert scan_folder(Path("~/pets")).train == 5
+
+
 def test_looking_at_a_folder_needs_no_torch():
     code = "import sys, fairnas.data, fairnas.data.folder; fairnas.data.scan_folder; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -243,6 +243,14 @@ def test_the_fingerprint_knows_data_and_seed_but_not_the_place(animals, tmp_path
     assert load(moved).fingerprint != first.fingerprint
 
 
+def test_the_fingerprint_knows_the_official_test_set(tmp_path, make_split, draw):
+    make_split(tmp_path / "train", {"cat": 6, "dog": 6})
+    make_split(tmp_path / "test", {"cat": 4, "dog": 4})
+    first = load(tmp_path).fingerprint
+    draw(tmp_path / "test" / "cat" / "new.jpg")
+    assert load(tmp_path).fingerprint != first
+
+
 def test_too_few_images_for_the_carve(animals):
     with pytest.raises(DataError, match="give validation_per_class and test_per_class 9 or less each"):
         load(animals, validation_per_class=50)

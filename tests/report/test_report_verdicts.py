@@ -42,7 +42,7 @@ def test_strictly_fair_names_the_count_and_the_odds():
 
 def test_odds_are_a_number_where_they_are_not_tiny():
     verdict = fairness_verdict(audit(strict_fair=True, updates_min=1, updates_max=1, backward_passes=6), (6,))
-    assert "would be 0.015 (lemma 1)" in said(verdict)
+    assert "would be about one in 65 (lemma 1)" in said(verdict)
 
 
 def test_strictly_fair_with_unequal_choices_gives_a_range():
@@ -130,7 +130,7 @@ def trained(validation: float | None, test: float | None, images: int = 2000) ->
 
 def verdict_of(light: Trained | None = None, heavy: Trained | None = None):
     results = {"000": light, "111": heavy}
-    return networks_verdict((HEAVY, LIGHT), {genome: result for genome, result in results.items() if result})
+    return networks_verdict((HEAVY, LIGHT), {genome: result for genome, result in results.items() if result}, 10)
 
 
 def test_the_network_is_chosen_on_validation_not_on_test():
@@ -155,6 +155,12 @@ def test_a_diverged_network_is_not_taken_but_counted():
     assert "1 network diverged or was not trained from scratch" in said(verdict)
 
 
+def test_guessing_is_not_recommended():
+    verdict = verdict_of(trained(0.10, 0.11), trained(0.11, 0.11))
+    assert (verdict.status, verdict.answer) == ("bad", "None, no better than guessing")
+    assert "Guessing among 10 classes reaches 10.0 %" in said(verdict)
+
+
 def test_all_diverged():
     verdict = verdict_of(trained(None, None), trained(None, None))
     assert (verdict.status, verdict.answer) == ("bad", "2 networks diverged when trained from scratch")
@@ -167,6 +173,6 @@ def test_untrained_networks_are_ranked_by_one_shot_accuracy_only():
 
 
 def test_an_empty_front_says_what_to_do():
-    verdict = networks_verdict((), ())
+    verdict = networks_verdict((), {}, 10)
     assert verdict.status == "bad"
     assert "Widen the bounds" in said(verdict)

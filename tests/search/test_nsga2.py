@@ -223,9 +223,9 @@ def test_the_search_follows_the_scores(world) -> None:
 
 def test_global_generators_are_neither_used_nor_changed(world) -> None:
     np.random.seed(1)  # noqa: NPY002
-    before = np.random.get_state()[1].tolist()  # noqa: NPY002
+    before = np.random.get_state(legacy=False)["state"]["key"].tolist()  # noqa: NPY002
     first = generations(world, SearchConfig(population=12, max_madds=world.lightest * 2), 3, 6)
-    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
+    assert np.random.get_state(legacy=False)["state"]["key"].tolist() == before  # noqa: NPY002
     np.random.seed(2)  # noqa: NPY002
     assert generations(world, SearchConfig(population=12, max_madds=world.lightest * 2), 3, 6) == first
 

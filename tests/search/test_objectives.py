@@ -1,6 +1,8 @@
 import itertools
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -82,9 +84,8 @@ def test_a_bound_that_one_network_meets_is_accepted(world) -> None:
 
 
 def test_a_candidate_is_a_value() -> None:
-    import numpy as np
-
-    a = Candidate.of((1, 2), {"top1": np.float32(0.5), "madds": np.int64(7), "loss": math.inf}, 3)
+    measured: Any = {"top1": np.float32(0.5), "madds": np.int64(7), "loss": math.inf}
+    a = Candidate.of((1, 2), measured, 3)
     b = Candidate.of((1, 2), {"madds": 7, "loss": float("nan"), "top1": 0.5}, 3)
     assert a == b
     assert hash(a) == hash(b)

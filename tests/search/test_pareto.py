@@ -74,7 +74,7 @@ def test_hypervolume_of_boxes_by_hand() -> None:
     # boxes of 1/8 and 3/32, which share 1/4 * 1/2 * 1/2
     assert hypervolume(two, OBJECTIVES, RANGES) == pytest.approx(1 / 8 + 3 / 32 - 1 / 16)
     assert hypervolume((candidate(0, 0.9, 200, 10),), OBJECTIVES, RANGES) == 0
-    assert reference_point(OBJECTIVES, RANGES) == {"top1": 0.0, "madds": 200.0, "params": 20.0}
+    assert reference_point(OBJECTIVES, RANGES) == (0.0, 200.0, 20.0)
 
 
 def test_hypervolume_where_all_networks_cost_the_same() -> None:
@@ -91,27 +91,27 @@ def test_hypervolume_never_falls_when_candidates_join(given: list[Candidate], cu
     assert whole <= 1
 
 
-def test_selection_at_equal_distances_lightest_first() -> None:
+def test_selection_at_equal_distances_heaviest_first() -> None:
     front = [candidate(n, 0.1 * n, madds) for n, madds in enumerate((100, 110, 120, 149, 190, 200))]
-    assert [c.value("madds") for c in select_evenly(front, 3)] == [100, 149, 200]
-    assert [c.value("madds") for c in select_evenly(front, 2)] == [100, 200]
-    assert [c.value("madds") for c in select_evenly(front[::-1], 5)] == [100, 120, 149, 190, 200]
+    assert [c.value("madds") for c in select_evenly(front, 3)] == [200, 149, 100]
+    assert [c.value("madds") for c in select_evenly(front, 2)] == [200, 100]
+    assert [c.value("madds") for c in select_evenly(front[::-1], 5)] == [200, 190, 149, 120, 100]
 
 
 def test_selection_never_takes_one_twice_and_keeps_the_ends() -> None:
     clustered = [candidate(n, 0.5, madds) for n, madds in enumerate((100, 250, 290, 299, 300))]
-    # the target 166.7 is nearest to 100, which is taken already
-    assert [c.value("madds") for c in select_evenly(clustered, 4)] == [100, 250, 290, 300]
+    # the target 166.7 takes 100, and the last target, 100, what is nearest of the rest
+    assert [c.value("madds") for c in select_evenly(clustered, 4)] == [300, 290, 250, 100]
 
 
 def test_selection_breaks_ties_by_accuracy() -> None:
     front = [candidate(0, 0.1, 100), candidate(1, 0.3, 140), candidate(2, 0.6, 160), candidate(3, 0.9, 200)]
-    assert [c.genome for c in select_evenly(front, 3)] == [(0,), (2,), (3,)]
+    assert [c.genome for c in select_evenly(front, 3)] == [(3,), (2,), (0,)]
 
 
 def test_selection_from_short_fronts_and_of_a_single_network() -> None:
     front = [candidate(0, 0.1, 100), candidate(1, 0.9, 150), candidate(2, 0.8, 200)]
-    assert select_evenly(front, 3) == select_evenly(front, 9) == tuple(front)
+    assert select_evenly(front, 3) == select_evenly(front, 9) == tuple(front[::-1])
     assert select_evenly(front, 1) == (front[1],)
     assert select_evenly((), 3) == ()
 
@@ -124,6 +124,6 @@ def test_selection_gives_as_many_distinct_ones_as_there_are(given: list[Candidat
     assert len(set(chosen)) == len(chosen) == min(count, len(front))
     assert set(chosen) <= set(front)
     if count > 1 and front:
-        assert chosen[0].value("madds") == front[0].value("madds")
-        assert chosen[-1].value("madds") == front[-1].value("madds")
-    assert [c.value("madds") for c in chosen] == sorted(c.value("madds") for c in chosen)
+        assert chosen[0].value("madds") == front[-1].value("madds")
+        assert chosen[-1].value("madds") == front[0].value("madds")
+    assert [c.value("madds") for c in chosen] == sorted((c.value("madds") for c in chosen), reverse=True)

@@ -8,8 +8,10 @@ from fairnas.search import objectives_from
 from fairnas.search.sampling import FeasibleGenomes
 
 
-def genomes_of(world, seed: int = 0, **bounds: float) -> FeasibleGenomes:
-    objectives = objectives_from(SearchConfig(**bounds))
+def genomes_of(
+    world, seed: int = 0, max_madds: float | None = None, max_params: float | None = None
+) -> FeasibleGenomes:
+    objectives = objectives_from(SearchConfig(max_madds=max_madds, max_params=max_params))
     return FeasibleGenomes(world.space, objectives, world.costs, np.random.default_rng(seed))
 
 
@@ -36,11 +38,11 @@ def test_a_tight_bound_is_met_from_the_start(world) -> None:
 
 def test_two_bounds_at_once(world) -> None:
     every = [world.costs(g) for g in genomes_of(world).draw(500)]
-    bounds = {f"max_{name}": float(np.quantile([c[name] for c in every], 0.2)) for name in ("madds", "params")}
-    drawn = genomes_of(world, **bounds).draw(40)
+    madds, params = (float(np.quantile([cost[name] for cost in every], 0.2)) for name in ("madds", "params"))
+    drawn = genomes_of(world, max_madds=madds, max_params=params).draw(40)
     assert len(drawn) == 40
-    for genome in drawn:
-        assert all(world.costs(genome)[name] <= bounds[f"max_{name}"] for name in ("madds", "params"))
+    assert all(world.costs(genome)["madds"] <= madds for genome in drawn)
+    assert all(world.costs(genome)["params"] <= params for genome in drawn)
 
 
 def test_a_small_space_is_dealt_out_exactly(tiny_world) -> None:

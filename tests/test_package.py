@@ -1,0 +1,33 @@
+"""The public names, and that importing them costs nothing."""
+
+import subprocess
+import sys
+
+import pytest
+
+import fairnas
+
+
+def test_public_names_are_the_documented_ones_and_load() -> None:
+    assert set(fairnas.__all__) == {
+        *("get_space", "Supernet", "build", "cost", "rank_agreement", "equal_count_probability", "zoo", "load")
+    }
+    for name in fairnas.__all__:
+        assert getattr(fairnas, name) is not None
+        assert name in dir(fairnas)
+    assert fairnas.zoo.create.__module__.startswith("fairnas.zoo")
+    assert fairnas.__version__.count(".") == 2
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(AttributeError, match=r"^module 'fairnas' has no attribute 'supernet' \(it has get_space, Sup"):
+        _ = fairnas.supernet
+
+
+def test_importing_the_package_loads_nothing_else() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import fairnas; "
+        "new = {name.split('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names); "
+        "sys.exit(0 if new == {'fairnas'} else f'imports {new}')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

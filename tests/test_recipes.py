@@ -1,0 +1,103 @@
+"""Recipes: complete configurations, and the defaults made from a folder of images."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fairnas.config import from_toml, to_toml
+from fairnas.errors import ConfigError, UnknownNameError
+from fairnas.recipes import NAMES, RECIPES, folder, get_recipe
+from fairnas.space import get_space
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_every_recipe_is_complete(name: str) -> None:
+    config = get_recipe(name)
+    assert config.recipe == name
+    assert from_toml(to_toml(config)) == config
+    assert RECIPES[name].__doc__
+    space = get_space(config.space)
+    space.for_data(image_size=config.data.image_size)
+    for genome in config.stand_alone.genomes:
+        space.parse(genome)
+
+
+def test_names() -> None:
+    assert NAMES == ("digits", "cifar10", "imagenet_a", "imagenet_b", "folder")
+    with pytest.raises(UnknownNameError, match=r"^unknown recipe 'digit'; did you mean 'digits'\? \(recipes: digits, "):
+        get_recipe("digit")
+    with pytest.raises(
+        ConfigError, match=r"^recipe 'folder' is made from images; use `fairnas run folder --data folder:PATH`$"
+    ):
+        get_recipe("folder")
+
+
+@pytest.mark.parametrize(
+    ("name", "space", "depth"), [("imagenet_a", "mobilenet_v2", 16), ("imagenet_b", "proxyless", 19)]
+)
+def test_the_papers_settings_to_the_letter(name: str, space: str, depth: int) -> None:
+    config = get_recipe(name)
+    assert (config.space, get_space(config.space).size) == (space, 6**depth)
+    train = config.train
+    assert (train.strategy, train.epochs, train.batch_size) == ("strict", 150, 256)
+    assert (train.lr, train.momentum, train.weight_decay) == (0.045, 0.9, 4e-5)
+    assert train.shared_gradient == "sum"
+    assert (config.data.name, config.data.image_size, config.data.validation_per_class) == ("imagenet", 224, 50)
+    assert config.data.augmentation == "inception"
+    assert config.data.train_per_class is None
+    search = config.search
+    assert (search.searcher, search.population, search.generations, search.mutation) == ("nsga2", 64, 200, 0.8)
+    assert search.population * search.generations == 12_800
+    assert (search.select, search.max_madds, search.max_params) == (3, None, None)
+    alone = config.stand_alone
+    assert (alone.models, alone.choose, alone.epochs, alone.lr) == (13, "front", None, None)
+
+
+FOLDERS = st.fixed_dictionaries(
+    {
+        "images": st.integers(0, 20_000_000),
+        "smallest_class": st.integers(0, 100_000),
+        "has_test": st.booleans(),
+        "median_side": st.integers(1, 10_000),
+        "with_gpu": st.booleans(),
+    }
+)
+
+
+@given(FOLDERS)
+def test_folder_is_sensible_for_any_folder(facts) -> None:
+    config = folder("folder:x", **facts)
+    assert config.recipe == "folder"
+    assert config.data.name == "folder:x"
+    size = config.data.image_size
+    assert size is not None
+    # the space takes the images; they are not enlarged, unless to the smallest size there is
+    get_space(config.space).for_data(image_size=size)
+    assert 8 <= size <= (224 if facts["with_gpu"] else 64)
+    assert size <= max(8, facts["median_side"])
+    assert 3 <= config.train.epochs <= 150
+    # the work is bounded, up to the least number of epochs
+    steps = config.train.epochs * facts["images"] / config.train.batch_size
+    assert config.train.epochs == 3 or steps <= 1.2 * (30_000 if facts["with_gpu"] else 900)
+    carved = config.data.validation_per_class
+    assert 1 <= carved <= 50
+    assert (config.data.test_per_class is None) == facts["has_test"]
+    if facts["smallest_class"] >= 3:  # every class keeps most of its images for training
+        assert 2 * carved <= max(2, facts["smallest_class"] / 3)
+    assert from_toml(to_toml(config)) == config
+
+
+def test_folder_examples() -> None:
+    def made(**changes):
+        facts = {"images": 5000, "smallest_class": 400, "has_test": False, "median_side": 300, "with_gpu": False}
+        return folder("folder:x", **{**facts, **changes})
+
+    assert (made().space, made().data.image_size) == ("compact", 64)
+    assert (made(with_gpu=True).space, made(with_gpu=True).data.image_size) == ("mobilenet_v2", 224)
+    assert made(median_side=100).data.image_size == 64
+    assert made(median_side=33).data.image_size == 32
+    assert made(median_side=5).data.image_size == 8
+    assert made(smallest_class=70).data.validation_per_class == 10
+    assert made(smallest_class=7000).data.validation_per_class == 50
+    assert made(median_side=40, with_gpu=True).data.augmentation == "crop_flip"
+    assert made(median_side=50, with_gpu=True).data.augmentation == "inception"
