@@ -77,8 +77,8 @@ class TextbookSupernet(nn.Module):
 
 
 def textbook_of(supernet: Supernet) -> TextbookSupernet:
-    """A textbook supernet with the weights and BN statistics of ours, as NCHW."""
-    textbook = TextbookSupernet(supernet.space)
+    """A textbook supernet with the weights and BN statistics of ours, of the same precision, as NCHW."""
+    textbook = TextbookSupernet(supernet.space).to(next(supernet.parameters()).dtype)
     theirs, ours = textbook.state_dict(), supernet.state_dict()
     for mine, other in zip(theirs.values(), ours.values(), strict=True):  # both list their parts in order of depth
         assert mine.shape == other.shape, "the textbook's supernet and ours have different parts"

@@ -69,6 +69,7 @@ def compare(
     project: Callable[[], object],
     textbook: Callable[[], object],
     repeats: int,
+    scale: float = 1.0,
     on_repeat: Callable[[int], None] = lambda done: None,
 ) -> Comparison:
     """Time both in turns, project first.
@@ -77,6 +78,7 @@ def compare(
         project: what is timed; called before, so that it is warm.
         textbook: what it is compared with; called before, too.
         repeats: pairs to time, at least 5.
+        scale: what the textbook's time is multiplied by, where it does a known part of the work.
         on_repeat: called after each pair with the number of pairs done.
 
     Raises:
@@ -85,7 +87,8 @@ def compare(
     require_repeats(repeats)
     pairs = []
     for done in range(repeats):
-        pairs.append((_timed(project), _timed(textbook)))
+        ours, theirs = _timed(project), _timed(textbook)
+        pairs.append((ours, (theirs[0] * scale, theirs[1] * scale)))
         on_repeat(done + 1)
     return Comparison(
         repeats,

@@ -57,6 +57,14 @@ def distinct_networks(space: SearchSpace, prefix: Genome = ()) -> list[Genome]:
     return sorted({g for g in map(space.canonical, space.enumerate()) if g[: len(prefix)] == prefix})
 
 
+def representative(space: SearchSpace, genomes: Sequence[Genome], count: int) -> list[Genome]:
+    """Some of the genomes: ordered by multiply-adds and cut into `count` equal parts, the middle one of each part."""
+    table = cost_table(space)
+    ordered = sorted(genomes, key=lambda genome: (table(genome).madds, genome))
+    count = min(count, len(ordered))
+    return [ordered[(2 * part + 1) * len(ordered) // (2 * count)] for part in range(count)]
+
+
 @dataclass(frozen=True)
 class Sharing:
     """What a prefix tree saves, by counting."""

@@ -1,7 +1,8 @@
 """The run directory: everything one experiment produced, written so that a kill at any moment loses nothing.
 
     config.toml      the configuration          space.json     the search space, resolved for the data
-    data.json        classes, splits, mean      metrics.jsonl  one line per measurement, in order
+    data.json        classes, splits, mean      versions.json  packages and device of the supernet's training
+    metrics.jsonl    one line per measurement, in order
     supernet/        checkpoint.pt              ledger.json    updates per choice block
     archive.sqlite   candidates ever evaluated  search.json    the front, hypervolume, selected networks
     stand_alone/     one file per training      ranking.json   how far the supernet's order can be believed
@@ -140,6 +141,8 @@ class RunDirectory:
                 ) from None
             os.ftruncate(handle, 0)
             os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            for leftover in self.path.rglob(".*.tmp"):  # of a process that was killed while it wrote
+                leftover.unlink(missing_ok=True)
             yield
         finally:
             os.close(handle)
@@ -236,10 +239,14 @@ class RunDirectory:
 
 
 _MAKERS = {
+    "space.json": "train",
+    "data.json": "train",
+    "versions.json": "train",
     "supernet": "train",
     "ledger.json": "train",
     "search.json": "search",
     "archive.sqlite": "search",
+    "stand_alone": "retrain",
     "ranking.json": "rank",
     "models": "export",
 }

@@ -213,6 +213,8 @@ def test_json_goes_round_and_its_absence_or_damage_names_the_remedy(run: RunDire
     for name, verb in (
         ("search.json", "search"),
         ("ledger.json", "train"),
+        ("data.json", "train"),
+        ("stand_alone/01-s0.json", "retrain"),
         ("ranking.json", "rank"),
         ("models/01/model.json", "export"),
     ):
@@ -230,9 +232,9 @@ def test_json_goes_round_and_its_absence_or_damage_names_the_remedy(run: RunDire
             ):
                 run.read_json(name)
     with pytest.raises(
-        RunDirectoryError, match=f"data.json is not there yet; the `fairnas run digits` command that began {run.path}"
+        RunDirectoryError, match=f"other.json is not there yet; the `fairnas run digits` command that began {run.path}"
     ):
-        run.read_json("data.json")
+        run.read_json("other.json")
 
 
 # Finished stages ----------------------------------------------------------------------------------------------

@@ -26,9 +26,9 @@ class StudiedModel:
 
     @property
     def mean(self) -> float | None:
-        """Mean over the seeds, or None if any training diverged."""
+        """Mean over the seeds, or None if any training diverged or there was none."""
         known = [value for value in self.stand_alone if value is not None]
-        return math.fsum(known) / len(known) if len(known) == len(self.stand_alone) else None
+        return math.fsum(known) / len(known) if known and len(known) == len(self.stand_alone) else None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """`fairnas doctor`: what is here, what is missing, and the command that mends it."""
 
-import importlib.metadata
 import os
 import platform
 from collections.abc import Sequence
@@ -11,11 +10,7 @@ from typing import Any
 from fairnas.cli.lists import ListArguments
 from fairnas.cli.output import print_json, print_table
 from fairnas.cli.parsing import parse
-
-PACKAGES = (
-    "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "pymoo", "onnx", "onnxscript", "onnxruntime",
-    "safetensors", "plotly", "pydantic", "tyro", "rich", "tensorboard",
-)  # fmt: skip
+from fairnas.versions import PACKAGES, version_of
 
 
 @dataclass(frozen=True)
@@ -47,14 +42,14 @@ def main(arguments: Sequence[str]) -> None:
 
 def examine(data: Path) -> dict[str, Any]:
     """Versions, device and data as found, and problems with what mends them."""
-    packages = {name: _version(name) for name in PACKAGES}
+    packages = {name: version_of(name) for name in PACKAGES}
     problems = [
         {"what": f"the package {name} is missing", "mend": f"pip install {name}"}
         for name, version in packages.items()
         if version is None
     ]
     found: dict[str, Any] = {
-        "fairnas": _version("fairnas") or "not installed",
+        "fairnas": version_of("fairnas") or "not installed",
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
@@ -70,22 +65,7 @@ def examine(data: Path) -> dict[str, Any]:
             problems.append(
                 {"what": f"there is a GPU, but torch (CUDA {torch.version.cuda}) cannot use it", "mend": mend}
             )
-    if packages["torch"] and packages["torchvision"]:
-        try:
-            import torchvision
-
-            found["torchvision works"] = bool(torchvision.__version__)
-        except (ImportError, RuntimeError) as error:
-            mend = "pip install --force-reinstall torch torchvision (both from the same index)"
-            problems.append({"what": f"torchvision does not fit this torch: {error}", "mend": mend})
     for name, marks in (("cifar10", ("cifar-10-batches-bin", "train")), ("imagenet", ("train",))):
         there = [data / name / mark for mark in marks if (data / name / mark).is_dir()]
         found[name] = str(there[0].parent) if there else f"not in {data}/ (only the {name} recipes need it)"
     return {"found": found, "packages": packages, "problems": problems}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None

@@ -56,9 +56,11 @@ def score_genomes(
     device = next(supernet.parameters()).device
     tally = _Tally(len(ordered), device)
     folded = FoldedSupernet(supernet)
+    activations: list[Tensor] = []  # after the stem, after layer 0, after layer 1, ...
     with torch.inference_mode():
         for images, labels in batches:
-            activations = [folded.stem(images)]  # after the stem, after layer 0, after layer 1, ...
+            activations.clear()  # before the stem makes the first of the new ones
+            activations.append(folded.stem(images))
             for row, genome in enumerate(ordered):
                 del activations[shared[row] + 1 :]
                 for layer in range(shared[row], len(genome)):

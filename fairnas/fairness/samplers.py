@@ -35,9 +35,9 @@ class StrictSampler:
 
     With m choices in every layer a step has m paths, and path k takes the k-th entry of every permutation: each
     choice block is on exactly one path. Where layers have different numbers of choices, a step has as many paths as
-    their least common multiple, and a block of a layer with fewer choices is on several; if that multiple is more
-    than four times the largest number, a step has as many paths as that number, and all blocks of a layer are level
-    at the end of each `cycle` of steps only.
+    their least common multiple, and a block of a layer with fewer choices is on several. If that multiple is more
+    than four times the largest number, a step has as many paths as that number: still every block is on at least
+    one, so it is updated at every step, but on how many is level at the end of each `cycle` of steps only.
     """
 
     promise: Promise = "strict"
@@ -52,16 +52,21 @@ class StrictSampler:
     def paths(self, step: int) -> tuple[Genome, ...]:
         """`paths_per_step` genomes; over a cycle, every block of a layer is on equally many."""
         rng = generator(self.seed, "paths", step // self.cycle)
-        length = self.cycle * self.paths_per_step
-        columns = [self._permutations(rng, count, length) for count in self.choices]
-        first = step % self.cycle * self.paths_per_step
-        drawn = np.stack(columns, axis=1)[first : first + self.paths_per_step]
-        return tuple(tuple(path) for path in drawn.tolist())
+        columns = [self._column(rng, count)[step % self.cycle] for count in self.choices]
+        return tuple(zip(*(column.tolist() for column in columns), strict=True))
 
-    @staticmethod
-    def _permutations(rng: np.random.Generator, count: int, length: int) -> np.ndarray:
-        """`length` choices of one layer: independent uniform permutations of range(count), one after another."""
-        return rng.permuted(np.tile(np.arange(count), (length // count, 1)), axis=1).reshape(length)
+    def _column(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """The choices of one layer in a cycle, (steps, paths): whole permutations, and a share of further ones."""
+        whole, rest = divmod(self.paths_per_step, count)
+        shares = [_permutations(rng, count, self.cycle * whole).reshape(self.cycle, whole * count)]
+        if rest:
+            shares.append(_permutations(rng, count, self.cycle * rest // count).reshape(self.cycle, rest))
+        return np.concatenate(shares, axis=1)
+
+
+def _permutations(rng: np.random.Generator, count: int, number: int) -> np.ndarray:
+    """Independent uniform permutations of range(count), (number, count)."""
+    return rng.permuted(np.tile(np.arange(count), (number, 1)), axis=1)
 
 
 class UniformSampler:

@@ -6,7 +6,7 @@ from fairnas.export import Preprocessing, Product, export_product
 from fairnas.nets import build
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.jobs import Job
-from fairnas.pipeline.stage_two import score_on_validation
+from fairnas.pipeline.judge import score_on_validation
 from fairnas.pipeline.truth import retrained_genomes, workshop_of
 from fairnas.report import write_report
 from fairnas.space import Genome, format_genome

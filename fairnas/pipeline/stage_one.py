@@ -1,14 +1,18 @@
 """Stage one of a run: the supernet and its ledger."""
 
+import platform
 import statistics
 from collections.abc import Mapping
 
-from fairnas.data import ordered_batches
-from fairnas.evaluate import score_genomes
+import torch
+
 from fairnas.pipeline.experiment import Experiment
+from fairnas.pipeline.judge import score_on_validation
+from fairnas.pipeline.tracker import Tracker
 from fairnas.randomness import generator
 from fairnas.train import Pace, supernet_training
 from fairnas.train import train as run_training
+from fairnas.versions import installed_versions
 
 CURVE_GENOMES = 12
 """Random genomes whose mean accuracy is followed over the epochs (Figure 1, top)."""
@@ -21,32 +25,33 @@ def train(experiment: Experiment) -> tuple[str, ...]:
     rng = generator(config.seed, "curve genomes")
     followed = [experiment.space.sample(rng) for _ in range(CURVE_GENOMES)]
 
-    def on_epoch(epoch: int, step: int, values: Mapping[str, float]) -> None:
-        batches = ordered_batches(
-            dataset.validation,
-            dataset,
-            batch_size=config.search.batch_size,
-            device=experiment.device,
-            workers=config.resources.loader_workers,
-        )
-        accuracies = [score.top1 for score in score_genomes(training.network, followed, batches)]
-        curve = {
-            "one_shot_top1_mean": statistics.fmean(accuracies),
-            "one_shot_top1_std": statistics.pstdev(accuracies),
-        }
-        run.append_metrics("train", step, {**values, **curve})
+    with Tracker(run, "train") as tracker:
 
-    pace = Pace(
-        checkpoint=run.path / "supernet" / "checkpoint.pt",
-        identity=experiment.identity,
-        seconds=config.resources.checkpoint_seconds,
-        steps=config.resources.checkpoint_steps,
-        on_progress=experiment.narrator.progress,
-        on_resume=lambda step: run.rewind_metrics("train", step),
-        on_epoch=on_epoch,
-        stop=experiment.stop,
-        loader_workers=config.resources.loader_workers,
-    )
-    run_training(training, dataset, config.train, config.seed, pace)
+        def on_epoch(epoch: int, step: int, values: Mapping[str, float]) -> None:
+            accuracies = [row["top1"] for row in score_on_validation(experiment, followed, training.network)]
+            curve = {
+                "one_shot_top1_mean": statistics.fmean(accuracies),
+                "one_shot_top1_std": statistics.pstdev(accuracies),
+            }
+            tracker.record(step, {**values, **curve})
+
+        pace = Pace(
+            checkpoint=run.path / "supernet" / "checkpoint.pt",
+            identity=experiment.identity,
+            seconds=config.resources.checkpoint_seconds,
+            steps=config.resources.checkpoint_steps,
+            on_progress=experiment.narrator.progress,
+            on_resume=tracker.rewind,
+            on_epoch=on_epoch,
+            stop=experiment.stop,
+            loader_workers=config.resources.loader_workers,
+        )
+        run_training(training, dataset, config.train, config.seed, pace)
     run.write_json("ledger.json", training.ledger.to_dict())
-    return ("supernet/checkpoint.pt", "ledger.json", "space.json", "data.json")
+    run.write_json("versions.json", {**installed_versions(), "device": device_name(experiment.device)})
+    return ("supernet/checkpoint.pt", "ledger.json", "space.json", "data.json", "versions.json")
+
+
+def device_name(device: torch.device) -> str:
+    """What a person calls the device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()

@@ -1,15 +1,14 @@
 """Stage two of a run: the search over the trained supernet, and the selection from its front."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fairnas.data import ordered_batches
-from fairnas.evaluate import score_genomes
 from fairnas.nets import cost_table
 from fairnas.pipeline.experiment import Experiment
+from fairnas.pipeline.judge import evaluation_setting, score_on_validation
+from fairnas.pipeline.tracker import Tracker
 from fairnas.search import ACCURACY, MADDS, Archive, Candidate, pareto_front, run_search, select_evenly
-from fairnas.space import Genome, format_genome
+from fairnas.space import format_genome
 
 ARCHIVE = "archive.sqlite"
 
@@ -51,32 +50,11 @@ def search(experiment: Experiment) -> tuple[str, ...]:
             "selected": [candidate_row(candidate) for candidate in selected],
         },
     )
-    run.rewind_metrics("search", -1)
-    for generation, volume in enumerate(result.hypervolume):
-        run.append_metrics("search", generation, {"hypervolume": volume})
+    with Tracker(run, "search") as tracker:
+        tracker.rewind(-1)
+        for generation, volume in enumerate(result.hypervolume):
+            tracker.record(generation, {"hypervolume": volume})
     return ("search.json",)
-
-
-def score_on_validation(experiment: Experiment, genomes: Sequence[Genome]) -> list[Mapping[str, float]]:
-    """One-shot accuracies with the trained supernet's weights, on the validation images."""
-    batches = ordered_batches(
-        experiment.dataset.validation,
-        experiment.dataset,
-        batch_size=experiment.config.search.batch_size,
-        device=experiment.device,
-        workers=experiment.config.resources.loader_workers,
-    )
-    scores = score_genomes(experiment.supernet, genomes, batches)
-    return [{"top1": score.top1, "top5": score.top5, "loss": score.loss} for score in scores]
-
-
-def evaluation_setting(experiment: Experiment) -> str:
-    """What a score depends on: the supernet's weights, the validation images, and how BN is treated."""
-    digest = hashlib.sha256()
-    for name, tensor in experiment.supernet.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    return f"weights {digest.hexdigest()[:16]}, data {experiment.dataset.fingerprint[:16]}, running BN statistics"
 
 
 def candidate_row(candidate: Candidate) -> dict[str, Any]:

@@ -54,8 +54,6 @@ def rank(experiment: Experiment) -> tuple[str, ...]:
     study = dataclasses.asdict(study_ranking(models))
     for row, model in zip(study["models"], models, strict=True):
         row["mean"] = model.mean
-    study["gap"]["lambda"] = study["gap"].pop("gap")  # the paper's letter, which Python keeps for itself
-    study["spearman"] = study["tau"]["spearman"]
     experiment.run.write_json("ranking.json", {"choose": ours.choose, **study})
     return ("ranking.json",)
 

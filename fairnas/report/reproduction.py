@@ -1,16 +1,12 @@
 """The closing of the report: everything needed to make the run again."""
 
 import html
-import importlib.metadata
-import platform
 import shlex
 
-from fairnas import __version__
 from fairnas.report.inputs import Inputs
 from fairnas.report.markup import Html, Section, joined, missing, paragraphs, table, tag
 from fairnas.report.units import counted, listed, whole
-
-_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pymoo", "plotly")
+from fairnas.versions import installed_versions
 
 
 def reproduction(inputs: Inputs) -> Section:
@@ -20,7 +16,7 @@ def reproduction(inputs: Inputs) -> Section:
     if config.recipe == "folder":
         repeat += f" --data {shlex.quote(config.data.name)}"
     repeat += f" --config {shlex.quote(str(inputs.path / 'config.toml'))} --out AN_EMPTY_DIRECTORY"
-    versions = dict(inputs.versions) or _own_versions()
+    versions = dict(inputs.versions) or installed_versions()
     kept = "Versions that made this run" if inputs.versions else "Versions that wrote this page"
     rows = [(name, version) for name, version in versions.items()]
     body = [
@@ -39,18 +35,6 @@ def reproduction(inputs: Inputs) -> Section:
 
 def _code(label: str, text: str) -> Html:
     return tag("pre", tag("code", text.strip()), attributes=f'tabindex="0" aria-label="{html.escape(label)}"')
-
-
-def _own_versions() -> dict[str, str]:
-    installed = {d.name.lower(): d.version for d in map(_distribution, _PACKAGES) if d is not None}
-    return {"fairnas": __version__, "python": platform.python_version(), **installed}
-
-
-def _distribution(name: str) -> importlib.metadata.Distribution | None:
-    try:
-        return importlib.metadata.distribution(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _data(inputs: Inputs) -> Html:

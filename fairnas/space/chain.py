@@ -1,16 +1,17 @@
 """Building a search space in a few lines: stages of layers that all offer the same choice blocks.
 
-from fairnas.space import Stage, Stem, chain_space
+For example:
+    from fairnas.space import Stage, Stem, chain_space
 
-space = chain_space(
-    "mine",
-    image_size=32,
-    stem=Stem(channels=16, stride=1),
-    stages=(Stage(24, layers=2, stride=2), Stage(40, layers=3, stride=2)),
-    kernels=(3, 5),
-    expansions=(3, 6),
-    head=256,
-)
+    space = chain_space(
+        "mine",
+        image_size=32,
+        stem=Stem(channels=16, stride=1),
+        stages=(Stage(24, layers=2, stride=2), Stage(40, layers=3, stride=2)),
+        kernels=(3, 5),
+        expansions=(3, 6),
+        head=256,
+    )
 """
 
 from collections.abc import Sequence

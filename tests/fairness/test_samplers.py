@@ -60,7 +60,7 @@ def test_with_any_choices_all_blocks_of_a_layer_are_level_at_the_end_of_every_cy
         ledger.record(drawn, [[any(path[k] == c for path in drawn) for c in range(m)] for k, m in enumerate(choices)])
         if (step + 1) % sampler.cycle == 0:
             assert is_level(paths, choices)
-            assert len({row.max() for row in ledger.passes if len(row) == len(ledger.passes[0])}) == 1
+            ledger.require_level()
     each = cycles * sampler.cycle * sampler.paths_per_step
     assert counts_of(paths, choices) == [[each // m] * m for m in choices]
 
@@ -75,22 +75,31 @@ def test_steps_and_cycles_are_as_documented(choices) -> None:
         assert sampler.paths_per_step == max(choices)
         per_cycle = sampler.paths_per_step * sampler.cycle
         assert per_cycle % multiple == 0
-        assert all((per_cycle // fewer) * sampler.paths_per_step % multiple for fewer in range(per_cycle, 1, -1)[:0])
         assert sampler.cycle == multiple // max(choices)  # the shortest that is level
 
 
-def test_within_a_long_cycle_blocks_may_be_uneven() -> None:
-    sampler = StrictSampler((6, 7), 0)
+@given(ANY_CHOICES, SEEDS, st.integers(0, 10**6))
+def test_every_step_updates_every_block(choices, seed, step) -> None:
+    """So the number of updates is level after every step, whatever the choices."""
+    paths = StrictSampler(choices, seed).paths(step)
+    assert all(count >= 1 for row in counts_of(paths, choices) for count in row)
+
+
+def test_within_a_long_cycle_passes_may_be_uneven_but_not_updates() -> None:
+    choices = (6, 7)
+    sampler = StrictSampler(choices, 0)
     assert (sampler.paths_per_step, sampler.cycle) == (7, 6)
-    ledger = Ledger("strict", (6, 7))
+    ledger = Ledger("strict", choices)
     for step in range(6):
         paths = sampler.paths(step)
-        assert counts_of(paths, (6, 7))[1] == [1] * 7
+        assert sorted(counts_of(paths, choices)[0]) == [1, 1, 1, 1, 1, 2]
+        assert counts_of(paths, choices)[1] == [1] * 7
         ledger.record(paths, [[True] * 6, [True] * 7])
         if step < 5:
             with pytest.raises(UnfairTraining, match=r"passes of the choice blocks in layer 0"):
                 ledger.require_level()
     ledger.require_level()
+    assert ledger.audit().strict_fair
 
 
 def test_permutations_are_uniform_and_independent_between_layers_and_steps() -> None:
@@ -98,24 +107,24 @@ def test_permutations_are_uniform_and_independent_between_layers_and_steps() -> 
     orders = {order: number for number, order in enumerate(itertools.permutations(range(3)))}
     steps = 7200
     drawn = np.array([[orders[order] for order in zip(*sampler.paths(step), strict=True)] for step in range(steps)])
-    limit = {5: 20.5, 25: 52.6}  # p = 0.001
     for layer in range(3):
-        assert chi_square(np.bincount(drawn[:, layer], minlength=6), steps / 6) < limit[5]
+        assert (
+            chi_square(np.bincount(drawn[:, layer], minlength=6), steps / 6) < 20.5
+        )  # 5 degrees of freedom, p = 0.001
     pairs = [(drawn[:, a], drawn[:, b]) for a, b in ((0, 1), (1, 2), (0, 2))]
     pairs += [(drawn[:-1, layer], drawn[1:, layer]) for layer in range(3)]
     for left, right in pairs:
         joint = np.bincount(6 * left + right, minlength=36)
-        assert chi_square(joint, len(left) / 36) < limit[25] + 14  # 35 degrees of freedom
+        assert chi_square(joint, len(left) / 36) < 66.6  # 35 degrees of freedom, p = 0.001
 
 
 def test_paths_of_a_step_are_uniform_over_the_space() -> None:
     """Each path alone is a uniform draw (the paper's step is as good as m uniform ones), also with unequal choices."""
-    choices = (2, 3)
-    sampler = StrictSampler(choices, 5)
-    steps = 2000
-    for position in (0, sampler.paths_per_step - 1):
-        counts = collections.Counter(sampler.paths(step)[position] for step in range(steps))
-        assert chi_square([counts[genome] for genome in itertools.product(range(2), range(3))], steps / 6) < 20.5
+    for choices, position, limit in (((2, 3), 0, 20.5), ((2, 3), 5, 20.5), ((5, 6), 0, 58.3), ((5, 6), 5, 58.3)):
+        sampler = StrictSampler(choices, 5)
+        counts = collections.Counter(sampler.paths(step)[position] for step in range(3000))
+        genomes = list(itertools.product(*map(range, choices)))
+        assert chi_square([counts[genome] for genome in genomes], 3000 / len(genomes)) < limit  # p = 0.001
 
 
 # Both ---------------------------------------------------------------------------------------------------------

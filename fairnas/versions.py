@@ -1,0 +1,23 @@
+"""The packages that results depend on, and their versions, read without importing them."""
+
+import importlib.metadata
+import platform
+
+PACKAGES = (
+    "torch", "numpy", "scipy", "scikit-learn", "pillow", "pymoo", "onnx", "onnxscript", "onnxruntime", "safetensors",
+    "plotly", "pydantic", "tyro", "tomli-w", "rich", "tensorboard",
+)  # fmt: skip
+
+
+def version_of(package: str) -> str | None:
+    """The installed version, or None."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of Python, fairnas and every package that is installed."""
+    found = {name: version_of(name) for name in ("fairnas", *PACKAGES)}
+    return {"python": platform.python_version()} | {name: version for name, version in found.items() if version}

@@ -1,0 +1,157 @@
+"""The two commands, and the clock behind them."""
+
+import json
+import time
+
+import pytest
+import torch
+
+from benchmarks import evaluate, step
+from benchmarks.timing import Machine, Spread, compare, threads
+from fairnas.errors import ConfigError
+
+TINY_STEP = ("--space", "digits", "--batch", "4", "--threads", "1")
+TINY_EVALUATE = ("--space", "digits", "--population", "4", "--images", "8", "--macro-images", "0", "--threads", "1")
+
+
+def test_step_prints_one_json_object(capsys):
+    assert step.main([*TINY_STEP, "--json"]) == 0
+    printed = capsys.readouterr()
+    result = json.loads(printed.out)
+    assert result["ratio"] > 0
+    assert result["processor_ratio"] > 0
+    low, high = result["ratio_quartiles"]
+    assert low <= result["ratio"] <= high
+    assert result["repeats"] == 5
+    assert result["settings"] == {
+        "space": "digits", "layers": 8, "paths": 6, "image_size": 8, "batch": 4, "seed": 0,
+    }  # fmt: skip
+    assert result["machine"]["threads"] == 1
+    assert result["machine"]["torch"] == torch.__version__
+    assert "repeat 5/5" in printed.err
+
+
+def test_step_prints_lines_for_people(capsys):
+    assert step.main(TINY_STEP) == 0
+    printed = capsys.readouterr().out
+    for part in ("times as fast as the textbook", "quartiles", "n = 5", "6 paths", "torch"):
+        assert part in printed
+
+
+def test_evaluate_prints_one_json_object(capsys):
+    assert evaluate.main([*TINY_EVALUATE, "--textbook-genomes", "3", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert set(result["populations"]) == {"random", "evolved"}
+    for found in result["populations"].values():
+        assert found["ratio"] > 0
+        assert found["layer_factor"] >= 1
+        assert found["hits_that_differ"] == 0
+        assert (found["genomes"], found["textbook_genomes"], found["images"]) == (4, 3, 8)
+    assert result["machine"]["threads"] == 1
+
+
+def test_evaluate_prints_lines_for_people(capsys):
+    assert evaluate.main([*TINY_EVALUATE, "--textbook-genomes", "0"]) == 0
+    printed = capsys.readouterr().out
+    for part in ("random", "evolved", "layer runs instead of", "scored 4 of the genomes", "torch"):
+        assert part in printed
+
+
+@pytest.mark.parametrize(("full", "count"), [(False, 441), (True, 3969)])
+def test_evaluate_takes_a_subtree_or_all_of_nas_bench_macro(full, count):
+    chosen = evaluate.populations(evaluate.EvaluateBenchmark(full=full))
+    assert [each.name for each in chosen] == ["random", "evolved", "macro"]
+    assert [len(each.genomes) for each in chosen] == [64, 64, count]
+
+
+@pytest.mark.parametrize("command", [step, evaluate])
+def test_help_has_an_example(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        command.main(["--help"])
+    assert end.value.code == 0
+    printed = capsys.readouterr().out
+    name = command.__name__
+    assert f"python -m {name} --threads 1" in printed
+    assert "--json" in printed
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        (step, ["--repeats", "4"], "benchmarks.step: repeats is 4; give 5 or more, so that the spread can be seen"),
+        (step, ["--batch", "1"], "benchmarks.step: batch is 1; give 2 or more, because BN needs a variance"),
+        (step, ["--threads", "0"], "benchmarks.step: threads is 0; give 1 or more"),
+        (step, ["--space", "digit"], "benchmarks.step: unknown space 'digit'; did you mean 'digits'?"),
+        (evaluate, ["--repeats", "0"], "benchmarks.evaluate: repeats is 0; give 5 or more"),
+        (evaluate, ["--images", "0"], "benchmarks.evaluate: images is 0; give 1 or more"),
+        (evaluate, ["--textbook-genomes", "-1"], "benchmarks.evaluate: textbook_genomes is -1; give 0 or more"),
+    ],
+)
+def test_wrong_input_is_one_line(command, arguments, message, capsys):
+    assert command.main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(message)
+    assert printed.err.count("\n") == 1
+
+
+def test_compare_takes_turns_and_gives_the_textbooks_time_over_the_projects():
+    calls = []
+    found = compare(
+        lambda: (calls.append("project"), time.sleep(0.002)),
+        lambda: (calls.append("textbook"), time.sleep(0.02)),
+        repeats=6,
+        on_repeat=lambda done: calls.append(str(done)),
+    )
+    assert calls == [call for done in range(1, 7) for call in ("project", "textbook", str(done))]
+    assert 1 < found.ratio.median < 11
+    assert found.project_s.median < found.textbook_s.median
+    assert found.to_dict()["ratio_quartiles"] == [found.ratio.low, found.ratio.high]
+
+
+def test_compare_scales_the_textbooks_time():
+    found = compare(lambda: time.sleep(0.005), lambda: time.sleep(0.005), repeats=5, scale=100)
+    assert found.ratio.median > 20
+    assert found.textbook_s.median > 0.4
+
+
+def test_spread_is_median_and_quartiles():
+    assert Spread.of([5.0, 1.0, 2.0, 4.0, 3.0]) == Spread(3.0, 2.0, 4.0)
+
+
+def test_threads_are_given_back():
+    before = torch.get_num_threads()
+    with threads(1):
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
+    with threads(None):
+        assert torch.get_num_threads() == before
+    with pytest.raises(ConfigError, match="threads is 0"), threads(0):
+        pass
+
+
+def test_the_machine_has_a_name():
+    line = str(Machine.here())
+    assert Machine.here().processor
+    assert f"torch {torch.__version__}" in line
+    assert f"{torch.get_num_threads()} threads" in line
+
+
+def test_a_step_that_computes_something_else_is_not_timed(monkeypatch):
+    monkeypatch.setattr(step, "textbook_step", lambda *_: 1.0)
+    with pytest.raises(AssertionError, match="they don't compute the same"):
+        step.main(TINY_STEP)
+
+
+def test_an_evaluation_that_finds_something_else_is_not_timed(monkeypatch):
+    monkeypatch.setattr(evaluate, "textbook_top1", lambda supernet, genomes, batches: [2.0] * len(genomes))
+    with pytest.raises(AssertionError, match=r"differ by \d+ hits; 0 can be ties"):
+        evaluate.main(TINY_EVALUATE)
+
+
+def test_ties_are_few():
+    top1 = [0.5] * 100
+    assert evaluate.require_equal(top1, top1, images=200) == 0
+    assert evaluate.require_equal(top1, [0.505, *top1[1:]], images=200) == 1  # of 20,000 decisions, 2 can be ties
+    with pytest.raises(AssertionError, match="differ by 3 hits; 2 can be ties"):
+        evaluate.require_equal(top1, [0.515, *top1[1:]], images=200)
