@@ -7,8 +7,9 @@ BIN := .venv/bin
 demo: install
 	$(BIN)/fairnas run digits --out runs/digits
 
+# One thread per process: tests run side by side, and torch's threads would fight for the cores.
 test: install lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

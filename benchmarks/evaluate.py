@@ -12,7 +12,7 @@ few that are representative by multiply-adds, and its time is scaled up; `--text
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 
@@ -50,6 +50,8 @@ class EvaluateBenchmark:
     For example: python -m benchmarks.evaluate --threads 1
     """
 
+    populations: tuple[Literal["random", "evolved", "macro"], ...] = ("random", "evolved", "macro")
+    """Which populations: of a first generation, of a late one, all that shares with all."""
     space: str = PROXYLESS_32.name
     """Search space of the random and the evolved genomes: proxyless_32, a name of `fairnas spaces`, or a file."""
     population: int = 64
@@ -59,7 +61,7 @@ class EvaluateBenchmark:
     batch: int = 128
     """Images per batch; fairnas takes 500. The larger, the slower the textbook: its activations leave the caches."""
     macro_images: int = 64
-    """Images for the networks of NAS-Bench-Macro, in one batch; 0 leaves these networks out."""
+    """Images for the networks of NAS-Bench-Macro, in one batch."""
     full: bool = False
     """Take all 3,969 networks of NAS-Bench-Macro instead of 441."""
     textbook_genomes: int = 16
@@ -110,7 +112,7 @@ def measure(given: EvaluateBenchmark) -> dict[str, Any]:
         FairnasError: for a space that does not exist.
     """
     require_repeats(given.repeats)
-    for name, least in (("population", 1), ("images", 1), ("batch", 1), ("macro_images", 0), ("textbook_genomes", 0)):
+    for name, least in (("population", 1), ("images", 1), ("batch", 1), ("macro_images", 1), ("textbook_genomes", 0)):
         if getattr(given, name) < least:
             raise ConfigError(f"{name} is {getattr(given, name)}; give {least} or more")
     return {
@@ -124,14 +126,16 @@ def measure(given: EvaluateBenchmark) -> dict[str, Any]:
 def populations(given: EvaluateBenchmark) -> list[Population]:
     """The populations that the flags ask for. Raises `FairnasError` for a space that does not exist."""
     space = space_of(given.space)
-    macro = get_space("nas_bench_macro")
-    chosen = [
-        Population(name, space, make(space, given.population, given.seed), given.images, given.batch)
-        for name, make in (("random", random_population), ("evolved", evolved_population))
-    ]
-    if given.macro_images > 0:
-        networks = distinct_networks(macro, MACRO_PREFIX)
-        chosen.append(Population("macro", macro, networks, given.macro_images, given.macro_images))
+    chosen = []
+    for name in given.populations:
+        if name == "macro":
+            macro = get_space("nas_bench_macro")
+            networks = distinct_networks(macro, () if given.full else MACRO_PREFIX)
+            chosen.append(Population(name, macro, networks, given.macro_images, given.macro_images))
+        else:
+            make = random_population if name == "random" else evolved_population
+            genomes = make(space, given.population, given.seed)
+            chosen.append(Population(name, space, genomes, given.images, given.batch))
     return chosen
 
 
@@ -195,8 +199,8 @@ def counted(shared: Sharing) -> dict[str, Any]:
     }
 
 
-def _tell(name: str, repeats: int) -> Callable[[int], None]:
-    return lambda done: print(f"evaluate {name}: repeat {done}/{repeats}", file=sys.stderr)
+def _tell(name: str, repeats: int) -> Callable[[int, float], None]:
+    return lambda done, ratio: print(f"evaluate {name}: repeat {done}/{repeats}, ratio {ratio:.2f}", file=sys.stderr)
 
 
 def described(result: dict[str, Any]) -> list[str]:

@@ -137,8 +137,8 @@ def require_equal(ours: float, theirs: float, precision: torch.dtype) -> None:
     assert agree, f"the project's loss is {ours}, the textbook's {theirs}: they don't compute the same"
 
 
-def _tell(repeats: int) -> Callable[[int], None]:
-    return lambda done: print(f"step: repeat {done}/{repeats}", file=sys.stderr)
+def _tell(repeats: int) -> Callable[[int, float], None]:
+    return lambda done, ratio: print(f"step: repeat {done}/{repeats}, ratio {ratio:.2f}", file=sys.stderr)
 
 
 def described(result: dict[str, Any]) -> list[str]:

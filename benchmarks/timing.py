@@ -70,7 +70,7 @@ def compare(
     textbook: Callable[[], object],
     repeats: int,
     scale: float = 1.0,
-    on_repeat: Callable[[int], None] = lambda done: None,
+    on_repeat: Callable[[int, float], None] = lambda done, ratio: None,
 ) -> Comparison:
     """Time both in turns, project first.
 
@@ -79,7 +79,7 @@ def compare(
         textbook: what it is compared with; called before, too.
         repeats: pairs to time, at least 5.
         scale: what the textbook's time is multiplied by, where it does a known part of the work.
-        on_repeat: called after each pair with the number of pairs done.
+        on_repeat: called after each pair with the number of pairs done, and its ratio.
 
     Raises:
         ConfigError: if there are too few repeats for a spread.
@@ -89,7 +89,7 @@ def compare(
     for done in range(repeats):
         ours, theirs = _timed(project), _timed(textbook)
         pairs.append((ours, (theirs[0] * scale, theirs[1] * scale)))
-        on_repeat(done + 1)
+        on_repeat(done + 1, pairs[-1][1][0] / pairs[-1][0][0])
     return Comparison(
         repeats,
         Spread.of([theirs[0] / ours[0] for ours, theirs in pairs]),

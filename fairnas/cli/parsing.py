@@ -1,6 +1,7 @@
 """Reading flags with tyro; a mistake becomes one line."""
 
 import contextlib
+import inspect
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,9 +33,10 @@ def parse(kind: type[T], arguments: Sequence[str], verb: str, default: T | None 
 
 def _cli(kind: type[T], arguments: Sequence[str], verb: str, default: T | None) -> T:
     style = (tyro.conf.FlagCreatePairsOff,)
+    text = inspect.getdoc(kind)  # given as it stands, because tyro takes the examples out of docstrings
     if default is None:
-        return tyro.cli(kind, args=arguments, prog=f"fairnas {verb}", config=style)
-    return tyro.cli(kind, args=arguments, prog=f"fairnas {verb}", default=default, config=style)
+        return tyro.cli(kind, args=arguments, prog=f"fairnas {verb}", description=text, config=style)
+    return tyro.cli(kind, args=arguments, prog=f"fairnas {verb}", description=text, default=default, config=style)
 
 
 def _one_line(box: str, verb: str) -> str:

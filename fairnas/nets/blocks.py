@@ -9,6 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from fairnas.nets.depthwise import DepthwiseConv2d
 from fairnas.space.blocks import Activation, Block, Identity, InvertedResidual, Separable
 from fairnas.space.space import Layer, SearchSpace
 
@@ -27,8 +28,9 @@ class ConvBN(nn.Sequential):
         groups: int = 1,
         act: Activation | None = None,
     ) -> None:
+        kind = DepthwiseConv2d if groups == inputs == outputs and groups > 1 else nn.Conv2d
         layers: list[nn.Module] = [
-            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+            kind(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
             nn.BatchNorm2d(outputs),
         ]
         if act is not None:

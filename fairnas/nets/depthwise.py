@@ -5,6 +5,7 @@ itself, once the kernel is larger than 3; in a space of inverted residuals that 
 one gradient is our own (`depthwise_kernel`); the forward pass stays torch's, to the bit.
 """
 
+import itertools
 import threading
 
 import torch
@@ -64,12 +65,11 @@ class _Depthwise(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         input, weight = ctx.saved_tensors
-        of_input, of_weight, _ = ctx.needs_input_grad
         return (
-            input_gradient(input, weight, grad, ctx.stride) if of_input else None,
-            weight_gradient(input, grad, weight.shape[-1], ctx.stride) if of_weight else None,
+            input_gradient(input, weight, grad, ctx.stride) if ctx.needs_input_grad[0] else None,
+            weight_gradient(input, grad, weight.shape[-1], ctx.stride),  # always wanted: see _is_fast_for
             None,
         )
 
@@ -142,9 +142,10 @@ def _share(run, blocks: int, work: int) -> None:
     """Call `run(first, last)` over all blocks, on as many threads as torch may use and the work is worth."""
     count = max(1, min(torch.get_num_threads(), blocks, work // _WORK_OF_A_THREAD))
     bounds = [blocks * index // count for index in range(count + 1)]
-    helpers = [threading.Thread(target=run, args=pair) for pair in zip(bounds[1:-1], bounds[2:], strict=True)]
+    mine, *others = itertools.pairwise(bounds)
+    helpers = [threading.Thread(target=run, args=shares) for shares in others]
     for helper in helpers:
         helper.start()
-    run(bounds[0], bounds[1])
+    run(*mine)
     for helper in helpers:
         helper.join()

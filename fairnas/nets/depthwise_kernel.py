@@ -22,6 +22,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from llvmlite import binding, ir
 
@@ -33,6 +34,7 @@ _VECTOR = ir.VectorType(_FLOAT, LANES)
 _ZEROS = ir.Constant(_VECTOR, [0.0] * LANES)
 _FUSED = ("contract",)  # a product and a sum may be one instruction; no addition changes its place
 _NAME = "weight_gradient"
+_Value = Any  # of llvmlite, which is not typed
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def _module(kernel: int, stride: int) -> ir.Module:
     return module
 
 
-def _write(code: "_Code", arguments: Sequence[ir.Argument], kernel: int, stride: int) -> None:
+def _write(code: _Value, arguments: Sequence[_Value], kernel: int, stride: int) -> None:
     x, grad, total, buffer, images, height, width, channels, rows, columns, first, last = arguments
     zero, padding, taps = _int(0), kernel // 2, kernel * kernel
 
@@ -116,27 +118,28 @@ def _write(code: "_Code", arguments: Sequence[ir.Argument], kernel: int, stride:
 class _Code(ir.IRBuilder):
     """LLVM's builder with float vectors in memory, and counting loops that carry values in registers."""
 
-    def at(self, base: ir.Value, index: ir.Value) -> ir.Value:
+    def at(self, base: _Value, index: _Value) -> _Value:
         return self.gep(base, [index], source_etype=_FLOAT)
 
-    def get(self, base: ir.Value, index: ir.Value) -> ir.Value:
+    def get(self, base: _Value, index: _Value) -> _Value:
         return self.load(self.at(base, index), typ=_VECTOR, align=4)
 
-    def put(self, vector: ir.Value, base: ir.Value, index: ir.Value) -> None:
+    def put(self, vector: _Value, base: _Value, index: _Value) -> None:
         self.store(vector, self.at(base, index), align=4)
 
     @contextmanager
     def loop(
-        self, start: ir.Value, stop: ir.Value, carried: Sequence[ir.Value] = ()
-    ) -> Iterator[tuple[ir.Value, list[ir.Value]]]:
-        """Count from `start` below `stop`. The list holds the carried values: the body replaces them in place, and
-        after the loop it holds their last values.
+        self, start: _Value, stop: _Value, carried: Sequence[_Value] = ()
+    ) -> Iterator[tuple[_Value, list[_Value]]]:
+        """Count from `start` below `stop`, with the body under `with`.
+
+        The list holds the carried values: the body replaces them in place, and after the loop it holds the last ones.
         """
         before = self.block
         head, body, after = (self.append_basic_block(name) for name in ("head", "body", "after"))
         self.branch(head)
         self.position_at_end(head)
-        phis = [self.phi(value.type) for value in (start, *carried)]
+        phis: list[_Value] = [self.phi(value.type) for value in (start, *carried)]
         for phi, value in zip(phis, (start, *carried), strict=True):
             phi.add_incoming(value, before)
         self.cbranch(self.icmp_signed("<", phis[0], stop), body, after)

@@ -11,7 +11,19 @@ from benchmarks.timing import Machine, Spread, compare, threads
 from fairnas.errors import ConfigError
 
 TINY_STEP = ("--space", "digits", "--batch", "4", "--threads", "1")
-TINY_EVALUATE = ("--space", "digits", "--population", "4", "--images", "8", "--macro-images", "0", "--threads", "1")
+TINY_EVALUATE = (
+    "--populations",
+    "random",
+    "evolved",
+    "--space",
+    "digits",
+    "--population",
+    "4",
+    "--images",
+    "8",
+    "--threads",
+    "1",
+)
 
 
 def test_step_prints_one_json_object(capsys):
@@ -28,7 +40,7 @@ def test_step_prints_one_json_object(capsys):
     }  # fmt: skip
     assert result["machine"]["threads"] == 1
     assert result["machine"]["torch"] == torch.__version__
-    assert "repeat 5/5" in printed.err
+    assert "repeat 5/5, ratio " in printed.err
 
 
 def test_step_prints_lines_for_people(capsys):
@@ -101,7 +113,7 @@ def test_compare_takes_turns_and_gives_the_textbooks_time_over_the_projects():
         lambda: (calls.append("project"), time.sleep(0.002)),
         lambda: (calls.append("textbook"), time.sleep(0.02)),
         repeats=6,
-        on_repeat=lambda done: calls.append(str(done)),
+        on_repeat=lambda done, ratio: calls.append(str(done)),
     )
     assert calls == [call for done in range(1, 7) for call in ("project", "textbook", str(done))]
     assert 1 < found.ratio.median < 11
@@ -120,12 +132,12 @@ def test_spread_is_median_and_quartiles():
 
 
 def test_threads_are_given_back():
-    before = torch.get_num_threads()
-    with threads(1):
-        assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == before
-    with threads(None):
-        assert torch.get_num_threads() == before
+    with threads(2):
+        with threads(1):
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+        with threads(None):
+            assert torch.get_num_threads() == 2
     with pytest.raises(ConfigError, match="threads is 0"), threads(0):
         pass
 

@@ -20,7 +20,7 @@ def test_every_verb_has_help_with_an_example(verb, capsys):
         main([verb, "--help"])
     assert left.value.code == 0
     out = capsys.readouterr().out
-    assert f"fairnas {verb}" in out.split("example")[1]
+    assert f"fairnas {verb}" in out.lower().split("example")[1]
     assert "--json" in out
 
 

@@ -2,8 +2,10 @@
 
 import collections
 import copy
+import functools
 import math
 import weakref
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from fairnas.space import Genome, SearchSpace, get_space
 
 UNSHRUNK = (Phase.explicit, Phase.generate)  # to shrink a failure takes minutes where networks run
 
-SMALL = {"digits": 8, "compact": 16, "nas_bench_macro": 16}
+SMALL = {"digits": 8, "compact": 8, "nas_bench_macro": 8}
 Batches = list[tuple[Tensor, Tensor]]
 
 
@@ -46,13 +48,15 @@ def plain_scores(supernet: Supernet, genomes: list[Genome], batches: Batches) ->
 
 
 @pytest.fixture(scope="module")
-def supernets(make_lively) -> dict[tuple[str, torch.dtype], Supernet]:
-    made = {}
-    for name, size in SMALL.items():
-        space = get_space(name).for_data(image_size=size)
-        for dtype in (torch.float32, torch.float64):
-            made[name, dtype] = make_lively(Supernet(space, seed=1)).to(dtype)
-    return made
+def supernet_of(make_lively) -> Callable[[str, torch.dtype], Supernet]:
+    """Supernets by name and type; a function, because hypothesis prints arguments and theirs fill pages."""
+
+    @functools.cache
+    def make(name: str, dtype: torch.dtype) -> Supernet:
+        space = get_space(name).for_data(image_size=SMALL[name])
+        return make_lively(Supernet(space, seed=1)).to(dtype)
+
+    return make
 
 
 def genome_lists(space: SearchSpace) -> st.SearchStrategy[list[Genome]]:
@@ -66,9 +70,9 @@ def genome_lists(space: SearchSpace) -> st.SearchStrategy[list[Genome]]:
 
 @pytest.mark.parametrize("name", SMALL)
 @given(data=st.data())
-@settings(max_examples=8, phases=UNSHRUNK)
-def test_scores_are_those_of_plain_evaluation(supernets, name: str, data) -> None:
-    exact = supernets[name, torch.float64]
+@settings(max_examples=6, phases=UNSHRUNK)
+def test_scores_are_those_of_plain_evaluation(supernet_of, name: str, data) -> None:
+    exact = supernet_of(name, torch.float64)
     space = exact.space
     genomes = data.draw(genome_lists(space))
     networks = [space.canonical(genome) for genome in genomes]
@@ -77,15 +81,15 @@ def test_scores_are_those_of_plain_evaluation(supernets, name: str, data) -> Non
     for found, wanted in zip(score_genomes(exact, genomes, batches), expected, strict=True):
         assert (found.top1, found.top5, found.images) == (wanted.top1, wanted.top5, 8)
         assert found.loss == pytest.approx(wanted.loss, rel=1e-12)
-    fast = score_genomes(supernets[name, torch.float32], genomes, batches_for(space, (5, 3)))
+    fast = score_genomes(supernet_of(name, torch.float32), genomes, batches_for(space, (5, 3)))
     for found, wanted in zip(fast, expected, strict=True):
         assert found.loss == pytest.approx(wanted.loss, rel=1e-4)
         assert abs(found.top1 - wanted.top1) <= 1 / 8  # a near tie may fall either way
 
 
-def test_real_scores_differ_between_genomes(supernets) -> None:
+def test_real_scores_differ_between_genomes(supernet_of) -> None:
     """Otherwise the law above would prove nothing."""
-    supernet = supernets["digits", torch.float64]
+    supernet = supernet_of("digits", torch.float64)
     rng = np.random.default_rng(0)
     genomes = [supernet.space.sample(rng) for _ in range(12)]
     batches = batches_for(supernet.space, (60,), torch.float64)
@@ -98,8 +102,8 @@ def test_real_scores_differ_between_genomes(supernets) -> None:
 
 @given(data=st.data())
 @settings(max_examples=10, phases=UNSHRUNK)
-def test_scores_do_not_depend_on_the_company(supernets, data) -> None:
-    supernet = supernets["digits", torch.float32]
+def test_scores_do_not_depend_on_the_company(supernet_of, data) -> None:
+    supernet = supernet_of("digits", torch.float32)
     genomes = data.draw(genome_lists(supernet.space))
     batches = batches_for(supernet.space, (4, 6))
     together = score_genomes(supernet, genomes, batches)
@@ -107,8 +111,8 @@ def test_scores_do_not_depend_on_the_company(supernets, data) -> None:
     assert together == list(reversed(score_genomes(supernet, genomes[::-1], batches)))
 
 
-def test_batches_change_speed_and_memory_but_not_scores(supernets) -> None:
-    supernet = supernets["digits", torch.float64]
+def test_batches_change_speed_and_memory_but_not_scores(supernet_of) -> None:
+    supernet = supernet_of("digits", torch.float64)
     genomes = [(0,) * 8, (5, 4, 3, 2, 1, 0, 1, 2)]
     whole = score_genomes(supernet, genomes, batches_for(supernet.space, (23,), torch.float64))
     parts = score_genomes(supernet, genomes, batches_for(supernet.space, (10, 10, 3), torch.float64))
@@ -117,8 +121,8 @@ def test_batches_change_speed_and_memory_but_not_scores(supernets) -> None:
         assert a.loss == pytest.approx(b.loss, rel=1e-12)
 
 
-def test_twins_have_one_score_that_of_their_canonical_genome(supernets) -> None:
-    supernet = supernets["nas_bench_macro", torch.float32]
+def test_twins_have_one_score_that_of_their_canonical_genome(supernet_of) -> None:
+    supernet = supernet_of("nas_bench_macro", torch.float32)
     first, second = (1, 0, 1, 0, 2, 2, 0, 1), (1, 0, 1, 2, 0, 2, 1, 0)
     assert supernet.space.canonical(first) == second
     batches = batches_for(supernet.space, (6,))
@@ -132,8 +136,8 @@ def test_twins_have_one_score_that_of_their_canonical_genome(supernets) -> None:
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("name", SMALL)
-def test_the_supernet_is_as_it_was(supernets, name: str, training: bool) -> None:
-    supernet = copy.deepcopy(supernets[name, torch.float32]).train(training)
+def test_the_supernet_is_as_it_was(supernet_of, name: str, training: bool) -> None:
+    supernet = copy.deepcopy(supernet_of(name, torch.float32)).train(training)
     supernet.layers[1].eval()  # modes may be mixed
     next(supernet.head.parameters()).requires_grad_(False)
 
@@ -186,8 +190,8 @@ class Spy(FoldedSupernet):
 
 @given(data=st.data())
 @settings(max_examples=10, phases=UNSHRUNK)
-def test_every_node_of_the_tree_is_computed_once_per_batch(supernets, data) -> None:
-    supernet = supernets["digits", torch.float32]
+def test_every_node_of_the_tree_is_computed_once_per_batch(supernet_of, data) -> None:
+    supernet = supernet_of("digits", torch.float32)
     genomes = data.draw(genome_lists(supernet.space))
     with pytest.MonkeyPatch.context() as patch:
         Spy.made = []
@@ -202,8 +206,8 @@ def _per_block(nodes: set[Genome]) -> collections.Counter[tuple[int, int]]:
     return collections.Counter((len(prefix) - 1, prefix[-1]) for prefix in nodes)
 
 
-def test_at_most_one_activation_per_layer_is_held(supernets) -> None:
-    supernet = supernets["digits", torch.float32]
+def test_at_most_one_activation_per_layer_is_held(supernet_of) -> None:
+    supernet = supernet_of("digits", torch.float32)
     rng = np.random.default_rng(1)
     genomes = [(*((0,) * 4), *supernet.space.sample(rng)[4:]) for _ in range(20)]
     with pytest.MonkeyPatch.context() as patch:
@@ -230,8 +234,8 @@ def test_top_5_with_few_classes(classes: int) -> None:
         assert (score.top1, score.loss) == (1.0, 0.0)
 
 
-def test_no_genomes_no_scores_and_progress_is_told(supernets) -> None:
-    supernet = supernets["digits", torch.float32]
+def test_no_genomes_no_scores_and_progress_is_told(supernet_of) -> None:
+    supernet = supernet_of("digits", torch.float32)
     batches = batches_for(supernet.space, (4, 3))
     seen: list[int] = []
     assert score_genomes(supernet, [], batches) == []
@@ -241,8 +245,8 @@ def test_no_genomes_no_scores_and_progress_is_told(supernets) -> None:
         score_genomes(supernet, [(0,) * 8], [])
 
 
-def test_a_diverged_supernet_scores_without_an_error(supernets) -> None:
-    supernet = copy.deepcopy(supernets["digits", torch.float32])
+def test_a_diverged_supernet_scores_without_an_error(supernet_of) -> None:
+    supernet = copy.deepcopy(supernet_of("digits", torch.float32))
     with torch.no_grad():
         supernet.head.classifier.weight.fill_(math.nan)
     score = score_genomes(supernet, [(0,) * 8], batches_for(supernet.space, (6,)))[0]
@@ -254,8 +258,8 @@ def test_a_diverged_supernet_scores_without_an_error(supernets) -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_an_inherited_network_scores_as_its_genome_and_keeps_its_mode(supernets, training: bool) -> None:
-    supernet = supernets["digits", torch.float64]
+def test_an_inherited_network_scores_as_its_genome_and_keeps_its_mode(supernet_of, training: bool) -> None:
+    supernet = supernet_of("digits", torch.float64)
     genome = (0, 1, 2, 3, 4, 5, 0, 1)
     network = build(supernet.space, genome).double()
     network.load_state_dict(build(supernet.space, genome, inherit=supernet).state_dict())
@@ -272,8 +276,8 @@ def test_an_inherited_network_scores_as_its_genome_and_keeps_its_mode(supernets,
     assert all(module.training == training for module in network.modules())
 
 
-def test_the_mode_comes_back_after_an_error(supernets) -> None:
-    space = supernets["digits", torch.float32].space
+def test_the_mode_comes_back_after_an_error(supernet_of) -> None:
+    space = supernet_of("digits", torch.float32).space
     network = build(space, "0" * 8).train()
     with pytest.raises(RuntimeError):
         score_network(network, [(torch.zeros(2, 7, 8, 8), torch.zeros(2, dtype=torch.long))])

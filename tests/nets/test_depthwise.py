@@ -83,13 +83,10 @@ def test_other_odd_kernels(kernel: int) -> None:
     torch.testing.assert_close(weight_gradient(x, grad, kernel, 2).double(), expected, rtol=1e-5, atol=1e-4)
 
 
-def test_as_accurate_as_torch_over_many_pixels() -> None:
+def test_accurate_over_many_pixels() -> None:
     x, grad = noise(64, 16, 24, 24), noise(64, 16, 24, 24, seed=1)
-    weight = torch.zeros(16, 1, 5, 5)
-    exact = torch_gradients(x.double(), weight.double(), grad.double(), 1)[1]
-    ours = (weight_gradient(x, grad, 5, 1) - exact).abs().max()
-    theirs = (torch_gradients(x, weight, grad, 1)[1] - exact).abs().max()
-    assert ours < 2 * theirs
+    exact = torch_gradients(x.double(), torch.zeros(16, 1, 5, 5).double(), grad.double(), 1)[1]
+    assert (weight_gradient(x, grad, 5, 1) - exact).abs().max() < 1e-5 * exact.abs().max()
 
 
 def test_finite_differences() -> None:
@@ -225,7 +222,7 @@ def test_no_gradient_no_autocast_no_fast_path() -> None:
     with torch.inference_mode():
         assert conv(x).grad_fn is None
     with torch.autocast("cpu", torch.bfloat16):
-        assert conv(x).dtype == torch.bfloat16
+        assert conv(x).grad_fn.name() != FAST
 
 
 def test_tensors_without_memory() -> None:
@@ -269,12 +266,19 @@ def test_multiply_adds_of_the_forward_pass_are_counted() -> None:
     assert counter.get_total_flops() == 2 * 2 * 20 * 8 * 8 * 25
 
 
-def test_gradients_only_where_they_are_asked_for() -> None:
+def test_a_compiler_sees_the_plain_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert layer()(noise(2, 20, 8, 8)).grad_fn.name() != FAST
+
+
+def test_no_gradient_of_an_input_that_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
     conv, x = layer(), noise(2, 20, 8, 8)
+    calls: list[int] = []
+    monkeypatch.setattr(depthwise, "input_gradient", lambda *given: calls.append(1) or input_gradient(*given))
     conv(x).sum().backward()
-    assert x.grad is None
-    (of_input,) = torch.autograd.grad(conv(x.requires_grad_()).sum(), x)
-    torch.testing.assert_close(of_input, input_gradient(x, conv.weight, torch.ones(2, 20, 8, 8), 1))
+    assert not calls
+    conv(x.requires_grad_()).sum().backward()
+    assert calls == [1]
 
 
 def test_second_derivatives_are_refused() -> None:
