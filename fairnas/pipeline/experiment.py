@@ -12,7 +12,7 @@ import torch
 from fairnas.config import RunConfig, TrainConfig
 from fairnas.data import Dataset, load_dataset
 from fairnas.errors import ConfigError, RunDirectoryError
-from fairnas.nets import Supernet
+from fairnas.nets import Supernet, cost_table
 from fairnas.rundir import RunDirectory
 from fairnas.space import SearchSpace, get_space
 from fairnas.space.file import from_dict, to_dict
@@ -66,6 +66,16 @@ def open_data(config: RunConfig) -> tuple[SearchSpace, Dataset]:
     return space.for_data(image_channels=dataset.image_channels, num_classes=len(dataset.classes)), dataset
 
 
+SMALL_WORK = 500e6
+"""Multiply-adds of one forward pass over a batch below which a second thread brings nothing: it waits for the first,
+and on a machine with other work to do, for long."""
+
+
+def is_small_work(space: SearchSpace, batch_size: int) -> bool:
+    """Whether a batch through the heaviest network of a space is too little to share between threads."""
+    return cost_table(space).heaviest["madds"] * batch_size < SMALL_WORK
+
+
 class Experiment:
     """What the stages work on."""
 
@@ -97,6 +107,8 @@ class Experiment:
     @functools.cached_property
     def _opened(self) -> tuple[SearchSpace, Dataset]:
         space, dataset = self._given or open_data(self.config)
+        if self.device.type == "cpu" and is_small_work(space, self.config.train.batch_size):
+            torch.set_num_threads(1)
         if (self.run.path / "data.json").exists():
             self._require_same("data", self.run.read_json("data.json")["fingerprint"], dataset.fingerprint)
             self._require_same("search space", from_dict(self.run.read_json("space.json")), space)

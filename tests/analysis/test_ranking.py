@@ -128,20 +128,23 @@ def test_perfect_orders_with_ties_have_an_interval_too(values) -> None:
 @pytest.mark.parametrize(("x", "y"), [([1, 0, 5, 5], [0, 0, 8, 5]), ([3, 5, 1, 6], [8, 3, 7, 4])])
 def test_without_acceleration_the_interval_is_the_percentiles(x, y) -> None:
     """All taus with one model left out are equal here, so that BCa divides zero by zero."""
-    low, high = rank_agreement(x, y).interval
-    assert -1 <= low <= rank_agreement(x, y).tau <= high <= 1
+    taus = [
+        tau_by_counting([x[i] for i in rows], [y[i] for i in rows]) for rows in itertools.product(range(4), repeat=4)
+    ]
+    expected = np.quantile(np.nan_to_num(taus), (0.025, 0.975))
+    assert rank_agreement(x, y).interval == pytest.approx(tuple(expected), abs=1e-12)
 
 
 def test_many_models_take_another_road_to_the_same_place() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=230)
     y = x + rng.normal(size=230)
-    large, part = rank_agreement(x, y), rank_agreement(x[:200], y[:200])
+    large, part = rank_agreement(x, y), rank_agreement(x[:100], y[:100])
     assert large.tau == pytest.approx(tau_by_counting(x, y), abs=1e-12)
     for found in (large, part):
         low, high = found.interval
         assert low < found.tau < high
-        assert 0.08 < high - low < 0.25
+        assert 0.08 < high - low < 0.3
     nearly_constant = np.zeros(230)
     nearly_constant[7] = 1  # a third of the resamples are constant
     assert not any(map(math.isnan, rank_agreement(nearly_constant, x).interval))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks import evaluate, step
+from benchmarks.textbook import textbook_step
 from benchmarks.timing import Machine, Spread, compare, threads
 from fairnas.errors import ConfigError
 
@@ -153,6 +154,29 @@ def test_a_step_that_computes_something_else_is_not_timed(monkeypatch):
     monkeypatch.setattr(step, "textbook_step", lambda *_: 1.0)
     with pytest.raises(AssertionError, match="they don't compute the same"):
         step.main(TINY_STEP)
+
+
+def test_a_step_with_another_gradient_is_not_timed(monkeypatch):
+    def wrong(supernet, images, labels, paths, optimizer):
+        loss = textbook_step(supernet, images, labels, paths, optimizer)
+        kernels = [weight for weight in supernet.parameters() if weight.dim() == 4]
+        kernels[-1].grad.neg_()
+        return loss
+
+    monkeypatch.setattr(step, "textbook_step", wrong)
+    with pytest.raises(AssertionError, match=r"gradients of head\.expand\.0\.weight differ by 2 of their norm"):
+        step.main(TINY_STEP)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+def test_the_worst_gradient_error_is_found(precision):
+    ours, theirs = (torch.nn.Conv2d(1, 1, 2, bias=False) for _ in range(2))
+    ours.weight.grad = torch.tensor([[[[3.0, 4.0], [0.0, 0.0]]]])
+    theirs.weight.grad = torch.tensor([[[[3.0, 4.0], [0.0, 0.0]]]])
+    assert step.require_equal_gradients(ours, theirs, precision) == 0
+    ours.weight.grad *= 1 + step.GRADIENT_TOLERANCE[precision] * 1.1
+    with pytest.raises(AssertionError, match="gradients of weight differ by"):
+        step.require_equal_gradients(ours, theirs, precision)
 
 
 def test_an_evaluation_that_finds_something_else_is_not_timed(monkeypatch):

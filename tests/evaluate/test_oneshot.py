@@ -70,7 +70,7 @@ def genome_lists(space: SearchSpace) -> st.SearchStrategy[list[Genome]]:
 
 @pytest.mark.parametrize("name", SMALL)
 @given(data=st.data())
-@settings(max_examples=6, phases=UNSHRUNK)
+@settings(max_examples=5, phases=UNSHRUNK)
 def test_scores_are_those_of_plain_evaluation(supernet_of, name: str, data) -> None:
     exact = supernet_of(name, torch.float64)
     space = exact.space

@@ -218,8 +218,9 @@ def test_a_ledger_that_lacks_something(key: str) -> None:
 @given(st.recursive(st.none() | st.integers() | st.text(max_size=3), lambda x: st.lists(x, max_size=3)))
 @settings(max_examples=50)
 def test_other_data_are_refused(plain) -> None:
-    for given_ in (plain, {**GOOD, "passes": plain}, {**GOOD, "updates": plain}):
-        if given_ == GOOD:
-            continue
+    match plain:
+        case [[int(a), int(b)]] if 0 <= a < 2**63 and 0 <= b < 2**63:
+            return  # counts of two choices, as in `GOOD`
+    for wrong in (plain, {**GOOD, "passes": plain}, {**GOOD, "updates": plain}):
         with pytest.raises(CheckpointError):
-            Ledger.from_dict(given_)
+            Ledger.from_dict(wrong)

@@ -82,7 +82,7 @@ def test_a_path_computes_what_the_paper_describes(name: str, make_lively) -> Non
 
 
 @given(st.data())
-@settings(max_examples=30, phases=UNSHRUNK)
+@settings(max_examples=15, phases=UNSHRUNK)
 def test_every_path_of_every_space_gives_logits(chain_spaces, data) -> None:
     space = data.draw(chain_spaces)
     genome = tuple(data.draw(st.integers(0, count - 1)) for count in space.choices)
@@ -137,7 +137,7 @@ def test_in_training_mode_both_see_the_same_gradient(make_lively) -> None:
 
 
 @given(st.data())
-@settings(max_examples=25, phases=UNSHRUNK)
+@settings(max_examples=15, phases=UNSHRUNK)
 def test_gradients_reach_stem_head_and_the_blocks_of_the_path_and_nothing_else(chain_spaces, data) -> None:
     space = data.draw(chain_spaces)
     genome = tuple(data.draw(st.integers(0, count - 1)) for count in space.choices)

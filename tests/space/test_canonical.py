@@ -1,11 +1,22 @@
 """Genomes that compute the same network."""
 
 import collections
+import dataclasses
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairnas.space import CATALOG, Genome, Identity, SearchSpace, format_genome, get_space, parse_genome
+from fairnas.space import (
+    CATALOG,
+    Genome,
+    Identity,
+    InvertedResidual,
+    Layer,
+    SearchSpace,
+    format_genome,
+    get_space,
+    parse_genome,
+)
 
 
 def network_of(space: SearchSpace, genome: Genome) -> tuple:
@@ -40,6 +51,17 @@ def test_canonical_is_a_genome_of_the_same_network_and_stays(chain_spaces, data)
     assert space.validate(canonical) == canonical
     assert network_of(space, canonical) == network_of(space, genome)
     assert space.canonical(canonical) == canonical
+
+
+def test_identities_do_not_move_between_layers_that_offer_different_blocks() -> None:
+    k3, k5, identity = InvertedResidual(3, 1), InvertedResidual(5, 1), Identity()
+    offers = ((identity, k3), (identity, k3), (k3, identity), (k3, k5, identity), (k3, k5, identity))
+    layers = tuple(Layer(4, 4, 1, choices) for choices in offers)
+    space = dataclasses.replace(get_space("digits"), stem_channels=4, layers=layers)
+    for genome in space.enumerate():
+        canonical = space.canonical(genome)
+        assert network_of(space, canonical) == network_of(space, genome)
+    assert space.canonical((0, 1, 1, 2, 0)) == (1, 0, 1, 0, 2)
 
 
 def test_without_identity_every_genome_is_canonical() -> None:
