@@ -19,7 +19,6 @@ import tyro
 from benchmarks.textbook import textbook_of, textbook_top1
 from benchmarks.timing import Machine, compare, require_repeats, threads
 from benchmarks.workload import (
-    PROXYLESS_32,
     Sharing,
     channels_last,
     distinct_networks,
@@ -52,19 +51,19 @@ class EvaluateBenchmark:
 
     populations: tuple[Literal["random", "evolved", "macro"], ...] = ("random", "evolved", "macro")
     """Which populations: of a first generation, of a late one, all that shares with all."""
-    space: str = PROXYLESS_32.name
-    """Search space of the random and the evolved genomes: proxyless_32, a name of `fairnas spaces`, or a file."""
+    space: str = "compact"
+    """Search space of the random and the evolved genomes: a name of `fairnas spaces`, proxyless_32, or a file."""
     population: int = 64
     """Random genomes, and as many evolved ones."""
-    images: int = 128
+    images: int = 256
     """Images that each genome is scored on."""
-    batch: int = 128
+    batch: int = 256
     """Images per batch; fairnas takes 500. The larger, the slower the textbook: its activations leave the caches."""
-    macro_images: int = 64
+    macro_images: int = 128
     """Images for the networks of NAS-Bench-Macro, in one batch."""
     full: bool = False
     """Take all 3,969 networks of NAS-Bench-Macro instead of 441."""
-    textbook_genomes: int = 16
+    textbook_genomes: int = 12
     """Genomes that the textbook scores, its time being scaled up to all; 0: all."""
     repeats: int = 5
     """Pairs of evaluations to time, per population."""

@@ -10,15 +10,15 @@ def digits() -> RunConfig:
     """The whole story in minutes on a laptop: real handwritten digits, no download, no GPU.
 
     Trained as long as the supernet, every network of this space reaches 97 % or so on digits, and two networks differ
-    less than two trainings of one network. So stand-alone training is stopped early, where architectures still tell.
+    less than two trainings of one network. So stand-alone training is short and gentle, where architectures still tell.
     """
     return RunConfig(
         recipe="digits",
         space="digits",
         data=DataConfig("digits", validation_per_class=30, augmentation="shift"),
-        train=TrainConfig(epochs=30, batch_size=50, lr=0.02),
+        train=TrainConfig(epochs=50, batch_size=50, lr=0.05),
         search=SearchConfig(population=40, generations=15),
-        stand_alone=StandAloneConfig(epochs=8, models=16, seeds=2),
+        stand_alone=StandAloneConfig(epochs=8, lr=0.02, models=16, seeds=2),
     )
 
 

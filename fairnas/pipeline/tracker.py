@@ -30,8 +30,8 @@ class Tracker:
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
         """Record named numbers at a step."""
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
+        from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
         self._run.append_metrics(self._stage, step, values)
         scalars = [Summary.Value(tag=f"{self._stage}/{name}", simple_value=value) for name, value in values.items()]
