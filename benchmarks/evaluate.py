@@ -210,7 +210,8 @@ def described(result: dict[str, Any]) -> list[str]:
         lines += [
             f"{name:10}  {found['ratio']:.2f} times as fast as the textbook "
             f"(quartiles {low:.2f} to {high:.2f}, n = {found['repeats']})",
-            f"  processor {found['processor_ratio']:.2f} times less processor time",
+            f"  processor {found['processor_ratio']:.2f} times less processor time, "
+            f"{found['user_ratio']:.2f} times outside the kernel",
             f"  seconds   {found['project_s']:.3g} beside {found['textbook_s']:.3g}, medians",
             f"  sharing   {found['layer_runs']:,} layer runs instead of {found['layer_runs_one_by_one']:,}: "
             f"{found['layer_factor']:.2f} times fewer; {found['madds_factor']:.2f} times fewer multiply-adds",

@@ -174,7 +174,8 @@ def described(result: dict[str, Any]) -> list[str]:
     return [
         f"strict step   {result['ratio']:.2f} times as fast as the textbook "
         f"(quartiles {low:.2f} to {high:.2f}, n = {result['repeats']})",
-        f"  processor   {result['processor_ratio']:.2f} times less processor time",
+        f"  processor   {result['processor_ratio']:.2f} times less processor time, "
+        f"{result['user_ratio']:.2f} times outside the kernel",
         f"  seconds     {result['project_s']:.3g} beside {result['textbook_s']:.3g}, medians",
         f"  measured    {settings['space']}: {settings['layers']} layers, {settings['paths']} paths, "
         f"{settings['batch']} images of {settings['image_size']} pixels",

@@ -115,8 +115,6 @@ class Experiment:
         else:
             self.run.write_json("space.json", to_dict(space))
             self.run.write_json("data.json", dataset.summary())
-            for note in dataset.notes:
-                self.narrator.say(note)
         return space, dataset
 
     def _require_same(self, what: str, stored: Any, found: Any) -> None:

@@ -39,8 +39,9 @@ class Prepared:
             f"search     {search.searcher}: {search.generations} generations of {search.population}, "
             f"then {search.select} networks at equal distances in multiply-adds",
             f"retrain    {search.select} networks from scratch, then {alone.models} more x {alone.seeds} for the "
-            f"ranking, {alone.epochs or train.epochs} epochs each",
+            f"ranking, {alone.epochs or train.epochs} epochs each, lr {alone.lr or train.lr:g}",
             f"device     {pick_device(config.resources.device)}",
+            *(f"note       {note}" for note in dataset.notes),
         )
 
 

@@ -33,6 +33,7 @@ def test_step_prints_one_json_object(capsys):
     result = json.loads(printed.out)
     assert result["ratio"] > 0
     assert result["processor_ratio"] > 0
+    assert result["user_ratio"] > 0
     low, high = result["ratio_quartiles"]
     assert low <= result["ratio"] <= high
     assert result["repeats"] == 5
