@@ -43,10 +43,7 @@ def run_story(experiment: Experiment) -> None:
     """Run every stage that is not finished, in order."""
     run = experiment.run
     for number, stage in enumerate(STAGES):
-        damaged = run.damaged_files(stage.name)
-        if damaged:
-            experiment.narrator.say(f"{', '.join(damaged)} lost or damaged; doing '{stage.name}' again")
-            forget(run, stage.name)
+        discard_damaged(experiment, stage.name)
         if run.is_finished(stage.name):
             experiment.narrator.say(f"{stage.title}: done before")
             continue
@@ -70,6 +67,7 @@ def run_stage(experiment: Experiment, name: str) -> None:
                 f"'{name}' needs '{needed}', which {run.path} has not finished; run `fairnas {needed} --run {run.path}`"
             )
     experiment.narrator.stage(1, 1, stage.title, "")
+    discard_damaged(experiment, name)
     forget(run, name)
     _do(experiment, stage)
 
@@ -77,6 +75,16 @@ def run_stage(experiment: Experiment, name: str) -> None:
 def _do(experiment: Experiment, stage: Stage) -> None:
     files = stage.work(experiment)
     experiment.run.finish_stage(stage.name, files)
+
+
+def discard_damaged(experiment: Experiment, name: str) -> None:
+    """If files of a finished stage are not what it wrote, say so, and make way for it to be done again."""
+    damaged = experiment.run.damaged_files(name)
+    if damaged:
+        experiment.narrator.say(f"{', '.join(damaged)} lost or damaged; doing '{name}' again")
+        for file in damaged:
+            (experiment.run.path / file).unlink(missing_ok=True)
+        forget(experiment.run, name)
 
 
 def forget(run: RunDirectory, name: str) -> None:

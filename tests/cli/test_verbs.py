@@ -1,6 +1,8 @@
 """Every verb on a finished run: what it prints and what it leaves."""
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -8,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from fairnas.cli.main import VERBS
 
@@ -216,3 +219,71 @@ def test_stages_in_the_wrong_order_say_what_is_missing(fairnas, tmp_path, tiny):
     outcome = fairnas("rank", "--run", path)
     assert outcome.code == 2
     assert f"'rank' needs 'search', which {path} has not finished; run `fairnas search --run {path}`" in outcome.err
+
+
+def test_a_damaged_supernet_is_trained_again(copied_run, fairnas, tiny):
+    ledger = (copied_run / "ledger.json").read_text()
+    (copied_run / "supernet" / "checkpoint.pt").write_bytes(b"PK")
+    outcome = fairnas("train", "--run", copied_run)
+    assert outcome.code == 0, outcome.err
+    assert "supernet/checkpoint.pt lost or damaged; doing 'train' again" in outcome.err
+    assert (copied_run / "ledger.json").read_text() == ledger
+
+
+UNUSABLE = {
+    "truncated": (lambda path: path.write_bytes(path.read_bytes()[:500]), "truncated or not a checkpoint"),
+    "foreign": (lambda path: path.write_bytes(b"hello"), "truncated or not a checkpoint"),
+    "malicious": (lambda path: torch.save({"format": Malicious()}, path), "holds code or foreign objects"),
+}
+
+
+class Malicious:
+    def __reduce__(self):
+        return (os.mkdir, ("owned",))
+
+
+@pytest.fixture(scope="module")
+def begun_run(tmp_path_factory):
+    """A run that was stopped in its first stage."""
+    from fairnas.config import RunConfig
+    from fairnas.pipeline import Experiment, run_story
+    from fairnas.recipes import get_recipe
+    from fairnas.rundir import RunDirectory
+
+    config: RunConfig = get_recipe("digits")
+    path = tmp_path_factory.mktemp("begun") / "run"
+    run = RunDirectory.create(path, config)
+    with run.locked(), pytest.raises(KeyboardInterrupt):
+        run_story(Experiment(run, stop=lambda: True))
+    return path
+
+
+@pytest.mark.parametrize(("spoil", "message"), UNUSABLE.values(), ids=UNUSABLE.keys())
+def test_an_unusable_checkpoint_is_refused_and_left_alone(spoil, message, begun_run, fairnas, tmp_path, monkeypatch):
+    run = shutil.copytree(begun_run, tmp_path / "run")
+    checkpoint = run / "supernet" / "checkpoint.pt"
+    spoil(checkpoint)
+    before = checkpoint.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    for arguments in (("run", "digits", "--out", run), ("train", "--run", run)):
+        outcome = fairnas(*arguments)
+        assert outcome.code == 2
+        assert message in outcome.err.splitlines()[-1]
+        assert str(checkpoint) in outcome.err.splitlines()[-1]
+    assert checkpoint.read_bytes() == before
+    assert os.listdir(tmp_path) == ["run"]
+
+
+def test_a_full_disk_ends_with_one_line_and_the_old_checkpoint(begun_run, fairnas, tmp_path, monkeypatch):
+    run = shutil.copytree(begun_run, tmp_path / "run")
+    checkpoint = run / "supernet" / "checkpoint.pt"
+    before = checkpoint.read_bytes()
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    outcome = fairnas("train", "--run", run)
+    assert outcome.code == 2
+    assert "No space left on device; what was there before is untouched" in outcome.err.splitlines()[-1]
+    assert checkpoint.read_bytes() == before
