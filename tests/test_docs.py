@@ -1,0 +1,62 @@
+"""The docs: links lead somewhere, paths in the design page exist, code blocks run, figures are the code's."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+by_name = {page.name: page for page in PAGES}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+def test_files_that_the_design_page_names_exist_and_hold_what_it_says():
+    text = by_name["design.md"].read_text()
+    named = re.findall(r"`((?:[a-z_]+/)?[a-z_]+\.py)`(?:: `([A-Za-z_0-9]+)(?:\.[a-z_]+)?`)?", text)
+    assert len(named) > 15
+    for path, name in named:
+        file = ROOT / "fairnas" / path
+        assert file.exists(), path
+        assert not name or re.search(rf"(def|class) {name}\b|^{name}\b", file.read_text(), re.MULTILINE), (path, name)
+
+
+def test_every_room_is_on_the_design_page():
+    text = by_name["design.md"].read_text()
+    for entry in (ROOT / "fairnas").iterdir():
+        if entry.name not in ("__init__.py", "__main__.py", "__pycache__"):
+            assert re.search(rf"\b{entry.stem}\b", text), entry.name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
+def test_python_blocks_run(page, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        if "runs/" not in block:  # those need a finished run
+            exec(compile(block, str(page), "exec"), {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
+def test_commands_exist_and_take_their_flags(page):
+    from fairnas.cli.main import VERBS
+
+    for line in re.findall(r"^\s*(?:`)?fairnas ([a-z].*)$", page.read_text(), re.MULTILINE):
+        words = shlex.split(line.split("`")[0], comments=True)
+        assert words[0] in VERBS, line
+
+
+def test_the_figures_of_the_readme_are_those_of_the_code():
+    import fairnas
+
+    text = by_name["README.md"].read_text()
+    rows = [fairnas.zoo.row(name) for name in ("fairnas_a", "fairnas_b", "fairnas_c")]
+    assert ", ".join(f"{row['madds'] / 1e6:.2f}" for row in rows) + " M" in text
+    assert ", ".join(f"{row['params'] / 1e6:.2f}" for row in rows) + " M" in text
+    assert f"{fairnas.equal_count_probability(2, 20):.3f}" in text
+    assert f"{fairnas.get_space('mobilenet_v2').size:,}" in text
