@@ -9,6 +9,7 @@ from types import FrameType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 
 from fairnas.pipeline import Narrator
 
@@ -27,7 +28,7 @@ class LiveNarrator:
         """Finish the bar of the stage before and begin a new one."""
         self._complete()
         name = f"[bold]{number}/{total} {title}[/bold]"
-        upcoming = f"[dim]next: {upcoming}[/dim]" if upcoming else ""
+        upcoming = f"[dim] next: {upcoming}[/dim]" if upcoming else ""
         self._task = self._progress.add_task(name, total=None, text="", upcoming=upcoming)
 
     def progress(self, done: int, total: int, text: str) -> None:
@@ -79,13 +80,15 @@ def narrated() -> Iterator[Narrator]:
         yield PlainNarrator()
         return
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[text]}"),
-        TextColumn("{task.fields[upcoming]}"),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=12),
+        TextColumn("{task.percentage:>3.0f}%", table_column=Column(no_wrap=True)),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
+        TextColumn("[dim]left[/dim]", table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+        TextColumn(
+            "{task.fields[text]}{task.fields[upcoming]}", table_column=Column(no_wrap=True, overflow="ellipsis")
+        ),
     )
     with Progress(*columns, console=console) as progress:
         narrator = LiveNarrator(progress)
