@@ -96,8 +96,8 @@ class SearchConfig:
     """Upper bound on parameters; `--max-params 4.5M` is short for it."""
     select: int = 3
     """Networks taken from the front at equal distances in MAdds (paper 4.2: FairNAS-A, B, C)."""
-    batch_size: int = 500
-    """Images per batch when genomes are scored; changes speed and memory, not scores."""
+    batch_size: int = 125
+    """Images per batch when genomes are scored; changes speed and memory, not scores. More suits a GPU."""
 
     def __post_init__(self) -> None:
         _at_least("search.population", self.population, 4)
