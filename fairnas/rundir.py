@@ -141,7 +141,7 @@ class RunDirectory:
                 ) from None
             os.ftruncate(handle, 0)
             os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-            for leftover in self.path.rglob(".*.tmp"):  # of a process that was killed while it wrote
+            for leftover in self.path.rglob(f".*{_TEMPORARY}"):  # of a process that was killed while it wrote
                 leftover.unlink(missing_ok=True)
             yield
         finally:

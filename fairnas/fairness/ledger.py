@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fairnas.errors import CheckpointError, UnfairTraining
+from fairnas.fairness.theory import uniform_variance
 from fairnas.space import Genome
 
 SIGNIFICANCE = 0.001
@@ -86,7 +87,7 @@ class Ledger:
             if m > 1 and n > 0:
                 statistic += float(((row - n / m) ** 2).sum() / (n / m))
                 freedom += m - 1
-                ratios.append(float(row.var()) / (n * (m - 1) / m**2))
+                ratios.append(float(row.var()) / uniform_variance(m, n))
         p_value = float(chi2.sf(statistic, freedom)) if freedom else 1.0
         updates = np.concatenate(self.updates)
         level = all(row.min() == row.max() for row in (*self.passes, *self.updates))
