@@ -19,6 +19,12 @@ from fairnas.errors import ConfigError, UnknownNameError
 
 Augmentation = Literal["none", "shift", "crop_flip", "inception"]
 Device = Literal["auto", "cpu", "cuda"]
+SharedGradient = Literal["sum", "mean"]
+IdleBlocks = Literal["rest", "momentum", "decay", "both"]
+Precision = Literal["float32", "bfloat16"]
+Statistics = Literal["auto", "running", "batch"]
+Execution = Literal["auto", "sequential", "lockstep"]
+Compilation = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True)
@@ -60,20 +66,60 @@ class TrainConfig:
     """Images per mini-batch; all paths of a strict step share one mini-batch."""
     lr: float = 0.045
     """Initial learning rate of the cosine decay to zero."""
+    lr_scale: float = 1.0
+    """Factor on the supernet's learning rate; 1/6 makes the paper's second baseline (4.3.1 b)."""
     momentum: float = 0.9
     """Momentum of SGD."""
     weight_decay: float = 4e-5
     """L2 weight decay, on every parameter."""
-    shared_gradient: Literal["sum", "mean"] = "sum"
+    shared_gradient: SharedGradient = "sum"
     """Gradients of tensors that all paths share: the sum over the paths (Algorithm 1 as printed), or their mean."""
+    idle_blocks: IdleBlocks = "rest"
+    """What moves choice blocks that an update did not train: nothing, their momentum, weight decay, or both."""
+    k: int | None = None
+    """`uniform_k`: passes over its one path per step (paper 4.3.1); default: the largest number of choices."""
+    accumulate: bool = False
+    """`uniform_k`: one update with the sum of the k gradients, instead of k updates."""
+    path_dropout: float | None = None
+    """`one_shot`: chance that a layer would lose all its blocks, ramped up from 0; default: 0.05 (Bender et al.)."""
+    bn_affine: bool = True
+    """Whether BN in the supernet has a learned scale and shift; stand-alone networks always have."""
+    bn_momentum: float = 0.1
+    """Share of a new mini-batch in the supernet's running BN statistics."""
+    clip_norm: float | None = None
+    """Largest norm of all gradients together; longer ones are scaled down. Default: no limit."""
+    precision: Precision = "float32"
+    """`bfloat16` runs convolutions in half the bits (autocast); weights, BN statistics and updates stay float32."""
 
     def __post_init__(self) -> None:
         _at_least("train.epochs", self.epochs, 1)
         _at_least("train.batch_size", self.batch_size, 2)
         _above_zero("train.lr", self.lr)
+        _above_zero("train.lr_scale", self.lr_scale)
         _in_range("train.momentum", self.momentum, 0, 1)
         _at_least("train.weight_decay", self.weight_decay, 0)
-        _one_of("train.shared_gradient", self.shared_gradient, Literal["sum", "mean"])
+        _one_of("train.shared_gradient", self.shared_gradient, SharedGradient)
+        _one_of("train.idle_blocks", self.idle_blocks, IdleBlocks)
+        _at_least("train.k", self.k, 1)
+        if self.path_dropout is not None:
+            _in_range("train.path_dropout", self.path_dropout, 0, 1)
+        _in_range("train.bn_momentum", self.bn_momentum, 0, 1)
+        _above_zero("train.clip_norm", self.clip_norm)
+        _one_of("train.precision", self.precision, Precision)
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """How the supernet scores genomes (paper 3.2)."""
+
+    bn: Statistics = "auto"
+    """BN statistics: `running` (the paper's), those of each `batch`, or what the training strategy was made for."""
+    batch_size: int = 125
+    """Images per batch. Changes speed and memory, and scores only where BN uses the batch's own statistics."""
+
+    def __post_init__(self) -> None:
+        _one_of("evaluate.bn", self.bn, Statistics)
+        _at_least("evaluate.batch_size", self.batch_size, 1)
 
 
 @dataclass(frozen=True)
@@ -96,8 +142,6 @@ class SearchConfig:
     """Upper bound on parameters; `--max-params 4.5M` is short for it."""
     select: int = 3
     """Networks taken from the front at equal distances in MAdds (paper 4.2: FairNAS-A, B, C)."""
-    batch_size: int = 125
-    """Images per batch when genomes are scored; changes speed and memory, not scores. More suits a GPU."""
 
     def __post_init__(self) -> None:
         _at_least("search.population", self.population, 4)
@@ -107,7 +151,6 @@ class SearchConfig:
         _above_zero("search.max_madds", self.max_madds)
         _above_zero("search.max_params", self.max_params)
         _at_least("search.select", self.select, 1)
-        _at_least("search.batch_size", self.batch_size, 1)
 
 
 @dataclass(frozen=True)
@@ -137,10 +180,22 @@ class StandAloneConfig:
 
 @dataclass(frozen=True)
 class Resources:
-    """Where and how a run is executed. May change when a run goes on: no result depends on it."""
+    """Where and how a run is executed. May change when a run goes on: results differ by rounding at most.
+
+    The one exception is several processes that share out mini-batches: each then normalises its share by itself.
+    """
 
     device: Device = "auto"
     """`auto` takes a GPU if there is one."""
+    executor: Execution = "auto"
+    """Paths of a supernet step one after another, or all layer by layer; `auto` decides by device and memory."""
+    compile: Compilation = "auto"
+    """Whether the lockstep executor is compiled; `auto` does so on a GPU."""
+    save_memory: bool = False
+    """The lockstep executor computes the inside of blocks twice instead of keeping it (activation checkpointing)."""
+    path_processes: int | None = None
+    """Of the processes that torchrun starts, how many share out the paths of a step; the others share out images.
+    Default: as many as divide the paths."""
     processes: int | None = None
     """Processes for stand-alone trainings and exports on the CPU; default: one per core."""
     loader_workers: int = 4
@@ -152,6 +207,9 @@ class Resources:
 
     def __post_init__(self) -> None:
         _one_of("resources.device", self.device, Device)
+        _one_of("resources.executor", self.executor, Execution)
+        _one_of("resources.compile", self.compile, Compilation)
+        _at_least("resources.path_processes", self.path_processes, 1)
         _at_least("resources.processes", self.processes, 1)
         _at_least("resources.loader_workers", self.loader_workers, 0)
         _at_least("resources.checkpoint_seconds", self.checkpoint_seconds, 0)
@@ -170,6 +228,7 @@ class RunConfig:
     """The run's only seed; every random choice derives from it."""
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     stand_alone: StandAloneConfig = field(default_factory=StandAloneConfig)
     resources: Resources = field(default_factory=Resources)

@@ -50,3 +50,18 @@ class CheckpointError(FairnasError):
 
 class UnfairTraining(RuntimeError):
     """A strategy that promises strict fairness left the ledger uneven. Never the user's fault."""
+
+
+class LostProcessError(RuntimeError):
+    """Another process of a group that trains together ended, or cannot be reached."""
+
+    def __init__(self, reason: str) -> None:
+        first = reason.splitlines()[0] if reason else "no answer"
+        super().__init__(
+            f"another process of the group ended ({first}); "
+            "run the same command again to go on from the last checkpoint"
+        )
+
+
+class ProcessesDisagree(RuntimeError):
+    """Processes that train one supernet together no longer hold the same weights."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fairnas.config import DataConfig, RunConfig, SearchConfig, StandAloneConfig, TrainConfig
+from fairnas.config import DataConfig, EvaluateConfig, RunConfig, SearchConfig, StandAloneConfig, TrainConfig
 from fairnas.errors import ConfigError, UnknownNameError
 
 
@@ -29,7 +29,8 @@ def cifar10() -> RunConfig:
         space="compact",
         data=DataConfig("cifar10", validation_per_class=500, augmentation="crop_flip"),
         train=TrainConfig(epochs=100, batch_size=128),
-        search=SearchConfig(population=64, generations=50, batch_size=500),
+        search=SearchConfig(population=64, generations=50),
+        evaluate=EvaluateConfig(batch_size=500),
         stand_alone=StandAloneConfig(models=13, seeds=2),
     )
 
@@ -41,7 +42,8 @@ def imagenet_a() -> RunConfig:
         space="mobilenet_v2",
         data=DataConfig("imagenet", image_size=224, validation_per_class=50, augmentation="inception"),
         train=TrainConfig(strategy="strict", epochs=150, batch_size=256, lr=0.045, momentum=0.9, weight_decay=4e-5),
-        search=SearchConfig(population=64, generations=200, mutation=0.8, batch_size=500),
+        search=SearchConfig(population=64, generations=200, mutation=0.8),
+        evaluate=EvaluateConfig(batch_size=500),
         stand_alone=StandAloneConfig(models=13, seeds=1),
     )
 
@@ -53,7 +55,8 @@ def imagenet_b() -> RunConfig:
         space="proxyless",
         data=DataConfig("imagenet", image_size=224, validation_per_class=50, augmentation="inception"),
         train=TrainConfig(strategy="strict", epochs=150, batch_size=256, lr=0.045, momentum=0.9, weight_decay=4e-5),
-        search=SearchConfig(population=64, generations=200, mutation=0.8, select=3, batch_size=500),
+        search=SearchConfig(population=64, generations=200, mutation=0.8, select=3),
+        evaluate=EvaluateConfig(batch_size=500),
         stand_alone=StandAloneConfig(models=13, seeds=1),
     )
 
@@ -97,9 +100,8 @@ def folder(
             augmentation="inception" if image_size > 32 else "crop_flip",
         ),
         train=TrainConfig(epochs=epochs, batch_size=batch_size),
-        search=SearchConfig(population=64, generations=50, batch_size=500)
-        if with_gpu
-        else SearchConfig(population=32, generations=10),
+        search=SearchConfig(population=64, generations=50) if with_gpu else SearchConfig(population=32, generations=10),
+        evaluate=EvaluateConfig(batch_size=500 if with_gpu else 125),
         stand_alone=StandAloneConfig(models=13, seeds=2),
     )
 

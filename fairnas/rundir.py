@@ -95,6 +95,8 @@ class RunDirectory:
                 raise RunDirectoryError(
                     f"{path} holds a run of another configuration ({detail}); use another --out, or the same settings"
                 )
+            if run.config != config:
+                run.write_config(config)  # resources may change when a run goes on
             return run
         if path.exists() and (not path.is_dir() or any(not _is_leftover(file) for file in path.iterdir())):
             raise RunDirectoryError(f"{path} exists and is not a run directory; give a new or an empty directory")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fairnas.config import (
     DataConfig,
+    EvaluateConfig,
     Resources,
     RunConfig,
     SearchConfig,
@@ -52,6 +53,15 @@ CONFIGS = st.builds(
         momentum=FRACTIONS,
         weight_decay=FRACTIONS,
         shared_gradient=st.sampled_from(("sum", "mean")),
+        lr_scale=POSITIVE,
+        idle_blocks=st.sampled_from(("rest", "momentum", "decay", "both")),
+        k=st.none() | COUNTS,
+        accumulate=st.booleans(),
+        path_dropout=st.none() | FRACTIONS,
+        bn_affine=st.booleans(),
+        bn_momentum=FRACTIONS,
+        clip_norm=st.none() | POSITIVE,
+        precision=st.sampled_from(("float32", "bfloat16")),
     ),
     search=st.builds(
         SearchConfig,
@@ -63,8 +73,8 @@ CONFIGS = st.builds(
         max_madds=st.none() | POSITIVE,
         max_params=st.none() | POSITIVE,
         select=COUNTS,
-        batch_size=COUNTS,
     ),
+    evaluate=st.builds(EvaluateConfig, bn=st.sampled_from(("auto", "running", "batch")), batch_size=COUNTS),
     stand_alone=st.builds(
         StandAloneConfig,
         epochs=st.none() | COUNTS,
@@ -145,7 +155,18 @@ BAD_VALUES = [
     (lambda: SearchConfig(max_madds=0), "search.max_madds is 0; give a number above 0"),
     (lambda: SearchConfig(max_params=-1), "search.max_params is -1; give a number above 0"),
     (lambda: SearchConfig(select=0), "search.select is 0; give 1 or more"),
-    (lambda: SearchConfig(batch_size=0), "search.batch_size is 0; give 1 or more"),
+    (lambda: TrainConfig(lr_scale=0), "train.lr_scale is 0; give a number above 0"),
+    (lambda: TrainConfig(k=0), "train.k is 0; give 1 or more"),
+    (lambda: TrainConfig(path_dropout=1.5), "train.path_dropout is 1.5; give a number from 0 to 1"),
+    (lambda: TrainConfig(bn_momentum=-1), "train.bn_momentum is -1; give a number from 0 to 1"),
+    (lambda: TrainConfig(clip_norm=0), "train.clip_norm is 0; give a number above 0"),
+    (lambda: TrainConfig(idle_blocks="move"), "train.idle_blocks: unknown value 'move'"),
+    (lambda: TrainConfig(precision="float16"), "train.precision: unknown value 'float16'; did you mean 'bfloat16'?"),
+    (lambda: EvaluateConfig(bn="moving"), "evaluate.bn: unknown value 'moving'"),
+    (lambda: Resources(executor="parallel"), "resources.executor: unknown value 'parallel'"),
+    (lambda: Resources(compile="yes"), "resources.compile: unknown value 'yes'"),
+    (lambda: Resources(path_processes=0), "resources.path_processes is 0; give 1 or more"),
+    (lambda: EvaluateConfig(batch_size=0), "evaluate.batch_size is 0; give 1 or more"),
     (lambda: StandAloneConfig(epochs=0), "stand_alone.epochs is 0; give 1 or more"),
     (lambda: StandAloneConfig(lr=-1), "stand_alone.lr is -1; give a number above 0"),
     (lambda: StandAloneConfig(models=2), "stand_alone.models is 2; give 3 or more"),
@@ -178,7 +199,10 @@ def test_every_numeric_setting_is_checked() -> None:
     for section, part in plain.items():
         if isinstance(part, dict):
             fields = {field.name: str(field.type) for field in dataclasses.fields(getattr(RunConfig(""), section))}
-            numeric |= {f"{section}.{name}" for name, kind in fields.items() if "int" in kind or "float" in kind}
+            numbers = [
+                name for name, kind in fields.items() if "Literal" not in kind and ("int" in kind or "float" in kind)
+            ]
+            numeric |= {f"{section}.{name}" for name in numbers}
     assert checked == numeric
 
 

@@ -18,22 +18,55 @@ class AuditVerb(RunArguments):
     """
 
 
+BARS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
+
+
 def main(arguments: Sequence[str]) -> None:
     """Parse, audit, print."""
     given = parse(AuditVerb, arguments, "audit")
+    from fairnas.fairness import Ledger
     from fairnas.pipeline.summary import audit
 
     run = RunDirectory.open(given.run)
     verdict = audit(run)
+    ledger = Ledger.from_dict(run.read_json("ledger.json"))
+    names = ("passes", "updates", "last_step", "gradient_norms")
+    blocks = {name: [row.tolist() for row in getattr(ledger, name)] for name in names}
     if given.json:
-        print_json(verdict)
+        print_json({**verdict, **blocks})
         return
-    updates = run.read_json("ledger.json")["updates"]
-    most = max(len(row) for row in updates)
-    rows = [[str(layer), *(f"{count:,}" for count in row)] for layer, row in enumerate(updates)]
-    print_table(("layer", *(f" choice {choice}" for choice in range(most))), rows, title="updates per choice block")
+    most = max(ledger.choices)
+    rows = [
+        [
+            str(layer),
+            *(f"{count:,}" for count in updates),
+            *[""] * (most - len(updates)),
+            f"{min(blocks['last_step'][layer]):,}",
+            bars(updates),
+            bars(blocks["gradient_norms"][layer]),
+        ]
+        for layer, updates in enumerate(blocks["updates"])
+    ]
+    columns = ("layer", *(f" choice {choice}" for choice in range(most)), " last step", "updates", "gradients")
+    print_table(columns, rows, title="updates per choice block")
+    print("          bars: updates and gradient norms of the blocks of a layer; half the height is the layer's mean,")
+    print("          full height twice the mean or more; last step: of the block whose last update is longest ago")
     print(fairness_line(verdict))
+    if verdict["level_every"] > 1:
+        print(
+            f"          level after every {verdict['level_every']} steps, because layers differ in their number of "
+            f"choices; last after step {verdict['level_at']:,}"
+        )
+    low, high = verdict["gradient_share"]
     print(
-        f"          chi-square p = {verdict['p_value']:.3g}; variance of the counts is "
-        f"{verdict['variance_ratio']:.3g} of uniform sampling's"
+        f"          chi-square p = {verdict['p_value']:.3g}; variance of the passes is {verdict['variance_ratio']:.3g} "
+        f"of uniform sampling's; a block's gradients are {low:.2f} to {high:.2f} of its layer's mean"
     )
+
+
+def bars(values: Sequence[float]) -> str:
+    """A bar per value: half of the height is the mean, full height twice the mean or more."""
+    mean = sum(values) / len(values)
+    if mean == 0:
+        return BARS[0] * len(values)
+    return "".join(BARS[min(len(BARS) - 1, int(value / mean * len(BARS) / 2 - 0.5))] for value in values)

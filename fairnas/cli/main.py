@@ -1,11 +1,12 @@
 """`fairnas VERB`: finds the verb, and turns whatever happens into an exit code and one line."""
 
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 
-from fairnas.errors import FairnasError, UnknownNameError
+from fairnas.errors import ConfigError, FairnasError, LostProcessError, UnknownNameError
 
 VERBS: dict[str, str] = {
     "run": "the whole story: train, search, select, retrain, rank, export, report",
@@ -51,6 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"fairnas: {error}", file=sys.stderr)
         return WRONG_INPUT
+    except LostProcessError as error:
+        print(f"fairnas: {error}", file=sys.stderr)
+        return OUR_FAULT
     except KeyboardInterrupt:
         print("fairnas: interrupted; run the same command again to go on", file=sys.stderr)
         return INTERRUPTED
@@ -77,6 +81,8 @@ def _dispatch(arguments: list[str]) -> int:
     verb = arguments[0]
     if verb not in VERBS:
         raise UnknownNameError("verb", verb, VERBS)
+    if verb != "train" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError(f"torchrun starts several processes, and `fairnas {verb}` works in one; start it without")
     module = importlib.import_module(f"fairnas.cli.{verb}")
     module.main(arguments[1:])
     return DONE

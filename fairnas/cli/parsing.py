@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import tyro
 
@@ -67,7 +67,7 @@ def peek(arguments: Sequence[str], flag: str) -> str | None:
 class RunArguments:
     """What every verb over a run directory takes."""
 
-    run: Path
-    """The run directory."""
+    run: Annotated[Path, tyro.conf.arg(aliases=("--out",))]
+    """The run directory. (torchrun takes `--run` for an option of its own; there, write `--out`.)"""
     json: bool = False
     """Print one JSON object and nothing else."""

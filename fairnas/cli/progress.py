@@ -97,10 +97,10 @@ def narrated() -> Iterator[Narrator]:
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
+def interruptible(silent: bool = False) -> Iterator[Callable[[], bool]]:
     """Turn Ctrl-C and SIGTERM into a question that the work asks itself between steps, so that it can save first.
 
-    A second Ctrl-C interrupts at once.
+    A second Ctrl-C interrupts at once. `silent` leaves talking to another process.
     """
     asked = False
 
@@ -109,7 +109,8 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         if asked:
             raise KeyboardInterrupt
         asked = True
-        print("\nfairnas: saving, then stopping (once more to stop at once)", file=sys.stderr, flush=True)
+        if not silent:
+            print("\nfairnas: saving, then stopping (once more to stop at once)", file=sys.stderr, flush=True)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

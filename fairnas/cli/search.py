@@ -31,7 +31,7 @@ class SearchVerb(RunArguments):
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, search, print."""
-    path = peek(arguments, "--run")
+    path = peek(arguments, "--run") or peek(arguments, "--out")
     stored = RunDirectory.open(Path(path)).config if path is not None else None
     default = SearchVerb(Path(path), search=stored.search) if path is not None and stored is not None else None
     given = parse(SearchVerb, arguments, "search", default)

@@ -1,5 +1,6 @@
 """What the verbs of single stages share: open the run, hold it, do the stage, print what the run holds now."""
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from fairnas.cli.output import print_json
@@ -25,13 +26,18 @@ def do_stage(
     """
     from fairnas.cli.progress import interruptible, narrated
     from fairnas.pipeline import Experiment, prepare, reconfigure, run_stage, summarise
+    from fairnas.train import Group, in_all_processes
 
     run = RunDirectory.open(given.run)
-    with run.locked(), interruptible() as stop, narrated() as narrator:
+    group = prepared.group if prepared else Group()
+    with contextlib.ExitStack() as held, interruptible() as stop, narrated() as narrator:
+        in_all_processes(group, lambda: held.enter_context(run.locked()))
         if config is not None and config != run.config:
             prepared = prepare(config)
             reconfigure(run, config, name)
+        for line in prepared.training_plan() if prepared and name == "train" else ():
+            narrator.say(line)
         opened = (prepared.space, prepared.dataset) if prepared else None
-        run_stage(Experiment(run, narrator, stop, opened), name)
+        run_stage(Experiment(run, narrator, stop, opened, group), name)
     result = summarise(run)
     print_json(result) if given.json else print_summary(result)

@@ -1,4 +1,4 @@
-"""`fairnas train`: stage one alone."""
+"""`fairnas train`: stage one alone, in one process or in several."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,21 +15,34 @@ class TrainVerb(RunArguments):
     """Train the supernet of a run, going on from its checkpoint.
 
     With a recipe in front it starts a run, and takes every flag that `fairnas run` takes.
+    Under torchrun, several processes share out the paths of a step, its images, or both.
 
     Examples:
         fairnas train digits --run runs/digits
         fairnas train --run runs/digits
+        torchrun --nproc-per-node=2 -m fairnas train digits --out runs/digits
     """
 
 
 def main(arguments: Sequence[str]) -> None:
     """Start a run from a recipe and train its supernet, or go on with the training of a run."""
     if not arguments or arguments[0].startswith("-"):
-        do_stage("train", parse(TrainVerb, arguments, "train"))
-        return
-    config, verb = read_arguments(arguments, "train")
-    from fairnas.pipeline import prepare
+        given, config = parse(TrainVerb, arguments, "train"), None
+    else:
+        config, verb = read_arguments(arguments, "train")
+        given = TrainVerb(verb.out or Path("runs") / verb.name, verb.json)
+    from fairnas.cli.progress import interruptible
+    from fairnas.pipeline import follow, prepare
+    from fairnas.train import in_all_processes, joined_group
 
-    prepared = prepare(config)
-    run = RunDirectory.create(verb.out or Path("runs") / verb.name, config)
-    do_stage("train", RunArguments(run.path, verb.json), prepared=prepared)
+    with joined_group() as group:
+        prepared = in_all_processes(group, lambda: prepare(config or RunDirectory.open(given.run).config, group))
+        in_all_processes(group, prepared.require_same)
+        if config is not None:
+            in_all_processes(group, lambda: RunDirectory.create(given.run, config) if group.is_first else None)
+        if group.is_first:
+            do_stage("train", given, prepared=prepared)
+        else:
+            in_all_processes(group, lambda: None)  # while the first opens the run
+            with interruptible(silent=True) as stop:
+                follow(prepared, stop)

@@ -58,7 +58,10 @@ class Rectangles:
 
     def one(self, place: int) -> "Rectangles":
         """The draws of one image."""
-        part = slice(place, place + 1)
+        return self.some(slice(place, place + 1))
+
+    def some(self, part: slice) -> "Rectangles":
+        """The draws of some images."""
         return Rectangles(self.areas[part], self.sides[part], self.places[part])
 
 
@@ -70,6 +73,10 @@ class Draws:
     flips: np.ndarray  # (n,) bool
     rectangles: Rectangles | None
 
+    def some(self, part: slice) -> "Draws":
+        """Those of some images."""
+        return Draws(self.offsets[part], self.flips[part], self.rectangles and self.rectangles.some(part))
+
 
 @dataclass(frozen=True)
 class Views:
@@ -79,9 +86,15 @@ class Views:
     size: int
     seed: int
     epoch: int
+    part: tuple[int, int] = (0, 1)
+    """Which share of every batch is seen, such as (0, 2) for the first half; its draws are those of the whole."""
 
     def draw(self, batch: int, count: int) -> Draws:
-        """The draws for `count` images of one batch."""
+        """The draws for `count` images of one batch, a share of it."""
+        own, parts = self.part
+        return self._draw_whole(batch, count * parts).some(slice(own * count, (own + 1) * count))
+
+    def _draw_whole(self, batch: int, count: int) -> Draws:
         rng = generator(self.seed, "augmentation", self.epoch, batch)
         offsets, flips, rectangles = np.zeros((count, 2), np.int64), np.zeros(count, bool), None
         if self.augmentation in ("shift", "crop_flip"):

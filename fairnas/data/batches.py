@@ -30,6 +30,7 @@ def training_batches(
     seed: int,
     epoch: int,
     first: int = 0,
+    part: tuple[int, int] = (0, 1),
     device: torch.device,
     workers: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -41,6 +42,7 @@ def training_batches(
         seed: the run's seed.
         epoch: which pass; order and augmentation differ from pass to pass.
         first: number of the first batch wanted.
+        part: share of every batch that is wanted, such as (0, 2) for the first half; batches must be divisible.
         device: where the batches are wanted.
         workers: processes that decode streamed images, at most one per core; 0 decodes in this one.
 
@@ -52,8 +54,12 @@ def training_batches(
     """
     order = generator(seed, "order", epoch).permutation(len(dataset.train))
     steps = range(first, steps_per_epoch(dataset, batch_size))
-    tasks = [(step, order[step * batch_size : (step + 1) * batch_size]) for step in steps]
-    views = Views(dataset.augmentation, dataset.image_size, seed, epoch)
+    whole = min(batch_size, len(order))
+    own, parts = part
+    assert whole % parts == 0, f"{parts} parts of a batch of {whole}"
+    size = whole // parts
+    tasks = [(step, order[step * batch_size + own * size :][:size]) for step in steps]
+    views = Views(dataset.augmentation, dataset.image_size, seed, epoch, part)
     scale = _Scale.of(dataset, device)
     for pixels, labels in dataset.train.batches(tasks, views, device, workers):
         yield scale.normalised(pixels), labels

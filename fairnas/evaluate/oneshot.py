@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fairnas.evaluate.folding import FoldedSupernet
+from fairnas.evaluate.copies import EvaluationCopy, Statistics
 from fairnas.nets import Supernet
 from fairnas.space import Genome
 
@@ -35,8 +35,10 @@ def score_genomes(
     genomes: Sequence[Genome],
     batches: Batches,
     on_progress: Callable[[int], None] = lambda images: None,
+    *,
+    statistics: Statistics = "running",
 ) -> list[Score]:
-    """Score genomes with the supernet's weights and running BN statistics. Never changes the supernet.
+    """Score genomes with the supernet's weights. Never changes the supernet.
 
     Equal genomes, and genomes that compute the same network (`SearchSpace.canonical`), are evaluated once.
 
@@ -45,6 +47,7 @@ def score_genomes(
         genomes: to score.
         batches: images (B, C, S, S) normalised and labels (B,), on the supernet's device.
         on_progress: called after each batch with the number of images seen.
+        statistics: of BN. With those of each batch, scores depend on which images share a batch.
 
     Returns:
         One score per genome, in order. Sums are exact integers and float64, so that scores don't depend on which
@@ -55,17 +58,17 @@ def score_genomes(
     shared = [0, *(_common_prefix(a, b) for a, b in itertools.pairwise(ordered))]
     device = next(supernet.parameters()).device
     tally = _Tally(len(ordered), device)
-    folded = FoldedSupernet(supernet)
+    copied = EvaluationCopy(supernet, statistics)
     activations: list[Tensor] = []  # after the stem, after layer 0, after layer 1, ...
     with torch.inference_mode():
         for images, labels in batches:
             activations.clear()  # before the stem makes the first of the new ones
-            activations.append(folded.stem(images))
+            activations.append(copied.stem(images))
             for row, genome in enumerate(ordered):
                 del activations[shared[row] + 1 :]
                 for layer in range(shared[row], len(genome)):
-                    activations.append(folded.block(layer, genome[layer])(activations[-1]))
-                tally.add(row, folded.head(activations[-1]), labels)
+                    activations.append(copied.block(layer, genome[layer])(activations[-1]))
+                tally.add(row, copied.head(activations[-1]), labels)
             tally.images += len(labels)
             on_progress(tally.images)
     scores = dict(zip(ordered, tally.scores(), strict=True))

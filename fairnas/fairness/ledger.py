@@ -1,8 +1,8 @@
 """The ledger: how often every choice block was trained, and the fairness verdicts over it (paper 2.2).
 
-It counts two things per block: `passes`, the paths it was on (the paper's Y), and `updates`, the supernet steps in
-which its weights really received a gradient. It is told of the second by looking at the weights, so it notices a
-strategy that draws fairly and trains otherwise.
+It counts two things per block: `passes`, the paths it was on (the paper's Y), and `updates`, the parameter updates
+for which its weights really received a gradient. It is told of the second by looking at the weights, so it notices a
+strategy that draws fairly and trains otherwise. Counts of all blocks stand in one row, layer after layer.
 """
 
 import math
@@ -18,6 +18,15 @@ from fairnas.space import Genome
 
 SIGNIFICANCE = 0.001
 """A fair sampler is called unfair once in a thousand audits."""
+
+Counts = np.ndarray
+"""(sum of m over the layers,) int64: one number per choice block, layer after layer."""
+
+
+def count_passes(paths: Sequence[Genome], choices: Sequence[int]) -> Counts:
+    """On how many of the paths each choice block is."""
+    starts = np.cumsum([0, *choices])
+    return np.bincount((np.asarray(paths, dtype=np.int64) + starts[:-1]).ravel(), minlength=int(starts[-1]))
 
 
 @dataclass(frozen=True)
@@ -36,72 +45,143 @@ class Audit:
     expectation_fair: bool
     """Definition 2: the counts are what equal expectations make likely (chi-square test at `SIGNIFICANCE`)."""
     strict_fair: bool
-    """Definition 3: within every layer all counts are equal, exactly."""
+    """Definition 3: within every layer all counts are equal, exactly. Where a strict strategy is level at the end of
+    each cycle of steps only, they were so at the end of the last whole cycle."""
+    level_every: int
+    """Steps of such a cycle; 1 where every step is level, or no strategy promises that."""
+    level_at: int
+    """The last step after which all counts were equal; 0 if none."""
     p_value: float
     """Of the chi-square test, all layers together."""
     variance_ratio: float
     """Mean variance of the counts within a layer over n(m-1)/m^2 (equation 1): about 1 if uniform, 0 if strict."""
+    gradient_share: tuple[float, float]
+    """Smallest and largest share that a block has of its layer's gradient norms, times m: (1, 1) if all get alike."""
 
 
 class Ledger:
     """Counts per layer and choice. Grows by `record`, is saved as plain data."""
 
-    def __init__(self, strategy: str, choices: tuple[int, ...]) -> None:
-        """Args: `strategy` is the name of whoever trains; `choices` per layer."""
-        self.strategy, self.choices = strategy, choices
+    def __init__(self, strategy: str, choices: tuple[int, ...], level_every: int = 1) -> None:
+        """Start empty.
+
+        Args:
+            strategy: name of whoever trains.
+            choices: per layer.
+            level_every: steps after which the strategy promises level counts.
+        """
+        self.strategy, self.choices, self.level_every = strategy, choices, level_every
         self.steps = 0
         self.backward_passes = 0
-        self.passes = [np.zeros(count, dtype=np.int64) for count in choices]
-        self.updates = [np.zeros(count, dtype=np.int64) for count in choices]
+        self.level_at = 0
+        self._starts = np.cumsum([0, *choices])
+        self._sizes = np.asarray(choices)
+        blocks = int(self._starts[-1])
+        self._passes, self._updates, self._last_step = (np.zeros(blocks, dtype=np.int64) for _ in range(3))
+        self._gradient_norms = np.zeros(blocks)
+        self._scatter = np.zeros(len(choices))
 
-    def record(self, paths: Sequence[Genome], trained: Sequence[Sequence[bool]]) -> None:
+    @property
+    def passes(self) -> list[np.ndarray]:
+        """Per layer, the paths that each choice block was on."""
+        return self._rows(self._passes)
+
+    @property
+    def updates(self) -> list[np.ndarray]:
+        """Per layer, the parameter updates that moved each choice block by a gradient of its own."""
+        return self._rows(self._updates)
+
+    @property
+    def last_step(self) -> list[np.ndarray]:
+        """Per layer, the last supernet step (from 1) that updated each choice block; 0 if none did."""
+        return self._rows(self._last_step)
+
+    @property
+    def gradient_norms(self) -> list[np.ndarray]:
+        """Per layer, the sum over the updates of the norm of each choice block's gradient."""
+        return self._rows(self._gradient_norms)
+
+    def _rows(self, flat: np.ndarray) -> list[np.ndarray]:
+        return np.split(flat, self._starts[1:-1])
+
+    def record(self, passes: Counts, updates: Counts, backward_passes: int) -> None:
         """Count one supernet step.
 
         Args:
-            paths: the genomes that had a backward pass.
-            trained: per layer and choice, whether the block's weights received a gradient for the update.
+            passes: on how many paths each block was.
+            updates: how many parameter updates its weights received a gradient for.
+            backward_passes: paths that were trained.
         """
         self.steps += 1
-        self.backward_passes += len(paths)
-        for layer, count in enumerate(self.choices):
-            self.passes[layer] += np.bincount([path[layer] for path in paths], minlength=count)
-            self.updates[layer] += np.asarray(trained[layer], dtype=np.int64)
+        self.backward_passes += backward_passes
+        self._passes += passes
+        self._updates += updates
+        self._last_step[updates > 0] = self.steps
+        mean = np.add.reduceat(passes, self._starts[:-1]) / self._sizes
+        squares = np.add.reduceat((passes - np.repeat(mean, self._sizes)) ** 2, self._starts[:-1])
+        self._scatter += squares / np.maximum(self._sizes - 1, 1)
+        if all(self._is_level(counts).all() for counts in (self._passes, self._updates)):
+            self.level_at = self.steps
+
+    def set_gradient_norms(self, sums: np.ndarray) -> None:
+        """Replace the sums of gradient norms, one number per block; they grow on the device, where nothing waits."""
+        self._gradient_norms = np.array(sums, dtype=np.float64)
+
+    def _is_level(self, counts: Counts) -> np.ndarray:
+        """Per layer, whether all its blocks have the same count."""
+        first = self._starts[:-1]
+        return np.minimum.reduceat(counts, first) == np.maximum.reduceat(counts, first)
 
     def require_level(self) -> None:
         """Raise `UnfairTraining` unless all blocks of each layer are level (definition 3)."""
-        for name, counts in (("passes", self.passes), ("updates", self.updates)):
-            for layer, row in enumerate(counts):
-                if row.min() != row.max():
-                    raise UnfairTraining(
-                        f"strict fairness is broken after step {self.steps}: {name} of the choice blocks "
-                        f"in layer {layer} are {row.tolist()}, which must be equal"
-                    )
+        for name, counts in (("passes", self._passes), ("updates", self._updates)):
+            for layer in np.flatnonzero(~self._is_level(counts)).tolist():
+                raise UnfairTraining(
+                    f"strict fairness is broken after step {self.steps}: {name} of the choice blocks "
+                    f"in layer {layer} are {self._rows(counts)[layer].tolist()}, which must be equal"
+                )
 
     def audit(self) -> Audit:
         """The verdict over what was counted so far."""
-        from scipy.stats import chi2  # 0.8 s to import, and training never asks
-
-        statistic, freedom, ratios = 0.0, 0, []
-        for row in self.passes:
-            n, m = int(row.sum()), len(row)
-            if m > 1 and n > 0:
-                statistic += float(((row - n / m) ** 2).sum() / (n / m))
-                freedom += m - 1
-                ratios.append(float(row.var()) / uniform_variance(m, n))
-        p_value = float(chi2.sf(statistic, freedom)) if freedom else 1.0
-        updates = np.concatenate(self.updates)
-        level = all(row.min() == row.max() for row in (*self.passes, *self.updates))
+        p_value = self._p_value()
+        ratios = [
+            float(row.var()) / uniform_variance(len(row), int(row.sum()))
+            for row in self.passes
+            if len(row) > 1 and row.sum() > 0
+        ]
+        shares = [row / row.mean() for row in self.gradient_norms if row.sum() > 0] or [np.ones(1)]
         return Audit(
             strategy=self.strategy,
             steps=self.steps,
             backward_passes=self.backward_passes,
-            updates_min=int(updates.min()),
-            updates_max=int(updates.max()),
+            updates_min=int(self._updates.min()),
+            updates_max=int(self._updates.max()),
             expectation_fair=p_value >= SIGNIFICANCE,
-            strict_fair=level,
+            strict_fair=self.steps - self.level_at < self.level_every,
+            level_every=self.level_every,
+            level_at=self.level_at,
             p_value=p_value,
             variance_ratio=math.fsum(ratios) / len(ratios) if ratios else 0.0,
+            gradient_share=(min(float(row.min()) for row in shares), max(float(row.max()) for row in shares)),
         )
+
+    def _p_value(self) -> float:
+        """How likely counts are at least as uneven as these, if every step treats the blocks of a layer alike.
+
+        Alike means: given how many passes a step spends on a layer, and in which portions, every way to deal the
+        portions out to its blocks is equally likely. Then sum (Y - mean)^2 over the sum of the steps' sample
+        variances is about chi-square with m - 1 degrees of freedom. For one uniform path per step that is Pearson's
+        test; for k passes on one path, or several blocks at once, it is what Pearson's would get wrong. Passes that
+        are never uneven within a step, as under strict fairness, have nothing to be tested.
+        """
+        from scipy.stats import chi2  # 0.8 s to import, and training never asks
+
+        statistic, freedom = 0.0, 0
+        for row, scatter in zip(self.passes, self._scatter.tolist(), strict=True):
+            if scatter > 0:
+                statistic += float(((row - row.mean()) ** 2).sum()) / scatter
+                freedom += len(row) - 1
+        return float(chi2.sf(statistic, freedom)) if freedom else 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint or `ledger.json`."""
@@ -109,8 +189,10 @@ class Ledger:
             "strategy": self.strategy,
             "steps": self.steps,
             "backward_passes": self.backward_passes,
-            "passes": [row.tolist() for row in self.passes],
-            "updates": [row.tolist() for row in self.updates],
+            "level_every": self.level_every,
+            "level_at": self.level_at,
+            "scatter": self._scatter.tolist(),
+            **{name: [row.tolist() for row in getattr(self, name)] for name in (*_COUNTS, "gradient_norms")},
         }
 
     @staticmethod
@@ -118,19 +200,36 @@ class Ledger:
         """The inverse of `to_dict`. Raises `CheckpointError` for anything else."""
         try:
             ledger = Ledger(str(plain["strategy"]), tuple(len(row) for row in plain["passes"]))
-            ledger.steps, ledger.backward_passes = _count(plain["steps"]), _count(plain["backward_passes"])
-            ledger.passes, ledger.updates = (
-                [np.array([_count(count) for count in row], dtype=np.int64) for row in plain[key]]
-                for key in ("passes", "updates")
-            )
+            if not all((ledger.choices, *ledger.choices)):
+                raise ValueError("a layer has no choices")
+            for name in ("steps", "backward_passes", "level_every", "level_at"):
+                setattr(ledger, name, _count(plain[name]))
+            for name in _COUNTS:
+                setattr(ledger, f"_{name}", ledger._flat(name, plain[name], _count, np.int64))
+            ledger._gradient_norms = ledger._flat("gradient_norms", plain["gradient_norms"], _sum, np.float64)
+            if len(plain["scatter"]) != len(ledger.choices):
+                raise ValueError("passes and scatter differ in shape")
+            ledger._scatter = np.array([_sum(value) for value in plain["scatter"]])
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"this is not a ledger: {type(error).__name__}: {error}; train again") from None
-        if [len(row) for row in ledger.updates] != list(ledger.choices) or not all((ledger.choices, *ledger.choices)):
-            raise CheckpointError("this is not a ledger: passes and updates differ in shape; train again")
         return ledger
+
+    def _flat(self, name: str, rows: Any, check: Any, dtype: type) -> np.ndarray:
+        if tuple(len(row) for row in rows) != self.choices:
+            raise ValueError(f"passes and {name} differ in shape")
+        return np.array([check(value) for row in rows for value in row], dtype=dtype)
+
+
+_COUNTS = ("passes", "updates", "last_step")
 
 
 def _count(value: Any) -> int:
     if not isinstance(value, int) or value < 0:
         raise ValueError(f"{value!r} is not a count")
     return value
+
+
+def _sum(value: Any) -> float:
+    if not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"{value!r} is not a sum of norms")
+    return float(value)

@@ -83,3 +83,26 @@ class UniformSampler:
     def paths(self, step: int) -> tuple[Genome, ...]:
         """One genome."""
         return (tuple(generator(self.seed, "paths", step).integers(self.choices).tolist()),)
+
+
+class PathDropout:
+    """Several blocks per layer at once, the others dropped: what One-Shot (Bender et al., 2018) trains.
+
+    Each of the m blocks of a layer is dropped by itself with probability r^(1/m), so that a layer would lose all its
+    blocks with chance r, whatever m. In a cell something else goes on then; a chain would be cut, so here one of the
+    blocks, drawn uniformly, stays.
+    """
+
+    def __init__(self, choices: tuple[int, ...], seed: int) -> None:
+        """Args: `choices` per layer; `seed` of the run."""
+        self.choices, self.seed = choices, seed
+
+    def active(self, step: int, chance: float) -> tuple[tuple[int, ...], ...]:
+        """Per layer, the blocks that stay at this step; `chance` is r."""
+        rng = generator(self.seed, "paths", step)
+        layers = []
+        for count in self.choices:
+            draws, saved = rng.random(count), int(rng.integers(count))
+            kept = np.flatnonzero(draws >= chance ** (1 / count)).tolist()
+            layers.append(tuple(kept or [saved]))
+        return tuple(layers)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fairnas.nets.depthwise import DepthwiseConv2d
+from fairnas.nets.norm import BatchNorm2d
 from fairnas.space.blocks import Activation, Block, Identity, InvertedResidual, Separable
 from fairnas.space.space import Layer, SearchSpace
 
@@ -31,11 +32,19 @@ class ConvBN(nn.Sequential):
         kind = DepthwiseConv2d if groups == inputs == outputs and groups > 1 else nn.Conv2d
         layers: list[nn.Module] = [
             kind(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
-            nn.BatchNorm2d(outputs),
+            BatchNorm2d(outputs),
         ]
         if act is not None:
             layers.append(_ACTIVATIONS[act](inplace=True))
         super().__init__(*layers)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C', P, Q)."""
+        if self.training and len(self) == 3:
+            conv, norm, act = self
+            if isinstance(norm, BatchNorm2d):
+                return norm.followed_by(act, conv(input))
+        return super().forward(input)
 
 
 class Chain(nn.Sequential):
@@ -45,10 +54,10 @@ class Chain(nn.Sequential):
         super().__init__(*convolutions)
         self.shortcut = shortcut
 
-    def forward(self, input: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C', H', W')."""
+    def forward(self, input: Tensor, with_shortcut: bool = True) -> Tensor:
+        """(B, C, H, W) to (B, C', H', W'); without its shortcut where blocks in parallel share one."""
         output = super().forward(input)
-        return output + input if self.shortcut else output
+        return output + input if self.shortcut and with_shortcut else output
 
 
 class Head(nn.Module):

@@ -110,21 +110,22 @@ def weight_gradient(input: Tensor, grad: Tensor, kernel: int, stride: int) -> Te
     Returns:
         (C, 1, kernel, kernel).
     """
-    from fairnas.nets.depthwise_kernel import LANES, compiled  # brings LLVM: only those who train pay for it
+    from fairnas.nets.depthwise_kernel import compiled  # brings LLVM: only those who train pay for it
+    from fairnas.nets.machine_code import LANES
 
     channels = input.shape[1]
     x, g = (_padded(tensor.detach().permute(0, 2, 3, 1), LANES) for tensor in (input, grad))
     (images, height, width, padded), (_, rows, columns, _) = x.shape, g.shape
     blocks = -(-padded // LANES)
-    total = torch.empty(blocks, kernel, kernel, LANES)
+    total = input.new_empty(blocks, kernel, kernel, LANES)
     code = compiled(kernel, stride)
 
     def run(first: int, last: int) -> None:
-        buffer = torch.zeros(width + 2 * (kernel // 2), LANES)
+        buffer = input.new_zeros(width + 2 * (kernel // 2), LANES)
         sizes = (images, height, width, padded, rows, columns)
         code.run(x.data_ptr(), g.data_ptr(), total.data_ptr(), buffer.data_ptr(), *sizes, first, last)
 
-    _share(run, blocks, work=g.numel() * kernel * kernel)
+    share_out(run, blocks, work=g.numel() * kernel * kernel)
     result = total.permute(0, 3, 1, 2).reshape(blocks * LANES, 1, kernel, kernel)
     rest = padded % LANES
     if rest > 0:  # the last block ends with the last channel, and repeats channels of the one before it
@@ -138,7 +139,7 @@ def _padded(tensor: Tensor, lanes: int) -> Tensor:
     return (functional.pad(tensor, (0, missing)) if missing > 0 else tensor).contiguous()
 
 
-def _share(run, blocks: int, work: int) -> None:
+def share_out(run, blocks: int, work: int) -> None:
     """Call `run(first, last)` over all blocks, on as many threads as torch may use and the work is worth."""
     count = max(1, min(torch.get_num_threads(), blocks, work // _WORK_OF_A_THREAD))
     bounds = [blocks * index // count for index in range(count + 1)]

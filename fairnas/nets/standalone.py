@@ -58,8 +58,21 @@ def build(
         network = StandAlone(space, genome, dropout)
     materialise(network, torch.Generator().manual_seed(derived_seed(seed, "stand-alone weights", *genome)))
     if inherit is not None:
-        network.stem.load_state_dict(inherit.stem.state_dict())
-        network.head.load_state_dict(inherit.head.state_dict())
+        _inherit(network.stem, inherit.stem)
+        _inherit(network.head, inherit.head)
         for number, choice in enumerate(genome):
-            network.layers[number].load_state_dict(inherit.block(number, choice).state_dict())
+            _inherit(network.layers[number], inherit.block(number, choice))
     return network
+
+
+def _inherit(part: nn.Module, source: nn.Module) -> None:
+    """Copy weights and statistics. A BN without scale and shift leaves the new one's at one and zero."""
+    left_out = {
+        f"{name}.{kind}"
+        for name, norm in source.named_modules()
+        if isinstance(norm, nn.BatchNorm2d) and not norm.affine
+        for kind in ("weight", "bias")
+    }
+    missing, foreign = part.load_state_dict(source.state_dict(), strict=not left_out)
+    assert set(missing) <= left_out, f"the supernet lacks {missing}"
+    assert not foreign, f"the network has no {foreign}"

@@ -16,7 +16,7 @@ from fairnas.nets import Supernet, cost_table
 from fairnas.rundir import RunDirectory
 from fairnas.space import SearchSpace, get_space
 from fairnas.space.file import from_dict, to_dict
-from fairnas.train import read_checkpoint
+from fairnas.train import Group, new_supernet, read_checkpoint
 
 
 class Narrator(Protocol):
@@ -76,6 +76,13 @@ def is_small_work(space: SearchSpace, batch_size: int) -> bool:
     return cost_table(space).heaviest["madds"] * batch_size < SMALL_WORK
 
 
+def training_identity(train: TrainConfig, config: RunConfig, space: SearchSpace, dataset: Dataset) -> str:
+    """Hash of everything that a training with these hyper-parameters depends on."""
+    content = [dataclasses.asdict(train), to_dict(space), dataset.fingerprint, config.seed]
+    content.append(dataclasses.asdict(config.data))
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 class Experiment:
     """What the stages work on."""
 
@@ -85,6 +92,7 @@ class Experiment:
         narrator: Narrator | None = None,
         stop: Callable[[], bool] = lambda: False,
         opened: tuple[SearchSpace, Dataset] | None = None,
+        group: Group | None = None,
     ) -> None:
         """Open an experiment.
 
@@ -93,8 +101,10 @@ class Experiment:
             narrator: told how far it is.
             stop: true when the work should be saved and ended.
             opened: space and data, where they were opened before (`open_data`).
+            group: the processes that train the supernet; this one is the first.
         """
         self.run, self.stop = run, stop
+        self.group = group or Group()
         self.narrator: Narrator = narrator or SilentNarrator()
         self.config = run.config
         self._given = opened
@@ -140,15 +150,13 @@ class Experiment:
 
     def identity_of(self, train: TrainConfig) -> str:
         """Hash of everything that a training with these hyper-parameters depends on."""
-        content = [dataclasses.asdict(train), to_dict(self.space), self.dataset.fingerprint, self.config.seed]
-        content.append(dataclasses.asdict(self.config.data))
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return training_identity(train, self.config, self.space, self.dataset)
 
     @functools.cached_property
     def supernet(self) -> Supernet:
         """The trained supernet, in eval mode on the device."""
         content = read_checkpoint(self.run.path / "supernet" / "checkpoint.pt", "supernet")
-        supernet = Supernet(self.space, seed=self.config.seed)
+        supernet = new_supernet(self.space, self.config.train, self.config.seed)
         supernet.load_state_dict(content["network"])
         return supernet.to(self.device).eval()
 
@@ -157,4 +165,4 @@ class Experiment:
         """Hyper-parameters of stand-alone training: the supernet's, unless a setting says otherwise (paper B.2)."""
         ours = self.config.stand_alone
         train = self.config.train
-        return dataclasses.replace(train, epochs=ours.epochs or train.epochs, lr=ours.lr or train.lr)
+        return dataclasses.replace(train, epochs=ours.epochs or train.epochs, lr=ours.lr or train.lr, lr_scale=1.0)

@@ -118,7 +118,7 @@ def run_job(workshop: Workshop, job: Job, space: SearchSpace, dataset: Dataset, 
     else:
         for part in ("validation", "test"):
             batches = ordered_batches(
-                getattr(dataset, part), dataset, batch_size=workshop.config.search.batch_size, device=device
+                getattr(dataset, part), dataset, batch_size=workshop.config.evaluate.batch_size, device=device
             )
             result[part] = asdict(score_network(training.network, batches))
         result["weights"] = checksum(checkpoint) if job.keep_weights else None

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from fairnas.config import RunConfig
-from fairnas.data import Dataset, steps_per_epoch
+from fairnas.data import Dataset
 from fairnas.errors import ConfigError, UnknownNameError
 from fairnas.nets import cost_table
-from fairnas.pipeline.experiment import open_data, pick_device
+from fairnas.pipeline.experiment import open_data, pick_device, training_identity
 from fairnas.search import SEARCHERS, check_bounds, objectives_from
 from fairnas.space import SearchSpace
-from fairnas.train import make_strategy
+from fairnas.train import Execution, Group, arranged, choose_execution, make_strategy, training_steps
 
 
 @dataclass(frozen=True)
@@ -19,34 +19,77 @@ class Prepared:
     config: RunConfig
     space: SearchSpace
     dataset: Dataset
+    execution: Execution
+    group: Group
+    """The processes that train the supernet, and who shares out what."""
+
+    def require_same(self) -> None:
+        """Raise `ConfigError` unless all processes of the group have the same settings and data."""
+        identity = training_identity(self.config.train, self.config, self.space, self.dataset)
+        if self.group.size > 1 and len(set(self.group.gather(identity))) > 1:
+            raise ConfigError(
+                "the processes of the group have different settings or data; start them all with the same command, "
+                "on the same images"
+            )
 
     def plan(self) -> tuple[str, ...]:
         """What is going to happen, line by line."""
+        train, search, alone = self.config.train, self.config.search, self.config.stand_alone
+        return (
+            *self.training_plan(),
+            f"search     {search.searcher}: {search.generations} generations of {search.population}, "
+            f"then {search.select} networks at equal distances in multiply-adds",
+            f"retrain    {search.select} networks from scratch, then {alone.models} more x {alone.seeds} for the "
+            f"ranking, {alone.epochs or train.epochs} epochs each, lr {alone.lr or train.lr:g}",
+        )
+
+    def training_plan(self) -> tuple[str, ...]:
+        """The part of it that concerns stage one."""
         config, space, dataset = self.config, self.space, self.dataset
-        train, search, alone = config.train, config.search, config.stand_alone
-        steps = train.epochs * steps_per_epoch(dataset, train.batch_size)
-        paths = make_strategy(train, space.choices, config.seed).passes_per_step
+        train = config.train
+        strategy = make_strategy(train, space.choices, config.seed)
+        paths = strategy.passes_per_step
+        batches = "" if strategy.batches_per_step == 1 else f"{strategy.batches_per_step} x "
         light, heavy = cost_table(space).lightest, cost_table(space).heaviest
         colour = "grey" if dataset.image_channels == 1 else "colour"
         return (
             f"data       {dataset.name}: {len(dataset.classes)} classes, {len(dataset.train):,} training, "
             f"{len(dataset.validation):,} validation, {len(dataset.test):,} test images, "
             f"{dataset.image_size}x{dataset.image_size} {colour}",
+            *(f"note       {note}" for note in dataset.notes),
             f"space      {space.name}: {space.size:,} networks of {space.depth} layers, "
             f"{light['madds'] / 1e6:.3g} to {heavy['madds'] / 1e6:.3g} M multiply-adds",
-            f"train      {train.strategy}: {train.epochs} epochs, {steps:,} steps of {paths} "
-            f"path{'s' if paths > 1 else ''} on {train.batch_size} images, lr {train.lr:g} cosine",
-            f"search     {search.searcher}: {search.generations} generations of {search.population}, "
-            f"then {search.select} networks at equal distances in multiply-adds",
-            f"retrain    {search.select} networks from scratch, then {alone.models} more x {alone.seeds} for the "
-            f"ranking, {alone.epochs or train.epochs} epochs each, lr {alone.lr or train.lr:g}",
-            f"device     {pick_device(config.resources.device)}",
-            *(f"note       {note}" for note in dataset.notes),
+            f"device     {pick_device(config.resources.device)}{self._processes()}",
+            f"train      {train.strategy}: {train.epochs} epochs, {self.steps:,} steps of {paths} "
+            f"path{'s' if paths > 1 else ''} on {batches}{train.batch_size} images, "
+            f"lr {train.lr * train.lr_scale:.3g} cosine",
+            f"execution  {self.execution.reason}",
+        )
+
+    @property
+    def steps(self) -> int:
+        """Supernet steps of the whole training."""
+        train = self.config.train
+        strategy = make_strategy(train, self.space.choices, self.config.seed)
+        return train.epochs * training_steps(self.dataset, train, strategy.batches_per_step)
+
+    def _processes(self) -> str:
+        group = self.group
+        if group.size == 1:
+            wanted = self.config.resources.path_processes or 1
+            return f" (resources.path_processes = {wanted} needs torchrun)" if wanted > 1 else ""
+        return (
+            f", {group.size} processes: {group.path_processes} share out the paths, "
+            f"{group.image_processes} the images of a mini-batch"
         )
 
 
-def prepare(config: RunConfig) -> Prepared:
+def prepare(config: RunConfig, group: Group | None = None) -> Prepared:
     """Check a configuration and open its data; writes nothing.
+
+    Args:
+        config: of the run.
+        group: the processes that will train the supernet.
 
     Raises:
         FairnasError: one line, whatever is wrong: names, device, data, bounds that no network meets.
@@ -55,7 +98,16 @@ def prepare(config: RunConfig) -> Prepared:
         raise UnknownNameError("searcher", config.search.searcher, SEARCHERS)
     pick_device(config.resources.device)
     space, dataset = open_data(config)
-    make_strategy(config.train, space.choices, config.seed)
+    strategy = make_strategy(config.train, space.choices, config.seed)
+    training_steps(dataset, config.train, strategy.batches_per_step)
+    group = arranged(
+        group or Group(),
+        strategy,
+        config.train.strategy,
+        batch_size=min(config.train.batch_size, len(dataset.train)),
+        path_processes=config.resources.path_processes,
+    )
+    execution = choose_execution(space, config.train, config.resources, pick_device(config.resources.device), group)
     check_bounds(space, objectives_from(config.search), cost_table(space).lightest)
     if config.stand_alone.models > space.size:
         raise ConfigError(
@@ -63,4 +115,4 @@ def prepare(config: RunConfig) -> Prepared:
         )
     for text in config.stand_alone.genomes:
         space.parse(text)
-    return Prepared(config, space, dataset)
+    return Prepared(config, space, dataset, execution, group)

@@ -2,12 +2,13 @@
 
 import platform
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 
-from fairnas.pipeline.experiment import Experiment
+from fairnas.pipeline.experiment import Experiment, pick_device
 from fairnas.pipeline.judge import score_on_validation
+from fairnas.pipeline.prepare import Prepared
 from fairnas.pipeline.tracker import Tracker
 from fairnas.randomness import generator
 from fairnas.train import Pace, supernet_training
@@ -21,7 +22,10 @@ CURVE_GENOMES = 12
 def train(experiment: Experiment) -> tuple[str, ...]:
     """Train the supernet, going on from its checkpoint; write the ledger."""
     config, run, dataset = experiment.config, experiment.run, experiment.dataset
-    training = supernet_training(experiment.space, config.train, config.seed, experiment.device)
+    training = supernet_training(
+        experiment.space, config.train, config.seed, experiment.device, config.resources, experiment.group
+    )
+    experiment.group.stop = experiment.stop
     rng = generator(config.seed, "curve genomes")
     followed = [experiment.space.sample(rng) for _ in range(CURVE_GENOMES)]
 
@@ -46,10 +50,20 @@ def train(experiment: Experiment) -> tuple[str, ...]:
             stop=experiment.stop,
             loader_workers=config.resources.loader_workers,
         )
-        run_training(training, dataset, config.train, config.seed, pace)
+        run_training(training, dataset, config.train, config.seed, pace, experiment.group)
     run.write_json("ledger.json", training.ledger.to_dict())
     run.write_json("versions.json", {**installed_versions(), "device": device_name(experiment.device)})
     return ("supernet/checkpoint.pt", "ledger.json", "space.json", "data.json", "versions.json")
+
+
+def follow(prepared: Prepared, stop: Callable[[], bool]) -> None:
+    """Train the supernet as one of the other processes of a group, which write nothing and tell nothing."""
+    config, group = prepared.config, prepared.group
+    device = pick_device(config.resources.device)
+    training = supernet_training(prepared.space, config.train, config.seed, device, config.resources, group)
+    group.stop = stop
+    pace = Pace(loader_workers=config.resources.loader_workers)
+    run_training(training, prepared.dataset, config.train, config.seed, pace, group)
 
 
 def device_name(device: torch.device) -> str:

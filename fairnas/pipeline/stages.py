@@ -30,7 +30,7 @@ class Stage:
 
 STAGES: tuple[Stage, ...] = (
     Stage("train", "train the supernet", (), ("data", "train"), train),
-    Stage("search", "search it and select networks", ("train",), ("search",), search),
+    Stage("search", "search it and select networks", ("train",), ("evaluate", "search"), search),
     Stage("retrain", "train the selected networks from scratch", ("search",), ("stand_alone",), retrain),
     Stage("rank", "train more networks and judge the ranking", ("search",), ("stand_alone",), rank),
     Stage("export", "export the selected networks", ("retrain",), (), export),

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
+from fairnas.fairness import Ledger
 from fairnas.report import figures
 from fairnas.report.drawing import draw_network, kernels
 from fairnas.report.inputs import Inputs
@@ -110,7 +111,7 @@ def fairness(inputs: Inputs) -> Section:
     rows = [
         (
             str(layer),
-            *(_shaded(value, value / mean - 1, far, min(row) == max(row)) for value in row),
+            *(_shaded(whole(value), value / mean - 1, far, min(row) == max(row)) for value in row),
             *[Html("")] * (widest - len(row)),
             percent((max(row) - min(row)) / mean),
         )
@@ -123,7 +124,27 @@ def fairness(inputs: Inputs) -> Section:
     )
     head = ("layer", *_choice_names(inputs.space, widest), "spread")
     numbers = table("Updates per layer and choice block", head, rows, classes="heat")
-    return Section("fairness", title, joined([paragraphs([intro]), numbers]))
+    return Section("fairness", title, joined([paragraphs([intro]), numbers, _gradients(inputs.ledger, head[:-1])]))
+
+
+def _gradients(ledger: Ledger, head: Sequence[str]) -> Html:
+    """How strongly the blocks of a layer were pulled: equally many updates are not equal updates."""
+    norms = [[float(value) for value in row] for row in ledger.gradient_norms]
+    if not any(map(sum, norms)):
+        return Html("")
+    shares = [[value / (statistics.fmean(row) or 1.0) for value in row] for row in norms]
+    far = max(abs(share - 1) for row in shares for share in row)
+    rows = [
+        (
+            str(layer),
+            *(_shaded(f"{share:.2f}", share - 1, far, False) for share in row),
+            *[Html("")] * (len(head) - 1 - len(row)),
+        )
+        for layer, row in enumerate(shares)
+    ]
+    caption = "Gradient norms per layer and choice block, relative to the layer's mean"
+    numbers = table(caption, head, rows, classes="heat")
+    return folded("Gradients of the choice blocks: equally many updates are not equally large ones", numbers)
 
 
 def _choice_names(space: SearchSpace, count: int) -> tuple[str, ...]:
@@ -135,12 +156,12 @@ def _choice_names(space: SearchSpace, count: int) -> tuple[str, ...]:
     return tuple(f"choice {number}" for number in range(count))
 
 
-def _shaded(value: int, deviation: float, far: float, level: bool) -> Html:
-    if level:
-        return tag("span", whole(value), classes="level")
+def _shaded(text: str, deviation: float, far: float, level: bool) -> Html:
+    if level or not far:
+        return tag("span", text, classes="level")
     side = "over" if deviation > 0 else "under"
     share = f'style="--share:{100 * abs(deviation) / far:.0f}%"'
-    return tag("span", whole(value), classes=side, attributes=share)
+    return tag("span", text, classes=side, attributes=share)
 
 
 def ranking(inputs: Inputs) -> Section:

@@ -59,6 +59,11 @@ def fairness_verdict(audit: Audit, choices: Sequence[int]) -> Verdict:
                 "In the end all choice blocks of a layer were updated equally often: "
                 f"{whole(low)} to {whole(high)} times, depending on how many a layer has."
             )
+        if audit.level_every > 1:
+            level = (
+                f"Layers differ in their number of choices, so counts are equal after every {audit.level_every} steps: "
+                f"last after step {whole(audit.level_at)}."
+            )
         return Verdict("good", "Yes, strictly fair", (f"{trained} {level}", *_chance(audit, choices)))
     behind = f", {percent(1 - low / high)} less" if high else ""
     uneven = (

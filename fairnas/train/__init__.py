@@ -1,24 +1,38 @@
 """Stage one: strategies, the supernet step, the loop, checkpoints; and training from scratch by the same loop."""
 
 from fairnas.train.checkpoint import read_checkpoint, write_checkpoint
-from fairnas.train.loop import DivergedError, Pace, Training, train
+from fairnas.train.execution import Execution, choose_execution
+from fairnas.train.group import Group
+from fairnas.train.launch import arranged, in_all_processes, joined_group, started_processes
+from fairnas.train.loop import DivergedError, Pace, Training, train, training_steps
 from fairnas.train.scratch import stand_alone_training
-from fairnas.train.step import StepResult, supernet_step
-from fairnas.train.strategies import STRATEGIES, Strategy, make_strategy
-from fairnas.train.supernet import supernet_training
+from fairnas.train.step import Bench, StepResult, supernet_step
+from fairnas.train.strategies import STRATEGIES, Strategy, make_strategy, scoring_statistics
+from fairnas.train.supernet import new_supernet, supernet_training
 
 __all__ = [
     "STRATEGIES",
+    "Bench",
     "DivergedError",
+    "Execution",
+    "Group",
     "Pace",
     "StepResult",
     "Strategy",
     "Training",
+    "arranged",
+    "choose_execution",
+    "in_all_processes",
+    "joined_group",
     "make_strategy",
+    "new_supernet",
     "read_checkpoint",
+    "scoring_statistics",
     "stand_alone_training",
+    "started_processes",
     "supernet_step",
     "supernet_training",
     "train",
+    "training_steps",
     "write_checkpoint",
 ]

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from fairnas.config import TrainConfig
 from fairnas.data import Dataset, steps_per_epoch, training_batches
-from fairnas.errors import CheckpointError, FairnasError
+from fairnas.errors import CheckpointError, ConfigError, FairnasError
 from fairnas.train.checkpoint import read_checkpoint, write_checkpoint
+from fairnas.train.group import Group
+from fairnas.train.step import Batch
 
 FINITE_CHECK_STEPS = 20
 """A loss that is not a number is noticed within so many steps; looking more often would stall a GPU."""
@@ -41,8 +43,13 @@ class Training(Protocol):
         """Over all of them."""
         ...
 
-    def step(self, images: Tensor, labels: Tensor, step: int) -> Tensor:
-        """Train on one mini-batch and return the loss, a scalar on the device."""
+    @property
+    def batches_per_step(self) -> int:
+        """Mini-batches that one step takes."""
+        ...
+
+    def step(self, batches: Sequence[Batch], step: int, total: int) -> Tensor:
+        """Do step `step` of `total` and return the loss, a scalar on the device."""
         ...
 
     def extra_state(self) -> dict[str, Any]:
@@ -79,8 +86,8 @@ class Pace:
 
 
 def learning_rate(config: TrainConfig, step: int, total: int) -> float:
-    """Cosine decay from `config.lr` at step 0 to zero at step `total`."""
-    return config.lr * 0.5 * (1 + math.cos(math.pi * step / total))
+    """Cosine decay from `config.lr`, scaled, at step 0 to zero at step `total`."""
+    return config.lr * config.lr_scale * 0.5 * (1 + math.cos(math.pi * step / total))
 
 
 def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
@@ -98,21 +105,44 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optim
     return optimizer
 
 
-def train(training: Training, dataset: Dataset, config: TrainConfig, seed: int, pace: Pace) -> None:
+def training_steps(dataset: Dataset, config: TrainConfig, batches_per_step: int) -> int:
+    """Steps of one epoch. Raises `ConfigError` if the images don't suffice for one."""
+    batches = steps_per_epoch(dataset, config.batch_size)
+    if batches < batches_per_step:
+        raise ConfigError(
+            f"a step of '{config.strategy}' takes {batches_per_step} mini-batches, but {len(dataset.train):,} training "
+            f"images make {batches} of {config.batch_size}; give a smaller train.batch_size"
+        )
+    return batches // batches_per_step
+
+
+def train(
+    training: Training, dataset: Dataset, config: TrainConfig, seed: int, pace: Pace, group: Group | None = None
+) -> None:
     """Train to the end of the last epoch, going on from the checkpoint if there is one.
 
     The result depends on the arguments other than `pace` only: interrupted and resumed at any checkpoint, a
     training on the CPU ends with the same weights, bit for bit.
 
+    Args:
+        training: what is trained.
+        dataset: on what.
+        config: how.
+        seed: of the order of the images and their augmentation.
+        pace: when to save, what to tell, when to stop.
+        group: the processes that train together; only the first reads and writes the checkpoint.
+
     Raises:
         DivergedError: if the loss becomes NaN or infinite; the checkpoint is from before.
         CheckpointError: if the checkpoint cannot be read or belongs to something else.
         KeyboardInterrupt: when `pace.stop` said so; everything is saved.
+        LostProcessError: if another process of the group ended.
     """
+    group = group or Group()
     device = next(training.network.parameters()).device
-    per_epoch = steps_per_epoch(dataset, config.batch_size)
+    per_epoch = training_steps(dataset, config, training.batches_per_step)
     total = config.epochs * per_epoch
-    step, loss_sum = _restore(training, pace, device)
+    step, loss_sum = _restore(training, pace, device, group)
     pace.on_resume(step)
     saved_at, saved_step = time.monotonic(), step
     training.network.train()
@@ -123,16 +153,18 @@ def train(training: Training, dataset: Dataset, config: TrainConfig, seed: int, 
             batch_size=config.batch_size,
             seed=seed,
             epoch=epoch,
-            first=first,
+            first=first * training.batches_per_step,
+            part=(group.image_rank, group.image_processes),
             device=device,
             workers=pace.loader_workers,
         )
-        for images, labels in batches:
+        for taken in _in_steps(batches, training.batches_per_step):
             _set_rate(training.optimizer, learning_rate(config, step, total))
-            loss = training.step(images, labels, step)
+            loss = training.step(taken, step, total)
             step += 1
             loss_sum = loss_sum + loss
-            epoch_ends, stopping = step % per_epoch == 0, pace.stop()
+            epoch_ends = step % per_epoch == 0
+            stopping = group.stopping if group.size > 1 else pace.stop()
             due = time.monotonic() - saved_at >= pace.seconds or (pace.steps and step - saved_step >= pace.steps)
             if due or stopping or epoch_ends or step % FINITE_CHECK_STEPS == 0:
                 _require_finite(loss, step, config)
@@ -151,6 +183,11 @@ def train(training: Training, dataset: Dataset, config: TrainConfig, seed: int, 
                 saved_at, saved_step = time.monotonic(), step
             if stopping and step < total:
                 raise KeyboardInterrupt
+
+
+def _in_steps(batches: Iterator[Batch], count: int) -> Iterator[tuple[Batch, ...]]:
+    """`count` batches at a time; too few at the end are left out."""
+    return zip(*[batches] * count, strict=False)
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -179,15 +216,19 @@ def _save(training: Training, step: int, loss_sum: Tensor, pace: Pace) -> None:
         write_checkpoint(pace.checkpoint, training.kind, content)
 
 
-def _restore(training: Training, pace: Pace, device: torch.device) -> tuple[int, Tensor]:
+def _restore(training: Training, pace: Pace, device: torch.device, group: Group) -> tuple[int, Tensor]:
     """Load the checkpoint, if there is one; return the step to go on at and the epoch's sum of losses so far."""
-    if pace.checkpoint is None or not pace.checkpoint.exists():
+    content = None
+    if group.is_first and pace.checkpoint is not None and pace.checkpoint.exists():
+        content = read_checkpoint(pace.checkpoint, training.kind)
+        if content.get("identity") != pace.identity:
+            raise CheckpointError(
+                f"the checkpoint {pace.checkpoint} belongs to another configuration; "
+                "delete it, or use another directory"
+            )
+    content = group.from_first(content)
+    if content is None:
         return 0, torch.zeros((), dtype=torch.float64, device=device)
-    content = read_checkpoint(pace.checkpoint, training.kind)
-    if content.get("identity") != pace.identity:
-        raise CheckpointError(
-            f"the checkpoint {pace.checkpoint} belongs to another configuration; delete it, or use another directory"
-        )
     try:
         training.network.load_state_dict(content["network"])
         training.optimizer.load_state_dict(content["optimizer"])

@@ -1,31 +1,38 @@
 """Stand-alone training: one network from scratch, with the supernet's hyper-parameters (paper B.2)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from fairnas.config import TrainConfig
 from fairnas.nets import StandAlone, build
 from fairnas.space import Genome, SearchSpace
+from fairnas.train.executors import arithmetic, loss_of
 from fairnas.train.loop import make_optimizer
+from fairnas.train.step import Batch
 
 
 class StandAloneTraining:
     """Trains one network: a forward pass, a backward pass, an update."""
 
     kind = "stand-alone network"
+    batches_per_step = 1
 
     def __init__(self, network: StandAlone, config: TrainConfig) -> None:
-        self.network = network
+        self.network, self.config = network, config
         self.optimizer = make_optimizer(network, config)
 
-    def step(self, images: Tensor, labels: Tensor, step: int) -> Tensor:
+    def step(self, batches: Sequence[Batch], step: int, total: int) -> Tensor:
         """Train on one mini-batch and return the loss."""
+        images, labels = batches[0]
         self.optimizer.zero_grad(set_to_none=True)
-        loss = functional.cross_entropy(self.network(images), labels)
+        with arithmetic(self.config.precision, images.device):
+            loss = loss_of(self.network(images), labels)
         loss.backward()
+        if self.config.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
         self.optimizer.step()
         return loss.detach()
 

@@ -1,15 +1,23 @@
 """One supernet step: several backward passes and the single parameter update after them (Algorithm 1)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
+from fairnas.config import TrainConfig
+from fairnas.fairness import count_passes
+from fairnas.fairness.ledger import Counts
 from fairnas.nets import Supernet
 from fairnas.space import Genome
+from fairnas.train.executors import Executor, Sequential
+from fairnas.train.gradients import Gradients
+from fairnas.train.group import Group, Share
+
+Batch = tuple[Tensor, Tensor]
+"""Images (B, C, S, S), normalised, and labels (B,), class indices."""
 
 
 @dataclass(frozen=True)
@@ -18,58 +26,87 @@ class StepResult:
 
     loss: Tensor
     """Mean loss over the paths, a scalar on the device."""
-    paths: tuple[Genome, ...]
-    """The genomes that had a backward pass."""
-    trained: tuple[tuple[bool, ...], ...]
-    """Per layer and choice, whether the block's weights received a gradient."""
+    passes: Counts
+    """Per choice block, the paths that it was on."""
+    updates: Counts
+    """Per choice block, the parameter updates for which its weights received a gradient."""
+    backward_passes: int
+    """Paths that were trained."""
+    gradient_norms: Tensor
+    """Per choice block, the norm of its gradient, summed over the updates; on the device."""
 
 
-def supernet_step(
-    supernet: Supernet,
-    images: Tensor,
-    labels: Tensor,
-    paths: Sequence[Genome],
-    optimizer: torch.optim.Optimizer,
-    shared_gradient: Literal["sum", "mean"] = "sum",
-) -> StepResult:
-    """Train every path on one mini-batch, then update once.
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What a strategy trains with."""
+
+    supernet: Supernet
+    optimizer: torch.optim.Optimizer
+    """Over all parameters of the supernet."""
+    config: TrainConfig = field(default_factory=TrainConfig)
+    executor: Executor = field(default_factory=Sequential)
+    group: Group = field(default_factory=Group)
+    """The processes that share the work."""
+    gradients: Gradients = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gradients", Gradients(self.supernet))
+
+
+def supernet_step(bench: Bench, work: Sequence[tuple[Batch, Sequence[Genome]]]) -> StepResult:
+    """Train every path on its mini-batch, then update once.
 
     Gradients add up over the paths. So a choice block gets the gradient of the one path it is on, and stem and head
     get the sum over all paths; `shared_gradient = "mean"` divides theirs by the number of paths. Blocks on no path
-    keep `None` as gradient, so that neither momentum nor decay moves them.
+    keep `None` as gradient, so that neither momentum nor decay moves them, unless `idle_blocks` says otherwise.
 
     Args:
-        supernet: trained in place.
-        images: (B, C, S, S), normalised.
-        labels: (B,), class indices.
-        paths: genomes to train; under strict fairness, each choice block is on exactly one (or equally many).
-        optimizer: over all parameters of the supernet.
-        shared_gradient: what tensors on every path get.
+        bench: the supernet, trained in place, and how.
+        work: mini-batches, each with the genomes to train on it. Under strict fairness one mini-batch has all paths,
+            and each choice block is on exactly one (or equally many).
     """
-    optimizer.zero_grad(set_to_none=True)
-    total = torch.zeros((), device=images.device)
-    for genome in paths:
-        loss = functional.cross_entropy(supernet(images, genome), labels)
-        loss.backward()
-        total += loss.detach()
-    if shared_gradient == "mean":
-        for shared in (supernet.stem, supernet.head):
-            for parameter in shared.parameters():
-                assert parameter.grad is not None
-                parameter.grad /= len(paths)
-    trained = _blocks_with_gradient(supernet, paths)
-    optimizer.step()
-    return StepResult(total / len(paths), tuple(paths), trained)
+    bench.optimizer.zero_grad(set_to_none=True)
+    shares = bench.group.paths_of_each([paths for _, paths in work])
+    before = bench.group.statistics(bench.supernet)
+    loss = torch.zeros((), dtype=torch.float64, device=work[0][0][0].device)
+    for ((images, labels), _), paths in zip(work, shares[bench.group.path_rank], strict=True):
+        if paths:
+            loss += bench.executor.backward(bench.supernet, images, labels, paths)
+    choices = bench.supernet.space.choices
+    counted = [[path for paths in share for path in paths] for share in shares]
+    return finish_step(bench, loss, before, [Share(count_passes(paths, choices), len(paths)) for paths in counted])
 
 
-def _blocks_with_gradient(supernet: Supernet, paths: Sequence[Genome]) -> tuple[tuple[bool, ...], ...]:
-    """Look at the weights themselves. A block without weights (an identity) counts as trained if it is on a path."""
+def finish_step(bench: Bench, loss: Tensor, before: Tensor | None, shares: Sequence[Share]) -> StepResult:
+    """The second half of a step: join what the processes computed, clip, update.
 
-    def has_gradient(block: nn.Module, layer: int, choice: int) -> bool:
-        first = next(block.parameters(), None)
-        return first.grad is not None if first is not None else any(path[layer] == choice for path in paths)
+    Args:
+        bench: gradients are there.
+        loss: sum of the losses of this process.
+        before: the BN statistics before the step, where several processes work.
+        shares: what each path rank computed.
+    """
+    supernet, gradients, config = bench.supernet, bench.gradients, bench.config
+    loss = bench.group.join(supernet, gradients, loss, before, shares)
+    passes, backward_passes = np.sum([share.passes for share in shares], axis=0), sum(share.runs for share in shares)
+    if config.shared_gradient == "mean":
+        gradients.scale_shared(1 / backward_passes)
+    updates = gradients.present(passes)
+    norms = gradients.norms()
+    if config.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(supernet.parameters(), config.clip_norm)
+    with gradients.idle_blocks_moved(config, bench.optimizer):
+        bench.optimizer.step()
+    return StepResult(loss / backward_passes, passes, updates, backward_passes, norms)
 
-    return tuple(
-        tuple(has_gradient(supernet.block(layer, choice), layer, choice) for choice in range(count))
-        for layer, count in enumerate(supernet.space.choices)
+
+def several(results: Sequence[StepResult]) -> StepResult:
+    """Several updates as one step."""
+    backward_passes = sum(result.backward_passes for result in results)
+    return StepResult(
+        sum((result.loss * result.backward_passes for result in results), torch.zeros(())) / backward_passes,
+        np.sum([result.passes for result in results], axis=0),
+        np.sum([result.updates for result in results], axis=0),
+        backward_passes,
+        torch.stack([result.gradient_norms for result in results]).sum(0),
     )

@@ -37,9 +37,12 @@ def test_step_prints_one_json_object(capsys):
     low, high = result["ratio_quartiles"]
     assert low <= result["ratio"] <= high
     assert result["repeats"] == 5
+    assert result["settings"].pop("execution").startswith("sequential: ")
     assert result["settings"] == {
         "space": "digits", "layers": 8, "paths": 6, "image_size": 8, "batch": 4, "seed": 0,
+        "device": "cpu", "precision": "float32",
     }  # fmt: skip
+    assert result["path_images_per_s"]["project"] > 0
     assert result["machine"]["threads"] == 1
     assert result["machine"]["torch"] == torch.__version__
     assert "repeat 5/5, ratio " in printed.err

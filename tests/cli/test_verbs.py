@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from fairnas.cli.audit import bars
 from fairnas.cli.main import VERBS
 
 
@@ -75,7 +76,14 @@ def test_zoo_and_lists(fairnas):
     assert found["madds"] == 321_024_992
     sizes = {row["name"]: row["size"] for row in fairnas("spaces", "--json").json["spaces"]}
     assert sizes["mobilenet_v2"] == 2_821_109_907_456
-    assert [row["name"] for row in fairnas("strategies", "--json").json["strategies"]] == ["strict", "uniform"]
+    assert [row["name"] for row in fairnas("strategies", "--json").json["strategies"]] == [
+        "strict",
+        "uniform",
+        "uniform_k",
+        "one_shot",
+        "strict_fresh_batches",
+        "strict_separate_updates",
+    ]
     assert {row["name"] for row in fairnas("searchers", "--json").json["searchers"]} == {"nsga2", "random"}
     for verb in ("zoo", "spaces", "strategies", "searchers"):
         assert fairnas(verb).out
@@ -126,7 +134,17 @@ def test_audit(finished_run, fairnas):
     found = fairnas("audit", "--run", path, "--json").json
     assert {"strategy", "steps", "updates_min", "updates_max", "expectation_fair", "strict_fair"} <= set(found)
     assert found["strategy"] == "strict"
-    assert "strictly fair" in fairnas("audit", "--run", path).out
+    assert [row[0] for row in found["updates"]] == [found["updates_min"]] * 8
+    assert all(min(row) > 0 for row in found["gradient_norms"])
+    shown = fairnas("audit", "--run", path).out
+    assert "strictly fair" in shown
+    assert shown.count("\u2584" * 6) == 8  # a picture of level updates, layer by layer
+
+
+def test_bars_show_the_distance_from_the_mean():
+    assert bars([5, 5, 5]) == "\u2584" * 3
+    assert bars([0, 0]) == "\u2581" * 2
+    assert bars([0, 5, 10]) == "\u2581\u2584\u2588"
 
 
 def test_an_exported_network_says_what_the_run_says(finished_run):

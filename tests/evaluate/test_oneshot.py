@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fairnas.evaluate import FoldedSupernet, Score, oneshot, score_genomes, score_network
+from fairnas.evaluate import EvaluationCopy, Score, Statistics, oneshot, score_genomes, score_network
 from fairnas.nets import Supernet, build
 from fairnas.space import Genome, SearchSpace, get_space
 
@@ -33,9 +33,11 @@ def batches_for(space: SearchSpace, sizes: tuple[int, ...], dtype: torch.dtype =
     return list(zip(images.split(sizes), labels.split(sizes), strict=True))
 
 
-def plain_scores(supernet: Supernet, genomes: list[Genome], batches: Batches) -> list[Score]:
+def plain_scores(
+    supernet: Supernet, genomes: list[Genome], batches: Batches, statistics: Statistics = "running"
+) -> list[Score]:
     """What a competent user writes in an afternoon: every genome from the first layer, BN as it stands."""
-    network = copy.deepcopy(supernet).eval()
+    network = copy.deepcopy(supernet).train(statistics == "batch")
     scores = []
     for genome in genomes:
         with torch.no_grad():
@@ -85,6 +87,22 @@ def test_scores_are_those_of_plain_evaluation(supernet_of, name: str, data) -> N
     for found, wanted in zip(fast, expected, strict=True):
         assert found.loss == pytest.approx(wanted.loss, rel=1e-4)
         assert abs(found.top1 - wanted.top1) <= 1 / 8  # a near tie may fall either way
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_with_the_statistics_of_each_batch_scores_are_those_of_training_mode(supernet_of, name: str) -> None:
+    supernet = supernet_of(name, torch.float64)
+    rng = np.random.default_rng(0)
+    genomes = [supernet.space.sample(rng) for _ in range(4)]
+    before = {key: value.clone() for key, value in supernet.state_dict().items()}
+    batches = batches_for(supernet.space, (6, 5), torch.float64)
+    expected = plain_scores(supernet, [supernet.space.canonical(genome) for genome in genomes], batches, "batch")
+    for found, wanted in zip(score_genomes(supernet, genomes, batches, statistics="batch"), expected, strict=True):
+        assert (found.top1, found.top5) == (wanted.top1, wanted.top5)
+        assert found.loss == pytest.approx(wanted.loss, rel=1e-12)
+    running = score_genomes(supernet, genomes, batches)
+    assert all(abs(a.loss - b.loss) > 1e-3 for a, b in zip(running, expected, strict=True))
+    assert all(torch.equal(value, before[key]) for key, value in supernet.state_dict().items())
 
 
 def test_real_scores_differ_between_genomes(supernet_of) -> None:
@@ -159,13 +177,13 @@ def test_the_supernet_is_as_it_was(supernet_of, name: str, training: bool) -> No
 # The tree -----------------------------------------------------------------------------------------------------
 
 
-class Spy(FoldedSupernet):
+class Spy(EvaluationCopy):
     """Counts the calls of every folded block, and how many of their results are alive at once."""
 
     made: "list[Spy]"
 
-    def __init__(self, supernet: Supernet) -> None:
-        super().__init__(supernet)
+    def __init__(self, supernet: Supernet, statistics: Statistics) -> None:
+        super().__init__(supernet, statistics)
         self.calls: collections.Counter[tuple[int, int]] = collections.Counter()
         self.alive: list[weakref.ref[Tensor]] = []
         self.most_alive = 0
@@ -195,7 +213,7 @@ def test_every_node_of_the_tree_is_computed_once_per_batch(supernet_of, data) ->
     genomes = data.draw(genome_lists(supernet.space))
     with pytest.MonkeyPatch.context() as patch:
         Spy.made = []
-        patch.setattr(oneshot, "FoldedSupernet", Spy)
+        patch.setattr(oneshot, "EvaluationCopy", Spy)
         score_genomes(supernet, genomes, batches_for(supernet.space, (2, 3, 1)))
     (spy,) = Spy.made
     nodes = {genome[: depth + 1] for genome in genomes for depth in range(len(genome))}
@@ -212,7 +230,7 @@ def test_at_most_one_activation_per_layer_is_held(supernet_of) -> None:
     genomes = [(*((0,) * 4), *supernet.space.sample(rng)[4:]) for _ in range(20)]
     with pytest.MonkeyPatch.context() as patch:
         Spy.made = []
-        patch.setattr(oneshot, "FoldedSupernet", Spy)
+        patch.setattr(oneshot, "EvaluationCopy", Spy)
         score_genomes(supernet, genomes, batches_for(supernet.space, (2, 2)))
     (spy,) = Spy.made
     assert sum(spy.calls.values()) > 2 * 20 * 3

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairnas.errors import CheckpointError, UnfairTraining
-from fairnas.fairness import Ledger, StrictSampler, UniformSampler
+from fairnas.fairness import Ledger, PathDropout, StrictSampler, UniformSampler, count_passes
 from fairnas.randomness import generator
 
 
@@ -17,11 +17,15 @@ def trained_by(paths, choices) -> list[list[bool]]:
     return [[any(path[layer] == c for path in paths) for c in range(m)] for layer, m in enumerate(choices)]
 
 
-def filled(strategy: str, choices, steps: int, draw) -> Ledger:
-    ledger = Ledger(strategy, choices)
+def record(ledger: Ledger, paths, trained=None) -> None:
+    trained = trained_by(paths, ledger.choices) if trained is None else trained
+    ledger.record(count_passes(paths, ledger.choices), np.concatenate(trained).astype(np.int64), len(paths))
+
+
+def filled(strategy: str, choices, steps: int, draw, level_every: int = 1) -> Ledger:
+    ledger = Ledger(strategy, choices, level_every)
     for step in range(steps):
-        paths = draw(step)
-        ledger.record(paths, trained_by(paths, choices))
+        record(ledger, draw(step))
     return ledger
 
 
@@ -53,7 +57,7 @@ def test_counts_are_those_of_counting_one_by_one(drawn, rng) -> None:
     passes, updates = ([[0] * count for count in choices] for _ in range(2))
     for paths in steps:
         trained = [[rng.random() < 0.5 for _ in range(count)] for count in choices]
-        ledger.record(paths, trained)
+        record(ledger, paths, trained)
         for layer, count in enumerate(choices):
             for path in paths:
                 passes[layer][path[layer]] += 1
@@ -80,21 +84,21 @@ def test_saving_goes_round(drawn) -> None:
     choices, steps = drawn
     ledger = Ledger("strict", choices)
     for paths in steps:
-        ledger.record(paths, trained_by(paths, choices))
+        record(ledger, paths)
     plain = json.loads(json.dumps(ledger.to_dict()))
     back = Ledger.from_dict(plain)
     assert back.to_dict() == ledger.to_dict() == plain
     assert back.audit() == ledger.audit()
-    back.record([(0,) * len(choices)], trained_by([(0,) * len(choices)], choices))  # and goes on counting
+    record(back, [(0,) * len(choices)])  # and goes on counting
     assert back.steps == ledger.steps + 1
     assert back.passes[0][0] == ledger.passes[0][0] + 1
 
 
 def test_an_uneven_ledger_names_the_layer_and_the_counts() -> None:
     ledger = Ledger("strict", (2, 2))
-    ledger.record([(0, 0), (1, 1)], [[True, True], [True, True]])
+    record(ledger, [(0, 0), (1, 1)], [[True, True], [True, True]])
     ledger.require_level()
-    ledger.record([(0, 0), (1, 0)], [[True, True], [True, False]])
+    record(ledger, [(0, 0), (1, 0)], [[True, True], [True, False]])
     with pytest.raises(UnfairTraining) as caught:
         ledger.require_level()
     assert str(caught.value) == (
@@ -105,7 +109,7 @@ def test_an_uneven_ledger_names_the_layer_and_the_counts() -> None:
 
 def test_a_strategy_that_draws_fairly_and_trains_otherwise_is_noticed() -> None:
     ledger = Ledger("strict", (2, 3))
-    ledger.record([(0, 0), (1, 1), (0, 2), (1, 0), (0, 1), (1, 2)], [[True, True], [True, False, True]])
+    record(ledger, [(0, 0), (1, 1), (0, 2), (1, 0), (0, 1), (1, 2)], [[True, True], [True, False, True]])
     assert not ledger.audit().strict_fair
     assert ledger.audit().expectation_fair
     with pytest.raises(UnfairTraining, match=re.escape("updates of the choice blocks in layer 1 are [1, 0, 1]")):
@@ -149,8 +153,8 @@ def test_p_values_of_a_fair_sampler_are_uniform() -> None:
     for seed in range(120):
         ledger = Ledger("uniform", choices)
         genomes = generator(seed, "test").integers(choices, size=(200, 4))
-        for layer, count in enumerate(choices):
-            ledger.passes[layer] += np.bincount(genomes[:, layer], minlength=count)
+        for genome in genomes.tolist():
+            record(ledger, [tuple(genome)])
         p_values.append(ledger.audit().p_value)
     assert kstest(p_values, "uniform").pvalue > 0.001
 
@@ -180,7 +184,66 @@ def test_an_empty_ledger_and_layers_without_choice_have_a_verdict() -> None:
         ledger.require_level()
 
 
-GOOD = {"strategy": "strict", "steps": 1, "backward_passes": 2, "passes": [[1, 1]], "updates": [[1, 1]]}
+def test_k_passes_on_one_path_are_fair_in_expectation_with_k_times_the_variance() -> None:
+    """Pearson's test, which takes passes for independent, would call this unfair."""
+    choices, k = (6,) * 16, 6
+    sampler = UniformSampler(choices, 0)
+    audit = filled("uniform_k", choices, 400, lambda step: sampler.paths(step) * k).audit()
+    assert audit.expectation_fair
+    assert not audit.strict_fair
+    assert audit.variance_ratio == pytest.approx(k, rel=0.5)
+
+
+def test_p_values_are_uniform_too_where_several_blocks_are_trained_at_once() -> None:
+    from scipy.stats import kstest
+
+    choices, p_values = (2, 3, 5), []
+    for seed in range(100):
+        ledger, dropout = Ledger("one_shot", choices), PathDropout(choices, seed)
+        for step in range(120):
+            active = dropout.active(step, step / 240)
+            passes = np.concatenate([np.isin(np.arange(m), kept) for m, kept in zip(choices, active, strict=True)])
+            ledger.record(passes.astype(np.int64), passes.astype(np.int64), 1)
+        p_values.append(ledger.audit().p_value)
+    assert kstest(p_values, "uniform").pvalue > 0.001
+
+
+def test_within_a_cycle_the_verdict_is_that_of_the_last_whole_one() -> None:
+    choices = (6, 7)
+    sampler = StrictSampler(choices, 0)
+    for steps, level_at in ((5, 0), (6, 6), (11, 6), (12, 12)):
+        audit = filled("strict", choices, steps, sampler.paths, level_every=sampler.cycle).audit()
+        assert (audit.strict_fair, audit.level_every, audit.level_at) == (True, 6, level_at)
+    broken = filled("strict", choices, 5, sampler.paths, level_every=6)
+    for _ in range(3):
+        record(broken, [(0, 0)])
+    assert not broken.audit().strict_fair
+
+
+def test_last_steps_and_gradient_norms() -> None:
+    ledger = Ledger("mine", (2, 1))
+    record(ledger, [(0, 0)])
+    record(ledger, [(1, 0)], [[False, True], [True]])
+    record(ledger, [(1, 0)], [[False, False], [True]])
+    assert [row.tolist() for row in ledger.last_step] == [[1, 2], [3]]
+    assert ledger.audit().gradient_share == (1, 1)  # nothing known
+    ledger.set_gradient_norms(np.array([3.0, 1.0, 5.0]))
+    assert [row.tolist() for row in ledger.gradient_norms] == [[3, 1], [5]]
+    assert ledger.audit().gradient_share == (0.5, 1.5)
+
+
+GOOD = {
+    "strategy": "strict",
+    "steps": 1,
+    "backward_passes": 2,
+    "level_every": 1,
+    "level_at": 1,
+    "scatter": [0.0],
+    "passes": [[1, 1]],
+    "updates": [[1, 1]],
+    "last_step": [[1, 1]],
+    "gradient_norms": [[0.5, 0.25]],
+}
 
 
 @pytest.mark.parametrize(
@@ -200,6 +263,13 @@ GOOD = {"strategy": "strict", "steps": 1, "backward_passes": 2, "passes": [[1, 1
         {"steps": "many"},
         {"steps": -1},
         {"backward_passes": None},
+        {"level_at": -1},
+        {"scatter": []},
+        {"scatter": [-1.0]},
+        {"scatter": ["0"]},
+        {"last_step": [[1]]},
+        {"gradient_norms": [[0.5, float("nan")]]},
+        {"gradient_norms": [[0.5]]},
     ],
     ids=str,
 )

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairnas.errors import UnfairTraining
-from fairnas.fairness import Ledger, PathSampler, StrictSampler, UniformSampler
+from fairnas.fairness import Ledger, PathDropout, PathSampler, StrictSampler, UniformSampler, count_passes
 
 SEEDS = st.integers(0, 2**63)
 ANY_CHOICES = st.lists(st.integers(1, 7), min_size=1, max_size=6).map(tuple)
@@ -26,6 +26,11 @@ def counts_of(paths, choices) -> list[list[int]]:
     """How often each block is on a path, by brute force."""
     seen = collections.Counter((layer, choice) for path in paths for layer, choice in enumerate(path))
     return [[seen[layer, choice] for choice in range(count)] for layer, count in enumerate(choices)]
+
+
+def record(ledger: Ledger, paths) -> None:
+    passes = count_passes(paths, ledger.choices)
+    ledger.record(passes, np.minimum(passes, 1), len(paths))
 
 
 def is_level(paths, choices) -> bool:
@@ -57,7 +62,7 @@ def test_with_any_choices_all_blocks_of_a_layer_are_level_at_the_end_of_every_cy
         drawn = sampler.paths(step)
         assert len(drawn) == sampler.paths_per_step
         paths += drawn
-        ledger.record(drawn, [[any(path[k] == c for path in drawn) for c in range(m)] for k, m in enumerate(choices)])
+        record(ledger, drawn)
         if (step + 1) % sampler.cycle == 0:
             assert is_level(paths, choices)
             ledger.require_level()
@@ -94,7 +99,7 @@ def test_within_a_long_cycle_passes_may_be_uneven_but_not_updates() -> None:
         paths = sampler.paths(step)
         assert sorted(counts_of(paths, choices)[0]) == [1, 1, 1, 1, 1, 2]
         assert counts_of(paths, choices)[1] == [1] * 7
-        ledger.record(paths, [[True] * 6, [True] * 7])
+        record(ledger, paths)
         if step < 5:
             with pytest.raises(UnfairTraining, match=r"passes of the choice blocks in layer 0"):
                 ledger.require_level()
@@ -177,3 +182,35 @@ def test_uniform_sampling_is_not_level_which_is_the_papers_point() -> None:
     sampler = UniformSampler((6,) * 16, 0)
     paths = [path for step in range(600) for path in sampler.paths(step)]
     assert not is_level(paths, (6,) * 16)
+
+
+# Path dropout -------------------------------------------------------------------------------------------------
+
+
+@given(ANY_CHOICES, SEEDS, st.integers(0, 10**6), st.floats(0, 1))
+def test_path_dropout_never_cuts_the_chain(choices, seed, step, chance) -> None:
+    active = PathDropout(choices, seed).active(step, chance)
+    assert active == PathDropout(choices, seed).active(step, chance)
+    for count, kept in zip(choices, active, strict=True):
+        assert kept == tuple(sorted(set(kept)))
+        assert kept
+        assert all(0 <= choice < count for choice in kept)
+
+
+def test_path_dropout_drops_each_block_with_the_chance_that_would_empty_the_layer() -> None:
+    choices, steps, chance = (2, 6), 6000, 0.05
+    dropout = PathDropout(choices, 0)
+    assert all(dropout.active(step, 0) == ((0, 1), (0, 1, 2, 3, 4, 5)) for step in range(50))
+    assert all(len(kept) == 1 for step in range(50) for kept in dropout.active(step, 1))
+    drawn = [dropout.active(step, chance) for step in range(steps)]
+    for layer, count in enumerate(choices):
+        kept = np.bincount([choice for active in drawn for choice in active[layer]], minlength=count) / steps
+        expected = 1 - chance ** (1 / count) + chance / count  # kept, or saved where all were dropped
+        assert kept == pytest.approx(expected, abs=4 * math.sqrt(0.25 / steps))
+
+
+@given(ANY_CHOICES.flatmap(lambda c: st.tuples(st.just(c), st.lists(st.tuples(*(st.integers(0, m - 1) for m in c))))))
+def test_passes_are_counted_as_by_hand(drawn) -> None:
+    choices, paths = drawn
+    flat = count_passes(paths, choices) if paths else np.zeros(sum(choices), int)
+    assert flat.tolist() == [count for row in counts_of(paths, choices) for count in row]

@@ -131,7 +131,7 @@ def test_a_channel_does_not_depend_on_the_others() -> None:
 def test_threads_only_where_there_is_work(work: int, expected: int) -> None:
     torch.set_num_threads(4)
     calls: list[tuple[int, int, int]] = []
-    depthwise._share(lambda first, last: calls.append((first, last, threading.get_ident())), blocks=7, work=work)
+    depthwise.share_out(lambda first, last: calls.append((first, last, threading.get_ident())), blocks=7, work=work)
     assert len(calls) == expected
     assert sorted(block for first, last, _ in calls for block in range(first, last)) == list(range(7))
     assert any(ident == threading.get_ident() for *_, ident in calls)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fairnas.config import DataConfig, RunConfig, SearchConfig, TrainConfig
-from fairnas.fairness import Ledger
+from fairnas.fairness import Ledger, count_passes
 from fairnas.randomness import generator
 from fairnas.rundir import RunDirectory
 from fairnas.search import Archive
@@ -91,8 +91,8 @@ def write_training(run: RunDirectory) -> None:
             paths = [SPACE.sample(rng)]
             if strategy == "greedy":
                 paths = [tuple(min(a, b) for a, b in zip(paths[0], SPACE.sample(rng), strict=True))]
-        trained = [[any(p[n] == c for p in paths) for c in range(m)] for n, m in enumerate(SPACE.choices)]
-        ledger.record(paths, trained)
+        passes = count_passes(paths, SPACE.choices)
+        ledger.record(passes, np.minimum(passes, 1), len(paths))
     run.write_json("ledger.json", ledger.to_dict())
     rng = generator(0, "curve")
     for epoch in range(1, 41):

@@ -22,6 +22,9 @@ def audit(**changes) -> Audit:
         "updates_max": 136,
         "expectation_fair": True,
         "strict_fair": False,
+        "level_every": 1,
+        "level_at": 0,
+        "gradient_share": (0.8, 1.3),
         "p_value": 0.645,
         "variance_ratio": 1.0,
     }
@@ -48,6 +51,13 @@ def test_odds_are_a_number_where_they_are_not_tiny():
 def test_strictly_fair_with_unequal_choices_gives_a_range():
     verdict = fairness_verdict(audit(strict_fair=True, updates_min=100, updates_max=150), (6, 4))
     assert "100 to 150 times, depending on how many a layer has" in said(verdict)
+
+
+def test_strictly_fair_in_cycles_says_when_it_was_last_level():
+    cyclic = audit(strict_fair=True, level_every=6, level_at=594, updates_min=600, updates_max=600)
+    verdict = fairness_verdict(cyclic, (6, 7))
+    assert (verdict.status, verdict.answer) == ("good", "Yes, strictly fair")
+    assert "equal after every 6 steps: last after step 594." in said(verdict)
 
 
 def test_fair_in_expectation_only():

@@ -33,8 +33,8 @@ def dataset():
 
 @pytest.fixture
 def make_training():
-    def make(strategy: str = "strict", epochs: int = 3, lr: float = 0.05, seed: int = 0):
-        config = TrainConfig(strategy=strategy, epochs=epochs, batch_size=30, lr=lr)
+    def make(strategy: str = "strict", epochs: int = 3, lr: float = 0.05, seed: int = 0, **settings):
+        config = TrainConfig(strategy=strategy, **{"epochs": epochs, "batch_size": 30, "lr": lr, **settings})
         return supernet_training(SPACE, config, seed, torch.device("cpu")), config
 
     return make

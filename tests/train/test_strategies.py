@@ -1,12 +1,16 @@
 """The behaviour suite of strategies: each passes it by standing in the list."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from fairnas.config import TrainConfig
-from fairnas.data import steps_per_epoch
-from fairnas.errors import UnfairTraining, UnknownNameError
-from fairnas.train import STRATEGIES, Pace, make_strategy, train
+from fairnas.data import training_batches
+from fairnas.errors import ConfigError, UnfairTraining, UnknownNameError
+from fairnas.nets import Supernet
+from fairnas.space import Stage, Stem, chain_space
+from fairnas.train import STRATEGIES, Pace, make_strategy, train, training_steps
 
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 
@@ -31,7 +35,7 @@ def test_the_ledger_counts_every_backward_pass(name, make_training, dataset):
         nonlocal calls
         calls += 1
 
-    training.network.head.register_forward_hook(count)
+    training.network.head.register_full_backward_hook(count)
     seen = [[0] * len(layer) for layer in training.network.layers]
     for layer, blocks in enumerate(training.network.layers):
         for choice, block in enumerate(blocks):
@@ -42,7 +46,7 @@ def test_the_ledger_counts_every_backward_pass(name, make_training, dataset):
             block.register_full_backward_hook(hook)
     train(training, dataset, config, 0, Pace())
     ledger = training.ledger
-    assert ledger.steps == config.epochs * steps_per_epoch(dataset, config.batch_size)
+    assert ledger.steps == config.epochs * training_steps(dataset, config, training.strategy.batches_per_step) > 0
     assert ledger.backward_passes == calls == ledger.steps * training.strategy.passes_per_step
     assert [row.tolist() for row in ledger.passes] == seen
 
@@ -50,9 +54,10 @@ def test_the_ledger_counts_every_backward_pass(name, make_training, dataset):
 @every_strategy
 def test_the_loss_goes_down(name, make_training, dataset):
     training, config = make_training(name, epochs=40, lr=0.2)
+    config = dataclasses.replace(config, epochs=40 * training.batches_per_step)
     losses = []
     train(training, dataset, config, 0, Pace(on_epoch=lambda epoch, step, values: losses.append(values["loss"])))
-    assert len(losses) == 40
+    assert len(losses) == config.epochs
     assert sum(losses[-5:]) < 0.85 * sum(losses[:5])
 
 
@@ -68,12 +73,13 @@ def test_what_a_strategy_promises_is_what_the_audit_finds(name, make_training, d
 
 def test_strict_training_fails_loudly_when_a_block_is_missed(make_training, dataset, monkeypatch):
     training, config = make_training("strict")
-    honest = training.strategy.sampler.paths
+    sampler = training.strategy.sampler
+    honest = sampler.paths
 
     def one_path_short(step):
         return honest(step)[:-1] if step == 2 else honest(step)
 
-    monkeypatch.setattr(training.strategy.sampler, "paths", one_path_short)
+    monkeypatch.setattr(sampler, "paths", one_path_short)
     with pytest.raises(UnfairTraining, match="after step 3"):
         train(training, dataset, config, 0, Pace())
 
@@ -81,3 +87,128 @@ def test_strict_training_fails_loudly_when_a_block_is_missed(make_training, data
 def test_an_unknown_strategy_is_refused_with_the_nearest_name():
     with pytest.raises(UnknownNameError, match="unknown strategy 'stric'; did you mean 'strict'"):
         make_strategy(TrainConfig(strategy="stric"), (2, 2), 0)
+
+
+@every_strategy
+def test_every_block_has_gradients_and_steps_in_the_ledger(name, make_training, dataset):
+    training, config = make_training(name, epochs=12)
+    train(training, dataset, config, 0, Pace())
+    training.extra_state()
+    ledger = training.ledger
+    for updates, norms, last in zip(ledger.updates, ledger.gradient_norms, ledger.last_step, strict=True):
+        assert ((updates > 0) == (norms > 0)).all()
+        assert ((updates > 0) == (last > 0)).all()
+        assert last.max() <= ledger.steps
+    if training.strategy.promise == "strict":
+        assert all((last == ledger.steps).all() for last in ledger.last_step)
+
+
+@every_strategy
+def test_scores_use_the_statistics_that_the_strategy_is_made_for(name, make_training):
+    training, _ = make_training(name)
+    assert training.strategy.statistics == ("batch" if name == "one_shot" else "running")
+
+
+def test_uniform_k_updates_k_times_on_one_batch_or_once_with_the_sum(make_training, dataset):
+    for accumulate, updates in ((False, 4), (True, 1)):
+        training, config = make_training("uniform_k", epochs=1, k=4, accumulate=accumulate)
+        train(training, dataset, config, 0, Pace())
+        ledger = training.ledger
+        assert ledger.backward_passes == 4 * ledger.steps
+        assert sum(row.sum() for row in ledger.passes) == 4 * 3 * ledger.steps
+        assert sum(row.sum() for row in ledger.updates) == updates * 3 * ledger.steps
+
+
+def test_accumulated_passes_on_one_path_are_k_times_its_gradient(make_training, dataset):
+    rate = 0.05
+    plain, config = make_training("uniform", epochs=1, lr=rate)
+    batch = next(iter(_batches(dataset)))
+    others, _ = make_training("uniform_k", epochs=1, lr=rate, k=3, accumulate=True)
+    before = [p.detach().clone() for p in plain.network.parameters()]
+    for training in (plain, others):
+        training.network.train()
+        training.step([batch], 0, 10)
+    for start, one, three in zip(before, plain.network.parameters(), others.network.parameters(), strict=True):
+        if torch.equal(start, one):  # an idle block
+            assert torch.equal(start, three)
+            continue
+        decay = rate * config.weight_decay * start
+        torch.testing.assert_close(three - start + decay, 3 * (one - start + decay), rtol=1e-3, atol=1e-6)
+
+
+def test_fresh_batches_make_an_epoch_shorter_and_separate_updates_do_not(make_training, dataset):
+    fresh, config = make_training("strict_fresh_batches")
+    assert (fresh.batches_per_step, fresh.strategy.passes_per_step) == (4, 4)
+    seen = []
+    honest = fresh.step
+    fresh.step = lambda batches, step, total: (
+        seen.append([labels for _, labels in batches]) or honest(batches, step, total)
+    )
+    train(fresh, dataset, config, 0, Pace())
+    whole = len(dataset.train) // config.batch_size // 4
+    assert len(seen) == config.epochs * whole
+    assert all(len({tuple(labels.tolist()) for labels in each}) == 4 for each in seen)
+    separate, config = make_training("strict_separate_updates")
+    train(separate, dataset, config, 0, Pace())
+    assert separate.ledger.steps == config.epochs * (len(dataset.train) // config.batch_size)
+
+
+def test_too_few_images_for_a_step_of_fresh_batches_are_refused(make_training, dataset):
+    training, config = make_training("strict_fresh_batches", batch_size=60)
+    with pytest.raises(ConfigError, match=r"takes 4 mini-batches, but 120 training images make 2 of 60; give a small"):
+        train(training, dataset, config, 0, Pace())
+
+
+def test_one_shot_with_one_block_left_trains_that_path(make_training, dataset):
+    """The mixture of one block per layer is the path: same loss, same gradients."""
+    one, _ = make_training("one_shot", path_dropout=1.0)
+    other, _ = make_training("uniform")
+    images, labels = next(iter(_batches(dataset)))
+    active = one.strategy.dropout.active(9, 1.0)
+    genome = tuple(kept[0] for kept in active)
+    results = []
+    for network, logits in ((one.network, "mixture"), (other.network, "path")):
+        network.train()
+        output = network.mixture(images, active) if logits == "mixture" else network(images, genome)
+        torch.nn.functional.cross_entropy(output, labels).backward()
+        results.append([p.grad for p in network.parameters()])
+    for ours, theirs in zip(*results, strict=True):
+        assert (ours is None) == (theirs is None)
+        if ours is not None:
+            torch.testing.assert_close(ours, theirs)
+
+
+def test_a_mixture_takes_the_shortcut_once():
+    space = chain_space("t", image_size=4, stem=Stem(4, 1), stages=(Stage(4, 2),), head=4, kernels=(3,), skip=True)
+    supernet = Supernet(space).eval()
+    images = torch.randn(2, 3, 4, 4)
+    features = supernet.stem(images)
+    for layer, count in enumerate(space.choices):
+        added = [supernet.block(layer, c)(features) - features for c in range(count)]
+        features = features + sum(added)
+    everything = [range(count) for count in space.choices]
+    torch.testing.assert_close(supernet.mixture(images, everything), supernet.head(features))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"strategy": "strict", "k": 3},
+            "train.k is 3, which means nothing to strategy 'strict'; leave it out, or use",
+        ),
+        (
+            {"strategy": "one_shot", "accumulate": True},
+            "train.accumulate is True, which means nothing to strategy 'one_",
+        ),
+        ({"strategy": "uniform", "path_dropout": 0.1}, "train.path_dropout is 0.1, which means nothing to strategy"),
+    ],
+)
+def test_settings_of_other_strategies_are_refused(settings, message):
+    with pytest.raises(ConfigError) as caught:
+        make_strategy(TrainConfig(**settings), (2, 2), 0)
+    assert str(caught.value).startswith(message)
+
+
+def _batches(dataset):
+    return training_batches(dataset, batch_size=30, seed=0, epoch=0, device=torch.device("cpu"))

@@ -6,8 +6,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from fairnas.evaluate import FoldedSupernet
-from fairnas.evaluate.folding import folded
+from fairnas.evaluate import EvaluationCopy
+from fairnas.evaluate.copies import folded
 from fairnas.nets import Supernet
 from fairnas.space import get_space
 
@@ -19,7 +19,7 @@ UNSHRUNK = (Phase.explicit, Phase.generate)  # to shrink a failure takes minutes
 def test_every_block_of_every_space_computes_the_same(chain_spaces, make_lively, data) -> None:
     space = data.draw(chain_spaces)
     supernet = make_lively(Supernet(space)).double().eval()
-    frozen = FoldedSupernet(supernet)
+    frozen = EvaluationCopy(supernet)
     rng = torch.Generator().manual_seed(0)
     images = torch.randn(
         2, space.image_channels, space.image_size, space.image_size, generator=rng, dtype=torch.float64
@@ -41,7 +41,7 @@ def test_every_block_of_every_space_computes_the_same(chain_spaces, make_lively,
 @pytest.mark.parametrize("name", ["digits", "nas_bench_macro"])
 def test_no_bn_is_left_and_each_block_is_folded_once(name: str) -> None:
     supernet = Supernet(get_space(name))
-    frozen = FoldedSupernet(supernet)
+    frozen = EvaluationCopy(supernet)
     for layer, count in enumerate(supernet.space.choices):
         for choice in range(count):
             block = frozen.block(layer, choice)

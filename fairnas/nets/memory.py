@@ -1,0 +1,131 @@
+"""Activation memory: what training keeps for its backward pass, counted without running anything, or measured."""
+
+import contextlib
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from fairnas.nets.blocks import Head, make_block, make_stem
+from fairnas.space import Genome, Layer, SearchSpace
+
+
+@dataclass(frozen=True)
+class ActivationTable:
+    """Bytes per image in single precision that a backward pass needs, part by part."""
+
+    stem: int
+    blocks: tuple[tuple[int, ...], ...]
+    head: int
+    handed_on: tuple[int, ...]
+    """Outputs of stem and layers: what remains if the insides of blocks are computed again."""
+
+    def of_path(self, genome: Genome) -> int:
+        """One path."""
+        chosen = sum(layer[choice] for layer, choice in zip(self.blocks, genome, strict=True))
+        return self.stem + chosen + self.head
+
+    @property
+    def of_largest_path(self) -> int:
+        """The path that needs most."""
+        return self.stem + sum(map(max, self.blocks)) + self.head
+
+    @property
+    def of_all_blocks(self) -> int:
+        """A strict step in lockstep: every block once, and the head on every path."""
+        paths = max(map(len, self.blocks))
+        return self.stem + sum(map(sum, self.blocks)) + paths * self.head
+
+    @property
+    def of_all_hand_overs(self) -> int:
+        """The same with activation checkpointing: what blocks hand on, and the inside of the largest."""
+        paths = max(map(len, self.blocks))
+        largest = max(map(max, self.blocks))
+        return self.stem + paths * (sum(self.handed_on) + self.head) + largest
+
+
+@functools.lru_cache(maxsize=32)
+def activation_table(space: SearchSpace) -> ActivationTable:
+    """Count every block of a space once, on the meta device."""
+    known: dict[tuple[Layer, int], tuple[tuple[int, ...], torch.Tensor]] = {}
+    with torch.device("meta"):
+        images = torch.empty(2, space.image_channels, space.image_size, space.image_size)
+        stem, features = _kept(make_stem(space), images)
+        handed_on, rows = [_bytes(features)], []
+        for layer in space.layers:
+            key = (layer, features.shape[-1])
+            if key not in known:
+                counted = [_kept(make_block(block, layer, space.activation), features) for block in layer.choices]
+                known[key] = tuple(count for count, _ in counted), counted[0][1]
+            row, features = known[key]
+            rows.append(row)
+            handed_on.append(_bytes(features))
+        head, _ = _kept(Head(space), features)
+    return ActivationTable(stem, tuple(rows), head, tuple(handed_on))
+
+
+def _bytes(tensor: torch.Tensor) -> int:
+    return tensor[0].numel() * tensor.element_size()
+
+
+def _kept(module: nn.Module, inputs: torch.Tensor) -> tuple[int, torch.Tensor]:
+    """Bytes per image that the module keeps besides its input and weights, and its output."""
+    own = {id(tensor) for tensor in (*module.parameters(), *module.buffers())}
+    seen: dict[int, torch.Tensor] = {}  # tensors themselves, so that no identity is used twice
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) not in own and tensor.dim() > 1:
+            seen[tensor.untyped_storage()._cdata] = tensor
+        return tensor
+
+    inputs = inputs.detach().requires_grad_()
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        outputs = module.train()(inputs)
+    seen.pop(inputs.untyped_storage()._cdata, None)
+    return sum(_bytes(tensor) for tensor in seen.values()), outputs.detach()
+
+
+def measured_peak(work: Callable[[], object], device: torch.device) -> int:
+    """The most bytes that some work takes at once, beyond what is allocated before it begins.
+
+    On a GPU that is the allocator's own record; on the CPU every allocation of a tensor's memory is traced.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        work()
+        torch.cuda.synchronize(device)
+        return torch.cuda.max_memory_allocated(device) - before
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with _quiet_stderr(), torch.profiler.profile(activities=activities, profile_memory=True) as profile:
+        work()
+    assert profile.profiler is not None
+    traced = profile.profiler.kineto_results.events()  # pyright: ignore[reportOptionalMemberAccess]
+    events = [event for event in traced if event.name() == "[memory]"]
+    changes = sorted((event.start_ns(), event.nbytes()) for event in events)  # pyright: ignore[reportAttributeAccessIssue]
+    now = peak = 0
+    for _, change in changes:
+        now += change
+        peak = max(peak, now)
+    return peak
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """The tracer of torch writes to standard error whatever its settings; it is sent nowhere while this lasts."""
+    sys.stderr.flush()
+    usual = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(usual, 2)
+        os.close(usual)
+        os.close(nowhere)

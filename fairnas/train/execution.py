@@ -1,0 +1,96 @@
+"""Which executor a training gets, and why."""
+
+from dataclasses import dataclass
+
+import torch
+
+from fairnas.config import Resources, TrainConfig
+from fairnas.errors import ConfigError
+from fairnas.nets.memory import activation_table
+from fairnas.space import SearchSpace
+from fairnas.train.executors import CompiledLockstep, Executor, Lockstep, Sequential
+from fairnas.train.group import Group
+from fairnas.train.strategies import make_strategy
+
+SHARE_OF_MEMORY = 0.8
+"""Of the free memory of a GPU, what activations may take; the rest is for weights, workspaces and gaps."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """An executor, and a line that says why it was taken."""
+
+    executor: Executor
+    reason: str
+
+
+def choose_execution(
+    space: SearchSpace, config: TrainConfig, resources: Resources, device: torch.device, group: Group
+) -> Execution:
+    """The executor that the resources name, or the fastest that fits.
+
+    Raises:
+        ConfigError: if they name one that cannot do what the strategy does.
+    """
+    strategy = make_strategy(config, space.choices, 0)
+    together = strategy.passes_together
+    static = strategy.promise == "strict" and set(space.choices) == {together} and group.path_processes == 1
+    wants = [
+        text
+        for text, asked in (
+            ("resources.executor = 'lockstep'", resources.executor == "lockstep"),
+            ("resources.save_memory", resources.save_memory),
+            ("resources.compile = 'on'", resources.compile == "on"),
+        )
+        if asked
+    ]
+    if wants and together == 1:
+        raise ConfigError(
+            f"{wants[0]} needs several paths on one mini-batch, and '{config.strategy}' trains one at a time; "
+            "leave it out, or use strategy 'strict'"
+        )
+    if resources.executor == "sequential" and wants:
+        raise ConfigError(f"{wants[0]} is for the lockstep executor, but resources.executor is 'sequential'; drop one")
+    if resources.compile == "on" and not static:
+        raise ConfigError(
+            "resources.compile = 'on' needs a step that runs every block once: strategy 'strict', equally many choices "
+            "in every layer, and resources.path_processes = 1"
+        )
+    if resources.compile == "on" and resources.save_memory:
+        raise ConfigError("resources.save_memory works without compilation only; drop it or resources.compile = 'on'")
+    compiles = resources.compile == "on" or (resources.compile == "auto" and device.type == "cuda" and static)
+    table = activation_table(space)
+    images = config.batch_size // group.image_processes
+    scale = images * (1 if config.precision == "float32" else 0.5) / group.path_processes
+    whole, lean = table.of_all_blocks * scale, table.of_all_hand_overs * scale
+
+    def lockstep(save_memory: bool, reason: str) -> Execution:
+        does = f"{together} paths layer by layer, {reason}"
+        if save_memory:
+            executor = Lockstep(config.precision, save_memory=True)
+            return Execution(executor, f"lockstep, insides of blocks computed twice: {does}")
+        if compiles:
+            return Execution(CompiledLockstep(config.precision), f"lockstep, compiled: {does}")
+        return Execution(Lockstep(config.precision), f"lockstep: {does}")
+
+    if wants:
+        needed = lean if resources.save_memory else whole
+        return lockstep(resources.save_memory, f"as the settings say; activations take about {_gigabytes(needed)}")
+    one_by_one = Sequential(config.precision)
+    if resources.executor == "sequential":
+        return Execution(one_by_one, "sequential: one path after another, as the settings say")
+    if together == 1:
+        return Execution(one_by_one, f"sequential: '{config.strategy}' trains one path at a time")
+    if device.type != "cuda":
+        return Execution(one_by_one, "sequential: one path after another, which is as fast as lockstep on a CPU")
+    free = SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0]
+    for save_memory, needed in ((False, whole), (True, lean)):
+        if needed <= free:
+            return lockstep(save_memory, f"activations take about {_gigabytes(needed)} of {_gigabytes(free)}")
+    return Execution(
+        one_by_one, f"sequential: lockstep would take {_gigabytes(lean)}, and {_gigabytes(free)} are at hand"
+    )
+
+
+def _gigabytes(count: float) -> str:
+    return f"{count / 1e9:.2g} GB" if count < 1e11 else f"{count / 1e9:,.0f} GB"

@@ -1,0 +1,204 @@
+"""Executors: in what order the blocks of a supernet step are computed. None changes what is computed.
+
+`Sequential` takes one path after another and holds the activations of one: the memory of a single network.
+`Lockstep` takes all paths layer by layer and holds the activations of all. Under strict fairness with equally many
+choices in every layer, each block then runs exactly once per step and only the order in which the paths meet them
+changes: a static graph, which can be compiled once for the whole training.
+
+The stem sees the same images on every path. It runs once, and its BN moves as far as it would in as many runs.
+"""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from fairnas.config import Precision
+from fairnas.nets import Supernet, batch_norms
+from fairnas.space import Genome
+
+
+class Executor(Protocol):
+    """Computes the gradients of some paths on one mini-batch."""
+
+    name: str
+
+    def backward(self, supernet: Supernet, images: Tensor, labels: Tensor, paths: Sequence[Genome]) -> Tensor:
+        """Add the gradients of all paths to those that are there; return the sum of their losses, a scalar.
+
+        Args:
+            supernet: in training mode; BN statistics move once per path.
+            images: (B, C, S, S), normalised.
+            labels: (B,), class indices.
+            paths: genomes.
+        """
+        ...
+
+
+class Sequential:
+    """One path after another: the activations of one path in memory."""
+
+    name: str = "sequential"
+
+    def __init__(self, precision: Precision = "float32") -> None:
+        self.precision: Precision = precision
+
+    def backward(self, supernet: Supernet, images: Tensor, labels: Tensor, paths: Sequence[Genome]) -> Tensor:
+        """See `Executor`."""
+        with arithmetic(self.precision, images.device):
+            stem = stem_of_all(supernet, images, len(paths))
+        features = stem.detach().requires_grad_()
+        total = torch.zeros((), dtype=torch.promote_types(images.dtype, torch.float32), device=images.device)
+        for genome in paths:
+            with arithmetic(self.precision, images.device):
+                loss = loss_of(supernet.after_stem(features, genome), labels)
+            loss.backward()  # the gradient at the stem's output adds up over the paths
+            total += loss.detach()
+        stem.backward(features.grad)
+        return total
+
+
+class Lockstep:
+    """All paths layer by layer, one backward pass: the activations of all paths in memory.
+
+    With `save_memory`, only what blocks hand to each other is kept, and their insides are computed again on the way
+    back (activation checkpointing); BN statistics don't move a second time.
+    """
+
+    name: str = "lockstep"
+
+    def __init__(self, precision: Precision = "float32", *, save_memory: bool = False) -> None:
+        self.precision: Precision = precision
+        self.save_memory = save_memory
+
+    def backward(self, supernet: Supernet, images: Tensor, labels: Tensor, paths: Sequence[Genome]) -> Tensor:
+        """See `Executor`."""
+        with arithmetic(self.precision, images.device):
+            features = [stem_of_all(supernet, images, len(paths))] * len(paths)
+            for layer, choices in enumerate(zip(*paths, strict=True)):
+                features = [
+                    self.run(supernet.block(layer, choice), each)
+                    for choice, each in zip(choices, features, strict=True)
+                ]
+            total = sum_of([loss_of(supernet.head(each), labels) for each in features])
+        total.backward()
+        return total.detach()
+
+    def run(self, block: nn.Module, features: Tensor) -> Tensor:
+        """One block, kept or to be computed again."""
+        if not self.save_memory:
+            return block(features)
+        contexts = lambda: (contextlib.nullcontext(), statistics_at_rest(block))  # noqa: E731
+        return checkpoint(block, features, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
+
+
+class CompiledLockstep(Lockstep):
+    """Lockstep as one compiled graph, in which the paths are data.
+
+    Paths travel as a stack in the order of the choices of the layer before; a layer first puts the stack into the
+    order of its own choices, then runs choice 0 on the first entry, choice 1 on the second, ... So the graph is the
+    same at every step. Needs a strict step: every block on exactly one path.
+    """
+
+    def __init__(
+        self,
+        precision: Precision = "float32",
+        *,
+        compiler: Callable[[Callable[..., Tensor]], Callable[..., Tensor]] = torch.compile,
+    ) -> None:
+        super().__init__(precision)
+        self._compiled = compiler(self._losses)
+
+    def backward(self, supernet: Supernet, images: Tensor, labels: Tensor, paths: Sequence[Genome]) -> Tensor:
+        """See `Executor`."""
+        assert all(len(paths) == count for count in supernet.space.choices), "not a strict step of equal choices"
+        orders = torch.tensor(stack_orders(paths), device=images.device)
+        with arithmetic(self.precision, images.device):
+            total = self._compiled(supernet, images, labels, orders)
+        total.backward()
+        return total.detach()
+
+    def _losses(self, supernet: Supernet, images: Tensor, labels: Tensor, orders: Tensor) -> Tensor:
+        count = len(supernet.layers[0])  # pyright: ignore[reportArgumentType]
+        features = [stem_of_all(supernet, images, count)] * count
+        for layer in range(len(supernet.layers)):
+            if layer > 0:
+                features = reordered(features, orders[layer])
+            features = [self.run(supernet.block(layer, choice), each) for choice, each in enumerate(features)]
+        features = reordered(features, orders[-1])  # the head's BN meets the paths in their order
+        return sum_of([loss_of(supernet.head(each), labels) for each in features])
+
+
+def stack_orders(paths: Sequence[Genome]) -> list[list[int]]:
+    """Where each layer finds its inputs in the stack that the layer before left, (L + 1, m).
+
+    Entry c of row l is the choice that the path through block c of layer l took in layer l - 1; row 0 is unused. The
+    last row gives the choice of path k in the last layer, which puts the stack into the order of the paths.
+    """
+    columns = list(zip(*paths, strict=True))
+    rows = [list(range(len(paths)))]
+    for before, column in itertools.pairwise(columns):
+        rows.append([before[column.index(choice)] for choice in range(len(paths))])
+    return [*rows, list(columns[-1])]
+
+
+def reordered(features: Sequence[Tensor], order: Tensor) -> list[Tensor]:
+    """Entries `order` of the features, by a copy: indices are data, so the graph stays the same. Channels stay last."""
+    stack = torch.stack([each.permute(0, 2, 3, 1) for each in features])
+    return [each.permute(0, 3, 1, 2) for each in stack.index_select(0, order).unbind()]
+
+
+def stem_of_all(supernet: Supernet, images: Tensor, count: int) -> Tensor:
+    """The stem's output for a mini-batch that `count` paths share; its BN moves as in `count` runs."""
+    norms = batch_norms(supernet.stem)
+    usual = [norm.momentum for norm in norms]
+    for norm, momentum in zip(norms, usual, strict=True):
+        assert momentum is not None
+        norm.momentum = 1 - (1 - momentum) ** count
+    output = supernet.stem(images)
+    for norm, momentum in zip(norms, usual, strict=True):
+        norm.momentum = momentum
+        _counter(norm).add_(count - 1)
+    return output
+
+
+@contextlib.contextmanager
+def statistics_at_rest(module: nn.Module) -> Iterator[None]:
+    """BN normalises by the batch as in training, and its running statistics stay as they are."""
+    norms = batch_norms(module)
+    before = [(norm.momentum, _counter(norm).clone()) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0  # not `track_running_stats`: autograd must see the same call as the first time
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            _counter(norm).copy_(count)
+
+
+def _counter(norm: nn.BatchNorm2d) -> Tensor:
+    assert norm.num_batches_tracked is not None
+    return norm.num_batches_tracked
+
+
+def arithmetic(precision: Precision, device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """The precision of convolutions while this lasts."""
+    if precision == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=False)
+
+
+def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy, in single precision at least."""
+    return functional.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), labels)
+
+
+def sum_of(losses: Sequence[Tensor]) -> Tensor:
+    """The sum of scalars."""
+    return torch.stack(list(losses)).sum()

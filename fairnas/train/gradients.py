@@ -1,0 +1,73 @@
+"""The gradients of a supernet, block by block: which are there, how large, and what happens to idle blocks."""
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fairnas.config import TrainConfig
+from fairnas.fairness.ledger import Counts
+from fairnas.nets import Supernet
+
+
+class Gradients:
+    """Views of the gradients of one supernet. Blocks are numbered layer after layer, as in the ledger."""
+
+    def __init__(self, supernet: Supernet) -> None:
+        choices = supernet.space.choices
+        blocks = [supernet.block(layer, choice) for layer, count in enumerate(choices) for choice in range(count)]
+        self.blocks: list[list[nn.Parameter]] = [list(block.parameters()) for block in blocks]
+        self.shared: list[nn.Parameter] = [*supernet.stem.parameters(), *supernet.head.parameters()]
+        self.parameters: list[nn.Parameter] = list(supernet.parameters())
+
+    def scale_shared(self, factor: float) -> None:
+        """Scale the gradients of stem and head."""
+        for parameter in self.shared:
+            assert parameter.grad is not None
+            parameter.grad *= factor
+
+    def present(self, passes: Counts) -> Counts:
+        """Per block 1 if its weights have a gradient, else 0.
+
+        Looks at the weights themselves. A block without weights (an identity) counts as trained if it had a pass.
+        """
+        has = [parameters[0].grad is not None if parameters else None for parameters in self.blocks]
+        return np.array([passes[i] > 0 if there is None else there for i, there in enumerate(has)], dtype=np.int64)
+
+    def norms(self) -> Tensor:
+        """Per block, the norm of its gradient, 0 if it has none; (blocks,), on the device."""
+        there = [
+            (number, parameter.grad)
+            for number, parameters in enumerate(self.blocks)
+            for parameter in parameters
+            if parameter.grad is not None
+        ]
+        device = self.parameters[0].device
+        squares = torch.zeros(len(self.blocks), dtype=torch.float64, device=device)
+        if there:
+            # one call for a thousand small tensors, as in torch's own clip_grad_norm_
+            norms = torch._foreach_norm([gradient for _, gradient in there])  # pyright: ignore[reportPrivateImportUsage]
+            squares.index_add_(
+                0, torch.tensor([number for number, _ in there], device=device), torch.stack(norms).double().square()
+            )
+        return squares.sqrt()
+
+    @contextlib.contextmanager
+    def idle_blocks_moved(self, config: TrainConfig, optimizer: torch.optim.Optimizer) -> Iterator[None]:
+        """Around an update: what happens to blocks that it does not train.
+
+        At `rest` they have no gradient, and SGD passes them over. A gradient of zero lets `both` momentum and decay
+        act; one that cancels the decay lets `momentum` alone.
+        """
+        idle = [p for parameters in self.blocks for p in parameters if p.grad is None]
+        if config.idle_blocks in ("momentum", "both"):
+            for parameter in idle:
+                decay = config.weight_decay if config.idle_blocks == "momentum" else 0.0
+                parameter.grad = parameter.detach() * -decay
+        yield
+        if config.idle_blocks == "decay" and idle:
+            with torch.no_grad():
+                for parameter in idle:
+                    parameter *= 1 - optimizer.param_groups[0]["lr"] * config.weight_decay

@@ -1,0 +1,100 @@
+"""Joining the processes that torchrun started, and what they can share out."""
+
+import contextlib
+import dataclasses
+import math
+import os
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import torch
+
+from fairnas.errors import ConfigError, FairnasError
+from fairnas.train.group import Group
+from fairnas.train.strategies import Strategy
+
+T = TypeVar("T")
+
+
+def started_processes() -> int:
+    """How many processes torchrun started together with this one; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+@contextlib.contextmanager
+def joined_group() -> Iterator[Group]:
+    """The group of this process, as long as the work lasts: gloo on the CPU, NCCL between GPUs, one GPU each."""
+    if started_processes() == 1:
+        yield Group()
+        return
+    import torch.distributed as dist
+
+    with_gpu = torch.cuda.is_available()
+    if with_gpu:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    dist.init_process_group("cpu:gloo,cuda:nccl" if with_gpu else "gloo")
+    try:
+        yield Group(dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
+
+
+def in_all_processes(group: Group, work: Callable[[], T]) -> T:
+    """Do what may find a mistake, in every process. If one does, all end, and the first says why."""
+    result, error = None, None
+    try:
+        result = work()
+    except FairnasError as mistake:
+        error = mistake
+    if group.size > 1:
+        found = group.gather(None if error is None else str(error))
+        if any(found) and not group.is_first:
+            raise SystemExit(2)
+        if error is None and any(found):
+            rank = next(rank for rank, text in enumerate(found) if text)
+            error = ConfigError(f"process {rank}: {found[rank]}")
+    if error is not None:
+        raise error
+    return result  # pyright: ignore[reportReturnType]
+
+
+def arranged(
+    group: Group, strategy: Strategy, name: str, *, batch_size: int, path_processes: int | None = None
+) -> Group:
+    """Who of the group shares out paths, and who images.
+
+    Args:
+        group: its processes.
+        strategy: what they train by.
+        name: of the strategy.
+        batch_size: images of a mini-batch.
+        path_processes: how many share out the paths of a step; default: as many as divide both.
+
+    Raises:
+        ConfigError: if there is not enough to share, or no way to share it evenly.
+    """
+    if group.size == 1:
+        return group
+    paths = strategy.passes_per_update
+    count = math.gcd(group.size, paths) if path_processes is None else path_processes
+    if count > 1 and paths == 1:
+        raise ConfigError(
+            f"resources.path_processes is {count}, but '{name}' updates after one path at a time; "
+            "leave it out: the processes then share out the images"
+        )
+    if count > paths:
+        raise ConfigError(
+            f"resources.path_processes is {count}, but a step of '{name}' has {paths} paths; give {paths} or fewer"
+        )
+    if group.size % count:
+        raise ConfigError(
+            f"resources.path_processes is {count}, which does not divide the {group.size} processes; "
+            f"start {count} processes, or a multiple"
+        )
+    teams = group.size // count
+    if batch_size % teams or batch_size // teams < 2:
+        raise ConfigError(
+            f"{group.size} processes share a mini-batch of {batch_size} images in {teams} parts, which must be equal "
+            "and of 2 images or more; change train.batch_size, or the number of processes"
+        )
+    return dataclasses.replace(group, path_processes=count)

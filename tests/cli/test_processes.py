@@ -1,0 +1,93 @@
+"""`fairnas train` under torchrun: the same run, a clear end when a process is lost, going on with another number."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.cli.process import TINY, start
+
+
+def torchrun(*arguments, size: int = 2) -> subprocess.Popen:
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={size}", "-m", "fairnas"]
+    return subprocess.Popen(
+        [sys.executable, *launcher, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def waited_for(condition, seconds: float = 90):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("waited in vain")
+
+
+def test_a_lost_process_ends_all_and_another_number_of_processes_goes_on(tmp_path):
+    path = tmp_path / "run"
+    settings = [*TINY, "--train.epochs", "16"]
+    group = torchrun("train", "digits", "--out", path, *settings)
+    waited_for(lambda: (path / "supernet" / "checkpoint.pt").exists())
+    lost = children_of(group.pid)[1]
+    os.kill(lost, signal.SIGKILL)
+    killed = time.monotonic()
+    _, err = group.communicate(timeout=60)
+    assert time.monotonic() - killed < 30
+    assert group.returncode != 0
+    assert "fairnas: another process of the group ended" in err
+    assert "run the same command again to go on from the last checkpoint" in err
+    assert not (path / "ledger.json").exists()
+    going_on = start("train", "--run", path, "--json")
+    out, err = going_on.communicate(timeout=200)
+    assert going_on.returncode == 0, err
+    fairness = json.loads(out)["fairness"]
+    assert (fairness["strict_fair"], fairness["steps"], fairness["updates_min"]) == (True, 48, 48)
+    assert (path / "metrics.jsonl").read_text().count('"stage": "train"') == 16
+
+
+def test_ctrl_c_saves_in_all_processes_and_two_go_on(tmp_path):
+    path = tmp_path / "run"
+    command = ["train", "digits", "--out", path, "--json", *TINY, "--train.epochs", "16"]
+    group = torchrun(*command)
+    waited_for(lambda: (path / "supernet" / "checkpoint.pt").exists())
+    group.send_signal(signal.SIGINT)
+    _, err = group.communicate(timeout=60)
+    assert group.returncode != 0
+    assert "saving, then stopping" in err
+    group = torchrun(*command)
+    out, err = group.communicate(timeout=200)
+    assert group.returncode == 0, err
+    assert json.loads(out)["fairness"]["steps"] == 48
+    assert "2 processes: 2 share out the paths, 1 the images of a mini-batch" in err
+
+
+def test_what_cannot_be_shared_is_refused_once_before_anything_starts(tmp_path):
+    path = tmp_path / "run"
+    options = ["--train.strategy", "uniform", "--resources.path-processes", "2"]
+    group = torchrun("train", "digits", "--out", path, *TINY, *options)
+    _, err = group.communicate(timeout=120)
+    assert group.returncode != 0
+    lines = [line for line in err.splitlines() if line.startswith("fairnas: ")]
+    assert len(lines) == 1
+    assert lines[0].startswith("fairnas: resources.path_processes is 2, but 'uniform' updates after one path at a time")
+    assert not path.exists()
+
+
+def test_other_verbs_are_not_for_several_processes(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    process = start("report", "--run", "nowhere")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err == "fairnas: torchrun starts several processes, and `fairnas report` works in one; start it without\n"

@@ -1,0 +1,275 @@
+"""Executors compute the same: gradients, BN statistics, losses, whatever the order and the memory."""
+
+import dataclasses
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch._dynamo.testing import CompileCounterWithBackend
+
+from fairnas.config import Resources, TrainConfig
+from fairnas.errors import ConfigError
+from fairnas.fairness import StrictSampler
+from fairnas.nets import Supernet, batch_norms
+from fairnas.nets.memory import activation_table, measured_peak
+from fairnas.space import Stage, Stem, chain_space, get_space
+from fairnas.space.catalog import CATALOG
+from fairnas.train import Group, choose_execution
+from fairnas.train.executors import CompiledLockstep, Lockstep, Sequential, stack_orders, statistics_at_rest
+
+CPU = torch.device("cpu")
+SPACE = chain_space(
+    "tiny", image_size=8, stem=Stem(4, 1), stages=(Stage(4, 2), Stage(6, 2, 2)), head=8, kernels=(3, 5), num_classes=3
+)
+
+
+def eager(function):
+    """In place of a compiler: what would be compiled, run as it is."""
+    return function
+
+
+EXECUTORS = {
+    "lockstep": lambda: Lockstep(),
+    "lockstep, saving memory": lambda: Lockstep(save_memory=True),
+    "static lockstep": lambda: CompiledLockstep(compiler=eager),
+}
+
+
+def batch(space, count=4, dtype=torch.float64):
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randn(count, space.image_channels, space.image_size, space.image_size, generator=rng, dtype=dtype)
+    return images.to(memory_format=torch.channels_last), torch.arange(count) % space.num_classes
+
+
+def path_by_path(supernet, images, labels, paths):
+    """The definition: the whole network, path after path."""
+    total = 0.0
+    for genome in paths:
+        loss = torch.nn.functional.cross_entropy(supernet(images, genome), labels)
+        loss.backward()
+        total += loss.item()
+    return total
+
+
+def results(space, backward, paths, dtype=torch.float64):
+    supernet = Supernet(space).to(dtype).train()
+    images, labels = batch(space, dtype=dtype)
+    loss = float(backward(supernet, images, labels, paths))
+    gradients = {name: p.grad for name, p in supernet.named_parameters()}
+    return loss, gradients, dict(supernet.named_buffers())
+
+
+def assert_same(ours, theirs, rtol=1e-9, atol=1e-11):
+    assert ours[0] == pytest.approx(theirs[0], rel=rtol)
+    for mine, other in ((ours[1], theirs[1]), (ours[2], theirs[2])):
+        assert mine.keys() == other.keys()
+        for name, value in other.items():
+            assert (mine[name] is None) == (value is None), name
+            if value is not None:
+                torch.testing.assert_close(mine[name], value, rtol=rtol, atol=atol, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def small(space):
+    """A space of the catalog with images as small as it takes."""
+    return space.for_data(image_size=2 * space.reduction)
+
+
+@pytest.mark.parametrize("name", CATALOG)
+@pytest.mark.parametrize("executor", [Sequential, *EXECUTORS.values()])
+def test_every_executor_on_every_space_is_path_by_path_training(name, executor):
+    space = small(get_space(name))
+    space = dataclasses.replace(space, layers=space.layers[:4])  # every kind of block, in a second
+    space = dataclasses.replace(space, head_channels=16)
+    paths = StrictSampler(space.choices, 1).paths(0)
+    assert_same(results(space, executor().backward, paths), results(space, path_by_path, paths))
+
+
+@given(data=st.data())
+@settings(max_examples=25)
+def test_lockstep_is_sequential_on_any_space_and_paths(chain_spaces, data):
+    """Also where a block is on several paths, whose BN then moves in the order of the paths."""
+    space = data.draw(chain_spaces)
+    genome = st.tuples(*(st.integers(0, count - 1) for count in space.choices))
+    paths = data.draw(st.lists(genome, min_size=1, max_size=4))
+    expected = results(space, path_by_path, paths)
+    for executor in (Sequential(), Lockstep(), Lockstep(save_memory=True)):
+        assert_same(results(space, executor.backward, paths), expected, rtol=1e-6, atol=1e-8)
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 10**6))
+def test_the_stack_follows_the_paths(m, layers, seed):
+    paths = StrictSampler((m,) * layers, seed).paths(0)
+    travellers = None
+    for layer, order in enumerate(stack_orders(paths)[:-1]):
+        # whoever stands at place c of the stack has just been through choice c
+        travellers = [travellers[place] for place in order] if travellers else None
+        through = [next(k for k, path in enumerate(paths) if path[layer] == choice) for choice in range(m)]
+        assert travellers in (None, through)
+        travellers = through
+    assert [travellers[place] for place in stack_orders(paths)[-1]] == list(range(m))
+
+
+def test_one_compilation_serves_every_step():
+    """The paths are data: twenty different steps, one graph, the gradients of path by path."""
+    torch.compiler.reset()
+    counter = CompileCounterWithBackend("aot_eager")
+    executor = CompiledLockstep(compiler=lambda f: torch.compile(f, backend=counter, fullgraph=True))
+    supernet = Supernet(SPACE).train()
+    images, labels = batch(SPACE, dtype=torch.float32)
+    optimizer = torch.optim.SGD(supernet.parameters(), lr=0.1, momentum=0.9)
+    sampler = StrictSampler(SPACE.choices, 0)
+    for step in range(20):
+        optimizer.zero_grad(set_to_none=True)
+        executor.backward(supernet, images, labels, sampler.paths(step))
+        optimizer.step()
+        if step == 0:
+            frames = counter.frame_count
+    assert counter.frame_count == frames == 1
+    paths = sampler.paths(20)
+    expected = Supernet(SPACE).train()
+    expected.load_state_dict(supernet.state_dict())
+    optimizer.zero_grad(set_to_none=True)
+    executor.backward(supernet, images, labels, paths)
+    path_by_path(expected, images, labels, paths)
+    for ours, theirs in zip(supernet.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-5)
+    for ours, theirs in zip(supernet.buffers(), expected.buffers(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("executor", [Sequential, Lockstep])
+def test_bfloat16_is_near_and_leaves_weights_and_statistics_in_single_precision(executor):
+    paths = StrictSampler(SPACE.choices, 0).paths(0)
+    exact = results(SPACE, executor().backward, paths, torch.float32)
+    half = results(SPACE, executor("bfloat16").backward, paths, torch.float32)
+    assert half[0] == pytest.approx(exact[0], rel=0.03)
+    assert half[0] != exact[0]
+    assert all(value.dtype == torch.float32 for value in half[1].values())
+    assert {value.dtype for value in half[2].values()} == {torch.float32, torch.int64}
+    cosine = torch.nn.functional.cosine_similarity
+    flat = [torch.cat([g.flatten() for g in found[1].values()]) for found in (exact, half)]
+    assert cosine(flat[0], flat[1], dim=0) > 0.95
+
+
+def test_statistics_at_rest_do_not_move_and_normalise_by_the_batch():
+    supernet = Supernet(SPACE).train()
+    images, _ = batch(SPACE, dtype=torch.float32)
+    block = supernet.block(0, 0)
+    features = supernet.stem(images)
+    expected = block(features)
+    before = {name: value.clone() for name, value in block.named_buffers()}
+    with statistics_at_rest(block):
+        assert torch.equal(block(features), expected)
+    assert all(torch.equal(value, before[name]) for name, value in block.named_buffers())
+    assert all(norm.track_running_stats for norm in batch_norms(block))
+
+
+# Memory -------------------------------------------------------------------------------------------------------
+
+
+def peak_of(backward, supernet, paths):
+    """The most that activations and other temporaries take at once during the backward passes, in bytes."""
+    images, labels = batch(supernet.space, 32, torch.float32)
+    for parameter in supernet.parameters():
+        parameter.grad = torch.zeros_like(parameter)  # gradients are not counted
+    return measured_peak(lambda: backward(supernet, images, labels, paths), CPU)
+
+
+def test_sequential_needs_the_memory_of_the_largest_single_network():
+    """The paper's claim (Table 1, SP): within 10 percent; lockstep needs that of all paths, or less if it saves."""
+    space = get_space("compact")
+    supernet = Supernet(space).train()
+    paths = StrictSampler(space.choices, 0).paths(0)
+    costs = [max(range(len(row)), key=row.__getitem__) for row in activation_table(space).blocks]
+    largest = tuple(costs)
+    single = peak_of(path_by_path, supernet, [largest])
+    assert peak_of(Sequential().backward, supernet, paths) < 1.1 * single
+    together = peak_of(Lockstep().backward, supernet, paths)
+    lean = peak_of(Lockstep(save_memory=True).backward, supernet, paths)
+    assert together > 2.5 * single
+    assert lean < 0.6 * together
+    table = activation_table(space)
+    assert table.of_all_blocks / table.of_largest_path == pytest.approx(together / single, rel=0.25)
+
+
+def test_the_activation_table_counts_what_autograd_keeps():
+    space = get_space("digits")
+    supernet = Supernet(space).double().train()  # plain torch, as on a GPU
+    images, _ = batch(space, 8)
+    table = activation_table(space)
+    genome = (0, 1, 2, 3, 4, 5, 0, 1)
+    kept = {}
+
+    def pack(tensor):
+        if tensor.dim() > 1 and not isinstance(tensor, torch.nn.Parameter):
+            kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        supernet(images, genome)
+    measured = sum(tensor[0].numel() * 4 for tensor in kept.values())
+    assert table.of_path(genome) == pytest.approx(measured, rel=0.1)
+    assert table.of_path(genome) <= table.of_largest_path < table.of_all_blocks
+    assert table.of_all_hand_overs < table.of_all_blocks
+
+
+# Choosing -----------------------------------------------------------------------------------------------------
+
+
+def chosen(strategy="strict", device=CPU, group=None, **resources):
+    config = TrainConfig(strategy=strategy, batch_size=64)
+    return choose_execution(get_space("digits"), config, Resources(**resources), device, group or Group())
+
+
+def test_auto_says_what_it_picked():
+    found = chosen()
+    assert (found.executor.name, found.reason.split(":")[0]) == ("sequential", "sequential")
+    assert chosen("uniform").reason == "sequential: 'uniform' trains one path at a time"
+    forced = chosen(executor="lockstep")
+    assert type(forced.executor) is Lockstep
+    assert "6 paths layer by layer" in forced.reason
+    assert chosen(save_memory=True).executor.save_memory
+    assert type(chosen(compile="on").executor) is CompiledLockstep
+
+
+@pytest.mark.parametrize(
+    ("free", "kind", "save_memory"),
+    [(1e12, CompiledLockstep, False), (24e6, Lockstep, True), (1e3, Sequential, None)],
+)
+def test_on_a_gpu_auto_takes_what_fits(monkeypatch, free, kind, save_memory):
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (free, 2 * free))
+    executor = chosen(device=torch.device("cuda")).executor
+    assert type(executor) is kind
+    assert getattr(executor, "save_memory", None) == save_memory
+    table = activation_table(get_space("digits"))
+    assert 64 * table.of_all_hand_overs < 0.8 * 24e6 < 64 * table.of_all_blocks
+
+
+@pytest.mark.parametrize(
+    ("strategy", "resources", "message"),
+    [
+        ("one_shot", {"executor": "lockstep"}, "resources.executor = 'lockstep' needs several paths on one mini-batch"),
+        (
+            "uniform",
+            {"save_memory": True},
+            "resources.save_memory needs several paths on one mini-batch, and 'uniform'",
+        ),
+        (
+            "strict",
+            {"executor": "sequential", "compile": "on"},
+            "resources.compile = 'on' is for the lockstep executor",
+        ),
+        ("strict", {"executor": "sequential", "save_memory": True}, "resources.save_memory is for the lockstep"),
+    ],
+)
+def test_contradictions_are_refused_in_one_line(strategy, resources, message):
+    with pytest.raises(ConfigError) as caught:
+        chosen(strategy, **resources)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_compilation_needs_a_static_step():
+    with pytest.raises(ConfigError, match="needs a step that runs every block once"):
+        chosen(compile="on", group=Group(0, 2, 2))
