@@ -20,27 +20,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from fairnas.errors import LostProcessError, ProcessesDisagree
-from fairnas.fairness.ledger import Counts
-from fairnas.nets import Supernet, batch_norms
+from fairnas.nets import Supernet
 from fairnas.space import Genome
+from fairnas.train.message import Message, Share
 
 if TYPE_CHECKING:
     from fairnas.train.gradients import Gradients
-
-
-@dataclass(frozen=True, eq=False)
-class Share:
-    """What one path rank computes in a step."""
-
-    passes: Counts
-    """Per choice block, how often it runs."""
-    runs: int
-    """How often stem and head run."""
 
 
 @dataclass
@@ -55,7 +43,7 @@ class Group:
     """Whether this process was asked to stop."""
     stopping: bool = field(default=False, init=False)
     """Whether any process was, as of the last step; a process alone asks `stop` itself."""
-    _layout: "_StatisticsLayout | None" = field(default=None, init=False, repr=False)
+    _message: Message | None = field(default=None, init=False, repr=False)
 
     @property
     def is_first(self) -> bool:
@@ -93,9 +81,12 @@ class Group:
         """All running BN statistics in a row, where several processes work; else None."""
         if self.size == 1:
             return None
-        if self._layout is None:
-            self._layout = _StatisticsLayout(supernet)
-        return self._layout.read()
+        return self._message_of(supernet).statistics.read()
+
+    def _message_of(self, supernet: Supernet) -> Message:
+        if self._message is None:
+            self._message = Message(supernet)
+        return self._message
 
     def join(
         self,
@@ -120,34 +111,13 @@ class Group:
         if self.size == 1:
             return loss
         assert before is not None
-        assert self._layout is not None
-        parameters = gradients.parameters
-        flat = [parameter.new_zeros(()) if parameter.grad is None else parameter.grad for parameter in parameters]
-        present = torch.tensor([float(parameter.grad is not None) for parameter in parameters], device=loss.device)
-        pieces = [
-            each.expand(parameter.shape).reshape(-1) if each.dim() == 0 else each.reshape(-1)
-            for each, parameter in zip(flat, parameters, strict=True)
-        ]
-        own, after, total = self._layout.factors(shares, self.path_rank)
-        ends = torch.stack([loss.float(), loss.new_tensor(float(self.stop()), dtype=torch.float32)])
-        message = torch.cat([*pieces, present, after * (self._layout.read() - own * before), ends])
-        self._all_reduce(message)
-        sizes = [sum(piece.numel() for piece in pieces), len(present), len(before), 1, 1]
-        summed, there, statistics, loss_sum, stops = message.split(sizes)
-        self._take_gradients(gradients, summed / self.image_processes, there.tolist())
-        self._layout.write(total * before + statistics / self.image_processes, shares, self.path_rank)
-        self.stopping = bool(stops.item())
-        return (loss_sum[0] / self.image_processes).to(loss.dtype)
-
-    def _take_gradients(self, gradients: "Gradients", flat: Tensor, present: list[float]) -> None:
-        pieces = flat.split([parameter.numel() for parameter in gradients.parameters])
-        for parameter, piece, there in zip(gradients.parameters, pieces, present, strict=True):
-            if not there:
-                parameter.grad = None
-                continue
-            if parameter.grad is None:
-                parameter.grad = torch.empty_like(parameter)
-            parameter.grad.copy_(piece.view(parameter.shape))
+        message = self._message_of(supernet)
+        message.fill(gradients.parameters, before, shares, self.path_rank, loss, self.stop())
+        self._all_reduce(message.row)
+        message.row /= self.image_processes
+        message.take(gradients.parameters, before, shares, self.path_rank)
+        self.stopping = message.stopping
+        return message.loss.to(loss.dtype)
 
     def _all_reduce(self, message: Tensor) -> None:
         import torch.distributed as dist
@@ -194,53 +164,3 @@ class Group:
         except RuntimeError as error:
             raise LostProcessError(str(error)) from error
         return box[0]
-
-
-class _StatisticsLayout:
-    """The running BN statistics of a supernet as one row, and the factors that join those of processes."""
-
-    def __init__(self, supernet: Supernet) -> None:
-        choices = supernet.space.choices
-        blocks = [supernet.block(layer, choice) for layer, count in enumerate(choices) for choice in range(count)]
-        norms = [(norm, number) for number, block in enumerate(blocks) for norm in batch_norms(block)]
-        norms += [(norm, len(blocks)) for part in (supernet.stem, supernet.head) for norm in batch_norms(part)]
-        self.buffers: list[Tensor] = []
-        self.norms = [norm for norm, _ in norms]
-        self.blocks = torch.tensor([number for _, number in norms])  # the last number stands for stem and head
-        sizes, keep = [], []
-        for norm in self.norms:
-            assert norm.running_mean is not None
-            assert norm.running_var is not None
-            assert norm.momentum is not None
-            self.buffers += [norm.running_mean, norm.running_var]
-            sizes.append(2 * norm.num_features)
-            keep.append(1 - norm.momentum)
-        device = self.buffers[0].device
-        self._no_runs = torch.zeros(len(self.norms), dtype=torch.int64)
-        self.owner = torch.repeat_interleave(torch.tensor(sizes)).to(device)  # which BN an entry belongs to
-        self.keep = torch.tensor(keep, dtype=torch.float64)
-
-    def read(self) -> Tensor:
-        """The statistics now."""
-        return torch.cat(self.buffers)
-
-    def factors(self, shares: Sequence[Share], rank: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Powers of 1 - a, per entry: for this rank's own runs, for those of later ranks, and for all."""
-        runs = torch.stack([self._runs(share) for share in shares])
-        exponents = (runs[rank], runs[rank + 1 :].sum(0), runs.sum(0))
-        own, after, total = ((self.keep**exponent).float().to(self.owner.device)[self.owner] for exponent in exponents)
-        return own, after, total
-
-    def write(self, row: Tensor, shares: Sequence[Share], rank: int) -> None:
-        """Set the statistics, and count the runs of the other ranks."""
-        others = sum((self._runs(share) for number, share in enumerate(shares) if number != rank), self._no_runs)
-        with torch.no_grad():
-            for buffer, piece in zip(self.buffers, row.split([len(buffer) for buffer in self.buffers]), strict=True):
-                buffer.copy_(piece)
-            for norm, count in zip(self.norms, others.tolist(), strict=True):
-                assert norm.num_batches_tracked is not None
-                norm.num_batches_tracked += count
-
-    def _runs(self, share: Share) -> Tensor:
-        """Per BN, how often it runs."""
-        return torch.from_numpy(np.append(share.passes, share.runs))[self.blocks]

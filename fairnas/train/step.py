@@ -14,7 +14,8 @@ from fairnas.nets import Supernet
 from fairnas.space import Genome
 from fairnas.train.executors import Executor, Sequential
 from fairnas.train.gradients import Gradients
-from fairnas.train.group import Group, Share
+from fairnas.train.group import Group
+from fairnas.train.message import Share
 
 Batch = tuple[Tensor, Tensor]
 """Images (B, C, S, S), normalised, and labels (B,), class indices."""

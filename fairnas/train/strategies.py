@@ -10,7 +10,7 @@ from fairnas.config import TrainConfig
 from fairnas.errors import ConfigError, UnknownNameError
 from fairnas.fairness.samplers import PathDropout, PathSampler, Promise, StrictSampler, UniformSampler
 from fairnas.train.executors import arithmetic, loss_of
-from fairnas.train.group import Share
+from fairnas.train.message import Share
 from fairnas.train.step import Batch, Bench, StepResult, finish_step, several, supernet_step
 
 

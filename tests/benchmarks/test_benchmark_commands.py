@@ -6,10 +6,12 @@ import time
 import pytest
 import torch
 
-from benchmarks import evaluate, step
+from benchmarks import evaluate, limit, memory, processes, step
 from benchmarks.textbook import textbook_step
 from benchmarks.timing import Machine, Spread, compare, threads
 from fairnas.errors import ConfigError
+from fairnas.nets import cost_table
+from fairnas.space import get_space
 
 TINY_STEP = ("--space", "digits", "--batch", "4", "--threads", "1")
 TINY_EVALUATE = (
@@ -195,3 +197,39 @@ def test_ties_are_few():
     assert evaluate.require_equal(top1, [0.505, *top1[1:]], images=200) == 1  # of 20,000 decisions, 2 can be ties
     with pytest.raises(AssertionError, match="differ by 3 hits; 2 can be ties"):
         evaluate.require_equal(top1, [0.515, *top1[1:]], images=200)
+
+
+def test_processes_prints_one_json_object(capsys):
+    assert processes.main(["--space", "digits", "--batch", "6", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    low, high = result["ratio_quartiles"]
+    assert 0 < low <= result["ratio"] <= high
+    assert (result["path_processes"], result["image_processes"], result["repeats"]) == (2, 1, 5)
+    assert processes.main(["--space", "digits", "--path-processes", "7"]) == 2
+    assert "but a step of 'strict' has 6 paths" in capsys.readouterr().err
+
+
+def test_limit_counts_the_multiply_adds_of_a_step_and_is_below_what_is_measured(capsys):
+    assert limit.main(["--space", "digits", "--batch", "8", "--threads", "1", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    space = get_space("digits")
+    table = cost_table(space)
+    classifier = 6 * 64 * 10  # the only linear layer, once per path, is not counted
+    stem_and_heads = (
+        sum(  # what the cost table calls fixed: the stem is run once, the head on every path
+            each.madds for each in limit.step_operations(space) if each.name == "3x3 forward"
+        )
+        + 6 * 64 * 16 * 4 * 4
+    )
+    forward = sum(cost.madds for row in table.blocks for cost in row) + stem_and_heads
+    assert result["madds"] == 8 * 3 * forward
+    assert table.fixed.madds == stem_and_heads - 5 * 64 * 16 * 4 * 4 + classifier / 6
+    assert result["times_the_limit"] > 1
+    assert sum(share["limit_s"] for share in result["operations"].values()) == pytest.approx(result["limit_s"])
+
+
+def test_memory_puts_the_executors_beside_the_largest_network(capsys):
+    assert memory.main(["--space", "digits", "--batch", "8", "--json"]) == 0
+    peaks = json.loads(capsys.readouterr().out)["peak_bytes"]
+    assert list(peaks) == ["largest single network", "sequential", "lockstep", "lockstep, saving memory"]
+    assert peaks["sequential"] < peaks["lockstep"]
