@@ -123,6 +123,79 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True)
+class HierarchyConfig:
+    """MoreMNAS's hierarchical mutation (paper Table 4). Probabilities are published; rules are our reading."""
+
+    random: float = 0.2
+    """Share of mutations that are random: one layer, uniformly (p_rm)."""
+    reinforced: float = 0.65
+    """Share that is reinforced (p_re)."""
+    prior: float = 0.15
+    """Share of the prior regulator, which repeats what is good (p_pr). The three are relative to their sum."""
+    controller: float = 0.7
+    """Of reinforced mutations, the share of the controller (p_M); the rest is roulette wheel selection (p_K-M)."""
+    controller_draws: Literal["suffix", "whole"] = "suffix"
+    """What the controller draws anew: all layers from a random one on, or the whole genome. Not published."""
+    controller_learns_from: Literal["all", "own"] = "all"
+    """Which networks it is rewarded for: all of a generation, or those it drew. Not published."""
+    prior_repeats: Literal["front", "neighbour"] = "front"
+    """Where the prior regulator takes a layer's choice from: the same layer of a network of the first front, or the
+    layer beside it. Not published."""
+
+    def __post_init__(self) -> None:
+        for name in ("random", "reinforced", "prior", "controller"):
+            _in_range(f"search.hierarchy.{name}", getattr(self, name), 0, 1)
+        if self.random + self.reinforced + self.prior == 0:
+            raise ConfigError("search.hierarchy has shares 0, 0 and 0; give at least one above 0")
+        _one_of("search.hierarchy.controller_draws", self.controller_draws, Literal["suffix", "whole"])
+        _one_of("search.hierarchy.controller_learns_from", self.controller_learns_from, Literal["all", "own"])
+        _one_of("search.hierarchy.prior_repeats", self.prior_repeats, Literal["front", "neighbour"])
+
+
+@dataclass(frozen=True)
+class ControllerConfig:
+    """The reinforced controller: an LSTM policy and PPO. The paper gives no numbers; these are ours."""
+
+    hidden: int = 64
+    """Units of the LSTM, and size of its embeddings."""
+    lr: float = 0.003
+    """Learning rate of Adam."""
+    clip: float = 0.2
+    """PPO: how far a genome's probability may move from what it was, relative to it."""
+    entropy: float = 0.003
+    """Weight of the entropy of the policy in what is maximised."""
+    epochs: int = 4
+    """PPO: gradient steps per generation."""
+    baseline: float = 0.9
+    """Share of the old baseline that is kept per generation; rewards are compared with it."""
+
+    def __post_init__(self) -> None:
+        _at_least("search.controller.hidden", self.hidden, 1)
+        _above_zero("search.controller.lr", self.lr)
+        _above_zero("search.controller.clip", self.clip)
+        _at_least("search.controller.entropy", self.entropy, 0)
+        _at_least("search.controller.epochs", self.epochs, 1)
+        _in_range("search.controller.baseline", self.baseline, 0, 1)
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    """The one reward of `mnasnet_rl`: accuracy times (cost / target)^exponent (MnasNet)."""
+
+    cost: Literal["madds", "params"] = "madds"
+    """Which cost."""
+    target: float | None = None
+    """Its target; default: half way between the lightest and the heaviest network."""
+    exponent: float = -0.07
+    """w: with -0.07, twice the cost is worth 5 % of the accuracy."""
+
+    def __post_init__(self) -> None:
+        _one_of("search.reward.cost", self.cost, Literal["madds", "params"])
+        _above_zero("search.reward.target", self.target)
+        _in_range("search.reward.exponent", self.exponent, -10, 0)
+
+
+@dataclass(frozen=True)
 class SearchConfig:
     """Stage two: the search over the trained supernet (paper 3.2), and the selection from its front (4.2)."""
 
@@ -142,6 +215,12 @@ class SearchConfig:
     """Upper bound on parameters; `--max-params 4.5M` is short for it."""
     select: int = 3
     """Networks taken from the front at equal distances in MAdds (paper 4.2: FairNAS-A, B, C)."""
+    hierarchy: HierarchyConfig = field(default_factory=HierarchyConfig)
+    """Of `moremnas`."""
+    controller: ControllerConfig = field(default_factory=ControllerConfig)
+    """Of `moremnas`, `nsga2_reinforced` and `mnasnet_rl`."""
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    """Of `mnasnet_rl`."""
 
     def __post_init__(self) -> None:
         _at_least("search.population", self.population, 4)

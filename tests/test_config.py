@@ -9,9 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairnas.config import (
+    ControllerConfig,
     DataConfig,
     EvaluateConfig,
+    HierarchyConfig,
     Resources,
+    RewardConfig,
     RunConfig,
     SearchConfig,
     StandAloneConfig,
@@ -162,6 +165,20 @@ BAD_VALUES = [
     (lambda: TrainConfig(clip_norm=0), "train.clip_norm is 0; give a number above 0"),
     (lambda: TrainConfig(idle_blocks="move"), "train.idle_blocks: unknown value 'move'"),
     (lambda: TrainConfig(precision="float16"), "train.precision: unknown value 'float16'; did you mean 'bfloat16'?"),
+    (lambda: HierarchyConfig(random=2), "search.hierarchy.random is 2; give a number from 0 to 1"),
+    (lambda: HierarchyConfig(reinforced=-1), "search.hierarchy.reinforced is -1; give a number from 0 to 1"),
+    (lambda: HierarchyConfig(prior=2), "search.hierarchy.prior is 2; give a number from 0 to 1"),
+    (lambda: HierarchyConfig(controller=2), "search.hierarchy.controller is 2; give a number from 0 to 1"),
+    (lambda: HierarchyConfig(0, 0, 0), "search.hierarchy has shares 0, 0 and 0; give at least one above 0"),
+    (lambda: HierarchyConfig(prior_repeats="x"), "search.hierarchy.prior_repeats: unknown value 'x'"),
+    (lambda: ControllerConfig(hidden=0), "search.controller.hidden is 0; give 1 or more"),
+    (lambda: ControllerConfig(lr=0), "search.controller.lr is 0; give a number above 0"),
+    (lambda: ControllerConfig(clip=0), "search.controller.clip is 0; give a number above 0"),
+    (lambda: ControllerConfig(entropy=-1), "search.controller.entropy is -1; give 0 or more"),
+    (lambda: ControllerConfig(epochs=0), "search.controller.epochs is 0; give 1 or more"),
+    (lambda: ControllerConfig(baseline=2), "search.controller.baseline is 2; give a number from 0 to 1"),
+    (lambda: RewardConfig(target=0), "search.reward.target is 0; give a number above 0"),
+    (lambda: RewardConfig(exponent=1), "search.reward.exponent is 1; give a number from -10 to 0"),
     (lambda: EvaluateConfig(bn="moving"), "evaluate.bn: unknown value 'moving'"),
     (lambda: Resources(executor="parallel"), "resources.executor: unknown value 'parallel'"),
     (lambda: Resources(compile="yes"), "resources.compile: unknown value 'yes'"),
@@ -191,18 +208,20 @@ def test_every_impossible_value_is_one_line(make, message: str) -> None:
     assert len(str(caught.value).splitlines()) == 1
 
 
+def numeric_settings(section, above: str = ""):
+    """Dotted names of the numbers in a configuration and its sections."""
+    for field in dataclasses.fields(section):
+        value, kind = getattr(section, field.name), str(field.type)
+        if dataclasses.is_dataclass(value):
+            yield from numeric_settings(value, f"{above}{field.name}.")
+        elif above and "Literal" not in kind and ("int" in kind or "float" in kind):
+            yield above + field.name
+
+
 def test_every_numeric_setting_is_checked() -> None:
     """A new setting without a check and a test above is noticed here."""
     checked = {message.split(" is ")[0] for _, message in BAD_VALUES if " is " in message}
-    plain = dataclasses.asdict(RunConfig(recipe=""))
-    numeric = {"seed"}
-    for section, part in plain.items():
-        if isinstance(part, dict):
-            fields = {field.name: str(field.type) for field in dataclasses.fields(getattr(RunConfig(""), section))}
-            numbers = [
-                name for name, kind in fields.items() if "Literal" not in kind and ("int" in kind or "float" in kind)
-            ]
-            numeric |= {f"{section}.{name}" for name in numbers}
+    numeric = {"seed"} | set(numeric_settings(RunConfig(recipe="")))
     assert checked == numeric
 
 

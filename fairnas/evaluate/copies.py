@@ -1,26 +1,31 @@
 """A copy of the supernet for evaluation. The supernet is not touched.
 
 With running statistics, every BN is folded into the convolution before it: exact algebra that halves the operations of
-a block. With the statistics of each batch, BN stays.
+a block. With the statistics of each batch, or recalibrated ones, BN stays.
 """
 
 import copy
+from collections.abc import Sequence
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fairnas.nets import Supernet, batch_norms
+from fairnas.space import Genome
 
-Statistics = Literal["running", "batch"]
-"""What BN normalises by at evaluation: its running statistics, or those of the batch that is evaluated."""
+Statistics = Literal["running", "batch", "recalibrated"]
+"""What BN normalises by at evaluation: its running statistics, those of the batch that is evaluated, or those that the
+genome's own path has on some training images."""
 
 
 class EvaluationCopy:
     """Blocks of a supernet in inference form; a choice block is copied when it is first asked for."""
 
-    def __init__(self, supernet: Supernet, statistics: Statistics = "running") -> None:
+    def __init__(self, supernet: Supernet, statistics: Literal["running", "batch"] = "running") -> None:
         self._supernet = supernet
+        self.space = supernet.space
+        self.device = next(supernet.parameters()).device
         self._copied = folded if statistics == "running" else normalised_by_batch
         self._blocks: dict[tuple[int, int], nn.Module] = {}
         self.stem = self._copied(supernet.stem)
@@ -32,6 +37,17 @@ class EvaluationCopy:
         if key not in self._blocks:
             self._blocks[key] = self._copied(self._supernet.block(layer, choice))
         return self._blocks[key]
+
+    def run(self, prefix: Genome, features: Tensor) -> Tensor:
+        """The output of the last layer of a prefix, for the output of the layer before; () is the stem."""
+        return self.block(len(prefix) - 1, prefix[-1])(features) if prefix else self.stem(features)
+
+    def finish(self, genome: Genome, features: Tensor) -> Tensor:
+        """Logits, for the output of a genome's last layer."""
+        return self.head(features)
+
+    def prepare(self, ordered: Sequence[Genome]) -> None:
+        """Called before genomes are scored, which are canonical, distinct and in order."""
 
 
 def normalised_by_batch(module: nn.Module) -> nn.Module:

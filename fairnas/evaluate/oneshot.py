@@ -1,18 +1,15 @@
-"""One-shot accuracy of many genomes (paper 3.2), over a prefix tree.
+"""One-shot accuracy of many genomes (paper 3.2): every node of their prefix tree is run once per batch of images."""
 
-Genomes in the order of their text forms walk a tree depth first: two neighbours share the activations of their
-common prefix, so every node of the tree is computed once per batch of images and at most L + 1 activations are held.
-"""
-
-import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fairnas.evaluate.copies import EvaluationCopy, Statistics
+from fairnas.evaluate.copies import EvaluationCopy
+from fairnas.evaluate.tree import walk
 from fairnas.nets import Supernet
 from fairnas.space import Genome
 
@@ -31,44 +28,41 @@ class Score:
 
 
 def score_genomes(
-    supernet: Supernet,
+    supernet: Supernet | EvaluationCopy,
     genomes: Sequence[Genome],
     batches: Batches,
     on_progress: Callable[[int], None] = lambda images: None,
     *,
-    statistics: Statistics = "running",
+    statistics: Literal["running", "batch"] = "running",
 ) -> list[Score]:
     """Score genomes with the supernet's weights. Never changes the supernet.
 
     Equal genomes, and genomes that compute the same network (`SearchSpace.canonical`), are evaluated once.
 
     Args:
-        supernet: trained.
+        supernet: trained; or a copy of it for evaluation, which whoever scores often makes once.
         genomes: to score.
         batches: images (B, C, S, S) normalised and labels (B,), on the supernet's device.
         on_progress: called after each batch with the number of images seen.
-        statistics: of BN. With those of each batch, scores depend on which images share a batch.
+        statistics: of BN, where a supernet is given. With those of each batch, scores depend on which images share one.
 
     Returns:
         One score per genome, in order. Sums are exact integers and float64, so that scores don't depend on which
         other genomes are scored with them.
     """
-    canonical = [supernet.space.canonical(genome) for genome in genomes]
+    copied = supernet if isinstance(supernet, EvaluationCopy) else EvaluationCopy(supernet, statistics)
+    canonical = [copied.space.canonical(genome) for genome in genomes]
     ordered = sorted(set(canonical))
-    shared = [0, *(_common_prefix(a, b) for a, b in itertools.pairwise(ordered))]
-    device = next(supernet.parameters()).device
-    tally = _Tally(len(ordered), device)
-    copied = EvaluationCopy(supernet, statistics)
-    activations: list[Tensor] = []  # after the stem, after layer 0, after layer 1, ...
+    place = {genome: row for row, genome in enumerate(ordered)}
+    copied.prepare(ordered)
+    tally = _Tally(len(ordered), copied.device)
     with torch.inference_mode():
         for images, labels in batches:
-            activations.clear()  # before the stem makes the first of the new ones
-            activations.append(copied.stem(images))
-            for row, genome in enumerate(ordered):
-                del activations[shared[row] + 1 :]
-                for layer in range(shared[row], len(genome)):
-                    activations.append(copied.block(layer, genome[layer])(activations[-1]))
-                tally.add(row, copied.head(activations[-1]), labels)
+
+            def at_leaf(genome: Genome, features: Tensor, labels: Tensor = labels) -> None:
+                tally.add(place[genome], copied.finish(genome, features), labels)
+
+            walk(ordered, images, copied.run, at_leaf)
             tally.images += len(labels)
             on_progress(tally.images)
     scores = dict(zip(ordered, tally.scores(), strict=True))
@@ -106,7 +100,3 @@ class _Tally:
         assert self.images > 0, "scored over no images"
         rows = (self._sums / self.images).tolist()
         return [Score(top1, top5, loss, self.images) for top1, top5, loss in rows]
-
-
-def _common_prefix(a: Genome, b: Genome) -> int:
-    return next((i for i, (x, y) in enumerate(zip(a, b, strict=True)) if x != y), len(a))

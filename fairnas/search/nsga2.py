@@ -7,8 +7,10 @@ that meets them beats one that does not, and of two that do not the one closer t
 accuracies.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -16,11 +18,23 @@ import numpy as np
 from fairnas.config import SearchConfig
 from fairnas.randomness import derived_seed, generator
 from fairnas.search.candidate import Candidate, Costs
+from fairnas.search.mutators import Mutator, UniformMutator
 from fairnas.search.objectives import Objective
 from fairnas.search.sampling import FeasibleGenomes
 from fairnas.space import Genome, SearchSpace
 
 _MATINGS = 25  # attempts to fill a generation with new networks, before it stays smaller
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of the children that one operator made."""
+
+    children: int = 0
+    survived: int = 0
+    """Of these, how many were in the population of the next generation."""
+    on_front: int = 0
+    """Of these, how many on its first front."""
 
 
 class NSGA2:
@@ -39,14 +53,17 @@ class NSGA2:
         costs: Costs,
         config: SearchConfig,
         seed: int,
+        mutator: Mutator | None = None,
     ) -> None:
+        self._mutator = mutator or UniformMutator(space)
+        self.operators: dict[str, Tally] = {}
         self._objectives = objectives
         self._bounded = tuple(each for each in objectives if each.bound is not None)
         genomes = FeasibleGenomes(space, objectives, costs, generator(seed, "first population"))
         self._unseen = genomes.listed()
         first = np.array(genomes.draw(config.population), dtype=int).reshape(-1, space.depth)
         shape = (len(objectives), len(self._bounded) + 1)  # the last constraint: the network failed
-        self._algorithm = _algorithm(space, shape, first, config, derived_seed(seed, "nsga2"))
+        self._algorithm = _algorithm(space, shape, first, config, derived_seed(seed, "nsga2"), self._mutator)
         self._asked: Any = None
 
     def ask(self) -> tuple[Genome, ...]:
@@ -66,7 +83,23 @@ class NSGA2:
         assert len(candidates) == len(self._asked), "tell takes one candidate per genome asked for"
         self._asked.set("F", np.array([self._values(each) for each in candidates]))
         self._asked.set("G", np.array([self._violations(each) for each in candidates]))
+        names = [name or "first" for name in self._asked.get("operator")]
+        self._asked.set("operator", np.array(names, dtype=object))
         self._algorithm.tell(infills=self._asked)
+        self._mutator.learn(candidates, names)
+        self._count(names)
+
+    def _count(self, names: Sequence[str]) -> None:
+        """Who made the children of this generation, and how many of them live on, or are on the first front."""
+        told = {id(individual): name for individual, name in zip(self._asked, names, strict=True)}
+        for name in names:
+            tally = self.operators.get(name, Tally())
+            self.operators[name] = dataclasses.replace(tally, children=tally.children + 1)
+        for individual in self._algorithm.pop:
+            if name := told.get(id(individual)):
+                tally = self.operators[name]
+                on_front = int(individual.get("rank") == 0)
+                self.operators[name] = Tally(tally.children, tally.survived + 1, tally.on_front + on_front)
 
     def _values(self, candidate: Candidate) -> list[float]:
         """Objectives to minimise. Of a candidate that misses a bound or failed pymoo never reads them."""
@@ -82,9 +115,15 @@ class NSGA2:
 
 
 def children(
-    a: np.ndarray, b: np.ndarray, space: SearchSpace, config: SearchConfig, rng: np.random.Generator
-) -> np.ndarray:
-    """Two canonical children of each pair of parents, shape (2 pairs, L).
+    a: np.ndarray,
+    b: np.ndarray,
+    space: SearchSpace,
+    config: SearchConfig,
+    rng: np.random.Generator,
+    mutator: Mutator | None = None,
+    front: np.ndarray | None = None,
+) -> tuple[np.ndarray, list[str]]:
+    """Two canonical children of each pair of parents, shape (2 pairs, L), and the operator that made each.
 
     Args:
         a: integer genomes, shape (pairs, L).
@@ -92,13 +131,24 @@ def children(
         space: says which choices a layer has, and which genome is canonical.
         config: a pair is crossed with probability `crossover`, a child mutated with probability `mutation`.
         rng: source of randomness.
+        mutator: changes those that are mutated; default: one layer, uniformly.
+        front: the first front of the population, for the mutator.
     """
     crossed = rng.random((len(a), 1)) < config.crossover
     tail = crossed & _tails(a.shape, rng)
     born = np.concatenate([np.where(tail, b, a), np.where(tail, a, b)])
-    mutated = rng.random((len(born), 1)) < config.mutation
-    born = np.where(mutated, change_one_layer(born, space.choices, rng), born)
-    return np.array([space.canonical(tuple(row)) for row in born.tolist()], dtype=int).reshape(born.shape)
+    operators = ["crossover" if mixed else "none" for mixed in (*crossed[:, 0], *crossed[:, 0])]
+    mutated = np.flatnonzero(rng.random(len(born)) < config.mutation)
+    if len(mutated):
+        nobody = np.empty((0, space.depth), dtype=int)
+        changed, names = (mutator or UniformMutator(space)).mutate(
+            born[mutated], nobody if front is None else front, rng
+        )
+        born[mutated] = changed
+        for row, name in zip(mutated.tolist(), names, strict=True):
+            operators[row] = name
+    canonical = np.array([space.canonical(tuple(row)) for row in born.tolist()], dtype=int).reshape(born.shape)
+    return canonical, operators
 
 
 def _tails(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -107,25 +157,6 @@ def _tails(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     if depth == 1:
         return np.zeros(shape, dtype=bool)
     return np.arange(depth) >= rng.integers(1, depth, size=(pairs, 1))
-
-
-def change_one_layer(genomes: np.ndarray, choices: Sequence[int], rng: np.random.Generator) -> np.ndarray:
-    """Uniform mutation: in each genome one uniformly chosen layer gets a uniformly chosen other choice.
-
-    Args:
-        genomes: integers, shape (genomes, L).
-        choices: m per layer; layers of one choice are left alone.
-        rng: source of randomness.
-    """
-    counts = np.array(choices)
-    free = np.flatnonzero(counts > 1)
-    changed = genomes.copy()
-    if len(free):
-        rows = np.arange(len(genomes))
-        layers = free[rng.integers(len(free), size=len(genomes))]
-        steps = rng.integers(1, counts[layers])
-        changed[rows, layers] = (genomes[rows, layers] + steps) % counts[layers]
-    return changed
 
 
 def survivors(
@@ -163,7 +194,14 @@ def survivors(
     return result + [(int(index), -1, -1.0) for index in closest]
 
 
-def _algorithm(space: SearchSpace, shape: tuple[int, int], first: np.ndarray, config: SearchConfig, seed: int) -> Any:
+def _algorithm(
+    space: SearchSpace,
+    shape: tuple[int, int],
+    first: np.ndarray,
+    config: SearchConfig,
+    seed: int,
+    mutator: Mutator,
+) -> Any:
     """Pymoo's NSGA-II, set up for a space; `shape` is (objectives, constraints). It has its own generator."""
     from pymoo.algorithms.moo.nsga2 import NSGA2 as PymooNSGA2
     from pymoo.config import Config
@@ -183,7 +221,9 @@ def _algorithm(space: SearchSpace, shape: tuple[int, int], first: np.ndarray, co
             pairs = (n_offsprings + 1) // 2
             parents = tournament.do(problem, pop, pairs, 2, to_pop=False, random_state=random_state, **kwargs)
             a, b = (pop.get("X")[parents[:, side]] for side in (0, 1))
-            return Population.new("X", children(a, b, space, config, random_state))
+            front = pop.get("X")[pop.get("rank") == 0]
+            born, operators = children(a, b, space, config, random_state, mutator, front)
+            return Population.new("X", born, "operator", np.array(operators, dtype=object))
 
     class StableSurvival(Survival):
         def _do(self, problem: Any, pop: Any, *args: Any, **kwargs: Any) -> Any:

@@ -1,5 +1,6 @@
 """Who proposes genomes: every searcher by name. A new one is one file and one line here."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,9 +8,12 @@ from typing import Protocol
 from fairnas.config import SearchConfig
 from fairnas.errors import UnknownNameError
 from fairnas.search.candidate import Candidate, Costs
+from fairnas.search.mutators import HierarchicalMutator
 from fairnas.search.nsga2 import NSGA2
 from fairnas.search.objectives import Objective
+from fairnas.search.policy_search import PolicySearch
 from fairnas.search.random_search import RandomSearch
+from fairnas.search.spos_evolution import SposEvolution
 from fairnas.space import Genome, SearchSpace
 
 
@@ -40,11 +44,45 @@ class SearcherInfo:
     """Makes one from space, objectives, costs, configuration and seed."""
 
 
+def _moremnas(
+    space: SearchSpace, objectives: tuple[Objective, ...], costs: Costs, config: SearchConfig, seed: int
+) -> NSGA2:
+    return NSGA2(space, objectives, costs, config, seed, HierarchicalMutator(space, costs, config, seed))
+
+
+def _reinforced(
+    space: SearchSpace, objectives: tuple[Objective, ...], costs: Costs, config: SearchConfig, seed: int
+) -> NSGA2:
+    only = dataclasses.replace(config.hierarchy, random=0.0, reinforced=1.0, prior=0.0)
+    config = dataclasses.replace(config, hierarchy=only)
+    return NSGA2(space, objectives, costs, config, seed, HierarchicalMutator(space, costs, config, seed))
+
+
 SEARCHERS: Mapping[str, SearcherInfo] = {
+    "moremnas": SearcherInfo(
+        "NSGA-II with hierarchical mutation: random, reinforced (a PPO controller, or roulette by cost), prior",
+        "the paper's search: section 3.2, Algorithm 3, Table 4; Chu et al. 2019 (MoreMNAS)",
+        _moremnas,
+    ),
     "nsga2": SearcherInfo(
         "evolution by non-dominated sorting, single-point crossover and mutation of one layer",
         "Deb et al. 2002; the backbone of the paper's search, section 3.2 and Algorithm 3",
         NSGA2,
+    ),
+    "nsga2_reinforced": SearcherInfo(
+        "NSGA-II whose only mutation is the reinforced one",
+        "the EA baseline of section 4.3.2: NSGA-II with reinforced mutation",
+        _reinforced,
+    ),
+    "mnasnet_rl": SearcherInfo(
+        "a PPO controller alone, rewarded with accuracy times (cost / target)^w",
+        "the RL baseline of section 4.3.2; Tan et al. 2019 (MnasNet)",
+        PolicySearch,
+    ),
+    "spos_ea": SearcherInfo(
+        "evolution of accuracy alone under the bounds: the best ever are mutated and crossed",
+        "Guo et al. 2019 (Single Path One-Shot)",
+        SposEvolution,
     ),
     "random": SearcherInfo(
         "genomes drawn uniformly, none twice",

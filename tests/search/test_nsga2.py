@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from fairnas.config import SearchConfig
 from fairnas.search import Candidate, objectives_from
-from fairnas.search.nsga2 import NSGA2, change_one_layer, children, survivors
+from fairnas.search.mutators import change_one_layer
+from fairnas.search.nsga2 import NSGA2, children, survivors
 
 
 def pairs(world, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -45,7 +46,7 @@ def test_mutation_is_uniform_over_layers_and_over_other_choices() -> None:
 def test_crossover_swaps_the_layers_behind_one_point(world) -> None:
     config = SearchConfig(crossover=1.0, mutation=0.0)
     a, b = pairs(world, 50)
-    born = children(a, b, world.space, config, np.random.default_rng(0))
+    born, _ = children(a, b, world.space, config, np.random.default_rng(0))
     points = set()
     for x, y, first, second in zip(a, b, born[:50], born[50:], strict=True):
         fitting = [p for p in range(1, 8) if (first == [*x[:p], *y[p:]]).all() and (second == [*y[:p], *x[p:]]).all()]
@@ -59,7 +60,7 @@ def test_crossover_swaps_the_layers_behind_one_point(world) -> None:
 def test_operators_act_with_their_probabilities(world, crossover: float, mutation: float) -> None:
     config = SearchConfig(crossover=crossover, mutation=mutation)
     a, b = np.zeros((4000, 8), dtype=int), np.full((4000, 8), 5)
-    born = children(a, b, world.space, config, np.random.default_rng(0))
+    born, _ = children(a, b, world.space, config, np.random.default_rng(0))
     mixed = (np.abs(np.diff(born, axis=1)) > 0).any(axis=1)
     # an unmixed child is a parent; crossover alone leaves exactly one step of height 5
     crossed_alone = (np.abs(np.diff(born, axis=1)) == 5).sum(axis=1) == 1
@@ -73,7 +74,7 @@ def test_operators_act_with_their_probabilities(world, crossover: float, mutatio
 
 def test_children_are_canonical(uneven_world) -> None:
     space = uneven_world.space
-    born = children(*pairs(uneven_world, 200), space, SearchConfig(), np.random.default_rng(0))
+    born, _ = children(*pairs(uneven_world, 200), space, SearchConfig(), np.random.default_rng(0))
     assert all(space.canonical(space.validate(row)) == tuple(row) for row in born.tolist())
 
 
@@ -82,7 +83,7 @@ def test_genomes_of_one_layer_have_nothing_to_cross(tiny_world) -> None:
 
     space = chain_space("one", image_size=8, stem=Stem(8, 1), stages=(Stage(8, 1),), head=16)
     a, b = np.array([[0]]), np.array([[5]])
-    born = children(a, b, space, SearchConfig(crossover=1.0, mutation=0.0), np.random.default_rng(0))
+    born, _ = children(a, b, space, SearchConfig(crossover=1.0, mutation=0.0), np.random.default_rng(0))
     assert born.tolist() == [[0], [5]]
 
 

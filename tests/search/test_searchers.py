@@ -126,18 +126,21 @@ def test_the_same_in_another_process(world, tmp_path: Path, name: str) -> None:
         "import numpy as np; np.random.seed(5)\n"
         "from fairnas.config import SearchConfig; from fairnas.space import *; from fairnas.search import *\n"
         f"c = SearchConfig(searcher='{name}', population=12)\n"
-        "s = make_searcher(get_space('digits'), objectives_from(c), lambda g: {}, c, 11)\n"
+        "cost = lambda g: {'madds': 9 + g[0], 'params': 9 + g[1]}\n"
+        "s = make_searcher(get_space('digits'), objectives_from(c), cost, c, 11)\n"
         "for n in range(5):\n"
         "    g = s.ask(); print(*map(format_genome, g))\n"
-        "    s.tell([Candidate.of(x, {'top1': sum(x) / 99, 'madds': x[0], 'params': x[1]}) for x in g])\n"
+        "    s.tell([Candidate.of(x, {'top1': sum(x) / 99, 'madds': 9 + x[0], 'params': 9 + x[1]}) for x in g])\n"
     )
     config = SearchConfig(searcher=name, population=12)
-    searcher = make_searcher(world.space, objectives_from(config), lambda genome: {}, config, 11)
+    searcher = make_searcher(
+        world.space, objectives_from(config), lambda g: {"madds": 9 + g[0], "params": 9 + g[1]}, config, 11
+    )
     lines = []
     for _ in range(5):
         genomes = searcher.ask()
         lines.append(" ".join("".join(map(str, genome)) for genome in genomes))
-        searcher.tell([Candidate.of(g, {"top1": sum(g) / 99, "madds": g[0], "params": g[1]}) for g in genomes])
+        searcher.tell([Candidate.of(g, {"top1": sum(g) / 99, "madds": 9 + g[0], "params": 9 + g[1]}) for g in genomes])
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines() == lines
 

@@ -1,0 +1,166 @@
+"""How children change: one layer uniformly, or MoreMNAS's hierarchy of operators (Table 4).
+
+The parts of the hierarchy and their probabilities are published. What each part does exactly is not: rules that the
+paper leaves open are settings of `search.hierarchy`, or stand in the docstrings, and are our reading.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from fairnas.config import SearchConfig
+from fairnas.search.candidate import Candidate, Costs
+from fairnas.search.objectives import ACCURACY
+from fairnas.space import Genome, SearchSpace
+
+
+class Mutator(Protocol):
+    """Changes children. A deterministic function of its seed, of what it learned, and of the generator given."""
+
+    def mutate(self, genomes: np.ndarray, front: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[str]]:
+        """Changed genomes (n, L), and the name of the operator that changed each.
+
+        Args:
+            genomes: (n, L) integers.
+            front: (k, L), the first front of the population at the time.
+            rng: source of randomness.
+        """
+        ...
+
+    def learn(self, candidates: Sequence[Candidate], operators: Sequence[str]) -> None:
+        """Take a generation with its scores, and the operator that made each."""
+        ...
+
+
+class UniformMutator:
+    """One uniformly chosen layer gets a uniformly chosen other choice."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self._choices = space.choices
+
+    def mutate(self, genomes: np.ndarray, front: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[str]]:
+        """See `Mutator`."""
+        return change_one_layer(genomes, self._choices, rng), ["random"] * len(genomes)
+
+    def learn(self, candidates: Sequence[Candidate], operators: Sequence[str]) -> None:
+        """Nothing."""
+
+
+class HierarchicalMutator:
+    """MoreMNAS: random mutation to explore, reinforced mutation to exploit, a prior regulator to repeat what is good.
+
+    Reinforced mutation is of two kinds: a controller for the objective that is hard to predict, accuracy, and roulette
+    wheel selection for those that are easy to compute, multiply-adds and parameters.
+    """
+
+    def __init__(self, space: SearchSpace, costs: Costs, config: SearchConfig, seed: int) -> None:
+        self._space, self._settings = space, config.hierarchy
+        from fairnas.search.controller import Controller  # brings torch: only those who use it pay for it
+
+        self._controller = Controller(space.choices, config.controller, seed)
+        self._block_costs = [block_costs(space, costs, name) for name in ("madds", "params")]
+        self._drawn: dict[Genome, int] = {}  # genomes of the controller, and the layer from which on they are its own
+
+    def mutate(self, genomes: np.ndarray, front: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[str]]:
+        """See `Mutator`."""
+        ours = self._settings
+        operators = {
+            "random": (ours.random, self._random),
+            "controller": (ours.reinforced * ours.controller, self._by_controller),
+            "roulette": (ours.reinforced * (1 - ours.controller), self._by_roulette),
+            "prior": (ours.prior, self._by_prior),
+        }
+        shares = np.array([share for share, _ in operators.values()])
+        kinds = rng.choice(list(operators), size=len(genomes), p=shares / shares.sum())
+        changed = genomes.copy()
+        for name, (_, change) in operators.items():
+            rows = np.flatnonzero(kinds == name)
+            if len(rows):
+                changed[rows] = change(genomes[rows], front, rng)
+        return changed, kinds.tolist()
+
+    def _random(self, genomes: np.ndarray, front: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return change_one_layer(genomes, self._space.choices, rng)
+
+    def _by_controller(self, genomes: np.ndarray, front: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        first = np.zeros(len(genomes), dtype=int)
+        if self._settings.controller_draws == "suffix":
+            first = rng.integers(self._space.depth, size=len(genomes))
+        drawn = self._controller.draw(genomes, first.tolist(), rng)
+        for row, start in zip(drawn.tolist(), first.tolist(), strict=True):
+            self._drawn[tuple(row)] = start
+        return drawn
+
+    def _by_roulette(self, genomes: np.ndarray, front: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """At one layer, a choice with a chance of one over its cost; the cost is one or the other, half of the time."""
+        changed = genomes.copy()
+        for row, layer, which in zip(
+            changed, *(rng.integers(limit, size=len(genomes)) for limit in (self._space.depth, 2)), strict=True
+        ):
+            weights = 1 / self._block_costs[which][layer]
+            row[layer] = rng.choice(len(weights), p=weights / weights.sum())
+        return changed
+
+    def _by_prior(self, genomes: np.ndarray, front: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """At one layer, the choice of a random network of the front; or that of the layer beside it."""
+        changed = genomes.copy()
+        layers = rng.integers(self._space.depth, size=len(genomes))
+        if self._settings.prior_repeats == "front" and len(front):
+            changed[np.arange(len(genomes)), layers] = front[rng.integers(len(front), size=len(genomes)), layers]
+            return changed
+        for row, layer in zip(changed, layers.tolist(), strict=True):
+            beside = [n for n in (layer - 1, layer + 1) if 0 <= n < self._space.depth]
+            if beside:
+                row[layer] = min(row[rng.choice(beside)], self._space.choices[layer] - 1)
+        return changed
+
+    def learn(self, candidates: Sequence[Candidate], operators: Sequence[str]) -> None:
+        """Reward the controller with accuracies: of all networks (Algorithm 3), or of its own."""
+        scored = [
+            (candidate, operator)
+            for candidate, operator in zip(candidates, operators, strict=True)
+            if candidate.has([ACCURACY.name]) and not candidate.failed
+        ]
+        if self._settings.controller_learns_from == "own":
+            scored = [(c, operator) for c, operator in scored if operator == "controller" and c.genome in self._drawn]
+            starts = [self._drawn[candidate.genome] for candidate, _ in scored]
+        else:
+            starts = None
+        self._controller.learn([c.genome for c, _ in scored], [c.value(ACCURACY.name) for c, _ in scored], starts)
+        self._drawn.clear()
+
+
+def change_one_layer(genomes: np.ndarray, choices: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+    """Uniform mutation: in each genome one uniformly chosen layer gets a uniformly chosen other choice.
+
+    Args:
+        genomes: integers, shape (genomes, L).
+        choices: m per layer; layers of one choice are left alone.
+        rng: source of randomness.
+    """
+    counts = np.array(choices)
+    free = np.flatnonzero(counts > 1)
+    changed = genomes.copy()
+    if len(free):
+        rows = np.arange(len(genomes))
+        layers = free[rng.integers(len(free), size=len(genomes))]
+        steps = rng.integers(1, counts[layers])
+        changed[rows, layers] = (genomes[rows, layers] + steps) % counts[layers]
+    return changed
+
+
+def block_costs(space: SearchSpace, costs: Costs, name: str) -> list[np.ndarray]:
+    """Per layer, a positive cost of each choice.
+
+    Costs of whole networks tell what blocks cost more than each other, not from zero on. The lightest block of a layer
+    is taken to cost an L-th of the lightest network.
+    """
+    base: Genome = (0,) * space.depth
+    origin = costs(base)[name]
+    layers = [
+        np.array([costs((*base[:layer], c, *base[layer + 1 :]))[name] - origin for c in range(count)], dtype=float)
+        for layer, count in enumerate(space.choices)
+    ]
+    lightest = origin + sum(float(row.min()) for row in layers)
+    return [row - row.min() + max(lightest, 1.0) / space.depth for row in layers]

@@ -1,0 +1,69 @@
+"""Reinforcement learning alone: the search of MnasNet (Tan et al. 2019), the paper's RL baseline (4.3.2)."""
+
+from collections.abc import Sequence
+
+from fairnas.config import SearchConfig
+from fairnas.randomness import generator
+from fairnas.search.candidate import Candidate, Costs
+from fairnas.search.objectives import ACCURACY, Objective, cost_ranges, violation
+from fairnas.search.sampling import FeasibleGenomes
+from fairnas.space import Genome, SearchSpace
+
+_DRAWS = 10  # rounds of drawing from the policy, before a generation is filled up with random genomes
+
+
+class PolicySearch:
+    """A controller draws every generation and learns from one reward, ACC (cost / target)^w.
+
+    With w below 0 the reward prefers cheap networks without forbidding dear ones; w = -0.07 means that twice the cost
+    is worth 5 percent of the accuracy. A network is asked for once: where the policy repeats itself it draws again, and
+    when that does not help, random networks fill the generation up.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: tuple[Objective, ...],
+        costs: Costs,
+        config: SearchConfig,
+        seed: int,
+    ) -> None:
+        self._space, self._objectives, self._costs, self._config = space, objectives, costs, config
+        self._rng = generator(seed, "policy search")
+        from fairnas.search.controller import Controller  # brings torch: only those who use it pay for it
+
+        self._controller = Controller(space.choices, config.controller, seed)
+        self._random = FeasibleGenomes(space, objectives, costs, generator(seed, "policy search, filling up"))
+        low, high = cost_ranges(space, costs).get(config.reward.cost, (1.0, 1.0))
+        self._target = config.reward.target or (low + high) / 2
+        self._asked: set[Genome] = set()
+
+    def ask(self) -> tuple[Genome, ...]:
+        """One generation of genomes that meet the bounds, none asked before."""
+        drawn: dict[Genome, None] = {}
+        empty = self._rng.integers(self._space.choices, size=(self._config.population, self._space.depth))
+        for _ in range(_DRAWS):
+            for row in self._controller.draw(empty, [0] * len(empty), self._rng).tolist():
+                genome = self._space.canonical(tuple(row))
+                fits = violation(self._costs(genome), self._objectives) == 0
+                if fits and genome not in self._asked and len(drawn) < self._config.population:
+                    drawn[genome] = None
+            if len(drawn) == self._config.population:
+                break
+        while len(drawn) < self._config.population:
+            more = self._random.draw(self._config.population - len(drawn))
+            if not more:
+                break
+            drawn |= dict.fromkeys(genome for genome in more if genome not in self._asked)
+        self._asked |= drawn.keys()
+        return tuple(drawn)
+
+    def tell(self, candidates: Sequence[Candidate]) -> None:
+        """Learn from the networks that were scored."""
+        scored = [c for c in candidates if c.has([ACCURACY.name]) and not c.failed]
+        self._controller.learn([c.genome for c in scored], [self.reward(c) for c in scored])
+
+    def reward(self, candidate: Candidate) -> float:
+        """ACC (cost / target)^w."""
+        ours = self._config.reward
+        return candidate.value(ACCURACY.name) * (candidate.value(ours.cost) / self._target) ** ours.exponent

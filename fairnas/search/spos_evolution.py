@@ -1,0 +1,80 @@
+"""The evolution of Single Path One-Shot (Guo et al. 2019): accuracy alone, under a constraint.
+
+As in its published code: the best ten ever of a population of fifty are parents; half of the children are mutants, each
+layer drawn anew with probability 0.1, the others crossovers that take each layer from either parent; what is missing is
+random; no network twice. Here the numbers scale with the population: a fifth are parents.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from fairnas.config import SearchConfig
+from fairnas.randomness import generator
+from fairnas.search.candidate import Candidate, Costs
+from fairnas.search.objectives import ACCURACY, Objective, violation
+from fairnas.search.sampling import FeasibleGenomes
+from fairnas.space import Genome, SearchSpace
+
+MUTATED = 0.1
+"""Probability that a layer of a mutant is drawn anew."""
+_TRIES = 10  # per child, as in the published code
+
+
+class SposEvolution:
+    """Finds one network: the most accurate that meets the bounds. The front over all it has seen is a by-product."""
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: tuple[Objective, ...],
+        costs: Costs,
+        config: SearchConfig,
+        seed: int,
+    ) -> None:
+        self._space, self._objectives, self._costs = space, objectives, costs
+        self._population, self._parents = config.population, max(2, config.population // 5)
+        self._rng = generator(seed, "spos evolution")
+        self._random = FeasibleGenomes(space, objectives, costs, generator(seed, "spos evolution, random"))
+        self._best: list[Candidate] = []
+        self._asked: set[Genome] = set()
+
+    def ask(self) -> tuple[Genome, ...]:
+        """Mutants, crossovers, and random genomes to fill up; none asked before, all within the bounds."""
+        born: dict[Genome, None] = {}
+        if self._best:
+            half = self._population // 2
+            self._add(born, half, self._mutant)
+            self._add(born, half, self._crossover)
+        while len(born) < self._population:
+            more = self._random.draw(self._population - len(born))
+            if not more:
+                break
+            born |= dict.fromkeys(genome for genome in more if genome not in self._asked)
+        self._asked |= born.keys()
+        return tuple(born)
+
+    def _add(self, born: dict[Genome, None], count: int, make: Callable[[], Genome]) -> None:
+        wanted = len(born) + count
+        for _ in range(_TRIES * count):
+            if len(born) == wanted:
+                return
+            genome = self._space.canonical(make())
+            if genome not in self._asked and violation(self._costs(genome), self._objectives) == 0:
+                born[genome] = None
+
+    def _parent(self) -> np.ndarray:
+        return np.array(self._best[self._rng.integers(len(self._best))].genome)
+
+    def _mutant(self) -> Genome:
+        fresh = self._rng.integers(self._space.choices)
+        return tuple(np.where(self._rng.random(self._space.depth) < MUTATED, fresh, self._parent()).tolist())
+
+    def _crossover(self) -> Genome:
+        return tuple(np.where(self._rng.random(self._space.depth) < 0.5, self._parent(), self._parent()).tolist())
+
+    def tell(self, candidates: Sequence[Candidate]) -> None:
+        """Keep the most accurate ever as parents."""
+        scored = [c for c in candidates if c.has([ACCURACY.name]) and not c.failed]
+        ranked = sorted([*self._best, *scored], key=lambda c: -c.value(ACCURACY.name))
+        self._best = ranked[: self._parents]

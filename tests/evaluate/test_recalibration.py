@@ -1,0 +1,73 @@
+"""Recalibrated scores over the tree are those of recalibrating every genome by itself, and nothing else is touched."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from fairnas.evaluate import RecalibratedCopy, score_genomes
+from fairnas.nets import Supernet, batch_norms
+from fairnas.space import get_space
+
+
+def data(space, count, seed):
+    rng = torch.Generator().manual_seed(seed)
+    shape = (count, space.image_channels, space.image_size, space.image_size)
+    images = torch.randn(shape, generator=rng, dtype=torch.float64)
+    return images, torch.randint(space.num_classes, (count,), generator=rng)
+
+
+def one_by_one(supernet: Supernet, genome, calibration, images, labels):
+    """What SPOS does: forget the running statistics, run in training mode on the images, evaluate."""
+    network = copy.deepcopy(supernet)
+    for norm in batch_norms(network):
+        norm.reset_running_stats()
+        norm.momentum = None
+    with torch.no_grad():
+        network.train()(calibration, genome)
+        logits = network.eval()(images, genome)
+    return functional.cross_entropy(logits, labels).item(), (logits.argmax(1) == labels).double().mean().item()
+
+
+@pytest.mark.parametrize("name", ["digits", "compact", "nas_bench_macro"])
+def test_the_tree_recalibrates_as_one_by_one(name, make_lively) -> None:
+    space = get_space(name).for_data(image_size=8)
+    supernet = make_lively(Supernet(space, seed=1)).double().eval()
+    rng = np.random.default_rng(0)
+    genomes = [space.canonical(space.sample(rng)) for _ in range(5)]
+    genomes += [(*genome[:-1], 0) for genome in genomes]  # shared prefixes
+    genomes = [space.canonical(genome) for genome in genomes]
+    calibration, _ = data(space, 7, 1)
+    images, labels = data(space, 9, 2)
+    before = {key: value.clone() for key, value in supernet.state_dict().items()}
+    judge = RecalibratedCopy(supernet, calibration)
+    batches = [(images[:5], labels[:5]), (images[5:], labels[5:])]
+    scores = score_genomes(judge, genomes, batches)
+    for genome, score in zip(genomes, scores, strict=True):
+        loss, top1 = one_by_one(supernet, genome, calibration, images, labels)
+        assert score.loss == pytest.approx(loss, rel=1e-9)
+        assert score.top1 == pytest.approx(top1)
+    assert score_genomes(judge, genomes[:3], batches) == scores[:3]  # what is known is used
+    running = score_genomes(supernet, genomes, batches)
+    assert all(abs(a.loss - b.loss) > 1e-3 for a, b in zip(running, scores, strict=True))
+    assert all(torch.equal(value, before[key]) for key, value in supernet.state_dict().items())
+
+
+def test_every_node_is_recalibrated_once(make_lively) -> None:
+    space = get_space("digits")
+    supernet = make_lively(Supernet(space)).double()
+    calls = {"count": 0}
+
+    class Counting(RecalibratedCopy):
+        def _measured(self, part, key, features):
+            calls["count"] += part is not self.head
+            return super()._measured(part, key, features)
+
+    genomes = [(0, 1, 2, 3, 4, 5, 0, last) for last in range(6)] + [(5,) * 8]
+    judge = Counting(supernet, data(space, 4, 0)[0])
+    judge.prepare(sorted(genomes))
+    assert calls["count"] == 1 + 7 + 6 + 8  # the stem, a shared beginning, six ends, another path
+    assert not any(isinstance(part, nn.BatchNorm2d) and part.training for part in judge.head.modules())
