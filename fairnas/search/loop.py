@@ -6,13 +6,14 @@ knows, which takes seconds, and ends exactly as the undisturbed search.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fairnas.config import SearchConfig
 from fairnas.errors import ConfigError
 from fairnas.search.archive import Archive
 from fairnas.search.candidate import Candidate, Costs, Evaluator, Measures
+from fairnas.search.mutators import Tally
 from fairnas.search.objectives import (
     Objective,
     check_bounds,
@@ -38,6 +39,7 @@ class SearchResult:
         distinct: networks among them.
         rejected: of these, how many were never scored because their costs miss a bound.
         failed: of these, how many the evaluator could not score.
+        operators: what became of the children of each operator; empty for searchers that have none.
     """
 
     front: tuple[Candidate, ...]
@@ -48,6 +50,7 @@ class SearchResult:
     distinct: int
     rejected: int
     failed: int
+    operators: Mapping[str, Tally]
 
 
 def run_search(
@@ -59,6 +62,7 @@ def run_search(
     seed: int,
     on_progress: Callable[[int, int, str], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
+    objectives: tuple[Objective, ...] | None = None,
 ) -> SearchResult:
     """Search a space for the Pareto front, or go on with a search that was cut off.
 
@@ -74,13 +78,16 @@ def run_search(
         seed: of the run.
         on_progress: called after each generation with the number done, the number in all, and a line of text.
         stop: asked after each generation.
+        objectives: what to optimise; default: accuracy, multiply-adds and parameters, with the configuration's bounds.
+            Those to be minimised are costs, which `costs` gives; those to be maximised are shares from 0 to 1, which
+            the evaluator gives.
 
     Raises:
         ConfigError: if no genome meets a bound (before anything is scored), if none was found that meets all of
             them, or if no such searcher exists.
         KeyboardInterrupt: if `stop` says so; the generation is in the archive.
     """
-    objectives = objectives_from(config)
+    objectives = objectives or objectives_from(config)
     ranges = cost_ranges(space, costs)
     check_bounds(space, objectives, {name: low for name, (low, _) in ranges.items()})
     searcher = make_searcher(space, objectives, costs, config, seed)
@@ -117,6 +124,7 @@ def run_search(
         distinct=len(found),
         rejected=sum(violation(c.measures, objectives) > 0 for c in found.values()),
         failed=failed,
+        operators=dict(searcher.operators),
     )
 
 

@@ -5,6 +5,7 @@ paper leaves open are settings of `search.hierarchy`, or stand in the docstrings
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +14,17 @@ from fairnas.config import SearchConfig
 from fairnas.search.candidate import Candidate, Costs
 from fairnas.search.objectives import ACCURACY
 from fairnas.space import Genome, SearchSpace
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of the children that one operator made."""
+
+    children: int = 0
+    survived: int = 0
+    """Of these, how many were in the population of the next generation."""
+    on_front: int = 0
+    """Of these, how many on its first front."""
 
 
 class Mutator(Protocol):

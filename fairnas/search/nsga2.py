@@ -10,7 +10,6 @@ accuracies.
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -18,23 +17,12 @@ import numpy as np
 from fairnas.config import SearchConfig
 from fairnas.randomness import derived_seed, generator
 from fairnas.search.candidate import Candidate, Costs
-from fairnas.search.mutators import Mutator, UniformMutator
+from fairnas.search.mutators import Mutator, Tally, UniformMutator
 from fairnas.search.objectives import Objective
 from fairnas.search.sampling import FeasibleGenomes
 from fairnas.space import Genome, SearchSpace
 
 _MATINGS = 25  # attempts to fill a generation with new networks, before it stays smaller
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What became of the children that one operator made."""
-
-    children: int = 0
-    survived: int = 0
-    """Of these, how many were in the population of the next generation."""
-    on_front: int = 0
-    """Of these, how many on its first front."""
 
 
 class NSGA2:

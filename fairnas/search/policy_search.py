@@ -1,10 +1,12 @@
 """Reinforcement learning alone: the search of MnasNet (Tan et al. 2019), the paper's RL baseline (4.3.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from fairnas.config import SearchConfig
 from fairnas.randomness import generator
 from fairnas.search.candidate import Candidate, Costs
+from fairnas.search.mutators import Tally
 from fairnas.search.objectives import ACCURACY, Objective, cost_ranges, violation
 from fairnas.search.sampling import FeasibleGenomes
 from fairnas.space import Genome, SearchSpace
@@ -19,6 +21,8 @@ class PolicySearch:
     is worth 5 percent of the accuracy. A network is asked for once: where the policy repeats itself it draws again, and
     when that does not help, random networks fill the generation up.
     """
+
+    operators: Mapping[str, Tally] = MappingProxyType({})
 
     def __init__(
         self,

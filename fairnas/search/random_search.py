@@ -1,10 +1,12 @@
 """Random search: genomes drawn uniformly, none twice. The rival every other searcher has to beat."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from fairnas.config import SearchConfig
 from fairnas.randomness import generator
 from fairnas.search.candidate import Candidate, Costs
+from fairnas.search.mutators import Tally
 from fairnas.search.objectives import Objective
 from fairnas.search.sampling import FeasibleGenomes
 from fairnas.space import Genome, SearchSpace
@@ -15,6 +17,8 @@ class RandomSearch:
 
     Its last generations are smaller, then empty, when the space runs out of networks that meet the bounds.
     """
+
+    operators: Mapping[str, Tally] = MappingProxyType({})
 
     def __init__(
         self,

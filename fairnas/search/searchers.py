@@ -8,7 +8,7 @@ from typing import Protocol
 from fairnas.config import SearchConfig
 from fairnas.errors import UnknownNameError
 from fairnas.search.candidate import Candidate, Costs
-from fairnas.search.mutators import HierarchicalMutator
+from fairnas.search.mutators import HierarchicalMutator, Tally
 from fairnas.search.nsga2 import NSGA2
 from fairnas.search.objectives import Objective
 from fairnas.search.policy_search import PolicySearch
@@ -26,6 +26,11 @@ class Searcher(Protocol):
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
         """Take the generation just asked for, in order. One that misses a bound has costs but no scores."""
+        ...
+
+    @property
+    def operators(self) -> Mapping[str, Tally]:
+        """What became of the children of each operator; empty for a searcher without any."""
         ...
 
 

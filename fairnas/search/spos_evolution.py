@@ -5,13 +5,15 @@ layer drawn anew with probability 0.1, the others crossovers that take each laye
 random; no network twice. Here the numbers scale with the population: a fifth are parents.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
 from fairnas.config import SearchConfig
 from fairnas.randomness import generator
 from fairnas.search.candidate import Candidate, Costs
+from fairnas.search.mutators import Tally
 from fairnas.search.objectives import ACCURACY, Objective, violation
 from fairnas.search.sampling import FeasibleGenomes
 from fairnas.space import Genome, SearchSpace
@@ -23,6 +25,8 @@ _TRIES = 10  # per child, as in the published code
 
 class SposEvolution:
     """Finds one network: the most accurate that meets the bounds. The front over all it has seen is a by-product."""
+
+    operators: Mapping[str, Tally] = MappingProxyType({})
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -61,6 +62,8 @@ def test_a_searcher_may_ask_for_any_genome_of_a_network_and_more_than_once(
     assert canonical != genome
 
     class Stubborn:
+        operators = MappingProxyType({})
+
         def ask(self):
             return (genome, (1, 0, 0, 0, 0, 0, 0, 0), canonical, genome)
 

@@ -1,0 +1,116 @@
+"""The hierarchy of operators: shares, rules, and what becomes of the children."""
+
+import collections
+
+import numpy as np
+import pytest
+
+from fairnas.config import HierarchyConfig, SearchConfig
+from fairnas.search import Archive, Candidate, Objective, cost_ranges, run_search
+from fairnas.search.mutators import HierarchicalMutator, block_costs
+
+
+def mutator(world, **rules) -> HierarchicalMutator:
+    return HierarchicalMutator(world.space, world.costs, SearchConfig(hierarchy=HierarchyConfig(**rules)), 0)
+
+
+def population(world, count, seed=0):
+    return np.random.default_rng(seed).integers(world.space.choices, size=(count, world.space.depth))
+
+
+def test_operators_have_the_shares_of_table_4(world) -> None:
+    genomes = population(world, 12_000)
+    _, names = mutator(world).mutate(genomes, genomes[:5], np.random.default_rng(0))
+    shares = {name: count / 12_000 for name, count in collections.Counter(names).items()}
+    assert shares == pytest.approx(
+        {"random": 0.2, "controller": 0.65 * 0.7, "roulette": 0.65 * 0.3, "prior": 0.15}, abs=0.015
+    )
+
+
+@pytest.mark.parametrize(
+    ("rules", "most"),
+    [
+        ({"random": 1, "reinforced": 0, "prior": 0}, 1),
+        ({"random": 0, "reinforced": 1, "prior": 0, "controller": 0}, 1),
+        ({"random": 0, "reinforced": 0, "prior": 1}, 1),
+        ({"random": 0, "reinforced": 0, "prior": 1, "prior_repeats": "neighbour"}, 1),
+        ({"random": 0, "reinforced": 1, "prior": 0, "controller": 1}, 8),
+        ({"random": 0, "reinforced": 1, "prior": 0, "controller": 1, "controller_draws": "whole"}, 8),
+    ],
+)
+def test_every_operator_gives_valid_genomes_and_changes_as_much_as_it_says(world, rules, most) -> None:
+    genomes = population(world, 400)
+    before = genomes.copy()
+    changed, _ = mutator(world, **rules).mutate(genomes, genomes[:7], np.random.default_rng(1))
+    assert (genomes == before).all()
+    assert all(world.space.validate(row) for row in changed.tolist())
+    differing = (changed != genomes).sum(axis=1)
+    assert 0 < differing.max() <= most
+    if "controller_draws" in rules:
+        assert (changed[:, 0] != genomes[:, 0]).mean() > 0.7
+
+
+def test_roulette_prefers_the_cheap_and_the_prior_what_the_front_has(world) -> None:
+    genomes = population(world, 6000)
+    only = {"random": 0, "reinforced": 1, "prior": 0, "controller": 0}
+    changed, _ = mutator(world, **only).mutate(genomes, genomes[:0], np.random.default_rng(0))
+    mean = lambda rows: np.mean([world.costs(tuple(row))["madds"] for row in rows.tolist()])  # noqa: E731
+    assert mean(changed) < mean(genomes)
+    front = np.full((3, 8), 4)
+    changed, _ = mutator(world, random=0, reinforced=0, prior=1).mutate(genomes, front, np.random.default_rng(0))
+    moved = changed != genomes
+    assert (changed[moved] == 4).all()
+    assert moved.any(axis=1).mean() > 0.7
+
+
+def test_block_costs_differ_as_blocks_do_and_are_positive(world) -> None:
+    found = block_costs(world.space, world.costs, "madds")
+    for layer, row in enumerate(found):
+        assert (row > 0).all()
+        table = np.array(world.madds[layer], dtype=float)
+        assert np.allclose(row - row.min(), table - table.min())
+
+
+def test_the_controller_learns_where_accuracy_is(world) -> None:
+    """In the world of the tests, accuracy grows with the indices: after some generations they are drawn higher."""
+    searcher = mutator(world, random=0, reinforced=1, prior=0, controller=1, controller_draws="whole")
+    rng, means = np.random.default_rng(0), []
+    for _ in range(40):
+        drawn, names = searcher.mutate(np.zeros((48, 8), dtype=int), np.zeros((0, 8), dtype=int), rng)
+        means.append(drawn.mean())
+        genomes = [tuple(row) for row in drawn.tolist()]
+        searcher.learn([Candidate.of(g, {**world.score(g), **world.costs(g)}) for g in genomes], names)
+    assert means[0] < 2.8
+    assert np.mean(means[-5:]) > 3.5
+
+
+def test_the_ledger_of_operators_adds_up(world, tmp_path) -> None:
+    config = SearchConfig(searcher="moremnas", population=20, generations=12)
+    with Archive(tmp_path / "a", "s") as archive:
+        result = run_search(world.space, config, world.evaluate, world.costs, archive, 0)
+    assert set(result.operators) == {"first", "none", "crossover", "random", "controller", "roulette", "prior"} & set(
+        result.operators
+    )
+    assert result.operators["first"].children == 20
+    assert sum(tally.children for tally in result.operators.values()) == result.evaluations
+    assert all(0 <= t.on_front <= t.survived <= t.children for t in result.operators.values())
+    assert sum(t.survived for t in result.operators.values()) > 20
+
+
+def test_any_objective_can_be_searched_for(world, tmp_path) -> None:
+    """Two of a user's own: a cost from a table, and a share that the evaluator gives."""
+    objectives = (Objective("calm", "max", "share"), Objective("milliseconds", "min", "ms", bound=30.0))
+
+    def costs(genome):
+        return {"milliseconds": 1.0 + sum(genome), "madds": 1.0, "params": 1.0}
+
+    def evaluate(genomes):
+        return [{"calm": sum(genome) / 40, "top1": 0.5} for genome in genomes]
+
+    config = SearchConfig(searcher="nsga2", population=20, generations=15)
+    with Archive(tmp_path / "a", "s") as archive:
+        result = run_search(world.space, config, evaluate, costs, archive, 0, objectives=objectives)
+    assert max(candidate.value("milliseconds") for candidate in result.front) == 30
+    assert cost_ranges(world.space, costs)["milliseconds"] == (1, 41)
+    by_time = sorted(result.front, key=lambda candidate: candidate.value("milliseconds"))
+    assert by_time[0].value("calm") < by_time[-1].value("calm")
