@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import tyro
 
-from benchmarks.textbook import textbook_of, textbook_top1
+from benchmarks.textbook import textbook_of, textbook_recalibrated_top1, textbook_top1
 from benchmarks.timing import Machine, compare, require_repeats, threads
 from benchmarks.workload import (
     Sharing,
@@ -32,7 +32,7 @@ from benchmarks.workload import (
 )
 from fairnas.cli.output import print_json
 from fairnas.errors import ConfigError, FairnasError
-from fairnas.evaluate.oneshot import score_genomes
+from fairnas.evaluate import RecalibratedCopy, score_genomes
 from fairnas.space import Genome, SearchSpace, get_space
 
 DECISIONS_PER_TIE = 10_000
@@ -63,6 +63,10 @@ class EvaluateBenchmark:
     """Images for the networks of NAS-Bench-Macro, in one batch."""
     full: bool = False
     """Take all 3,969 networks of NAS-Bench-Macro instead of 441; takes about nine times as long."""
+    calibration: int = 0
+    """Let the textbook follow the protocol of SPOS: BN recalibrated on so many images before each genome."""
+    recalibrated: bool = False
+    """With --calibration: recalibrate on our side, too, along the prefix tree; else ours uses running statistics."""
     textbook_genomes: int = 12
     """Genomes that the textbook scores, its time being scaled up to all; 0: all."""
     repeats: int = 5
@@ -111,7 +115,10 @@ def measure(given: EvaluateBenchmark) -> dict[str, Any]:
         FairnasError: for a space that does not exist.
     """
     require_repeats(given.repeats)
-    for name, least in (("population", 1), ("images", 1), ("batch", 1), ("macro_images", 1), ("textbook_genomes", 0)):
+    if given.recalibrated and given.calibration < 2:
+        raise ConfigError(f"recalibrated needs images: calibration is {given.calibration}; give 2 or more")
+    least_of = {"population": 1, "images": 1, "batch": 1, "macro_images": 1, "textbook_genomes": 0, "calibration": 0}
+    for name, least in least_of.items():
         if getattr(given, name) < least:
             raise ConfigError(f"{name} is {getattr(given, name)}; give {least} or more")
     return {
@@ -147,15 +154,22 @@ def _measured(population: Population, given: EvaluateBenchmark) -> dict[str, Any
     ours = [(channels_last(batch), marks) for batch, marks in theirs]
     sample = representative(space, genomes, given.textbook_genomes or len(genomes))
 
+    calibration, _ = labelled_images(space, max(given.calibration, 2), given.seed + 1)
+
     def project() -> dict[Genome, float]:
-        scores = score_genomes(supernet, genomes, ours)
+        judge = RecalibratedCopy(supernet, channels_last(calibration)) if given.recalibrated else supernet
+        scores = score_genomes(judge, genomes, ours)
         return {genome: score.top1 for genome, score in zip(genomes, scores, strict=True)}
 
     def plain() -> list[float]:
+        if given.calibration:
+            return textbook_recalibrated_top1(textbook, sample, calibration, theirs)
         return textbook_top1(textbook, sample, theirs)
 
-    found = project()
-    difference = require_equal([found[genome] for genome in sample], plain(), population.images)
+    difference = 0
+    if given.recalibrated or not given.calibration:  # else the sides score by different statistics
+        found = project()
+        difference = require_equal([found[genome] for genome in sample], plain(), population.images)
     scale = len(genomes) / len(sample)
     comparison = compare(project, plain, given.repeats, scale, _tell(population.name, given.repeats))
     return {
@@ -167,6 +181,8 @@ def _measured(population: Population, given: EvaluateBenchmark) -> dict[str, Any
         "hits_that_differ": difference,
         "images": population.images,
         "batch": population.batch,
+        "calibration": given.calibration,
+        "recalibrated": given.recalibrated,
         "image_size": space.image_size,
     }
 
@@ -217,6 +233,14 @@ def described(result: dict[str, Any]) -> list[str]:
             f"{found['layer_factor']:.2f} times fewer; {found['madds_factor']:.2f} times fewer multiply-adds",
             f"  measured  {found['genomes']:,} genomes of {found['space']}, {found['images']} images of "
             f"{found['image_size']} pixels in batches of {found['batch']}",
+            *(
+                [
+                    f"  protocol  textbook: BN recalibrated on {found['calibration']} images per genome; fairnas: "
+                    + ("along the tree" if found["recalibrated"] else "running statistics")
+                ]
+                if found["calibration"]
+                else []
+            ),
             f"  textbook  scored {found['textbook_genomes']:,} of the genomes, time scaled up; "
             f"top-1 equal up to {found['hits_that_differ']} hits",
         ]

@@ -126,6 +126,30 @@ def textbook_top1(supernet: TextbookSupernet, genomes: Sequence[Genome], batches
     return accuracies
 
 
+def textbook_recalibrated_top1(
+    supernet: TextbookSupernet, genomes: Sequence[Genome], calibration: Tensor, batches: Batches
+) -> list[float]:
+    """The protocol of Single Path One-Shot: before each genome is scored, its BN statistics are taken anew.
+
+    Args:
+        supernet: is left with the statistics of the last genome.
+        genomes: to score.
+        calibration: (n, C, S, S), run in training mode, all at once.
+        batches: to score on.
+    """
+    norms = [part for part in supernet.modules() if isinstance(part, nn.BatchNorm2d)]
+    accuracies = []
+    for genome in genomes:
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the plain mean
+        supernet.train()
+        with torch.no_grad():
+            supernet(calibration, genome)
+        accuracies += textbook_top1(supernet, [genome], batches)
+    return accuracies
+
+
 def _activation(name: Activation) -> nn.Module:
     return nn.ReLU6(inplace=True) if name == "relu6" else nn.ReLU(inplace=True)
 

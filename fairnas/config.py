@@ -22,7 +22,7 @@ Device = Literal["auto", "cpu", "cuda"]
 SharedGradient = Literal["sum", "mean"]
 IdleBlocks = Literal["rest", "momentum", "decay", "both"]
 Precision = Literal["float32", "bfloat16"]
-Statistics = Literal["auto", "running", "batch"]
+Statistics = Literal["auto", "running", "batch", "recalibrated"]
 Execution = Literal["auto", "sequential", "lockstep"]
 Compilation = Literal["auto", "on", "off"]
 
@@ -113,13 +113,17 @@ class EvaluateConfig:
     """How the supernet scores genomes (paper 3.2)."""
 
     bn: Statistics = "auto"
-    """BN statistics: `running` (the paper's), those of each `batch`, or what the training strategy was made for."""
+    """BN statistics: `running` (the paper's), those of each `batch`, `recalibrated` for every path on training images
+    (as SPOS does), or what the training strategy was made for."""
+    calibration_images: int = 1000
+    """Training images that `recalibrated` statistics are taken from, all in one batch."""
     batch_size: int = 125
     """Images per batch. Changes speed and memory, and scores only where BN uses the batch's own statistics."""
 
     def __post_init__(self) -> None:
         _one_of("evaluate.bn", self.bn, Statistics)
         _at_least("evaluate.batch_size", self.batch_size, 1)
+        _at_least("evaluate.calibration_images", self.calibration_images, 2)
 
 
 @dataclass(frozen=True)
@@ -199,7 +203,7 @@ class RewardConfig:
 class SearchConfig:
     """Stage two: the search over the trained supernet (paper 3.2), and the selection from its front (4.2)."""
 
-    searcher: str = "nsga2"
+    searcher: str = "moremnas"
     """Who proposes genomes; `fairnas searchers` lists them."""
     population: int = 64
     """Genomes per generation (paper Table 4: 64)."""

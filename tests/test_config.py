@@ -77,7 +77,12 @@ CONFIGS = st.builds(
         max_params=st.none() | POSITIVE,
         select=COUNTS,
     ),
-    evaluate=st.builds(EvaluateConfig, bn=st.sampled_from(("auto", "running", "batch")), batch_size=COUNTS),
+    evaluate=st.builds(
+        EvaluateConfig,
+        bn=st.sampled_from(("auto", "running", "batch")),
+        batch_size=COUNTS,
+        calibration_images=st.integers(2, 99),
+    ),
     stand_alone=st.builds(
         StandAloneConfig,
         epochs=st.none() | COUNTS,
@@ -183,6 +188,7 @@ BAD_VALUES = [
     (lambda: Resources(executor="parallel"), "resources.executor: unknown value 'parallel'"),
     (lambda: Resources(compile="yes"), "resources.compile: unknown value 'yes'"),
     (lambda: Resources(path_processes=0), "resources.path_processes is 0; give 1 or more"),
+    (lambda: EvaluateConfig(calibration_images=1), "evaluate.calibration_images is 1; give 2 or more"),
     (lambda: EvaluateConfig(batch_size=0), "evaluate.batch_size is 0; give 1 or more"),
     (lambda: StandAloneConfig(epochs=0), "stand_alone.epochs is 0; give 1 or more"),
     (lambda: StandAloneConfig(lr=-1), "stand_alone.lr is -1; give a number above 0"),

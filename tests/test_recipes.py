@@ -46,7 +46,7 @@ def test_the_papers_settings_to_the_letter(name: str, space: str, depth: int) ->
     assert config.data.augmentation == "inception"
     assert config.data.train_per_class is None
     search = config.search
-    assert (search.searcher, search.population, search.generations, search.mutation) == ("nsga2", 64, 200, 0.8)
+    assert (search.searcher, search.population, search.generations, search.mutation) == ("moremnas", 64, 200, 0.8)
     assert search.population * search.generations == 12_800
     assert (search.select, search.max_madds, search.max_params) == (3, None, None)
     alone = config.stand_alone

@@ -10,6 +10,7 @@ from fairnas.errors import ConfigError, FairnasError, LostProcessError, UnknownN
 
 VERBS: dict[str, str] = {
     "run": "the whole story: train, search, select, retrain, rank, export, report",
+    "plan": "what a run will cost: hours, memory, disk, from a few measured steps",
     "train": "stage one: train a supernet",
     "search": "stage two: search the trained supernet and select networks",
     "retrain": "train selected networks from scratch",
@@ -17,6 +18,7 @@ VERBS: dict[str, str] = {
     "export": "write ONNX and safetensors files of the retrained networks",
     "report": "write report.html",
     "audit": "the fairness verdict over a run",
+    "figure": "a figure of the paper, from our own experiment",
     "describe": "layers, multiply-adds and parameters of a genome",
     "spaces": "the search spaces, with sizes",
     "zoo": "published networks, our counts beside the paper's",

@@ -60,8 +60,13 @@ def main(arguments: Sequence[str]) -> None:
     print_json(result) if verb.json else print_summary(result)
 
 
-def read_arguments(arguments: Sequence[str], verb: str) -> tuple[RunConfig, RunVerb]:
+def read_arguments(arguments: Sequence[str], verb: str, kind: type[RunVerb] = RunVerb) -> tuple[RunConfig, RunVerb]:
     """Recipe, then TOML file, then flags: each over the one before.
+
+    Args:
+        arguments: what stands after the verb.
+        verb: its name, for messages.
+        kind: what says in its docstring what the verb does.
 
     Raises:
         FairnasError: for anything that cannot be read, in one line.
@@ -70,11 +75,11 @@ def read_arguments(arguments: Sequence[str], verb: str) -> tuple[RunConfig, RunV
     wants_help = "--help" in arguments or "-h" in arguments
     if name is None and not wants_help:
         raise UsageError(f"`fairnas {verb}` needs a recipe first ({', '.join(NAMES)}); try `fairnas {verb} digits`")
-    default = _recipe_config(name or "digits", peek(arguments, "--data") or peek(arguments, "--data.name"), wants_help)
+    default = recipe_config(name or "digits", peek(arguments, "--data") or peek(arguments, "--data.name"), wants_help)
     file = peek(arguments, "--config")
     if file is not None:
         default = dataclasses.replace(read_config(Path(file), default), recipe=default.recipe)
-    given = parse(RunVerb, arguments, verb, RunVerb(name or "digits", default))
+    given = parse(kind, arguments, verb, kind(name or "digits", default))
     config = given.config
     if given.data is not None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, name=given.data))
@@ -93,7 +98,8 @@ def with_bounds(config: RunConfig, max_madds: str | None, max_params: str | None
     return dataclasses.replace(config, search=search)
 
 
-def _recipe_config(name: str, data: str | None, wants_help: bool) -> RunConfig:
+def recipe_config(name: str, data: str | None, wants_help: bool) -> RunConfig:
+    """The configuration of a recipe; `folder` looks at the images that `data` names, unless only help is wanted."""
     if name != "folder":
         return get_recipe(name)
     if data is None or not data.startswith("folder:"):
@@ -127,6 +133,12 @@ def print_summary(result: dict[str, Any]) -> None:
         ]
         columns = ("genome", " MAdds", " params", " one-shot top-1 (validation)", " stand-alone top-1 (test)")
         print_table(columns, rows)
+    if result["operators"]:
+        born = [
+            f"{name} {tally['children']:,} ({tally['survived'] / tally['children']:.0%})"
+            for name, tally in sorted(result["operators"].items(), key=lambda item: -item[1]["children"])
+        ]
+        print(f"operators {', '.join(born)}: children, and how many of them lived on")
     fairness = result["fairness"]
     if fairness:
         print(fairness_line(fairness))

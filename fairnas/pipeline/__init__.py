@@ -1,6 +1,7 @@
 """The whole story: the stages in order, what each needs, and where a run goes on."""
 
 from fairnas.pipeline.experiment import Experiment, Narrator, SilentNarrator
+from fairnas.pipeline.plan import Plan, measure_plan
 from fairnas.pipeline.prepare import Prepared, prepare
 from fairnas.pipeline.stage_one import follow
 from fairnas.pipeline.stages import STAGES, Stage, reconfigure, run_stage, run_story
@@ -10,11 +11,13 @@ __all__ = [
     "STAGES",
     "Experiment",
     "Narrator",
+    "Plan",
     "Prepared",
     "SilentNarrator",
     "Stage",
     "audit",
     "follow",
+    "measure_plan",
     "prepare",
     "reconfigure",
     "run_stage",

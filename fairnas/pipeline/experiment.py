@@ -10,13 +10,14 @@ from typing import Any, Protocol
 import torch
 
 from fairnas.config import RunConfig, TrainConfig
-from fairnas.data import Dataset, load_dataset
+from fairnas.data import Dataset, load_dataset, ordered_batches
 from fairnas.errors import ConfigError, RunDirectoryError
+from fairnas.evaluate import EvaluationCopy, RecalibratedCopy
 from fairnas.nets import Supernet, cost_table
 from fairnas.rundir import RunDirectory
 from fairnas.space import SearchSpace, get_space
 from fairnas.space.file import from_dict, to_dict
-from fairnas.train import Group, new_supernet, read_checkpoint
+from fairnas.train import Group, new_supernet, read_checkpoint, scoring_statistics
 
 
 class Narrator(Protocol):
@@ -159,6 +160,26 @@ class Experiment:
         supernet = new_supernet(self.space, self.config.train, self.config.seed)
         supernet.load_state_dict(content["network"])
         return supernet.to(self.device).eval()
+
+    @functools.cached_property
+    def judge(self) -> EvaluationCopy:
+        """The trained supernet in the form in which it scores genomes, made once for all of them."""
+        return self.judge_of(self.supernet)
+
+    def judge_of(self, supernet: Supernet) -> EvaluationCopy:
+        """A supernet in the form in which the configuration wants genomes scored."""
+        statistics = scoring_statistics(self.config.train, self.config.evaluate.bn)
+        if statistics != "recalibrated":
+            return EvaluationCopy(supernet, statistics)
+        count = min(self.config.evaluate.calibration_images, len(self.dataset.train))
+        batches = ordered_batches(
+            self.dataset.train,
+            self.dataset,
+            batch_size=count,
+            device=self.device,
+            workers=self.config.resources.loader_workers,
+        )
+        return RecalibratedCopy(supernet, next(batches)[0])
 
     @functools.cached_property
     def stand_alone(self) -> TrainConfig:

@@ -148,9 +148,9 @@ def run_jobs(
     """
     results = {job: result for job in jobs if (result := workshop.finished(job)) is not None}
     missing = [job for job in dict.fromkeys(jobs) if job not in results]
-    processes = min(workshop.config.resources.processes or os.cpu_count() or 1, len(missing))
+    processes = process_count(workshop, len(missing))
     on_progress(len(results), len(jobs), "")
-    if workshop.device != "cpu" or processes <= 1:
+    if processes <= 1:
         for job in missing:
             space, dataset = data()
             with one_thread() if workshop.device == "cpu" else contextlib.nullcontext():
@@ -163,6 +163,11 @@ def run_jobs(
     return [results[job] for job in jobs]
 
 
+def process_count(workshop: Workshop, jobs: int) -> int:
+    """In how many processes so many jobs are done side by side; up to 1 is this one."""
+    return min(workshop.config.resources.processes or os.cpu_count() or 1, jobs) if workshop.device == "cpu" else 1
+
+
 def describe(result: Mapping[str, Any]) -> str:
     """A result in a few words."""
     if result["status"] != "done":
@@ -173,9 +178,7 @@ def describe(result: Mapping[str, Any]) -> str:
 def _in_processes(
     workshop: Workshop, jobs: Sequence[Job], processes: int, stop: Callable[[], bool]
 ) -> Iterator[tuple[Job, dict[str, Any]]]:
-    context = multiprocessing.get_context("spawn")
-    stopping = context.Event()
-    with ProcessPoolExecutor(processes, context, _prepare_worker, (workshop, stopping)) as pool:
+    with workers(workshop, processes) as (pool, stopping):
         futures = {pool.submit(_work, job): job for job in jobs}
         waiting = set(futures)
         while waiting:
@@ -186,6 +189,15 @@ def _in_processes(
                 stopping.set()  # workers save at their next step
                 pool.shutdown(cancel_futures=True)
                 raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def workers(workshop: Workshop, processes: int) -> Iterator[tuple[ProcessPoolExecutor, Event]]:
+    """Processes that train side by side, and what tells them to stop. What they are given may ask `at_work`."""
+    context = multiprocessing.get_context("spawn")
+    stopping = context.Event()
+    with ProcessPoolExecutor(processes, context, _prepare_worker, (workshop, stopping)) as pool:
+        yield pool, stopping
 
 
 _worker: tuple[Workshop, Event] | None = None
@@ -215,12 +227,17 @@ def _worker_data() -> tuple[SearchSpace, Dataset]:
     return open_data(_worker[0].config)
 
 
-def _work(job: Job) -> dict[str, Any]:
+def at_work() -> tuple[Workshop, SearchSpace, Dataset, Callable[[], bool]]:
+    """In one of the `workers`: what it shares with the others, its own images, and whether it should stop."""
     assert _worker is not None
     workshop, stopping = _worker
-    space, dataset = _worker_data()
+    return workshop, *_worker_data(), stopping.is_set
+
+
+def _work(job: Job) -> dict[str, Any]:
+    workshop, space, dataset, stop = at_work()
     try:
-        return run_job(workshop, job, space, dataset, Pace(stop=stopping.is_set))
+        return run_job(workshop, job, space, dataset, Pace(stop=stop))
     except KeyboardInterrupt:
         raise RunDirectoryError("stopped") from None  # only after the parent asked, which no longer listens
 

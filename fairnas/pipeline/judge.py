@@ -2,10 +2,12 @@
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from torch import Tensor
 
 from fairnas.data import ordered_batches
-from fairnas.evaluate import Statistics, score_genomes
+from fairnas.evaluate import Score, Statistics, score_genomes
 from fairnas.nets import Supernet
 from fairnas.pipeline.experiment import Experiment
 from fairnas.space import Genome
@@ -16,19 +18,35 @@ def score_on_validation(
     experiment: Experiment, genomes: Sequence[Genome], supernet: Supernet | None = None
 ) -> list[Mapping[str, float]]:
     """One-shot accuracies on the validation images, with the weights of the trained supernet or of the given one."""
-    statistics = statistics_of(experiment)
+    scores = score(experiment, genomes, validation_batches(experiment), supernet)
+    return [{"top1": each.top1, "top5": each.top5, "loss": each.loss} for each in scores]
+
+
+def score(
+    experiment: Experiment,
+    genomes: Sequence[Genome],
+    batches: Iterable[tuple[Tensor, Tensor]],
+    supernet: Supernet | None = None,
+    on_progress: Callable[[int], None] = lambda images: None,
+) -> list[Score]:
+    """Scores on some batches, as the run's configuration wants BN treated; `on_progress` counts images."""
+    judge = experiment.judge if supernet is None else experiment.judge_of(supernet)
+    return score_genomes(judge, genomes, batches, on_progress)
+
+
+def validation_batches(experiment: Experiment) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches that genomes are scored on."""
     images, batch_size = experiment.dataset.validation, experiment.config.evaluate.batch_size
-    if statistics == "batch":  # batches as equal as can be: a last one of a few images would have poor statistics
+    if statistics_of(experiment) == "batch":
+        # batches as equal as can be: a last one of a few images would have poor statistics
         batch_size = math.ceil(len(images) / math.ceil(len(images) / batch_size))
-    batches = ordered_batches(
+    return ordered_batches(
         images,
         experiment.dataset,
         batch_size=batch_size,
         device=experiment.device,
         workers=experiment.config.resources.loader_workers,
     )
-    scores = score_genomes(supernet or experiment.supernet, genomes, batches, statistics=statistics)
-    return [{"top1": score.top1, "top5": score.top5, "loss": score.loss} for score in scores]
 
 
 def statistics_of(experiment: Experiment) -> Statistics:
@@ -42,7 +60,10 @@ def evaluation_setting(experiment: Experiment) -> str:
     for name, tensor in experiment.supernet.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    statistics = "running BN statistics"
-    if statistics_of(experiment) == "batch":
-        statistics = f"BN statistics of batches of {experiment.config.evaluate.batch_size}"
+    evaluate = experiment.config.evaluate
+    statistics = {
+        "running": "running BN statistics",
+        "batch": f"BN statistics of batches of {evaluate.batch_size}",
+        "recalibrated": f"BN recalibrated on {evaluate.calibration_images} training images",
+    }[statistics_of(experiment)]
     return f"weights {digest.hexdigest()[:16]}, data {experiment.dataset.fingerprint[:16]}, {statistics}"

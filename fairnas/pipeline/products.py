@@ -1,9 +1,11 @@
 """The last stages: networks as files to use, and the report."""
 
+from collections.abc import Mapping
+
 import fairnas
 from fairnas.errors import RunDirectoryError
 from fairnas.export import Preprocessing, Product, export_product
-from fairnas.nets import build
+from fairnas.nets import StandAlone, build
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.jobs import Job
 from fairnas.pipeline.judge import score_on_validation
@@ -40,17 +42,26 @@ def export_network(experiment: Experiment, genome: Genome, one_shot_top1: float)
         return ()
     network = build(experiment.space, genome)
     network.load_state_dict(read_checkpoint(workshop.checkpoint_path(job), "stand-alone network")["network"])
+    measures = {
+        "one_shot_top1": one_shot_top1,
+        "validation_top1": result["validation"]["top1"],
+        "test_top1": result["test"]["top1"],
+        "test_top5": result["test"]["top5"],
+    }
+    product = product_of(experiment, network, measures)
+    folder = experiment.run.path / "models" / format_genome(genome)
+    report = export_product(folder, product)
+    return tuple(f"models/{format_genome(genome)}/{name}" for name in report.files)
+
+
+def product_of(experiment: Experiment, network: StandAlone, measures: Mapping[str, float]) -> Product:
+    """A trained network of a run, with what its user needs to know."""
     dataset = experiment.dataset
-    product = Product(
+    return Product(
         network=network.eval(),
         classes=dataset.classes,
         preprocessing=Preprocessing(dataset.image_size, dataset.image_channels, dataset.mean, dataset.std),
-        measures={
-            "one_shot_top1": one_shot_top1,
-            "validation_top1": result["validation"]["top1"],
-            "test_top1": result["test"]["top1"],
-            "test_top5": result["test"]["top5"],
-        },
+        measures=measures,
         provenance={
             "fairnas": fairnas.__version__,
             "recipe": experiment.config.recipe,
@@ -59,9 +70,6 @@ def export_network(experiment: Experiment, genome: Genome, one_shot_top1: float)
             "data_fingerprint": dataset.fingerprint,
         },
     )
-    folder = experiment.run.path / "models" / format_genome(genome)
-    report = export_product(folder, product)
-    return tuple(f"models/{format_genome(genome)}/{name}" for name in report.files)
 
 
 def report(experiment: Experiment) -> tuple[str, ...]:

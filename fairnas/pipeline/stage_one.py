@@ -11,6 +11,7 @@ from fairnas.pipeline.judge import score_on_validation
 from fairnas.pipeline.prepare import Prepared
 from fairnas.pipeline.tracker import Tracker
 from fairnas.randomness import generator
+from fairnas.space import Genome, SearchSpace
 from fairnas.train import Pace, supernet_training
 from fairnas.train import train as run_training
 from fairnas.versions import installed_versions
@@ -26,8 +27,7 @@ def train(experiment: Experiment) -> tuple[str, ...]:
         experiment.space, config.train, config.seed, experiment.device, config.resources, experiment.group
     )
     experiment.group.stop = experiment.stop
-    rng = generator(config.seed, "curve genomes")
-    followed = [experiment.space.sample(rng) for _ in range(CURVE_GENOMES)]
+    followed = curve_genomes(experiment.space, config.seed)
 
     with Tracker(run, "train") as tracker:
 
@@ -54,6 +54,12 @@ def train(experiment: Experiment) -> tuple[str, ...]:
     run.write_json("ledger.json", training.ledger.to_dict())
     run.write_json("versions.json", {**installed_versions(), "device": device_name(experiment.device)})
     return ("supernet/checkpoint.pt", "ledger.json", "space.json", "data.json", "versions.json")
+
+
+def curve_genomes(space: SearchSpace, seed: int) -> list[Genome]:
+    """The genomes of the accuracy curve."""
+    rng = generator(seed, "curve genomes")
+    return [space.sample(rng) for _ in range(CURVE_GENOMES)]
 
 
 def follow(prepared: Prepared, stop: Callable[[], bool]) -> None:

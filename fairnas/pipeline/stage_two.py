@@ -1,5 +1,6 @@
 """Stage two of a run: the search over the trained supernet, and the selection from its front."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,14 +8,19 @@ from fairnas.nets import cost_table
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.judge import evaluation_setting, score_on_validation
 from fairnas.pipeline.tracker import Tracker
-from fairnas.search import ACCURACY, MADDS, Archive, Candidate, pareto_front, run_search, select_evenly
+from fairnas.search import ACCURACY, MADDS, Archive, Candidate, Evaluator, pareto_front, run_search, select_evenly
 from fairnas.space import format_genome
 
 ARCHIVE = "archive.sqlite"
 
 
-def search(experiment: Experiment) -> tuple[str, ...]:
-    """Search; genomes that the archive knows are not scored again. Write the front and the selected networks."""
+def search(experiment: Experiment, evaluator: Evaluator | None = None) -> tuple[str, ...]:
+    """Search; genomes that the archive knows are not scored again. Write the front and the selected networks.
+
+    Args:
+        experiment: whose supernet is searched.
+        evaluator: who scores genomes in the supernet's place.
+    """
     config, run = experiment.config.search, experiment.run
     setting = evaluation_setting(experiment)
     narrator = experiment.narrator
@@ -22,7 +28,7 @@ def search(experiment: Experiment) -> tuple[str, ...]:
         result = run_search(
             experiment.space,
             config,
-            lambda genomes: score_on_validation(experiment, genomes),
+            evaluator or (lambda genomes: score_on_validation(experiment, genomes)),
             cost_table(experiment.space).measures,
             archive,
             experiment.config.seed,
@@ -42,6 +48,7 @@ def search(experiment: Experiment) -> tuple[str, ...]:
             "distinct": result.distinct,
             "rejected": result.rejected,
             "failed": result.failed,
+            "operators": {name: dataclasses.asdict(tally) for name, tally in result.operators.items()},
             "hypervolume": list(result.hypervolume),
             "reference": list(result.reference),
             "bounds": {"madds": config.max_madds, "params": config.max_params},

@@ -21,12 +21,15 @@ def summarise(run: RunDirectory) -> dict[str, Any]:
         "space": run.config.space,
         "seed": run.config.seed,
         "fairness": audit(run) if (run.path / "ledger.json").exists() else None,
+        "operators": None,
         "selected": None,
         "ranking": None,
         "report": str(run.path / "report.html") if run.is_finished("report") else None,
     }
     if run.is_finished("search"):
-        result["selected"] = [_selected(run, row) for row in run.read_json("search.json")["selected"]]
+        search = run.read_json("search.json")
+        result["operators"] = search.get("operators")
+        result["selected"] = [_selected(run, row) for row in search["selected"]]
     if run.is_finished("rank"):
         study = run.read_json("ranking.json")
         result["ranking"] = {key: study[key] for key in ("tau", "ceiling", "predictors", "gap", "advice", "diverged")}

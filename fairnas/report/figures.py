@@ -49,8 +49,8 @@ def front_figure(
             "type": "scatter",
             "name": name,
             "mode": "markers",
-            "x": [_short(getattr(each, cost) / 1e6) for each in scored],
-            "y": [_short(100 * each.top1) for each in scored],
+            "x": [six_digits(getattr(each, cost) / 1e6) for each in scored],
+            "y": [six_digits(100 * each.top1) for each in scored],
             "text": [_hover(each) for each in scored],
             "hovertemplate": "%{text}<extra></extra>",
             **style,
@@ -62,8 +62,8 @@ def front_figure(
         "type": "scatter",
         "name": "best for the cost",
         "mode": "lines",
-        "x": [_short(x) for x, _ in stairs],
-        "y": [_short(y) for _, y in stairs],
+        "x": [six_digits(x) for x, _ in stairs],
+        "y": [six_digits(y) for _, y in stairs],
         "line": {"shape": "hv", "width": 1.5, "color": "var(--front)"},
         "hoverinfo": "skip",
         "showlegend": False,
@@ -77,7 +77,7 @@ def front_figure(
         "cmax": max(last, 1),
         "showscale": False,
     }
-    marks = {"size": 18, "color": "var(--chosen)", "line": _edge(1.5)}
+    marks = {"size": 18, "color": "var(--chosen)", "line": outline(1.5)}
     numbers = {"mode": "markers+text", "textposition": "middle center"}
     numbers |= {"textfont": {"color": "var(--surface)", "size": 12}}
     chosen = points(selected, "selected", marker=marks, **numbers)
@@ -86,12 +86,12 @@ def front_figure(
     data = [
         points(drawn, "candidates", marker=cloud),
         line,
-        points(front, "front", marker={"size": 7, "color": "var(--front)", "line": _edge(1)}),
+        points(front, "front", marker={"size": 7, "color": "var(--front)", "line": outline(1)}),
         chosen,
     ]
     return {
         "data": data,
-        "layout": _layout(
+        "layout": plain_layout(
             f"{COST_NAMES[cost]} (M)", "one-shot top-1, validation (%)", legend=True, hovermode="closest"
         ),
     }
@@ -112,27 +112,27 @@ def rank_figure(models: Sequence[Ranked]) -> Figure:
     trace = {
         "type": "scatter",
         "mode": "markers",
-        "x": [_short(100 * each.one_shot) for each in shown],
-        "y": [_short(100 * mean) for mean in means],
+        "x": [six_digits(100 * each.one_shot) for each in shown],
+        "y": [six_digits(100 * mean) for mean in means],
         "error_y": {
             "type": "data",
             "symmetric": False,
-            "array": [_short(100 * value) for value in above],
-            "arrayminus": [_short(100 * value) for value in below],
+            "array": [six_digits(100 * value) for value in above],
+            "arrayminus": [six_digits(100 * value) for value in below],
             "color": "var(--muted)",
             "thickness": 1.2,
             "width": 4,
         },
-        "marker": {"size": 10, "color": "var(--front)", "line": _edge(1)},
+        "marker": {"size": 10, "color": "var(--front)", "line": outline(1)},
         "text": text,
         "hovertemplate": "%{text}<extra></extra>",
     }
-    layout = _layout("one-shot top-1, validation (%)", "stand-alone top-1, test (%)", hovermode="closest")
+    layout = plain_layout("one-shot top-1, validation (%)", "stand-alone top-1, test (%)", hovermode="closest")
     return {"data": [trace], "layout": layout}
 
 
-def bin_edges(values: Sequence[float]) -> tuple[float, ...]:
-    """Edges of at most about 40 equal bins that hold equally many of the possible values.
+def bin_edges(values: Sequence[float], most: int = _BINS) -> tuple[float, ...]:
+    """Edges of at most about `most` equal bins that hold equally many of the possible values.
 
     Accuracies are multiples of 1/images. Bins that ignore this turn a smooth distribution into a comb.
     """
@@ -140,27 +140,27 @@ def bin_edges(values: Sequence[float]) -> tuple[float, ...]:
     steps = [high - low for low, high in itertools.pairwise(distinct)]
     step = min(steps, default=1.0)
     slots = round((distinct[-1] - distinct[0]) / step) + 1
-    per_bin = -(-slots // _BINS)
+    per_bin = -(-slots // most)
     start, width = distinct[0] - step / 2, step * per_bin
     return tuple(start + width * number for number in range(-(-slots // per_bin) + 1))
 
 
 def histogram_figure(accuracies: Sequence[float]) -> Figure:
     """How many candidates have which one-shot accuracy (0 to 1; at least one)."""
-    values = [_short(100 * value) for value in accuracies]  # so that equal shares are equal
+    values = [six_digits(100 * value) for value in accuracies]  # so that equal shares are equal
     counts, edges = np.histogram(values, bins=bin_edges(values))
     bins = list(itertools.pairwise(edges.tolist()))
     trace = {
         "type": "bar",
-        "x": [_short((low + high) / 2) for low, high in bins],
-        "width": [_short(high - low) for low, high in bins],
+        "x": [six_digits((low + high) / 2) for low, high in bins],
+        "width": [six_digits(high - low) for low, high in bins],
         "y": counts.tolist(),
         "text": [f"{max(low, 0):.1f} to {min(high, 100):.1f} %" for low, high in bins],
         "textposition": "none",
         "hovertemplate": "%{text}<br>%{y} candidates<extra></extra>",
-        "marker": {"color": "var(--bars)", "line": _edge(1)},
+        "marker": {"color": "var(--bars)", "line": outline(1)},
     }
-    layout = _layout("one-shot top-1, validation (%)", "candidates", hovermode="closest")
+    layout = plain_layout("one-shot top-1, validation (%)", "candidates", hovermode="closest")
     layout["yaxis"]["rangemode"] = "tozero"
     return {"data": [trace], "layout": layout}
 
@@ -173,28 +173,28 @@ def training_figure(epochs: Sequence[Epoch]) -> Figure:
         "name": "loss",
         "mode": "lines",
         "x": x,
-        "y": [_short(each.loss) for each in epochs],
+        "y": [six_digits(each.loss) for each in epochs],
         "line": {"color": "var(--front)", "width": 2},
         "hovertemplate": "epoch %{x}<br>loss %{y:.3f}<extra></extra>",
     }
-    layout = _layout("epoch", "training loss", hovermode="closest")
+    layout = plain_layout("epoch", "training loss", hovermode="closest")
     layout["yaxis"]["rangemode"] = "tozero"
     measured = [(each.epoch, each.top1_mean, each.top1_std or 0.0) for each in epochs if each.top1_mean is not None]
     if not measured:
         return {"data": [loss], "layout": layout}
     layout["yaxis"]["domain"] = [0, 0.45]
-    layout["yaxis2"] = _axis("one-shot top-1 (%)") | {"domain": [0.55, 1], "anchor": "x"}
+    layout["yaxis2"] = plain_axis("one-shot top-1 (%)") | {"domain": [0.55, 1], "anchor": "x"}
     edge = {"type": "scatter", "mode": "lines", "yaxis": "y2", "line": {"width": 0}, "hoverinfo": "skip"}
     at = [epoch for epoch, _, _ in measured]
-    low = {**edge, "x": at, "y": [_short(100 * max(0.0, mean - std)) for _, mean, std in measured]}
-    high = {**edge, "x": at, "y": [_short(100 * min(1.0, mean + std)) for _, mean, std in measured]}
+    low = {**edge, "x": at, "y": [six_digits(100 * max(0.0, mean - std)) for _, mean, std in measured]}
+    high = {**edge, "x": at, "y": [six_digits(100 * min(1.0, mean + std)) for _, mean, std in measured]}
     mean_line = {
         "type": "scatter",
         "name": "one-shot top-1",
         "mode": "lines",
         "yaxis": "y2",
         "x": at,
-        "y": [_short(100 * mean) for _, mean, _ in measured],
+        "y": [six_digits(100 * mean) for _, mean, _ in measured],
         "text": [f"{percent(mean)} ± {100 * std:.1f}" for _, mean, std in measured],
         "line": {"color": "var(--chosen)", "width": 2},
         "hovertemplate": "epoch %{x}<br>%{text}<extra></extra>",
@@ -209,12 +209,12 @@ def hypervolume_figure(values: Sequence[float]) -> Figure:
         "type": "scatter",
         "mode": "lines+markers" if len(values) <= 30 else "lines",
         "x": list(range(1, len(values) + 1)),
-        "y": [_short(value) for value in values],
+        "y": [six_digits(value) for value in values],
         "line": {"color": "var(--front)", "width": 2},
         "marker": {"size": 5},
         "hovertemplate": "generation %{x}<br>hypervolume %{y:.4f}<extra></extra>",
     }
-    return {"data": [trace], "layout": _layout("generation", "hypervolume (0 to 1)", hovermode="closest")}
+    return {"data": [trace], "layout": plain_layout("generation", "hypervolume (0 to 1)", hovermode="closest")}
 
 
 def _hover(each: Scored) -> str:
@@ -225,16 +225,18 @@ def _hover(each: Scored) -> str:
     )
 
 
-def _short(value: float) -> float:
+def six_digits(value: float) -> float:
     """Six digits: more than a screen can show, and half the bytes."""
     return float(f"{value:.6g}")
 
 
-def _edge(width: float) -> Figure:
+def outline(width: float) -> Figure:
+    """A line in the colour of the surface, which parts marks and bars that touch."""
     return {"width": width, "color": "var(--surface)"}
 
 
-def _axis(title: str) -> Figure:
+def plain_axis(title: str) -> Figure:
+    """An axis as all plots have it."""
     return {
         "title": {"text": title, "standoff": 10, "font": {"size": 13}},
         "automargin": True,
@@ -248,10 +250,11 @@ def _axis(title: str) -> Figure:
     }
 
 
-def _layout(x: str, y: str, *, legend: bool = False, **more: Any) -> Figure:
+def plain_layout(x: str, y: str, *, legend: bool = False, **more: Any) -> Figure:
+    """Axes with these titles, and what all plots have; `more` are layout keys of plotly."""
     return {
-        "xaxis": _axis(x),
-        "yaxis": _axis(y),
+        "xaxis": plain_axis(x),
+        "yaxis": plain_axis(y),
         "font": {"color": "var(--ink)", "size": 13},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",

@@ -112,6 +112,11 @@ def plot(name: str, description: str, caption: str) -> Html:
     return tag("figure", place, tag("figcaption", prose(caption)))
 
 
+def listing(label: str, text: str) -> Html:
+    """Text to be copied, as it stands; it scrolls where the page is narrow."""
+    return tag("pre", tag("code", text.strip()), attributes=f'tabindex="0" aria-label="{html.escape(label)}"')
+
+
 def folded(summary: str, content: str) -> Html:
     """Content that is shown on demand."""
     return tag("details", tag("summary", summary), content)

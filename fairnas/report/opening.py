@@ -22,9 +22,9 @@ _UNKNOWN = "Not known yet"
 def verdicts(inputs: Inputs) -> Section:
     """The three questions, answered; then the selected networks as a table."""
     answers = [
-        _answer("Is this supernet fair?", _fairness(inputs)),
-        _answer("Can its ranking be believed?", _ranking(inputs)),
-        _answer("Which networks to take?", _networks(inputs)),
+        answered("Is this supernet fair?", _fairness(inputs)),
+        answered("Can its ranking be believed?", _ranking(inputs)),
+        answered("Which networks to take?", _networks(inputs)),
     ]
     networks = _offered(inputs)
     rows = _network_table(inputs, networks) if networks else Html("")
@@ -59,7 +59,8 @@ def _networks(inputs: Inputs) -> Verdict:
     return Verdict(verdict.status, verdict.answer, (*verdict.sentences, remedy))
 
 
-def _answer(question: str, verdict: Verdict) -> Html:
+def answered(question: str, verdict: Verdict) -> Html:
+    """A question with its verdict."""
     symbol = tag("span", _SYMBOLS[verdict.status], classes="symbol", attributes='aria-hidden="true"')
     answer = tag("p", symbol, verdict.answer, classes="answer")
     said = tag("div", answer, paragraphs(verdict.sentences))

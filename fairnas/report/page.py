@@ -5,6 +5,7 @@ import hashlib
 import html
 import importlib.resources
 import string
+from collections.abc import Sequence
 
 from fairnas import __version__
 from fairnas.report.evidence import accuracies, drawings, fairness, front, ranking, training
@@ -19,22 +20,29 @@ SECTIONS = (verdicts, front, fairness, ranking, accuracies, training, drawings, 
 
 
 def render(inputs: Inputs) -> str:
-    """The whole page as HTML. The same inputs give the same page."""
+    """The report as HTML. The same inputs give the same page."""
+    footer = f"Written by fairnas {__version__} from the files of the run directory, and nothing else."
+    title = f"{inputs.path.resolve().name}: fairnas report"
+    return whole_page(title, _header(inputs), [write(inputs) for write in SECTIONS], footer)
+
+
+def whole_page(title: str, header: Html, sections: Sequence[Section], footer: str) -> str:
+    """A page of sections as HTML, with everything that it needs inside."""
     from plotly.offline import get_plotlyjs
 
-    sections = [write(inputs) for write in SECTIONS]
     # browsers hash scripts after turning line ends into \n
     plotly, script = (text.replace("\r\n", "\n") for text in (get_plotlyjs(), _resource("page.js")))
     assert "</script" not in plotly.lower(), "plotly.js would end its own element"
-    title = f"{inputs.path.resolve().name}: fairnas report"
     return string.Template(_resource("page.html")).substitute(
         policy=_policy(plotly, script),
         title=html.escape(title),
         style=_resource("page.css"),
-        header=_header(inputs),
+        first=sections[0].name,
+        first_title=html.escape(sections[0].title.lower()),
+        header=header,
         contents=_contents(sections),
         sections=joined([_section(section) for section in sections], "\n"),
-        footer=tag("p", f"Written by fairnas {__version__} from the files of the run directory, and nothing else."),
+        footer=tag("p", footer),
         figures=script_json({name: figure for section in sections for name, figure in section.plots}),
         plotly=plotly,
         script=script,
@@ -70,7 +78,7 @@ def _header(inputs: Inputs) -> Html:
     )
 
 
-def _contents(sections: list[Section]) -> Html:
+def _contents(sections: Sequence[Section]) -> Html:
     links = [tag("a", section.title, attributes=f'href="#{section.name}"') for section in sections]
     return tag("ul", *(tag("li", link) for link in links))
 

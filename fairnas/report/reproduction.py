@@ -1,10 +1,10 @@
 """The closing of the report: everything needed to make the run again."""
 
-import html
 import shlex
+from collections.abc import Mapping
 
 from fairnas.report.inputs import Inputs
-from fairnas.report.markup import Html, Section, joined, missing, paragraphs, table, tag
+from fairnas.report.markup import Html, Section, joined, listing, missing, paragraphs, table, tag
 from fairnas.report.units import counted, listed, whole
 from fairnas.versions import installed_versions
 
@@ -18,23 +18,23 @@ def reproduction(inputs: Inputs) -> Section:
     repeat += f" --config {shlex.quote(str(inputs.path / 'config.toml'))} --out AN_EMPTY_DIRECTORY"
     versions = dict(inputs.versions) or installed_versions()
     kept = "Versions that made this run" if inputs.versions else "Versions that wrote this page"
-    rows = [(name, version) for name, version in versions.items()]
     body = [
         paragraphs([f"Every random choice of the run derives from its only seed, {config.seed}. The same run again:"]),
-        _code("The command that repeats this run", repeat),
+        listing("The command that repeats this run", repeat),
         tag("h3", "Configuration"),
         paragraphs(["The whole of `config.toml`, defaults included."]),
-        _code("Configuration", inputs.config_text),
+        listing("Configuration", inputs.config_text),
         tag("h3", "Data"),
         _data(inputs),
         tag("h3", "Versions"),
-        table(kept, ("package", "version"), rows),
+        versions_table(versions, kept),
     ]
     return Section("reproduce", "How to reproduce this", joined(body))
 
 
-def _code(label: str, text: str) -> Html:
-    return tag("pre", tag("code", text.strip()), attributes=f'tabindex="0" aria-label="{html.escape(label)}"')
+def versions_table(versions: Mapping[str, str], caption: str = "") -> Html:
+    """A version per package."""
+    return table(caption or "Versions", ("package", "version"), list(versions.items()))
 
 
 def _data(inputs: Inputs) -> Html:

@@ -1,0 +1,51 @@
+"""Two ways of training compared over the same seeds: what may be said of their difference."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """How far the first of two ways lies above the second, seed by seed."""
+
+    difference: float
+    """Mean over the seeds that both finished."""
+    interval: tuple[float, float] | None
+    """95 % interval of that mean (Student's t over the paired differences); None with fewer than two seeds."""
+    overlap: bool
+    """Whether the seeds of the one reach into the seeds of the other."""
+    n: int
+
+    @property
+    def certain(self) -> bool:
+        """Whether a winner may be named: zero is outside of the interval, and the seeds do not overlap."""
+        if self.interval is None or self.overlap:
+            return False
+        low, high = self.interval
+        return low > 0 or high < 0
+
+
+def contrast(first: Sequence[float | None], second: Sequence[float | None]) -> Contrast | None:
+    """Compare two ways by one value per seed, in the same order of seeds. None values (diverged) are left out in pairs.
+
+    Returns None if no seed was finished by both.
+    """
+    pairs = [(a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None]
+    if not pairs:
+        return None
+    differences = [a - b for a, b in pairs]
+    mean = statistics.fmean(differences)
+    ours, theirs = zip(*pairs, strict=True)
+    overlap = min(ours) <= max(theirs) and min(theirs) <= max(ours)
+    return Contrast(mean, _interval(differences, mean), overlap, len(pairs))
+
+
+def _interval(values: Sequence[float], mean: float) -> tuple[float, float] | None:
+    if len(values) < 2:
+        return None
+    from scipy.special import stdtrit  # scipy.stats takes a second longer to import
+
+    half = float(stdtrit(len(values) - 1, 0.975)) * statistics.stdev(values) / math.sqrt(len(values))
+    return mean - half, mean + half

@@ -1,0 +1,170 @@
+"""`fairnas figure N`: a figure of the paper, from our own experiment."""
+
+import dataclasses
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from fairnas.cli.output import print_json, print_table
+from fairnas.cli.parsing import UsageError, parse, peek
+from fairnas.cli.run import recipe_config
+from fairnas.config import RunConfig, read_config
+from fairnas.errors import UnknownNameError
+from fairnas.recipes import NAMES
+
+
+@dataclass(frozen=True)
+class FigureVerb:
+    """Make a figure of the paper, from our own experiment: a page and its numbers.
+
+    1: accuracy while a supernet trains, strict fairness beside its rivals, and histograms of its models (minutes to
+    hours). 4: the chance that uniform sampling trains all blocks equally often, lemma 1 (seconds).
+    `fairnas figure N --help` shows the settings of figure N.
+
+    Examples:
+        fairnas figure 4
+        fairnas figure 1 --seeds 3
+    """
+
+    number: tyro.conf.Positional[str]
+    """Which figure: 1 or 4."""
+    out: Path | None = None
+    """Folder of the page; default: runs/figureN."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+
+@dataclass(frozen=True)
+class FigureOneVerb:
+    """Figure 1: mean one-shot accuracy over the epochs, and histograms of stratified models.
+
+    For strict fairness, EF with k = m at two learning rates, and Single Path One-Shot at equal epochs and at equal
+    compute. Repeated on the same folder, it goes on where it stopped. Takes the settings of a run, too.
+
+    Examples:
+        fairnas figure 1 --out runs/figure1
+        fairnas figure 1 --data folder:my_images --seeds 5
+        fairnas figure 1 --data cifar10 --data.root downloads --epochs 40
+    """
+
+    config: Annotated[RunConfig, tyro.conf.arg(name="")]
+    out: Path = Path("runs/figure1")
+    """Folder of the page and of the trainings."""
+    recipe: str = "digits"
+    """Where settings begin; default: what --data asks for, else digits."""
+    config_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
+    """TOML file with settings over the recipe's."""
+    data: str | None = None
+    """Short for --data.name."""
+    seeds: int = 3
+    """Trainings per arm."""
+    epochs: int | None = None
+    """Short for --train.epochs."""
+    models: int = 960
+    """Stratified models scored per supernet (paper: 960)."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+
+@dataclass(frozen=True)
+class FigureFourVerb:
+    """Figure 4: how likely n uniform draws hit each of m choice blocks equally often (lemma 1), with a simulation.
+
+    Example:
+        fairnas figure 4 --out runs/figure4
+    """
+
+    out: Path = Path("runs/figure4")
+    """Folder of the page."""
+    repetitions: int = 20_000
+    """Simulated trainings per point."""
+    seed: int = 0
+    """Of the simulation."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Find the figure and make it."""
+    if not arguments or arguments[0].startswith("-"):
+        if "--help" not in arguments and "-h" not in arguments:
+            raise UsageError(f"`fairnas figure` needs a number first ({', '.join(FIGURES)}); try `fairnas figure 4`")
+        parse(FigureVerb, arguments, "figure")
+    if arguments[0] not in FIGURES:
+        raise UnknownNameError("figure", arguments[0], FIGURES)
+    FIGURES[arguments[0]](arguments[1:])
+
+
+def figure_1(arguments: Sequence[str]) -> None:
+    """Parse, train, print."""
+    given = parse(FigureOneVerb, arguments, "figure 1", FigureOneVerb(_begin_with(arguments)))
+    config = given.config
+    if given.data is not None:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, name=given.data))
+    if given.epochs is not None:
+        config = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=given.epochs))
+    from fairnas.cli.progress import interruptible, narrated
+    from fairnas.pipeline.figure_1 import FigureOne, draw_figure_1
+
+    command = shlex.join(["fairnas", "figure", "1", *(each for each in arguments if each != "--json")])
+    figure = FigureOne(config, given.seeds, given.models, command)
+    with interruptible() as stop, narrated() as narrator:
+        numbers = draw_figure_1(given.out, figure, narrator, stop)
+    print_json(numbers) if given.json else _print_arms(numbers)
+
+
+def _begin_with(arguments: Sequence[str]) -> RunConfig:
+    """The recipe that is named or that the data ask for, and the TOML file over it."""
+    data = peek(arguments, "--data") or peek(arguments, "--data.name")
+    asked_for = "folder" if data and data.startswith("folder:") else data if data in NAMES else "digits"
+    name = peek(arguments, "--recipe") or asked_for
+    config = recipe_config(name, data, "--help" in arguments or "-h" in arguments)
+    file = peek(arguments, "--config")
+    return config if file is None else dataclasses.replace(read_config(Path(file), config), recipe=config.recipe)
+
+
+def _print_arms(numbers: dict[str, Any]) -> None:
+    rows = [
+        [
+            arm["title"],
+            f"{arm['epochs']:,}",
+            f"{arm['backward_passes']:,}",
+            *(_over_seeds(arm[measure]) for measure in ("mean", "std", "delta")),
+        ]
+        for arm in numbers["arms"]
+    ]
+    columns = ("arm", " epochs", " backward passes", " one-shot top-1", " spread of models", " delta")
+    print_table(columns, rows)
+    for verdict in numbers["verdicts"]:
+        print(f"{verdict['question']} {verdict['answer']}.")
+    print(f"page      {numbers['page']}")
+
+
+def _over_seeds(found: dict[str, Any]) -> str:
+    if found["mean"] is None:
+        return "diverged"
+    spread = f" ± {100 * found['std_over_seeds']:.1f}" if found["std_over_seeds"] is not None else ""
+    return f"{found['mean']:.1%}{spread}, n = {found['n']}"
+
+
+def figure_4(arguments: Sequence[str]) -> None:
+    """Parse, compute, print."""
+    given = parse(FigureFourVerb, arguments, "figure 4")
+    from fairnas.pipeline.figure_4 import draw_figure_4
+
+    command = shlex.join(["fairnas", "figure", "4", *(each for each in arguments if each != "--json")])
+    numbers = draw_figure_4(given.out, given.repetitions, given.seed, command)
+    if given.json:
+        print_json(numbers)
+        return
+    for sentence in numbers["sentences"]:
+        print(sentence)
+    print(f"page      {numbers['page']}")
+
+
+FIGURES: dict[str, Callable[[Sequence[str]], None]] = {"1": figure_1, "4": figure_4}
+"""Figures of the paper, by number."""

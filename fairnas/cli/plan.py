@@ -1,0 +1,73 @@
+"""`fairnas plan RECIPE`: what a run will cost, before one pays."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fairnas.cli.output import print_json, print_table
+from fairnas.cli.run import RunVerb, read_arguments
+
+if TYPE_CHECKING:
+    from fairnas.pipeline import Plan
+
+
+BUSY = 0.4
+"""Processes per core that wanted to run in the minute before, from which a user should know."""
+
+
+@dataclass(frozen=True)
+class PlanVerb(RunVerb):
+    """Measure a few real steps on this device; tell what the run will cost: hours, memory, disk. Writes nothing.
+
+    Takes every flag that `fairnas run` takes, so that a command can be tried before it is given. `--out` is not used.
+
+    Examples:
+        fairnas plan digits
+        fairnas plan folder --data folder:my_images --max-madds 20M
+    """
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse, measure, print."""
+    config, verb = read_arguments(arguments, "plan", PlanVerb)
+    # torch is only needed from here on
+    from fairnas.cli.progress import narrated
+    from fairnas.pipeline import measure_plan, prepare
+
+    prepared = prepare(config)
+    load = os.getloadavg()[0]
+    with narrated() as narrator:
+        plan = measure_plan(prepared, narrator)
+    if verb.json:
+        print_json({"recipe": config.recipe, **plan.to_dict(), "load": load})
+        return
+    print("\n".join(prepared.plan()))
+    print_plan(plan)
+    if load > BUSY * (os.cpu_count() or 1):
+        print(
+            f"note       other work kept the machine busy (load {load:.1f}), so these times are those beside such work"
+        )
+
+
+def print_plan(plan: "Plan") -> None:
+    """Stage by stage, then the whole."""
+    rows = [[stage.name, stage.work, duration(stage.seconds)] for stage in plan.stages]
+    print_table(("stage", "work", " about"), rows)
+    print(f"in all     about {duration(plan.seconds)} ({plan.hours:.2g} hours) on this device")
+    print(f"speed      {plan.path_images_per_s:,.0f} path-images per second in {plan.steps:,} supernet steps")
+    print(f"memory     {size(plan.memory)} at most ({plan.memory_of})")
+    print(f"disk       {size(plan.disk)} at most")
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, two digits."""
+    for limit, unit, name in ((99.5, 1, "s"), (99.5 * 60, 60, "min")):
+        if seconds < limit:
+            return f"{seconds / unit:.2g} {name}"
+    return f"{seconds / 3600:,.0f} h" if seconds >= 99.5 * 3600 else f"{seconds / 3600:.2g} h"
+
+
+def size(octets: float) -> str:
+    """Octets in MB or GB, two digits."""
+    return f"{octets / 1e6:.2g} MB" if octets < 99.5e6 else f"{octets / 1e9:.2g} GB"

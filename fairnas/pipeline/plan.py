@@ -1,0 +1,213 @@
+"""What a run will cost, before one pays: a rehearsal, multiplied by the configuration."""
+
+import dataclasses
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from fairnas.config import Resources
+from fairnas.data import steps_per_epoch
+from fairnas.nets import cost_table
+from fairnas.pipeline.experiment import Narrator, SilentNarrator, pick_device
+from fairnas.pipeline.prepare import Prepared
+from fairnas.pipeline.rehearsal import FLOAT, JobTimes, Measured, rehearse
+from fairnas.pipeline.stages import STAGES
+from fairnas.space import Genome
+from fairnas.train import make_strategy
+
+LOG_OF_AN_EPOCH = 1000
+"""Octets of an epoch in `metrics.jsonl` and `tensorboard/`."""
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """What one stage will take."""
+
+    name: str
+    """Of the stage, as `fairnas STAGE`."""
+    work: str
+    """How much there is to do, in words."""
+    seconds: float
+    """Expected wall-clock time on this device."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will cost on this device."""
+
+    steps: int
+    """Supernet steps of the whole training."""
+    path_images_per_s: float
+    """Images per second, counted once for every path that is trained on them, while the supernet trains."""
+    stages: tuple[StagePlan, ...]
+    """In order."""
+    memory: int
+    """Peak, in octets, as far as the rehearsal went."""
+    memory_of: str
+    """Whose memory that is, and what was counted."""
+    disk: int
+    """Octets that the run directory will take at most."""
+    execution: str
+    """The executor of supernet steps, and why."""
+
+    @property
+    def seconds(self) -> float:
+        """Expected wall-clock time of the whole recipe."""
+        return sum(stage.seconds for stage in self.stages)
+
+    @property
+    def hours(self) -> float:
+        """The same in hours."""
+        return self.seconds / 3600
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {**dataclasses.asdict(self), "seconds": self.seconds, "hours": self.hours}
+
+
+def measure_plan(prepared: Prepared, narrator: Narrator | None = None) -> Plan:
+    """Measure a few real steps of everything, for seconds to a minute or so, and foresee the whole. Writes nothing.
+
+    Args:
+        prepared: the run.
+        narrator: told how far the measuring is.
+    """
+    return foresee(prepared, rehearse(prepared, narrator or SilentNarrator()))
+
+
+def foresee(prepared: Prepared, measured: Measured) -> Plan:
+    """The costs of a whole run from those of its parts."""
+    config = prepared.config
+    strategy = make_strategy(config.train, prepared.space.choices, config.seed)
+    images = min(config.train.batch_size, len(prepared.dataset.train))
+    device = pick_device(config.resources.device)
+    works = {
+        "train": _train(prepared, measured),
+        "search": _search(prepared, measured),
+        "retrain": _retrain(prepared, measured),
+        "rank": _rank(prepared, measured),
+        "export": _export(measured),
+        "report": ("one page", measured.report),
+    }
+    who = (
+        "this process" if measured.processes <= 1 else f"this process and {measured.processes} that train side by side"
+    )
+    return Plan(
+        steps=prepared.steps,
+        path_images_per_s=strategy.passes_per_step * images / measured.supernet.step,
+        stages=tuple(StagePlan(stage.name, *works[stage.name]) for stage in STAGES),
+        memory=measured.memory,
+        memory_of="of the GPU, allocated by torch" if device.type == "cuda" else f"resident, {who}",
+        disk=_disk(prepared, measured),
+        execution=prepared.execution.reason,
+    )
+
+
+def _train(prepared: Prepared, measured: Measured) -> tuple[str, float]:
+    epochs = prepared.config.train.epochs
+    per_epoch = prepared.steps // epochs
+    seconds = measured.supernet.seconds(epochs, per_epoch) + epochs * measured.curve
+    seconds += _saves(prepared.config.resources, seconds, prepared.steps) * measured.save
+    return f"{counted(epochs, 'epoch')} of {counted(per_epoch, 'step')}", seconds
+
+
+def _saves(resources: Resources, seconds: float, steps: int) -> int:
+    """How often a training of so many seconds and steps writes its checkpoint, the last time included."""
+    by_clock = int(seconds / resources.checkpoint_seconds) if resources.checkpoint_seconds else steps
+    by_steps = (steps - 1) // resources.checkpoint_steps if resources.checkpoint_steps else 0
+    return min(steps, by_clock + by_steps + 1)
+
+
+def _search(prepared: Prepared, measured: Measured) -> tuple[str, float]:
+    times = measured.search
+    sizes = np.array(times.scored)
+    places, seconds = zip(*times.per_genome, strict=True)
+    per_genome = np.interp(np.arange(len(sizes)), list(places), list(seconds))
+    later = times.left * sizes[-10:].mean()  # generations that were not rehearsed are like the last that were
+    scoring = float(sizes @ per_genome + later * per_genome[-1])
+    bookkeeping = times.bookkeeping * (1 + times.left / len(sizes))
+    genomes = _genomes_scored(measured)
+    generations = counted(prepared.config.search.generations, "generation")
+    work = f"{generations}, about {counted(genomes, 'network')} to score"
+    return work, scoring + bookkeeping
+
+
+def _genomes_scored(measured: Measured) -> int:
+    sizes = np.array(measured.search.scored)
+    return round(float(sizes.sum() + measured.search.left * sizes[-10:].mean()))
+
+
+def _score(measured: Measured, count: int) -> float:
+    """Seconds to score a few networks that share little."""
+    return count * measured.search.per_genome[0][1]
+
+
+def _retrain(prepared: Prepared, measured: Measured) -> tuple[str, float]:
+    networks = measured.retrained
+    return counted(len(networks), "training"), _side_by_side(prepared, measured, networks)
+
+
+def _rank(prepared: Prepared, measured: Measured) -> tuple[str, float]:
+    seeds, done = range(prepared.config.stand_alone.seeds), measured.retrained  # with seed 0, by `retrain`
+    networks = [genome for genome in measured.studied for seed in seeds if seed > 0 or genome not in done]
+    scoring = _score(measured, len(measured.studied))
+    return counted(len(networks), "training"), _side_by_side(prepared, measured, networks) + scoring + measured.study
+
+
+def _side_by_side(prepared: Prepared, measured: Measured, networks: Sequence[Genome]) -> float:
+    """Seconds for trainings from scratch: each process takes the next when it is done with one."""
+    if not networks:
+        return 0.0
+    processes = max(1, min(measured.processes, len(networks)))
+    table = cost_table(prepared.space)
+    ends = [0.0] * processes
+    for genome in networks:
+        heapq.heappush(ends, heapq.heappop(ends) + _one_training(prepared, measured.jobs, table(genome).madds))
+    return max(ends) + (measured.process_start if processes > 1 else 0.0)
+
+
+def _one_training(prepared: Prepared, jobs: Sequence[JobTimes], madds: float) -> float:
+    """Seconds for one, between those that were measured."""
+    train = prepared.config.train
+    epochs, steps = (
+        prepared.config.stand_alone.epochs or train.epochs,
+        steps_per_epoch(prepared.dataset, train.batch_size),
+    )
+    known: dict[int, list[float]] = {}
+    for job in jobs:
+        seconds = job.training.seconds(epochs, steps)
+        seconds += _saves(prepared.config.resources, seconds, epochs * steps) * job.save + job.scoring
+        known.setdefault(job.madds, []).append(seconds)
+    return float(np.interp(madds, sorted(known), [fmean(known[size]) for size in sorted(known)]))
+
+
+def _export(measured: Measured) -> tuple[str, float]:
+    count, times = len(measured.retrained), measured.export
+    return counted(count, "network"), times.first + (count - 1) * times.next + _score(measured, count)
+
+
+def _disk(prepared: Prepared, measured: Measured) -> int:
+    """Octets. A checkpoint is there twice while it is replaced; stand-alone weights are kept with their momentum."""
+    table, exported = cost_table(prepared.space), measured.export
+    job = measured.jobs[-1]  # the largest
+    per_parameter = 2 * FLOAT
+    checkpoints = [
+        job.checkpoint + per_parameter * (table(genome).params - job.params) for genome in measured.retrained
+    ]
+    models = [
+        exported.files + per_parameter * (table(genome).params - exported.params) for genome in measured.retrained
+    ]
+    archive = measured.search.archive * _genomes_scored(measured) / sum(measured.search.scored)
+    under_way = 2 * max(1, measured.processes) * job.checkpoint
+    logs = prepared.config.train.epochs * LOG_OF_AN_EPOCH
+    parts = (2 * measured.checkpoint, sum(checkpoints), under_way, sum(models), archive, logs, measured.report_file)
+    return round(sum(parts))
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things in words."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,0 +1,370 @@
+"""A rehearsal: a few real steps of every stage of a run, timed, in a folder that vanishes.
+
+Nothing is modelled that can be done. The supernet takes steps, and their time is known after seconds. The search runs
+from its first generation to its last with invented accuracies, because it costs little but for the scores, and because
+what it asks for and selects decides what is trained. Stand-alone networks take steps in as many processes as in the
+run, because cores that share memory are slower together.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import math
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from fairnas.analysis import StudiedModel, study_ranking
+from fairnas.config import TrainConfig
+from fairnas.data import Dataset, ordered_batches, training_batches
+from fairnas.evaluate import score_network
+from fairnas.export import ExportError, export_product
+from fairnas.nets import Supernet, build, cost_table
+from fairnas.pipeline.experiment import Experiment, Narrator
+from fairnas.pipeline.jobs import Job, Workshop, at_work, one_thread, process_count, workers
+from fairnas.pipeline.judge import score, validation_batches
+from fairnas.pipeline.prepare import Prepared
+from fairnas.pipeline.products import product_of
+from fairnas.pipeline.stage_one import curve_genomes
+from fairnas.pipeline.stage_two import ARCHIVE, search
+from fairnas.pipeline.stopwatch import Limits, SpreadSteps, TrainingTimes, gentle, time_scoring, time_training, told
+from fairnas.pipeline.tracker import Tracker
+from fairnas.pipeline.truth import choose_models, retrained_genomes, workshop_of
+from fairnas.randomness import generator
+from fairnas.report import write_report
+from fairnas.rundir import RunDirectory
+from fairnas.search import Measures
+from fairnas.space import Genome, SearchSpace, format_genome
+from fairnas.train import stand_alone_training, supernet_training, write_checkpoint
+
+SUPERNET = Limits(least=3.0, most=8.0)
+STAND_ALONE = Limits(least=1.5, most=1.5)
+"""For each network; the same for all, so that none has a core for itself while others are done."""
+SCORING_SECONDS = 5.0
+GENERATIONS = 60
+"""Rehearsed at most: a later generation resembles the one before."""
+PARTS = 4
+FLOAT = 4
+"""Octets of a number in single precision."""
+
+
+@dataclass(frozen=True)
+class JobTimes:
+    """A training from scratch, in seconds, and its size."""
+
+    madds: int
+    params: int
+    training: TrainingTimes
+    save: float
+    """Writing its checkpoint."""
+    scoring: float
+    """On validation and test images, in the end."""
+    checkpoint: int
+    """Octets of its checkpoint."""
+
+
+@dataclass(frozen=True)
+class SearchTimes:
+    """A search, in seconds, and what it asked for."""
+
+    scored: tuple[int, ...]
+    """Genomes that had to be scored, generation by generation as far as rehearsed."""
+    left: int
+    """Generations that were not rehearsed."""
+    per_genome: tuple[tuple[int, float], ...]
+    """Of some of those in `scored`: which, and seconds per genome."""
+    bookkeeping: float
+    """Everything but the scores, in the generations that were rehearsed."""
+    archive: int
+    """Octets."""
+
+
+@dataclass(frozen=True)
+class ExportTimes:
+    """Exports, in seconds."""
+
+    first: float
+    """With the loading of the libraries."""
+    next: float
+    params: int
+    """Of the network whose files were measured."""
+    files: int
+    """Octets of a network's folder."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a rehearsal measured. Seconds and octets of this device."""
+
+    supernet: TrainingTimes
+    curve: float
+    """Scoring the genomes of the accuracy curve after an epoch."""
+    save: float
+    """Writing a checkpoint of the supernet."""
+    checkpoint: int
+    """Its octets."""
+    search: SearchTimes
+    retrained: tuple[Genome, ...]
+    """The networks that such a search selects, and the configured ones."""
+    studied: tuple[Genome, ...]
+    """Those that would be in the ranking study."""
+    jobs: tuple[JobTimes, ...]
+    """Some of them, trained side by side as in the run; lightest first."""
+    processes: int
+    """In which they are trained; 1 is this one."""
+    process_start: float
+    """Until such processes are ready, and until they are gone; 0 in this process."""
+    study: float
+    """The statistics of the ranking study."""
+    export: ExportTimes
+    report: float
+    report_file: int
+    """Octets."""
+    memory: int
+    """Peak, in octets: on a GPU of its memory, else resident in all processes together."""
+
+
+def rehearse(prepared: Prepared, narrator: Narrator) -> Measured:
+    """Measure every part of a run. Nothing of it remains; torch has as many threads as before.
+
+    Args:
+        prepared: the run.
+        narrator: told how far it is.
+    """
+    config = prepared.config
+    generations = min(config.search.generations, GENERATIONS)
+    shortened = dataclasses.replace(config, search=dataclasses.replace(config.search, generations=generations))
+    with _threads_put_back(), tempfile.TemporaryDirectory(prefix="fairnas-plan-") as folder:
+        run = RunDirectory.create(Path(folder) / "run", shortened)
+        experiment = Experiment(run, opened=(prepared.space, prepared.dataset))
+        device = experiment.device
+        assert experiment.space is prepared.space  # now torch has the threads that the run would have
+        narrator.stage(1, PARTS, "measure supernet steps", "the search")
+        supernet_times, save, checkpoint, curve = _supernet(experiment)
+        narrator.stage(2, PARTS, "measure the search", "training from scratch")
+        search_times = _search(experiment, config.search.generations - generations, narrator)
+        retrained, studied = retrained_genomes(experiment), choose_models(experiment)
+        narrator.stage(3, PARTS, "measure training from scratch", "export and report")
+        jobs, processes, process_start = _stand_alone(experiment, retrained, studied)
+        narrator.stage(4, PARTS, "measure export and report", "")
+        study = _timed(lambda: study_ranking(_invented_study(experiment, studied)))
+        export = _export(experiment, retrained)
+        report = _timed(lambda: write_report(run))
+        report_file = (run.path / "report.html").stat().st_size
+        return Measured(
+            supernet_times, curve, save, checkpoint, search_times, retrained, studied, jobs, processes, process_start,
+            study, export, report, report_file, _peak_memory(device, processes),
+        )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _threads_put_back() -> Iterator[None]:
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _timed(work: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def _supernet(experiment: Experiment) -> tuple[TrainingTimes, float, int, float]:
+    """Times of the training, seconds and octets of its checkpoint, seconds of the accuracy curve."""
+    config, run, device = experiment.config, experiment.run, experiment.device
+    workers = config.resources.loader_workers
+
+    def start(changed: TrainConfig) -> SpreadSteps:
+        with Tracker(run, "train"):  # its libraries take a second to load
+            training = supernet_training(experiment.space, changed, config.seed, device, config.resources)
+        return SpreadSteps(training, 1000 * training.ledger.level_every, training.ledger.level_every)
+
+    times, training = time_training(start, experiment.dataset, config.train, device, workers, SUPERNET)
+    path = run.path / "supernet" / "checkpoint.pt"
+    content = {
+        "network": training.network.state_dict(),
+        "optimizer": training.optimizer.state_dict(),
+        "extra": training.extra_state(),
+    }
+    save = _timed(lambda: write_checkpoint(path, "supernet", content))
+    assert isinstance(training.network, Supernet)
+    genomes = curve_genomes(experiment.space, config.seed)
+    curve = min(_scoring(experiment, genomes, training.network) for _ in range(2))
+    training.network.train()
+    return times, save, path.stat().st_size, curve
+
+
+def _scoring(experiment: Experiment, genomes: Sequence[Genome], supernet: Supernet) -> float:
+    """Seconds that it takes to score genomes on all validation images."""
+    return time_scoring(
+        lambda batches, seen: score(experiment, genomes, batches, supernet, seen),
+        validation_batches(experiment),
+        len(experiment.dataset.validation),
+        experiment.device,
+        SCORING_SECONDS,
+    )
+
+
+def _search(experiment: Experiment, left: int, narrator: Narrator) -> SearchTimes:
+    """Run the search with invented accuracies, then score the genomes of some of its generations.
+
+    Args:
+        experiment: with the generations that are rehearsed.
+        left: how many the run has beyond them.
+        narrator: told how far it is.
+    """
+    asked: list[Sequence[Genome]] = []
+    invented = _invented_accuracy(experiment.space, len(experiment.dataset.validation), experiment.config.seed)
+    spent = 0.0
+
+    def evaluator(genomes: Sequence[Genome], /) -> Sequence[Measures]:
+        nonlocal spent
+        begin = time.perf_counter()
+        asked.append(genomes)
+        scores = [{"top1": invented(genome), "top5": 1.0, "loss": 1.0} for genome in genomes]
+        spent += time.perf_counter() - begin
+        return scores
+
+    bookkeeping = _timed(lambda: search(experiment, evaluator)) - spent
+    archive = sum(path.stat().st_size for path in experiment.run.path.glob(ARCHIVE + "*"))
+    places = sorted({0, len(asked) // 2, len(asked) - 1})
+    per_genome = []
+    for number, place in enumerate(places):
+        narrator.progress(number, len(places), "")
+        seconds = min(_scoring(experiment, asked[place], experiment.supernet) for _ in range(2 if number == 0 else 1))
+        per_genome.append((place, seconds / len(asked[place])))
+    ended = experiment.run.read_json("search.json")["generations"] < experiment.config.search.generations
+    return SearchTimes(tuple(map(len, asked)), 0 if ended else left, tuple(per_genome), bookkeeping, archive)
+
+
+def _invented_accuracy(space: SearchSpace, images: int, seed: int) -> Callable[[Genome], float]:
+    """Accuracies as a supernet might give them: larger networks are better, some blocks are good or bad, ties occur."""
+    table = cost_table(space)
+    low, high = table.lightest["madds"], max(table.heaviest["madds"], table.lightest["madds"] + 1)
+    rng = generator(seed, "invented accuracies")
+    effects = [rng.normal(0, 0.04 / math.sqrt(space.depth), count) for count in space.choices]
+
+    def accuracy(genome: Genome) -> float:
+        size = math.log(table(genome).madds / low) / math.log(high / low)
+        blocks = sum(float(effects[layer][choice]) for layer, choice in enumerate(genome))
+        share = min(1.0, max(0.0, 0.5 + 0.3 * size**0.5 + blocks))
+        return round(share * images) / images
+
+    return accuracy
+
+
+def _invented_study(experiment: Experiment, genomes: Sequence[Genome]) -> list[StudiedModel]:
+    """A study of made-up accuracies: its statistics cost the same."""
+    table = cost_table(experiment.space)
+    rng = generator(experiment.config.seed, "invented study")
+    seeds = experiment.config.stand_alone.seeds
+    costs = [table(genome) for genome in genomes]
+    return [
+        StudiedModel(format_genome(genome), rng.random(), tuple(rng.random(seeds).tolist()), cost.madds, cost.params)
+        for genome, cost in zip(genomes, costs, strict=True)
+    ]
+
+
+def _stand_alone(
+    experiment: Experiment, retrained: Sequence[Genome], studied: Sequence[Genome]
+) -> tuple[tuple[JobTimes, ...], int, float]:
+    """Train a light, a middle and a heavy network, side by side; how many processes, and seconds until they work."""
+    workshop, table = workshop_of(experiment), cost_table(experiment.space)
+    jobs = len(studied) * experiment.config.stand_alone.seeds
+    processes = process_count(workshop, max(jobs, len(retrained)))
+    ordered = sorted({*retrained, *studied}, key=lambda genome: (table(genome).madds, genome))
+    genomes = tuple(ordered[place] for place in sorted({0, len(ordered) // 2, len(ordered) - 1}))
+    if processes <= 1:
+        with one_thread() if workshop.device == "cpu" else contextlib.nullcontext():
+            times = [_time_job(genome, workshop, experiment.space, experiment.dataset) for genome in genomes]
+        return tuple(times), 1, 0.0
+    rounds = math.ceil(len(genomes) / processes)
+    tasks = [(genomes[number % len(genomes)], genomes) for number in range(rounds * processes)]  # no core is idle
+    begin = time.time()
+    with workers(workshop, processes) as (pool, _):
+        done = list(pool.map(_time_job_at_work, tasks))
+        end = time.time()
+    start = max(ready for ready, _ in done) - begin + time.time() - end
+    return tuple(sorted((times for _, times in done), key=lambda each: each.madds)), processes, start
+
+
+def _time_job_at_work(task: tuple[Genome, tuple[Genome, ...]]) -> tuple[float, JobTimes]:
+    """When this process was ready, on the clock of `time.time`, and the times of one training."""
+    genome, genomes = task
+    ready = _ready(genomes)
+    workshop, space, dataset, _ = at_work()
+    return ready, _time_job(genome, workshop, space, dataset)
+
+
+@functools.cache
+def _ready(genomes: tuple[Genome, ...]) -> float:
+    """Load what a process loads with its images and its first steps."""
+    workshop, space, dataset, _ = at_work()
+    device, changed = torch.device(workshop.device), gentle(workshop.train)
+    batches = training_batches(dataset, batch_size=changed.batch_size, seed=0, epoch=0, device=device)
+    batch = next(batches)
+    for genome in genomes:
+        stand_alone_training(space, genome, changed, 0, device).step([batch], 0, 1)
+    return time.time()
+
+
+def _time_job(genome: Genome, workshop: Workshop, space: SearchSpace, dataset: Dataset) -> JobTimes:
+    """What `run_job` does, timed."""
+    config, device = workshop.config, torch.device(workshop.device)
+    times, training = time_training(
+        lambda changed: stand_alone_training(space, genome, changed, config.seed, device),
+        dataset,
+        workshop.train,
+        device,
+        config.resources.loader_workers,
+        STAND_ALONE,
+    )
+    path = workshop.checkpoint_path(Job(genome, 0, True))
+    content = {"network": training.network.state_dict(), "optimizer": training.optimizer.state_dict()}
+    save = _timed(lambda: write_checkpoint(path, training.kind, content))
+    scoring = 0.0
+    for images in (dataset.validation, dataset.test):
+        batches = ordered_batches(images, dataset, batch_size=config.evaluate.batch_size, device=device)
+        scoring += time_scoring(
+            lambda batches, seen: score_network(training.network, told(batches, seen)),
+            batches, len(images), device, SCORING_SECONDS,
+        )  # fmt: skip
+    cost = cost_table(space)(genome)
+    return JobTimes(cost.madds, cost.params, times, save, scoring, path.stat().st_size)
+
+
+def _export(experiment: Experiment, genomes: Sequence[Genome]) -> ExportTimes:
+    """Export two networks with the supernet's weights."""
+    space = experiment.space
+
+    def once(genome: Genome) -> float:
+        product = product_of(experiment, build(space, genome, inherit=experiment.supernet), {})
+        folder = experiment.run.path / "models" / format_genome(genome)
+        begin = time.perf_counter()
+        with contextlib.suppress(ExportError):  # an untrained network may be too sensitive to be proved equal
+            export_product(folder, product)
+        return time.perf_counter() - begin
+
+    first, following = once(genomes[0]), once(genomes[-1])
+    folder = experiment.run.path / "models" / format_genome(genomes[-1])
+    files = sum(path.stat().st_size for path in folder.glob("*"))
+    params = cost_table(space)(genomes[-1]).params
+    return ExportTimes(first, following, params, files or 2 * FLOAT * params)
+
+
+def _peak_memory(device: torch.device, processes: int) -> int:
+    """Octets. Libraries that processes share count once for each."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    own, child = (resource.getrusage(who).ru_maxrss * unit for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own + (processes * child if processes > 1 else 0)
