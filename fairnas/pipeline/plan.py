@@ -20,7 +20,7 @@ from fairnas.space import Genome
 from fairnas.train import make_strategy
 
 LOG_OF_AN_EPOCH = 1000
-"""Octets of an epoch in `metrics.jsonl` and `tensorboard/`."""
+"""Bytes of an epoch in `metrics.jsonl` and `tensorboard/`."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class Plan:
     stages: tuple[StagePlan, ...]
     """In order."""
     memory: int
-    """Peak, in octets, as far as the rehearsal went."""
+    """Peak, in bytes, as far as the rehearsal went."""
     memory_of: str
     """Whose memory that is, and what was counted."""
     disk: int
-    """Octets that the run directory will take at most."""
+    """Bytes that the run directory will take at most."""
     execution: str
     """The executor of supernet steps, and why."""
 
@@ -191,7 +191,7 @@ def _export(measured: Measured) -> tuple[str, float]:
 
 
 def _disk(prepared: Prepared, measured: Measured) -> int:
-    """Octets. A checkpoint is there twice while it is replaced; stand-alone weights are kept with their momentum."""
+    """Bytes. A checkpoint is there twice while it is replaced; stand-alone weights are kept with their momentum."""
     table, exported = cost_table(prepared.space), measured.export
     job = measured.jobs[-1]  # the largest
     per_parameter = 2 * FLOAT

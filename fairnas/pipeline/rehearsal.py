@@ -51,7 +51,7 @@ GENERATIONS = 60
 """Rehearsed at most: a later generation resembles the one before."""
 PARTS = 4
 FLOAT = 4
-"""Octets of a number in single precision."""
+"""Bytes of a number in single precision."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class JobTimes:
     scoring: float
     """On validation and test images, in the end."""
     checkpoint: int
-    """Octets of its checkpoint."""
+    """Bytes of its checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class SearchTimes:
     bookkeeping: float
     """Everything but the scores, in the generations that were rehearsed."""
     archive: int
-    """Octets."""
+    """Bytes."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,12 @@ class ExportTimes:
     params: int
     """Of the network whose files were measured."""
     files: int
-    """Octets of a network's folder."""
+    """Bytes of a network's folder."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a rehearsal measured. Seconds and octets of this device."""
+    """What a rehearsal measured. Seconds and bytes of this device."""
 
     supernet: TrainingTimes
     curve: float
@@ -108,7 +108,7 @@ class Measured:
     save: float
     """Writing a checkpoint of the supernet."""
     checkpoint: int
-    """Its octets."""
+    """Its bytes."""
     search: SearchTimes
     retrained: tuple[Genome, ...]
     """The networks that such a search selects, and the configured ones."""
@@ -125,9 +125,9 @@ class Measured:
     export: ExportTimes
     report: float
     report_file: int
-    """Octets."""
+    """Bytes."""
     memory: int
-    """Peak, in octets: on a GPU of its memory, else resident in all processes together."""
+    """Peak, in bytes: on a GPU of its memory, else resident in all processes together."""
 
 
 def rehearse(prepared: Prepared, narrator: Narrator) -> Measured:
@@ -179,7 +179,7 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def _supernet(experiment: Experiment) -> tuple[TrainingTimes, float, int, float]:
-    """Times of the training, seconds and octets of its checkpoint, seconds of the accuracy curve."""
+    """Times of the training, seconds and bytes of its checkpoint, seconds of the accuracy curve."""
     config, run, device = experiment.config, experiment.run, experiment.device
     workers = config.resources.loader_workers
 
@@ -362,7 +362,7 @@ def _export(experiment: Experiment, genomes: Sequence[Genome]) -> ExportTimes:
 
 
 def _peak_memory(device: torch.device, processes: int) -> int:
-    """Octets. Libraries that processes share count once for each."""
+    """Bytes. Libraries that processes share count once for each."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024
