@@ -14,8 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import tyro
-
+from benchmarks.command import run
 from benchmarks.textbook import textbook_of, textbook_recalibrated_top1, textbook_top1
 from benchmarks.timing import Machine, compare, require_repeats, threads
 from benchmarks.workload import (
@@ -30,8 +29,7 @@ from benchmarks.workload import (
     sharing,
     space_of,
 )
-from fairnas.cli.output import print_json
-from fairnas.errors import ConfigError, FairnasError
+from fairnas.errors import ConfigError
 from fairnas.evaluate import RecalibratedCopy, score_genomes
 from fairnas.space import Genome, SearchSpace, get_space
 
@@ -92,19 +90,16 @@ class Population:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print. Returns the exit code."""
-    style = (tyro.conf.FlagCreatePairsOff,)
-    given = tyro.cli(EvaluateBenchmark, args=arguments, prog="python -m benchmarks.evaluate", config=style)
-    try:
-        with threads(given.threads):
-            result = measure(given)
-    except FairnasError as error:
-        print(f"benchmarks.evaluate: {error}", file=sys.stderr)
-        return 2
-    if given.json:
-        print_json(result)
-    else:
-        print("\n".join(described(result)))
-    return 0
+    return run("evaluate", EvaluateBenchmark, _with_threads, _show, arguments)
+
+
+def _show(given: EvaluateBenchmark, result: dict[str, Any]) -> None:
+    print("\n".join(described(result)))
+
+
+def _with_threads(given: EvaluateBenchmark) -> dict[str, Any]:
+    with threads(given.threads):
+        return measure(given)
 
 
 def measure(given: EvaluateBenchmark) -> dict[str, Any]:

@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import tyro
 from torch import nn
 
+from benchmarks.command import run
 from benchmarks.step import LEARNING_RATE
 from benchmarks.timing import Machine, Spread, require_repeats, threads
 from benchmarks.workload import PROXYLESS_32, channels_last, labelled_images, space_of
-from fairnas.cli.output import print_json
 from fairnas.config import Precision, Resources, TrainConfig
-from fairnas.errors import FairnasError
 from fairnas.fairness import StrictSampler
 from fairnas.nets import Supernet
 from fairnas.nets.blocks import Head, make_block, make_stem
@@ -181,17 +179,11 @@ def _real_steps(given: LimitBenchmark, space: SearchSpace, device: torch.device)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print. Returns the exit code."""
-    style = (tyro.conf.FlagCreatePairsOff,)
-    given = tyro.cli(LimitBenchmark, args=arguments, prog="python -m benchmarks.limit", config=style)
-    try:
-        with threads(given.threads):
-            result = measure(given)
-    except FairnasError as error:
-        print(f"benchmarks.limit: {error}", file=sys.stderr)
-        return 2
-    if given.json:
-        print_json(result)
-        return 0
+    return run("limit", LimitBenchmark, _with_threads, show, arguments)
+
+
+def show(given: LimitBenchmark, result: dict[str, Any]) -> None:
+    """Print the result for people."""
     print(
         f"strict step   {result['times_the_limit']:.2f} times the limit: {result['step_s']:.3g} s, limit "
         f"{result['limit_s']:.3g} s\n"
@@ -203,7 +195,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     for name, share in sorted(result["operations"].items(), key=lambda item: -item[1]["limit_s"]):
         print(f"    {name:28} {share['limit_s'] / result['limit_s']:6.1%} of the limit")
-    return 0
+
+
+def _with_threads(given: LimitBenchmark) -> dict[str, Any]:
+    with threads(given.threads):
+        return measure(given)
 
 
 if __name__ == "__main__":

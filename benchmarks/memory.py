@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import tyro
 from torch.nn import functional
 
+from benchmarks.command import run
 from benchmarks.timing import Machine
 from benchmarks.workload import PROXYLESS_32, channels_last, labelled_images, space_of
-from fairnas.cli.output import print_json
-from fairnas.errors import FairnasError
 from fairnas.fairness import StrictSampler
 from fairnas.nets import Supernet
 from fairnas.nets.memory import activation_table, measured_peak
@@ -71,21 +69,15 @@ def measure(given: MemoryBenchmark) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print. Returns the exit code."""
-    style = (tyro.conf.FlagCreatePairsOff,)
-    given = tyro.cli(MemoryBenchmark, args=arguments, prog="python -m benchmarks.memory", config=style)
-    try:
-        result = measure(given)
-    except FairnasError as error:
-        print(f"benchmarks.memory: {error}", file=sys.stderr)
-        return 2
-    if given.json:
-        print_json(result)
-        return 0
+    return run("memory", MemoryBenchmark, measure, show, arguments)
+
+
+def show(given: MemoryBenchmark, result: dict[str, Any]) -> None:
+    """Print the result for people."""
     single = result["peak_bytes"]["largest single network"]
     print(f"strict step of {result['settings']['paths']} paths, {given.space}, {given.batch} images")
     for name, peak in result["peak_bytes"].items():
         print(f"  {name:24} {peak / 1e6:8,.0f} MB  {peak / single:5.2f}")
-    return 0
 
 
 if __name__ == "__main__":

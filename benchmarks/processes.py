@@ -17,14 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import tyro
 
+from benchmarks.command import run
 from benchmarks.step import LEARNING_RATE
 from benchmarks.timing import Machine, Spread, require_repeats
 from benchmarks.workload import PROXYLESS_32, channels_last, labelled_images, space_of
-from fairnas.cli.output import print_json
 from fairnas.config import TrainConfig
-from fairnas.errors import FairnasError
 from fairnas.fairness import StrictSampler
 from fairnas.nets import Supernet
 from fairnas.train import Bench, Group, arranged, joined_group, make_strategy, supernet_step
@@ -56,16 +54,11 @@ class ProcessesBenchmark:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print. Returns the exit code."""
-    style = (tyro.conf.FlagCreatePairsOff,)
-    given = tyro.cli(ProcessesBenchmark, args=arguments, prog="python -m benchmarks.processes", config=style)
-    try:
-        result = measure(given)
-    except FairnasError as error:
-        print(f"benchmarks.processes: {error}", file=sys.stderr)
-        return 2
-    if given.json:
-        print_json(result)
-        return 0
+    return run("processes", ProcessesBenchmark, measure, show, arguments)
+
+
+def show(given: ProcessesBenchmark, result: dict[str, Any]) -> None:
+    """Print the result for people."""
     low, high = result["ratio_quartiles"]
     print(
         f"strict step   {result['ratio']:.2f} times as fast in {given.processes} processes as in one "
@@ -75,7 +68,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"  measured    {given.space}, {given.batch} images, one thread per process\n"
         f"  machine     {Machine(**result['machine'])}"
     )
-    return 0
 
 
 def measure(given: ProcessesBenchmark) -> dict[str, Any]:

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 
+from benchmarks.command import run
 from benchmarks.timing import Machine
 from benchmarks.workload import macro_truth
-from fairnas.cli.output import print_json, print_table
+from fairnas.cli.output import print_table
 from fairnas.config import SearchConfig
-from fairnas.errors import FairnasError
 from fairnas.search import SEARCHERS, Archive, Candidate, cost_ranges, hypervolume, objectives_from, pareto_front
 from fairnas.search import run_search as search
 from fairnas.space import Genome, get_space
@@ -62,7 +61,7 @@ class Outcome:
     """Children of each operator, how many lived on, how many were on the first front."""
 
 
-def run(truth: Path, name: str, seed: int, population: int, generations: int) -> Outcome:
+def one_search(truth: Path, name: str, seed: int, population: int, generations: int) -> Outcome:
     """One search over the truth."""
     import torch
 
@@ -95,7 +94,7 @@ def measure(given: SearchersBenchmark) -> dict[str, Any]:
     jobs = [(name, seed) for name in given.searchers for seed in range(given.seeds)]
     with ProcessPoolExecutor(given.processes, get_context("spawn")) as pool:
         futures = [
-            pool.submit(run, given.truth, name, seed, given.population, given.generations) for name, seed in jobs
+            pool.submit(one_search, given.truth, name, seed, given.population, given.generations) for name, seed in jobs
         ]
         outcomes = [future.result() for future in futures]
     found: dict[str, Any] = {}
@@ -135,17 +134,12 @@ def _interval(values: np.ndarray) -> list[float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse, search, print. Returns the exit code."""
-    style = (tyro.conf.FlagCreatePairsOff,)
-    given = tyro.cli(SearchersBenchmark, args=arguments, prog="python -m benchmarks.searchers", config=style)
-    try:
-        result = measure(given)
-    except FairnasError as error:
-        print(f"benchmarks.searchers: {error}", file=sys.stderr)
-        return 2
-    if given.json:
-        print_json(result)
-        return 0
+    """Parse, measure, print. Returns the exit code."""
+    return run("searchers", SearchersBenchmark, measure, show, arguments)
+
+
+def show(given: SearchersBenchmark, result: dict[str, Any]) -> None:
+    """Print the result for people."""
     rows = []
     for name, found in result["searchers"].items():
         low, high = found["final_share_interval"]
@@ -166,7 +160,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if found["operators"]:
             parts = [f"{key} {c:,}/{s:,}/{f:,}" for key, (c, s, f) in found["operators"].items()]
             print(f"{name}: children/lived on/on the front: {', '.join(parts)}")
-    return 0
 
 
 if __name__ == "__main__":

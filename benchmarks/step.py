@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import tyro
 from torch import Tensor, nn
 
+from benchmarks.command import run
 from benchmarks.textbook import textbook_of, textbook_optimizer, textbook_step
 from benchmarks.timing import Machine, compare, require_repeats, threads
 from benchmarks.workload import PROXYLESS_32, channels_last, labelled_images, space_of
-from fairnas.cli.output import print_json
 from fairnas.config import Compilation, Device, Execution, Precision, Resources, TrainConfig
-from fairnas.errors import ConfigError, FairnasError
+from fairnas.errors import ConfigError
 from fairnas.fairness import StrictSampler
 from fairnas.nets import Supernet
 from fairnas.pipeline.experiment import pick_device
@@ -74,19 +73,16 @@ class StepBenchmark:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print. Returns the exit code."""
-    style = (tyro.conf.FlagCreatePairsOff,)
-    given = tyro.cli(StepBenchmark, args=arguments, prog="python -m benchmarks.step", config=style)
-    try:
-        with threads(given.threads):
-            result = measure(given)
-    except FairnasError as error:
-        print(f"benchmarks.step: {error}", file=sys.stderr)
-        return 2
-    if given.json:
-        print_json(result)
-    else:
-        print("\n".join(described(result)))
-    return 0
+    return run("step", StepBenchmark, _with_threads, _show, arguments)
+
+
+def _show(given: StepBenchmark, result: dict[str, Any]) -> None:
+    print("\n".join(described(result)))
+
+
+def _with_threads(given: StepBenchmark) -> dict[str, Any]:
+    with threads(given.threads):
+        return measure(given)
 
 
 def measure(given: StepBenchmark) -> dict[str, Any]:

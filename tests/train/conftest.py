@@ -5,19 +5,8 @@ import torch
 
 from fairnas.config import DataConfig, TrainConfig
 from fairnas.data import load_dataset
-from fairnas.space import Stage, Stem, chain_space
 from fairnas.train import supernet_training
-
-SPACE = chain_space(
-    "tiny",
-    image_size=8,
-    image_channels=1,
-    stem=Stem(6, 1),
-    stages=(Stage(6, 1), Stage(8, 2, 2)),
-    head=16,
-    num_classes=10,
-    kernels=(3, 5),
-)
+from tests.train.processes import SPACE
 
 
 @pytest.fixture(scope="session")
