@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from benchmarks.command import run
 from benchmarks.timing import Machine
 from benchmarks.workload import macro_truth
 from fairnas.cli.output import print_table
-from fairnas.config import SearchConfig
+from fairnas.config import HierarchyConfig, SearchConfig
 from fairnas.search import SEARCHERS, Archive, Candidate, cost_ranges, hypervolume, objectives_from, pareto_front
 from fairnas.search import run_search as search
 from fairnas.space import Genome, get_space
@@ -41,6 +41,10 @@ class SearchersBenchmark:
     """Which searchers."""
     seeds: int = 20
     """Searches per searcher."""
+    first_seed: int = 0
+    """The first of them."""
+    controller_draws: Literal["layer", "suffix", "whole"] = "layer"
+    """What the controller of MoreMNAS draws anew."""
     population: int = 64
     """Genomes per generation."""
     generations: int = 17
@@ -61,12 +65,12 @@ class Outcome:
     """Children of each operator, how many lived on, how many were on the first front."""
 
 
-def one_search(truth: Path, name: str, seed: int, population: int, generations: int) -> Outcome:
+def one_search(given: SearchersBenchmark, name: str, seed: int) -> Outcome:
     """One search over the truth."""
     import torch
 
     torch.set_num_threads(1)
-    table = macro_truth(truth)
+    table = macro_truth(given.truth)
     space = get_space("nas_bench_macro")
 
     def costs(genome: Genome) -> dict[str, float]:
@@ -75,7 +79,12 @@ def one_search(truth: Path, name: str, seed: int, population: int, generations: 
     def scores(genomes: Sequence[Genome]) -> list[dict[str, float]]:
         return [{"top1": table[genome]["top1"]} for genome in genomes]
 
-    config = SearchConfig(searcher=name, population=population, generations=generations)
+    config = SearchConfig(
+        searcher=name,
+        population=given.population,
+        generations=given.generations,
+        hierarchy=HierarchyConfig(controller_draws=given.controller_draws),
+    )
     objectives, ranges = objectives_from(config), cost_ranges(space, costs)
     networks = {space.canonical(genome) for genome in space.enumerate()}
     front = pareto_front([Candidate.of(genome, table[genome]) for genome in sorted(networks)], objectives)
@@ -83,7 +92,7 @@ def one_search(truth: Path, name: str, seed: int, population: int, generations: 
     with tempfile.TemporaryDirectory() as folder, Archive(Path(folder) / "archive.sqlite", "truth") as archive:
         found = search(space, config, scores, costs, archive, seed)
     shares = [volume / best for volume in found.hypervolume]
-    shares += [shares[-1]] * (generations - len(shares))
+    shares += [shares[-1]] * (given.generations - len(shares))
     operators = {name: (t.children, t.survived, t.on_front) for name, t in found.operators.items()}
     return Outcome(tuple(shares), operators)
 
@@ -91,11 +100,11 @@ def one_search(truth: Path, name: str, seed: int, population: int, generations: 
 def measure(given: SearchersBenchmark) -> dict[str, Any]:
     """All searches, and what they come to. Raises `FairnasError` for a name or a file that does not exist."""
     macro_truth(given.truth)
-    jobs = [(name, seed) for name in given.searchers for seed in range(given.seeds)]
+    jobs = [
+        (name, seed) for name in given.searchers for seed in range(given.first_seed, given.first_seed + given.seeds)
+    ]
     with ProcessPoolExecutor(given.processes, get_context("spawn")) as pool:
-        futures = [
-            pool.submit(one_search, given.truth, name, seed, given.population, given.generations) for name, seed in jobs
-        ]
+        futures = [pool.submit(one_search, given, name, seed) for name, seed in jobs]
         outcomes = [future.result() for future in futures]
     found: dict[str, Any] = {}
     for name in given.searchers:
@@ -117,7 +126,13 @@ def measure(given: SearchersBenchmark) -> dict[str, Any]:
     return {
         "benchmark": "searchers",
         "searchers": found,
-        "settings": {"seeds": given.seeds, "population": given.population, "generations": given.generations},
+        "settings": {
+            "seeds": given.seeds,
+            "first_seed": given.first_seed,
+            "controller_draws": given.controller_draws,
+            "population": given.population,
+            "generations": given.generations,
+        },
         "machine": Machine.here().to_dict(),
     }
 

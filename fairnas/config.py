@@ -138,8 +138,9 @@ class HierarchyConfig:
     """Share of the prior regulator, which repeats what is good (p_pr). The three are relative to their sum."""
     controller: float = 0.7
     """Of reinforced mutations, the share of the controller (p_M); the rest is roulette wheel selection (p_K-M)."""
-    controller_draws: Literal["suffix", "whole"] = "suffix"
-    """What the controller draws anew: all layers from a random one on, or the whole genome. Not published."""
+    controller_draws: Literal["layer", "suffix", "whole"] = "layer"
+    """What the controller draws anew: one random layer, all layers from a random one on, or the whole genome. Not
+    published; one layer finds the true front of NAS-Bench-Macro soonest (docs/search.md)."""
     controller_learns_from: Literal["all", "own"] = "all"
     """Which networks it is rewarded for: all of a generation, or those it drew. Not published."""
     prior_repeats: Literal["front", "neighbour"] = "front"
@@ -151,7 +152,7 @@ class HierarchyConfig:
             _in_range(f"search.hierarchy.{name}", getattr(self, name), 0, 1)
         if self.random + self.reinforced + self.prior == 0:
             raise ConfigError("search.hierarchy has shares 0, 0 and 0; give at least one above 0")
-        _one_of("search.hierarchy.controller_draws", self.controller_draws, Literal["suffix", "whole"])
+        _one_of("search.hierarchy.controller_draws", self.controller_draws, Literal["layer", "suffix", "whole"])
         _one_of("search.hierarchy.controller_learns_from", self.controller_learns_from, Literal["all", "own"])
         _one_of("search.hierarchy.prior_repeats", self.prior_repeats, Literal["front", "neighbour"])
 

@@ -50,10 +50,10 @@ class Policy(nn.Module):
     def _log_probabilities(logits: Tensor, allowed: Tensor) -> Tensor:
         return logits.masked_fill(~allowed, -torch.inf).log_softmax(dim=-1)
 
-    def sample(self, genomes: np.ndarray, first: Sequence[int], rng: np.random.Generator) -> np.ndarray:
-        """Draw the layers of each genome from `first` on, given those before: (B, L)."""
+    def sample(self, genomes: np.ndarray, own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw the layers that `own` (B, L) marks, each given all layers before it; the others stay: (B, L)."""
         drawn = torch.from_numpy(genomes.copy())
-        starts, state = np.asarray(first), None
+        mine, state = torch.from_numpy(own), None
         token = torch.full((len(genomes), 1), self.before.num_embeddings - 1)
         with torch.inference_mode():
             for layer in range(genomes.shape[1]):
@@ -62,8 +62,7 @@ class Policy(nn.Module):
                 logs = self._log_probabilities(self.logits(features[:, 0]), self.allowed[layer])
                 bounds = logs.double().exp().cumsum(dim=1).numpy()
                 chosen = (bounds < rng.random((len(genomes), 1)) * bounds[:, -1:]).sum(axis=1)
-                own = torch.from_numpy(starts <= layer)
-                drawn[own, layer] = torch.from_numpy(chosen)[own]
+                drawn[mine[:, layer], layer] = torch.from_numpy(chosen)[mine[:, layer]]
                 token = drawn[:, layer : layer + 1]
         return drawn.numpy()
 
@@ -104,32 +103,33 @@ class Controller:
         self._optimizer = torch.optim.Adam(self.policy.parameters(), lr=config.lr)
         self._baseline: float | None = None
 
-    def draw(self, genomes: np.ndarray, first: Sequence[int], rng: np.random.Generator) -> np.ndarray:
-        """Genomes (B, L) with their layers from `first` on drawn anew."""
-        return self.policy.sample(genomes, first, rng)
+    def draw(self, genomes: np.ndarray, own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Genomes (B, L) with the layers that `own` (B, L) marks drawn anew."""
+        return self.policy.sample(genomes, own, rng)
 
-    def learn(self, genomes: Sequence[Genome], rewards: Sequence[float], first: Sequence[int] | None = None) -> None:
+    def learn(
+        self, genomes: Sequence[Genome], rewards: Sequence[float], own: Sequence[Sequence[bool]] | None = None
+    ) -> None:
         """Make genomes with better rewards than usual more likely, and others less.
 
         Args:
             genomes: that were scored.
             rewards: more is better; scale does not matter, because advantages are divided by their deviation.
-            first: the layer from which on each genome was this policy's own choice; default: all of it.
+            own: per genome, the layers that were this policy's own choice; default: all.
         """
         if not genomes:
             return
         tokens, gains = torch.tensor([list(genome) for genome in genomes]), torch.tensor(rewards, dtype=torch.float32)
-        starts = torch.tensor([0] * len(genomes) if first is None else list(first))
-        own = (torch.arange(tokens.shape[1]) >= starts[:, None]).float()
+        mine = torch.ones(tokens.shape) if own is None else torch.tensor([list(row) for row in own]).float()
         if self._baseline is None:
             self._baseline = gains.mean().item()
         advantages = gains - self._baseline
         advantages = advantages / (advantages.square().mean().sqrt() + 1e-8)
         with torch.no_grad():
-            old = log_probability(self.policy(tokens), tokens, own)
+            old = log_probability(self.policy(tokens), tokens, mine)
         for _ in range(self.config.epochs):
             self._optimizer.zero_grad(set_to_none=True)
-            ppo_loss(self.policy(tokens), tokens, old, advantages, self.config, own).backward()
+            ppo_loss(self.policy(tokens), tokens, old, advantages, self.config, mine).backward()
             nn.utils.clip_grad_norm_(self.policy.parameters(), 1.0)
             self._optimizer.step()
         kept = self.config.baseline

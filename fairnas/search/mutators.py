@@ -72,7 +72,7 @@ class HierarchicalMutator:
 
         self._controller = Controller(space.choices, config.controller, seed)
         self._block_costs = [block_costs(space, costs, name) for name in ("madds", "params")]
-        self._drawn: dict[Genome, int] = {}  # genomes of the controller, and the layer from which on they are its own
+        self._drawn: dict[Genome, tuple[bool, ...]] = {}  # genomes of the controller, and which layers are its own
 
     def mutate(self, genomes: np.ndarray, front: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[str]]:
         """See `Mutator`."""
@@ -96,12 +96,13 @@ class HierarchicalMutator:
         return change_one_layer(genomes, self._space.choices, rng)
 
     def _by_controller(self, genomes: np.ndarray, front: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        first = np.zeros(len(genomes), dtype=int)
-        if self._settings.controller_draws == "suffix":
-            first = rng.integers(self._space.depth, size=len(genomes))
-        drawn = self._controller.draw(genomes, first.tolist(), rng)
-        for row, start in zip(drawn.tolist(), first.tolist(), strict=True):
-            self._drawn[tuple(row)] = start
+        layers = np.arange(self._space.depth)
+        start = rng.integers(self._space.depth, size=(len(genomes), 1))
+        own = {"whole": layers >= 0 * start, "suffix": layers >= start, "layer": layers == start}
+        mine = own[self._settings.controller_draws]
+        drawn = self._controller.draw(genomes, mine, rng)
+        for row, marks in zip(drawn.tolist(), mine.tolist(), strict=True):
+            self._drawn[tuple(row)] = tuple(marks)
         return drawn
 
     def _by_roulette(self, genomes: np.ndarray, front: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -136,10 +137,10 @@ class HierarchicalMutator:
         ]
         if self._settings.controller_learns_from == "own":
             scored = [(c, operator) for c, operator in scored if operator == "controller" and c.genome in self._drawn]
-            starts = [self._drawn[candidate.genome] for candidate, _ in scored]
+            own = [self._drawn[candidate.genome] for candidate, _ in scored]
         else:
-            starts = None
-        self._controller.learn([c.genome for c, _ in scored], [c.value(ACCURACY.name) for c, _ in scored], starts)
+            own = None
+        self._controller.learn([c.genome for c, _ in scored], [c.value(ACCURACY.name) for c, _ in scored], own)
         self._drawn.clear()
 
 

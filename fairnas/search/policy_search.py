@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+import numpy as np
+
 from fairnas.config import SearchConfig
 from fairnas.randomness import generator
 from fairnas.search.candidate import Candidate, Costs
@@ -47,7 +49,7 @@ class PolicySearch:
         drawn: dict[Genome, None] = {}
         empty = self._rng.integers(self._space.choices, size=(self._config.population, self._space.depth))
         for _ in range(_DRAWS):
-            for row in self._controller.draw(empty, [0] * len(empty), self._rng).tolist():
+            for row in self._controller.draw(empty, np.ones(empty.shape, dtype=bool), self._rng).tolist():
                 genome = self._space.canonical(tuple(row))
                 fits = violation(self._costs(genome), self._objectives) == 0
                 if fits and genome not in self._asked and len(drawn) < self._config.population:

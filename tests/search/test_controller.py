@@ -47,7 +47,7 @@ def test_genomes_are_drawn_with_their_probabilities_also_given_a_beginning():
     count = 20_000
     for first in (0, 2):
         given_ = np.tile([1, 2, 0, 0], (count, 1))
-        drawn = policy.sample(given_, [first] * count, np.random.default_rng(0))
+        drawn = policy.sample(given_, np.tile(np.arange(4) >= first, (count, 1)), np.random.default_rng(0))
         assert (drawn[:, :first] == given_[:, :first]).all()
         own = (torch.arange(4) >= first).float().expand(len(genomes), 4)
         chances = log_probability(logs, genomes, own).exp().detach().numpy()
@@ -87,13 +87,13 @@ def test_it_learns_a_bandit_with_a_known_optimum():
     rng, empty = np.random.default_rng(0), np.zeros((32, 6), dtype=int)
     means = []
     for _ in range(60):
-        drawn = controller.draw(empty, [0] * 32, rng)
+        drawn = controller.draw(empty, np.ones((32, 6), dtype=bool), rng)
         rewards = (drawn == best).mean(axis=1)
         means.append(rewards.mean())
         controller.learn([tuple(row) for row in drawn.tolist()], rewards.tolist())
     assert np.mean(means[:3]) < 0.4
     assert np.mean(means[-3:]) > 0.85
-    final = controller.draw(empty, [0] * 32, rng)
+    final = controller.draw(empty, np.ones((32, 6), dtype=bool), rng)
     assert [np.bincount(column, minlength=4).argmax() for column in final.T] == best.tolist()
 
 
@@ -102,7 +102,7 @@ def test_what_was_given_is_not_rewarded():
     config = ControllerConfig(entropy=0.0)
     one, other = (Controller((3,) * 3, config, 0) for _ in range(2))
     for first_layer, controller in (((0, 1, 2), one), ((2, 1, 2), other)):
-        controller.learn([first_layer, (1, 0, 0)], [1.0, 0.0], [1, 1])
+        controller.learn([first_layer, (1, 0, 0)], [1.0, 0.0], [(False, True, True)] * 2)
     start = torch.tensor([[0, 0, 0]])
     torch.testing.assert_close(one.policy(start)[:, 0], Policy((3,) * 3, 64, 0)(start)[:, 0], rtol=0, atol=0.05)
     untouched, moved = one.policy(start).detach()[0, 0], one.policy(torch.tensor([[0, 1, 2]])).detach()[0, 1]
