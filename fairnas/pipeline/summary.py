@@ -1,10 +1,14 @@
 """What a run found, as plain data: for the table at its end, and for `--json`."""
 
+import csv
 import dataclasses
+import io
+from pathlib import Path
 from typing import Any
 
 from fairnas.fairness import Ledger
-from fairnas.rundir import RunDirectory
+from fairnas.rundir import RunDirectory, write_atomically
+from fairnas.search import Archive
 from fairnas.space import format_genome, parse_genome
 
 
@@ -47,3 +51,24 @@ def _selected(run: RunDirectory, row: dict[str, Any]) -> dict[str, Any]:
         found["stand_alone_top1"] = result["test"]["top1"] if result["status"] == "done" else None
     model = run.path / "models" / genome / "model.onnx"
     return {"genome": genome, **found, "onnx": str(model) if model.exists() else None}
+
+
+def write_candidates(run: RunDirectory, path: Path) -> int:
+    """Write every candidate that this supernet scored as CSV, in the order of scoring; return how many there are.
+
+    Columns are `genome`, `generation`, then costs and measures by name. Raises `RunDirectoryError` for a run without a
+    search, or a file that cannot be written.
+    """
+    setting = run.read_json("search.json")["setting"]
+    with Archive(run.path / "archive.sqlite", setting, read_only=True) as archive:
+        candidates = archive.candidates()
+    names = sorted({name for candidate in candidates for name, _ in candidate.items})
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["genome", "generation", *names])
+    for candidate in candidates:
+        measures = candidate.measures
+        row = [format_genome(candidate.genome), candidate.generation, *(measures.get(name, "") for name in names)]
+        table.writerow(row)
+    write_atomically(path, text.getvalue().encode())
+    return len(candidates)

@@ -1,5 +1,6 @@
 """Every verb on a finished run: what it prints and what it leaves."""
 
+import csv
 import errno
 import json
 import os
@@ -306,3 +307,18 @@ def test_a_full_disk_ends_with_one_line_and_the_old_checkpoint(begun_run, fairna
     assert outcome.code == 2
     assert "No space left on device; what was there before is untouched" in outcome.err.splitlines()[-1]
     assert checkpoint.read_bytes() == before
+
+
+def test_what_a_search_found_can_be_listed_and_written(finished_run, fairnas, tmp_path):
+    path, _ = finished_run
+    before = (path / "stages.json").read_bytes()
+    table = tmp_path / "candidates.csv"
+    found = fairnas("search", "--run", path, "--csv", table, "--json").json
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert found["candidates"] == len(rows) == len({row["genome"] for row in rows})
+    assert {"genome", "generation", "top1", "madds", "params"} <= set(rows[0])
+    best = max(float(row["top1"]) for row in rows)
+    assert best == max(row["top1"] for row in found["front"])
+    shown = fairnas("search", "--run", path, "--show").out
+    assert all(row["genome"] in shown for row in found["front"])
+    assert (path / "stages.json").read_bytes() == before
