@@ -12,7 +12,7 @@ import numpy as np
 
 from fairnas.config import SearchConfig
 from fairnas.search.candidate import Candidate, Costs
-from fairnas.search.objectives import ACCURACY
+from fairnas.search.objectives import Objective, merit
 from fairnas.space import Genome, SearchSpace
 
 
@@ -66,12 +66,14 @@ class HierarchicalMutator:
     wheel selection for those that are easy to compute, multiply-adds and parameters.
     """
 
-    def __init__(self, space: SearchSpace, costs: Costs, config: SearchConfig, seed: int) -> None:
-        self._space, self._settings = space, config.hierarchy
+    def __init__(
+        self, space: SearchSpace, objectives: Sequence[Objective], costs: Costs, config: SearchConfig, seed: int
+    ) -> None:
+        self._space, self._settings, self._merit = space, config.hierarchy, merit(objectives)
         from fairnas.search.controller import Controller  # brings torch: only those who use it pay for it
 
         self._controller = Controller(space.choices, config.controller, seed)
-        self._block_costs = [block_costs(space, costs, name) for name in ("madds", "params")]
+        self._block_costs = [block_costs(space, costs, each.name) for each in objectives if each.direction == "min"]
         self._drawn: dict[Genome, tuple[bool, ...]] = {}  # genomes of the controller, and which layers are its own
 
     def mutate(self, genomes: np.ndarray, front: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[str]]:
@@ -106,10 +108,13 @@ class HierarchicalMutator:
         return drawn
 
     def _by_roulette(self, genomes: np.ndarray, front: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """At one layer, a choice with a chance of one over its cost; the cost is one or the other, half of the time."""
+        """At one layer, a choice with a chance of one over its cost; each of the costs as often as the others."""
+        if not self._block_costs:
+            return self._random(genomes, front, rng)
         changed = genomes.copy()
+        limits = (self._space.depth, len(self._block_costs))
         for row, layer, which in zip(
-            changed, *(rng.integers(limit, size=len(genomes)) for limit in (self._space.depth, 2)), strict=True
+            changed, *(rng.integers(limit, size=len(genomes)) for limit in limits), strict=True
         ):
             weights = 1 / self._block_costs[which][layer]
             row[layer] = rng.choice(len(weights), p=weights / weights.sum())
@@ -133,14 +138,14 @@ class HierarchicalMutator:
         scored = [
             (candidate, operator)
             for candidate, operator in zip(candidates, operators, strict=True)
-            if candidate.has([ACCURACY.name]) and not candidate.failed
+            if candidate.has([self._merit]) and not candidate.failed
         ]
         if self._settings.controller_learns_from == "own":
             scored = [(c, operator) for c, operator in scored if operator == "controller" and c.genome in self._drawn]
             own = [self._drawn[candidate.genome] for candidate, _ in scored]
         else:
             own = None
-        self._controller.learn([c.genome for c, _ in scored], [c.value(ACCURACY.name) for c, _ in scored], own)
+        self._controller.learn([c.genome for c, _ in scored], [c.value(self._merit) for c, _ in scored], own)
         self._drawn.clear()
 
 

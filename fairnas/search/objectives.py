@@ -60,6 +60,11 @@ def objectives_from(config: SearchConfig) -> tuple[Objective, ...]:
     )
 
 
+def merit(objectives: Sequence[Objective]) -> str:
+    """The name of what searchers with one goal look for: the first objective of which more is better."""
+    return next((each.name for each in objectives if each.direction == "max"), ACCURACY.name)
+
+
 def violation(measures: Measures, objectives: Sequence[Objective]) -> float:
     """Sum of the relative violations of the bounds on what is measured; 0 where all of them are met."""
     return sum(each.violation(measures[each.name]) for each in objectives if each.name in measures)

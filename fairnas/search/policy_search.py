@@ -9,7 +9,7 @@ from fairnas.config import SearchConfig
 from fairnas.randomness import generator
 from fairnas.search.candidate import Candidate, Costs
 from fairnas.search.mutators import Tally
-from fairnas.search.objectives import ACCURACY, Objective, cost_ranges, violation
+from fairnas.search.objectives import Objective, cost_ranges, merit, violation
 from fairnas.search.sampling import FeasibleGenomes
 from fairnas.space import Genome, SearchSpace
 
@@ -35,12 +35,18 @@ class PolicySearch:
         seed: int,
     ) -> None:
         self._space, self._objectives, self._costs, self._config = space, objectives, costs, config
+        self._merit = merit(objectives)
         self._rng = generator(seed, "policy search")
         from fairnas.search.controller import Controller  # brings torch: only those who use it pay for it
 
         self._controller = Controller(space.choices, config.controller, seed)
         self._random = FeasibleGenomes(space, objectives, costs, generator(seed, "policy search, filling up"))
-        low, high = cost_ranges(space, costs).get(config.reward.cost, (1.0, 1.0))
+        ranges = cost_ranges(space, costs)
+        own = [
+            each.name for each in objectives if each.direction == "min"
+        ]  # of a user's own objectives, the first cost
+        self._cost = config.reward.cost if config.reward.cost in ranges else own[0]
+        low, high = ranges[self._cost]
         self._target = config.reward.target or (low + high) / 2
         self._asked: set[Genome] = set()
 
@@ -66,10 +72,10 @@ class PolicySearch:
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
         """Learn from the networks that were scored."""
-        scored = [c for c in candidates if c.has([ACCURACY.name]) and not c.failed]
+        scored = [c for c in candidates if c.has([self._merit]) and not c.failed]
         self._controller.learn([c.genome for c in scored], [self.reward(c) for c in scored])
 
     def reward(self, candidate: Candidate) -> float:
         """ACC (cost / target)^w."""
         ours = self._config.reward
-        return candidate.value(ACCURACY.name) * (candidate.value(ours.cost) / self._target) ** ours.exponent
+        return candidate.value(self._merit) * (candidate.value(self._cost) / self._target) ** ours.exponent

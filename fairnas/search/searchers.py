@@ -52,7 +52,7 @@ class SearcherInfo:
 def _moremnas(
     space: SearchSpace, objectives: tuple[Objective, ...], costs: Costs, config: SearchConfig, seed: int
 ) -> NSGA2:
-    return NSGA2(space, objectives, costs, config, seed, HierarchicalMutator(space, costs, config, seed))
+    return NSGA2(space, objectives, costs, config, seed, HierarchicalMutator(space, objectives, costs, config, seed))
 
 
 def _reinforced(
@@ -60,7 +60,7 @@ def _reinforced(
 ) -> NSGA2:
     only = dataclasses.replace(config.hierarchy, random=0.0, reinforced=1.0, prior=0.0)
     config = dataclasses.replace(config, hierarchy=only)
-    return NSGA2(space, objectives, costs, config, seed, HierarchicalMutator(space, costs, config, seed))
+    return NSGA2(space, objectives, costs, config, seed, HierarchicalMutator(space, objectives, costs, config, seed))
 
 
 SEARCHERS: Mapping[str, SearcherInfo] = {

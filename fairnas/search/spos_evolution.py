@@ -14,7 +14,7 @@ from fairnas.config import SearchConfig
 from fairnas.randomness import generator
 from fairnas.search.candidate import Candidate, Costs
 from fairnas.search.mutators import Tally
-from fairnas.search.objectives import ACCURACY, Objective, violation
+from fairnas.search.objectives import Objective, merit, violation
 from fairnas.search.sampling import FeasibleGenomes
 from fairnas.space import Genome, SearchSpace
 
@@ -38,6 +38,7 @@ class SposEvolution:
     ) -> None:
         self._space, self._objectives, self._costs = space, objectives, costs
         self._population, self._parents = config.population, max(2, config.population // 5)
+        self._merit = merit(objectives)
         self._rng = generator(seed, "spos evolution")
         self._random = FeasibleGenomes(space, objectives, costs, generator(seed, "spos evolution, random"))
         self._best: list[Candidate] = []
@@ -79,6 +80,6 @@ class SposEvolution:
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
         """Keep the most accurate ever as parents."""
-        scored = [c for c in candidates if c.has([ACCURACY.name]) and not c.failed]
-        ranked = sorted([*self._best, *scored], key=lambda c: -c.value(ACCURACY.name))
+        scored = [c for c in candidates if c.has([self._merit]) and not c.failed]
+        ranked = sorted([*self._best, *scored], key=lambda c: -c.value(self._merit))
         self._best = ranked[: self._parents]

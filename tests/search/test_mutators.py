@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from fairnas.config import HierarchyConfig, SearchConfig
-from fairnas.search import Archive, Candidate, Objective, cost_ranges, run_search
+from fairnas.search import SEARCHERS, Archive, Candidate, Objective, cost_ranges, objectives_from, run_search
 from fairnas.search.mutators import HierarchicalMutator, block_costs
 
 
 def mutator(world, **rules) -> HierarchicalMutator:
-    return HierarchicalMutator(world.space, world.costs, SearchConfig(hierarchy=HierarchyConfig(**rules)), 0)
+    config = SearchConfig(hierarchy=HierarchyConfig(**rules))
+    return HierarchicalMutator(world.space, objectives_from(config), world.costs, config, 0)
 
 
 def population(world, count, seed=0):
@@ -98,20 +99,21 @@ def test_the_ledger_of_operators_adds_up(world, tmp_path) -> None:
     assert sum(t.survived for t in result.operators.values()) > 20
 
 
-def test_any_objective_can_be_searched_for(world, tmp_path) -> None:
+@pytest.mark.parametrize("searcher", SEARCHERS)
+def test_any_objective_can_be_searched_for(world, tmp_path, searcher) -> None:
     """Two of a user's own: a cost from a table, and a share that the evaluator gives."""
     objectives = (Objective("calm", "max", "share"), Objective("milliseconds", "min", "ms", bound=30.0))
 
     def costs(genome):
-        return {"milliseconds": 1.0 + sum(genome), "madds": 1.0, "params": 1.0}
+        return {"milliseconds": 1.0 + sum(genome)}
 
     def evaluate(genomes):
-        return [{"calm": sum(genome) / 40, "top1": 0.5} for genome in genomes]
+        return [{"calm": sum(genome) / 40} for genome in genomes]
 
-    config = SearchConfig(searcher="nsga2", population=20, generations=15)
+    config = SearchConfig(searcher=searcher, population=20, generations=15)
     with Archive(tmp_path / "a", "s") as archive:
         result = run_search(world.space, config, evaluate, costs, archive, 0, objectives=objectives)
-    assert max(candidate.value("milliseconds") for candidate in result.front) == 30
+    assert max(candidate.value("milliseconds") for candidate in result.front) <= 30
     assert cost_ranges(world.space, costs)["milliseconds"] == (1, 41)
     by_time = sorted(result.front, key=lambda candidate: candidate.value("milliseconds"))
     assert by_time[0].value("calm") < by_time[-1].value("calm")

@@ -236,7 +236,7 @@ def test_nothing_is_printed_and_pymoo_waits_until_it_is_needed() -> None:
         "import sys, fairnas.search as s\n"
         "assert not {'pymoo', 'scipy', 'moocore', 'torch'} & set(sys.modules)\n"
         "from fairnas.config import SearchConfig; from fairnas.space import get_space\n"
-        "c, space = SearchConfig(), get_space('digits')\n"
+        "c, space = SearchConfig(searcher='nsga2'), get_space('digits')\n"
         "s.make_searcher(space, s.objectives_from(c), lambda g: {}, c, 0).ask()\n"
         "assert 'pymoo' in sys.modules"
     )
