@@ -19,7 +19,7 @@ from benchmarks.command import run
 from benchmarks.textbook import textbook_of, textbook_optimizer, textbook_step
 from benchmarks.timing import Machine, compare, require_repeats, threads
 from benchmarks.workload import PROXYLESS_32, channels_last, labelled_images, space_of
-from fairnas.config import Compilation, Device, Execution, Precision, Resources, TrainConfig
+from fairnas.config import Compilation, Device, ExecutorName, Precision, Resources, TrainConfig
 from fairnas.errors import ConfigError
 from fairnas.fairness import StrictSampler
 from fairnas.nets import Supernet
@@ -61,7 +61,7 @@ class StepBenchmark:
     """Of weights, paths and images."""
     device: Device = "auto"
     """`auto` takes a GPU if there is one; both sides run on it."""
-    executor: Execution = "auto"
+    executor: ExecutorName = "auto"
     """Of our side: paths one after another, or layer by layer."""
     compile: Compilation = "auto"
     """Whether our lockstep executor is compiled."""

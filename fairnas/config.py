@@ -22,8 +22,8 @@ Device = Literal["auto", "cpu", "cuda"]
 SharedGradient = Literal["sum", "mean"]
 IdleBlocks = Literal["rest", "momentum", "decay", "both"]
 Precision = Literal["float32", "bfloat16"]
-Statistics = Literal["auto", "running", "batch", "recalibrated"]
-Execution = Literal["auto", "sequential", "lockstep"]
+WantedStatistics = Literal["auto", "running", "batch", "recalibrated"]
+ExecutorName = Literal["auto", "sequential", "lockstep"]
 Compilation = Literal["auto", "on", "off"]
 
 
@@ -112,7 +112,7 @@ class TrainConfig:
 class EvaluateConfig:
     """How the supernet scores genomes (paper 3.2)."""
 
-    bn: Statistics = "auto"
+    bn: WantedStatistics = "auto"
     """BN statistics: `running` (the paper's), those of each `batch`, `recalibrated` for every path on training images
     (as SPOS does), or what the training strategy was made for."""
     calibration_images: int = 1000
@@ -121,7 +121,7 @@ class EvaluateConfig:
     """Images per batch. Changes speed and memory, and scores only where BN uses the batch's own statistics."""
 
     def __post_init__(self) -> None:
-        _one_of("evaluate.bn", self.bn, Statistics)
+        _one_of("evaluate.bn", self.bn, WantedStatistics)
         _at_least("evaluate.batch_size", self.batch_size, 1)
         _at_least("evaluate.calibration_images", self.calibration_images, 2)
 
@@ -271,7 +271,7 @@ class Resources:
 
     device: Device = "auto"
     """`auto` takes a GPU if there is one."""
-    executor: Execution = "auto"
+    executor: ExecutorName = "auto"
     """Paths of a supernet step one after another, or all layer by layer; `auto` decides by device and memory."""
     compile: Compilation = "auto"
     """Whether the lockstep executor is compiled; `auto` does so on a GPU."""
@@ -291,7 +291,7 @@ class Resources:
 
     def __post_init__(self) -> None:
         _one_of("resources.device", self.device, Device)
-        _one_of("resources.executor", self.executor, Execution)
+        _one_of("resources.executor", self.executor, ExecutorName)
         _one_of("resources.compile", self.compile, Compilation)
         _at_least("resources.path_processes", self.path_processes, 1)
         _at_least("resources.processes", self.processes, 1)

@@ -98,6 +98,11 @@ def test_creating_writes_the_configuration_and_creating_again_goes_on(tmp_path: 
     assert RunDirectory.create(tmp_path / "empty", config).config == config
 
 
+def test_resources_may_change_when_a_run_goes_on(run: RunDirectory) -> None:
+    changed = dataclasses.replace(run.config, resources=dataclasses.replace(run.config.resources, executor="lockstep"))
+    assert RunDirectory.create(run.path, changed).config == changed
+
+
 def test_a_kill_while_the_run_is_begun_does_not_block_it(tmp_path: Path) -> None:
     (tmp_path / ".config.toml.12345.tmp").write_text("recipe = ")
     assert RunDirectory.create(tmp_path, digits()).config == digits()

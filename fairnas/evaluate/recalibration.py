@@ -28,7 +28,8 @@ class RecalibratedCopy(EvaluationCopy):
     """A copy whose BN statistics are those of the path that is run, on images given beforehand.
 
     They are found with all images in one batch, so every layer normalises by exact means and unbiased variances. What
-    is known of a prefix is kept; memory holds the activations of all images at most once per layer.
+    is known of a prefix is kept as long as genomes that are scored together have it: a search meets too many prefixes
+    to keep all. Memory holds the activations of all images at most once per layer.
     """
 
     def __init__(self, supernet: Supernet, images: Tensor) -> None:
@@ -38,7 +39,12 @@ class RecalibratedCopy(EvaluationCopy):
         self._known: dict[tuple[Genome, bool], PathStatistics] = {}  # by prefix, and whether the head is meant
 
     def prepare(self, ordered: Sequence[Genome]) -> None:
-        """Find the statistics of every prefix that is not known yet."""
+        """Find the statistics of every prefix that is not known yet; forget those of others."""
+        nodes = {(genome[:depth], False) for genome in ordered for depth in range(len(genome) + 1)}
+        wanted = nodes | {(genome, True) for genome in ordered}
+        self._known = {key: known for key, known in self._known.items() if key in wanted}
+        if len(self._known) == len(wanted):
+            return
         with torch.inference_mode():
             walk(
                 ordered,

@@ -2,7 +2,7 @@
 
 gradients    of every parameter, zero where this process has none
 presence     per parameter 1 if it has one, so that blocks that nobody trained keep `None`
-statistics   this process's terms of the running BN statistics (see `Statistics.factors`)
+statistics   this process's terms of the running BN statistics (see `RunningStatistics.factors`)
 loss, stop   summed over the paths; 1 if this process was asked to stop
 """
 
@@ -32,7 +32,7 @@ class Message:
 
     def __init__(self, supernet: Supernet) -> None:
         parameters = list(supernet.parameters())
-        self.statistics = Statistics(supernet)
+        self.statistics = RunningStatistics(supernet)
         sizes = [sum(p.numel() for p in parameters), len(parameters), len(self.statistics.read()), 1, 1]
         self.row = parameters[0].new_zeros(sum(sizes))
         gradients, self._presence, self._terms, self._loss, self._stop = self.row.split(sizes)
@@ -80,7 +80,7 @@ class Message:
         return bool(self._stop.item())
 
 
-class Statistics:
+class RunningStatistics:
     """The running BN statistics of a supernet as one row, and the factors that join those of processes."""
 
     def __init__(self, supernet: Supernet) -> None:

@@ -1,5 +1,6 @@
 """One supernet step: several backward passes and the single parameter update after them (Algorithm 1)."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -48,10 +49,11 @@ class Bench:
     executor: Executor = field(default_factory=Sequential)
     group: Group = field(default_factory=Group)
     """The processes that share the work."""
-    gradients: Gradients = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "gradients", Gradients(self.supernet))
+    @functools.cached_property
+    def gradients(self) -> Gradients:
+        """Those of the supernet, block by block."""
+        return Gradients(self.supernet)
 
 
 def supernet_step(bench: Bench, work: Sequence[tuple[Batch, Sequence[Genome]]]) -> StepResult:

@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from fairnas.config import Statistics, TrainConfig
+from fairnas.config import TrainConfig, WantedStatistics
 from fairnas.errors import ConfigError, UnknownNameError
 from fairnas.fairness.samplers import PathDropout, PathSampler, Promise, StrictSampler, UniformSampler
 from fairnas.train.executors import arithmetic, loss_of
@@ -223,6 +223,6 @@ def make_strategy(config: TrainConfig, choices: tuple[int, ...], seed: int) -> S
     return STRATEGIES[config.strategy].make(choices, config, seed)
 
 
-def scoring_statistics(config: TrainConfig, wanted: Statistics) -> Literal["running", "batch", "recalibrated"]:
+def scoring_statistics(config: TrainConfig, wanted: WantedStatistics) -> Literal["running", "batch", "recalibrated"]:
     """The BN statistics to score genomes with: as wanted, or what the strategy was made for."""
     return make_strategy(config, (2,), 0).statistics if wanted == "auto" else wanted

@@ -1,6 +1,5 @@
 """Supernet training: a strategy, a supernet and the ledger, for the loop."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from fairnas.fairness import Ledger
 from fairnas.nets import Supernet
 from fairnas.space import SearchSpace
 from fairnas.train.execution import choose_execution
-from fairnas.train.executors import Executor
+from fairnas.train.executors import Executor, Sequential
 from fairnas.train.group import Group
 from fairnas.train.loop import make_optimizer
 from fairnas.train.step import Batch, Bench
@@ -43,11 +42,8 @@ class SupernetTraining:
         level_every = self.strategy.cycle if self.strategy.promise == "strict" else 1
         self.ledger = Ledger(config.strategy, choices, level_every)
         self.optimizer = make_optimizer(supernet, config)
-        self.bench = Bench(supernet, self.optimizer, config)
-        if executor is not None:
-            self.bench = dataclasses.replace(self.bench, executor=executor)
-        if group is not None:
-            self.bench = dataclasses.replace(self.bench, group=group)
+        executor = executor or Sequential(config.precision)
+        self.bench = Bench(supernet, self.optimizer, config, executor, group or Group())
         device = next(supernet.parameters()).device
         self._gradient_norms = torch.zeros(sum(choices), dtype=torch.float64, device=device)
 
@@ -64,8 +60,9 @@ class SupernetTraining:
         self._gradient_norms += result.gradient_norms
         if self.strategy.promise == "strict" and (step + 1) % self.strategy.cycle == 0:
             self.ledger.require_level()
-        if (step + 1) % AGREEMENT_STEPS == 0 or step + 1 == total:
-            self.bench.group.require_agreement(self.network, self.extra_state(), step + 1)
+        group = self.bench.group
+        if group.size > 1 and ((step + 1) % AGREEMENT_STEPS == 0 or step + 1 == total):
+            group.require_agreement(self.network, self.extra_state(), step + 1)
         return result.loss
 
     def extra_state(self) -> dict[str, Any]:

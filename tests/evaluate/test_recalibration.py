@@ -70,4 +70,8 @@ def test_every_node_is_recalibrated_once(make_lively) -> None:
     judge = Counting(supernet, data(space, 4, 0)[0])
     judge.prepare(sorted(genomes))
     assert calls["count"] == 1 + 7 + 6 + 8  # the stem, a shared beginning, six ends, another path
+    judge.prepare(sorted(genomes))
+    assert calls["count"] == 22  # all is known
+    judge.prepare([(5,) * 8])
+    assert len(judge._known) == 1 + 8 + 1  # what no genome needs is forgotten: stem, layers, head
     assert not any(isinstance(part, nn.BatchNorm2d) and part.training for part in judge.head.modules())

@@ -178,6 +178,21 @@ def test_one_shot_with_one_block_left_trains_that_path(make_training, dataset):
             torch.testing.assert_close(ours, theirs)
 
 
+def test_path_dropout_ramps_up_from_nothing_to_its_chance(make_training, dataset):
+    training, config = make_training("one_shot", epochs=2, path_dropout=0.4)
+    honest, asked = training.strategy.dropout, []
+
+    class Listening:
+        def active(self, step, chance):
+            asked.append((step, chance))
+            return honest.active(step, chance)
+
+    training.strategy = dataclasses.replace(training.strategy, dropout=Listening())
+    train(training, dataset, config, 0, Pace())
+    total = training.ledger.steps
+    assert asked == [(step, pytest.approx(0.4 * step / total)) for step in range(total)]
+
+
 def test_a_mixture_takes_the_shortcut_once():
     space = chain_space("t", image_size=4, stem=Stem(4, 1), stages=(Stage(4, 2),), head=4, kernels=(3,), skip=True)
     supernet = Supernet(space).eval()
