@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fairnas.config import RunConfig, differing_keys, from_toml, to_toml
+from fairnas.config import RunConfig
+from fairnas.configfile import differing_keys, from_toml, to_toml
 from fairnas.errors import RunDirectoryError
 
 SCHEMA = 1

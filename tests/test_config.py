@@ -19,11 +19,8 @@ from fairnas.config import (
     SearchConfig,
     StandAloneConfig,
     TrainConfig,
-    differing_keys,
-    from_toml,
-    read_config,
-    to_toml,
 )
+from fairnas.configfile import differing_keys, from_toml, read_config, to_toml
 from fairnas.errors import ConfigError
 from fairnas.recipes import digits, get_recipe
 

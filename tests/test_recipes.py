@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairnas.config import from_toml, to_toml
+from fairnas.configfile import from_toml, to_toml
 from fairnas.errors import ConfigError, UnknownNameError
 from fairnas.recipes import NAMES, RECIPES, folder, get_recipe
 from fairnas.space import get_space

@@ -12,7 +12,8 @@ import tyro
 from fairnas.cli.output import print_json, print_table
 from fairnas.cli.parsing import UsageError, parse, peek
 from fairnas.cli.run import recipe_config
-from fairnas.config import RunConfig, read_config
+from fairnas.config import RunConfig
+from fairnas.configfile import read_config
 from fairnas.errors import UnknownNameError
 from fairnas.recipes import NAMES
 

@@ -10,7 +10,8 @@ import tyro
 
 from fairnas.cli.output import interval, millions, percent, print_json, print_table
 from fairnas.cli.parsing import UsageError, parse, peek
-from fairnas.config import RunConfig, read_config
+from fairnas.config import RunConfig
+from fairnas.configfile import read_config
 from fairnas.recipes import NAMES, folder, get_recipe
 
 

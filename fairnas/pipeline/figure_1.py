@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fairnas.config import RunConfig, to_toml
+from fairnas.config import RunConfig
+from fairnas.configfile import to_toml
 from fairnas.data import Dataset
 from fairnas.errors import ConfigError
 from fairnas.fairness import Ledger

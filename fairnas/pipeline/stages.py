@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fairnas.config import RunConfig, differing_keys
+from fairnas.config import RunConfig
+from fairnas.configfile import differing_keys
 from fairnas.errors import RunDirectoryError
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.products import export, report
