@@ -63,5 +63,16 @@ class LostProcessError(RuntimeError):
         )
 
 
+class LostWorkersError(RuntimeError):
+    """The workers that score genomes, or the scheduler that knows them, ended."""
+
+    def __init__(self, reason: str) -> None:
+        first = reason.splitlines()[0] if reason else "no answer"
+        super().__init__(
+            f"the workers are lost ({first}); scores of earlier generations are kept, "
+            "run the same command again to go on"
+        )
+
+
 class ProcessesDisagree(RuntimeError):
     """Processes that train one supernet together no longer hold the same weights."""

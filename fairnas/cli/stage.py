@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from fairnas.cli.output import print_json
 from fairnas.cli.parsing import RunArguments
 from fairnas.cli.run import print_summary
-from fairnas.config import RunConfig
+from fairnas.config import Resources, RunConfig
 from fairnas.rundir import RunDirectory
 
 if TYPE_CHECKING:
@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def do_stage(
-    name: str, given: RunArguments, *, config: RunConfig | None = None, prepared: "Prepared | None" = None
+    name: str,
+    given: RunArguments,
+    *,
+    config: RunConfig | None = None,
+    prepared: "Prepared | None" = None,
+    resources: Resources | None = None,
 ) -> None:
     """Do one stage of a run and print the summary.
 
@@ -23,6 +28,7 @@ def do_stage(
         given: the verb's arguments.
         config: settings to do it with, where the verb can change them.
         prepared: the run's space and data, where they are at hand.
+        resources: where and how to do it, this time; default: as the run's configuration says.
     """
     from fairnas.cli.progress import interruptible, narrated
     from fairnas.pipeline import Experiment, prepare, reconfigure, run_stage, summarise
@@ -38,6 +44,6 @@ def do_stage(
         for line in prepared.training_plan() if prepared and name == "train" else ():
             narrator.say(line)
         opened = (prepared.space, prepared.dataset) if prepared else None
-        run_stage(Experiment(run, narrator, stop, opened, group), name)
+        run_stage(Experiment(run, narrator, stop, opened, group, resources), name)
     result = summarise(run)
     print_json(result) if given.json else print_summary(result)

@@ -2,6 +2,16 @@
 
 from fairnas.evaluate.copies import EvaluationCopy, Statistics
 from fairnas.evaluate.oneshot import Score, score_genomes, score_network
-from fairnas.evaluate.recalibration import RecalibratedCopy
+from fairnas.evaluate.pieces import cut_along_tree
+from fairnas.evaluate.recalibration import OwnImagesCopy, RecalibratedCopy
 
-__all__ = ["EvaluationCopy", "RecalibratedCopy", "Score", "Statistics", "score_genomes", "score_network"]
+__all__ = [
+    "EvaluationCopy",
+    "OwnImagesCopy",
+    "RecalibratedCopy",
+    "Score",
+    "Statistics",
+    "cut_along_tree",
+    "score_genomes",
+    "score_network",
+]

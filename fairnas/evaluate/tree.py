@@ -1,7 +1,9 @@
-"""The prefix tree of some genomes: every node run once, depth first.
+"""The prefix tree of some genomes, run depth first.
 
-Genomes in the order of their text forms walk the tree depth first: two neighbours share the activations of their
-common prefix, so at most L + 1 activations are held.
+In the order of their text forms two neighbours share the activations of their common prefix. A node that still has
+children to come is a *branch*; where every branch is kept until its last child, each node runs once, and at most one
+activation per layer is held. Where fewer are kept (`keeping.py`), a branch is computed again from the nearest kept
+activation above it.
 """
 
 import itertools
@@ -11,31 +13,55 @@ from torch import Tensor
 
 from fairnas.space import Genome
 
+Kept = Sequence[frozenset[int]]
+"""Per genome, the depths (0: after the stem, d: after d layers) whose activations on its path are held from its turn to
+the next one's."""
+
 
 def walk(
     ordered: Sequence[Genome],
     images: Tensor,
     run: Callable[[Genome, Tensor], Tensor],
     at_leaf: Callable[[Genome, Tensor], object],
+    kept: Kept | None = None,
 ) -> None:
-    """Run every node of the tree once.
+    """Run the tree.
 
     Args:
         ordered: distinct genomes in the order of their text forms.
         images: what the stem gets.
         run: gives the output of a node, named by its prefix, for that of its parent; () is the stem.
         at_leaf: gets each genome and the output of its last layer.
+        kept: what to hold; default: every branch, so that every node runs once.
     """
-    if not ordered:
-        return
-    shared = [0, *(_common_prefix(a, b) for a, b in itertools.pairwise(ordered))]
-    activations: list[Tensor] = [run((), images)]  # after the stem, after layer 0, after layer 1, ...
-    for genome, known in zip(ordered, shared, strict=True):
-        del activations[known + 1 :]
-        for layer in range(known, len(genome)):
-            activations.append(run(genome[: layer + 1], activations[-1]))
-        at_leaf(genome, activations[-1])
+    shared = shared_depths(ordered)
+    held: dict[int, Tensor] = {}
+    for genome, known, keep in zip(ordered, shared, branches(shared) if kept is None else kept, strict=True):
+        start = max((depth for depth in held if depth <= known), default=-1)
+        features = held[start] if start >= 0 else images
+        held = {depth: held[depth] for depth in held if depth <= start and depth in keep}
+        for depth in range(start + 1, len(genome) + 1):
+            features = run(genome[:depth], features)
+            if depth in keep:
+                held[depth] = features
+        at_leaf(genome, features)
 
 
-def _common_prefix(a: Genome, b: Genome) -> int:
+def shared_depths(ordered: Sequence[Genome]) -> list[int]:
+    """Per genome, how many layers it shares with the one before; -1 for the first, which shares not even the stem."""
+    return [-1, *(common_prefix(a, b) for a, b in itertools.pairwise(ordered))] if ordered else []
+
+
+def branches(shared: Sequence[int]) -> list[frozenset[int]]:
+    """Per genome, the depths on its path at which a later one leaves it, from what neighbours share."""
+    kept: list[frozenset[int]] = []
+    coming: frozenset[int] = frozenset()
+    for known in reversed(shared):
+        kept.append(coming)
+        coming = frozenset(depth for depth in coming if depth < known) | {known}
+    return kept[::-1]
+
+
+def common_prefix(a: Genome, b: Genome) -> int:
+    """How many layers two genomes have in common from the first on."""
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=True)) if x != y), len(a))

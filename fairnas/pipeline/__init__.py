@@ -3,6 +3,7 @@
 from fairnas.pipeline.experiment import Experiment, Narrator, SilentNarrator
 from fairnas.pipeline.plan import Plan, measure_plan
 from fairnas.pipeline.prepare import Prepared, prepare
+from fairnas.pipeline.remote import RemoteEvaluator
 from fairnas.pipeline.stage_one import follow
 from fairnas.pipeline.stages import STAGES, Stage, reconfigure, run_stage, run_story
 from fairnas.pipeline.summary import audit, summarise
@@ -13,6 +14,7 @@ __all__ = [
     "Narrator",
     "Plan",
     "Prepared",
+    "RemoteEvaluator",
     "SilentNarrator",
     "Stage",
     "audit",

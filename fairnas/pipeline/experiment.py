@@ -9,11 +9,12 @@ from typing import Any, Protocol
 
 import torch
 
-from fairnas.config import RunConfig, TrainConfig
-from fairnas.data import Dataset, load_dataset, ordered_batches
-from fairnas.errors import ConfigError, RunDirectoryError
-from fairnas.evaluate import EvaluationCopy, RecalibratedCopy
+from fairnas.config import Precision, Resources, RunConfig, TrainConfig
+from fairnas.data import Dataset, load_dataset
+from fairnas.errors import CheckpointError, ConfigError, RunDirectoryError
+from fairnas.evaluate import EvaluationCopy, OwnImagesCopy, RecalibratedCopy
 from fairnas.nets import Supernet, cost_table
+from fairnas.pipeline.calibration import CalibrationImages
 from fairnas.rundir import RunDirectory
 from fairnas.space import SearchSpace, get_space
 from fairnas.space.file import from_dict, to_dict
@@ -94,6 +95,7 @@ class Experiment:
         stop: Callable[[], bool] = lambda: False,
         opened: tuple[SearchSpace, Dataset] | None = None,
         group: Group | None = None,
+        resources: Resources | None = None,
     ) -> None:
         """Open an experiment.
 
@@ -103,11 +105,12 @@ class Experiment:
             stop: true when the work should be saved and ended.
             opened: space and data, where they were opened before (`open_data`).
             group: the processes that train the supernet; this one is the first.
+            resources: where and how, this time; default: as the run's configuration says.
         """
         self.run, self.stop = run, stop
         self.group = group or Group()
         self.narrator: Narrator = narrator or SilentNarrator()
-        self.config = run.config
+        self.config = dataclasses.replace(run.config, resources=resources) if resources else run.config
         self._given = opened
 
     @functools.cached_property
@@ -156,9 +159,16 @@ class Experiment:
     @functools.cached_property
     def supernet(self) -> Supernet:
         """The trained supernet, in eval mode on the device."""
-        content = read_checkpoint(self.run.path / "supernet" / "checkpoint.pt", "supernet")
+        path = self.run.path / "supernet" / "checkpoint.pt"
+        content = read_checkpoint(path, "supernet")
         supernet = new_supernet(self.space, self.config.train, self.config.seed)
         supernet.load_state_dict(content["network"])
+        for name, tensor in supernet.state_dict().items():
+            if not torch.isfinite(tensor).all():
+                raise CheckpointError(
+                    f"the supernet's weights {name} are NaN or infinite ({path}): its training diverged; "
+                    "train it again in a new run, with a lower train.lr"
+                )
         return supernet.to(self.device).eval()
 
     @functools.cached_property
@@ -166,20 +176,23 @@ class Experiment:
         """The trained supernet in the form in which it scores genomes, made once for all of them."""
         return self.judge_of(self.supernet)
 
-    def judge_of(self, supernet: Supernet) -> EvaluationCopy:
-        """A supernet in the form in which the configuration wants genomes scored."""
-        statistics = scoring_statistics(self.config.train, self.config.evaluate.bn)
+    def judge_of(self, supernet: Supernet, precision: Precision | None = None) -> EvaluationCopy:
+        """A supernet in the form in which the configuration, or the given precision, wants genomes scored."""
+        evaluate = self.config.evaluate
+        statistics = scoring_statistics(self.config.train, evaluate.bn)
+        memory, precision = evaluate.activation_mib, precision or evaluate.precision
         if statistics != "recalibrated":
-            return EvaluationCopy(supernet, statistics)
-        count = min(self.config.evaluate.calibration_images, len(self.dataset.train))
-        batches = ordered_batches(
-            self.dataset.train,
+            return EvaluationCopy(supernet, statistics, precision=precision, activation_mib=memory)
+        images = CalibrationImages(
             self.dataset,
-            batch_size=count,
-            device=self.device,
-            workers=self.config.resources.loader_workers,
+            evaluate.calibration_images,
+            self.config.seed,
+            self.device,
+            self.config.resources.loader_workers,
         )
-        return RecalibratedCopy(supernet, next(batches)[0])
+        if evaluate.calibration == "own":
+            return OwnImagesCopy(supernet, images.of, precision=precision, activation_mib=memory)
+        return RecalibratedCopy(supernet, images.shared(), precision=precision, activation_mib=memory)
 
     @functools.cached_property
     def stand_alone(self) -> TrainConfig:

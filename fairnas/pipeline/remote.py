@@ -1,0 +1,177 @@
+"""Scoring on workers: any `concurrent.futures.Executor` gets pieces of a generation, cut along the prefix tree.
+
+A worker opens the run directory at the same path (a shared file system, or a copy), loads the supernet and the images
+once, and keeps them for as long as it is asked for the same weights. It refuses if it has something else than is asked
+for: scores of other weights, images or BN statistics must never enter the archive. Scores don't depend on how many
+workers there are, nor on who scores what.
+"""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from fairnas import __version__
+from fairnas.errors import ConfigError, FairnasError, LostWorkersError
+from fairnas.evaluate import cut_along_tree
+from fairnas.nets import cost_table
+from fairnas.pipeline.experiment import Experiment
+from fairnas.pipeline.judge import evaluation_setting, score_on_validation
+from fairnas.rundir import RunDirectory
+from fairnas.search import Measures
+from fairnas.space import Genome, SearchSpace, format_genome
+
+PIECES_PER_SLOT = 2
+"""Pieces of a generation for each worker: with more than one a fast worker helps a slow one, and a lost one costs less;
+each more computes some common beginnings again."""
+_POLL_SECONDS = 0.2
+_CENSUS_SECONDS = 5.0
+_LOST = ("BrokenProcessPool", "KilledWorker", "CommClosedError")
+"""Errors of the standard library and of Dask that say so, by name, because Dask takes half a second to import."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a worker is asked to score with. Plain data, so that it travels to other machines."""
+
+    run: str
+    """Absolute path of the run directory."""
+    setting: str
+    """What a score depends on beyond the genome (`evaluation_setting`): a hash of the weights among them."""
+    version: str
+    """Of fairnas."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Scores of a piece, or why the worker refuses. An error would not survive every way of travelling."""
+
+    worker: str
+    scores: tuple[Measures, ...] = ()
+    refusal: str = ""
+
+
+class RemoteEvaluator:
+    """Scores genomes on the workers of an executor; an `Evaluator` for `run_search`.
+
+    Args:
+        experiment: whose trained supernet scores; its run directory must be at the same path on all workers.
+        executor: such as Dask's `client.get_executor()`, or a `ProcessPoolExecutor`.
+        slots: how many pieces the workers take at a time, asked before each generation.
+    """
+
+    def __init__(self, experiment: Experiment, executor: Executor, slots: Callable[[], int]) -> None:
+        self._executor, self._slots = executor, slots
+        self._space, self._stop, self._say = experiment.space, experiment.stop, experiment.narrator.say
+        setting = evaluation_setting(experiment)
+        self._assignment = Assignment(str(experiment.run.path.absolute()), setting, __version__)
+
+    def __call__(self, genomes: Sequence[Genome]) -> list[Measures]:
+        """Measures of each genome, in order.
+
+        Raises:
+            ConfigError: if a worker refuses, in its words.
+            LostWorkersError: if the workers, or those who know them, are gone.
+            KeyboardInterrupt: if the experiment is to stop; what is being scored is forgotten.
+        """
+        canonical = [self._space.canonical(genome) for genome in genomes]
+        pieces = cut_along_tree(sorted(set(canonical)), PIECES_PER_SLOT * max(1, self._slots()), node_cost(self._space))
+        futures: dict[Future[Answer], tuple[Genome, ...]] = {}
+        try:
+            for piece in pieces:
+                texts = tuple(format_genome(genome) for genome in piece)
+                with _explained():
+                    futures[self._executor.submit(score_piece, self._assignment, texts)] = piece
+            self._wait(futures)
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+        scores = {
+            genome: measures
+            for future, piece in futures.items()
+            for genome, measures in zip(piece, future.result().scores, strict=True)
+        }
+        return [scores[genome] for genome in canonical]
+
+    def _wait(self, futures: dict["Future[Answer]", tuple[Genome, ...]]) -> None:
+        waiting, asked, alone = set(futures), time.monotonic(), False
+        while waiting:
+            done, waiting = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+            for future in done:
+                with _explained():
+                    answer = future.result()
+                if answer.refusal:
+                    raise ConfigError(f"worker {answer.worker} refuses: {answer.refusal}")
+            if self._stop():
+                raise KeyboardInterrupt
+            if time.monotonic() - asked > _CENSUS_SECONDS:
+                with _explained():
+                    asked, before, alone = time.monotonic(), alone, self._slots() == 0
+                if alone and not before:
+                    self._say("all workers are gone; waiting for others")
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what executors raise into one line."""
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigError(f"a worker lacks what it needs ({error}); install fairnas {__version__} there") from error
+    except CancelledError as error:
+        raise LostWorkersError("the scheduler is gone") from error
+    except Exception as error:
+        if type(error).__name__ in _LOST:
+            raise LostWorkersError(str(error)) from error
+        raise
+
+
+def node_cost(space: SearchSpace) -> Callable[[Genome], int]:
+    """Multiply-adds of a node of the prefix tree; the stem has the network's fixed part, the last layer its head."""
+    table = cost_table(space)
+    return lambda prefix: table.blocks[len(prefix) - 1][prefix[-1]].madds if prefix else table.fixed.madds
+
+
+# On the worker -----------------------------------------------------------------------------------------------
+
+_at_work = threading.Lock()  # a worker with several threads scores one piece at a time: a supernet's copy has state
+_opened: dict[Assignment, Experiment] = {}  # the last one only
+
+
+def score_piece(assignment: Assignment, genomes: tuple[str, ...]) -> Answer:
+    """Score some genomes, given as text, with the supernet of a run directory. Runs on a worker."""
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    with _at_work:
+        try:
+            experiment = _experiment(assignment)
+            scores = score_on_validation(experiment, [experiment.space.parse(text) for text in genomes])
+        except (FairnasError, OSError) as error:
+            return Answer(worker, refusal=str(error))
+    return Answer(worker, tuple(dict(score) for score in scores))
+
+
+def _experiment(assignment: Assignment) -> Experiment:
+    """The experiment that is asked for, opened once. Raises `FairnasError` if this worker has another."""
+    if assignment not in _opened:
+        if __version__ != assignment.version:
+            raise ConfigError(f"it has fairnas {__version__}; install {assignment.version} there, as the search has")
+        path = Path(assignment.run)
+        if not path.is_dir():
+            raise ConfigError(
+                f"it sees no {path}; let workers see the run directory at the same path (shared, or copied)"
+            )
+        experiment = Experiment(RunDirectory.open(path))
+        found = evaluation_setting(experiment)
+        if found != assignment.setting:
+            raise ConfigError(
+                f"{path} has {found} there, the search has {assignment.setting}; copy the run directory again"
+            )
+        _opened.clear()
+        _opened[assignment] = experiment
+    return _opened[assignment]
