@@ -17,6 +17,7 @@ SharedGradient = Literal["sum", "mean"]
 IdleBlocks = Literal["rest", "momentum", "decay", "both"]
 Precision = Literal["float32", "bfloat16"]
 WantedStatistics = Literal["auto", "running", "batch", "recalibrated"]
+Calibration = Literal["shared", "own"]
 ExecutorName = Literal["auto", "sequential", "lockstep"]
 Compilation = Literal["auto", "on", "off"]
 
@@ -109,15 +110,30 @@ class EvaluateConfig:
     bn: WantedStatistics = "auto"
     """BN statistics: `running` (the paper's), those of each `batch`, `recalibrated` for every path on training images
     (as SPOS does), or what the training strategy was made for."""
+    calibration: Calibration = "shared"
+    """Images that `recalibrated` statistics are taken from: the same for all genomes (`shared`, many times faster), or
+    for each genome a random draw of its `own` (as SPOS does)."""
     calibration_images: int = 1000
     """Training images that `recalibrated` statistics are taken from, all in one batch."""
     batch_size: int = 125
     """Images per batch. Changes speed and memory, and scores only where BN uses the batch's own statistics."""
+    activation_mib: float | None = None
+    """Memory for activations between layers, in MiB; with less than the genomes' prefix tree wants, parts of it are
+    computed again. A batch takes the more, the larger it is. Default: at most one activation per layer."""
+    precision: Precision = "float32"
+    """`bfloat16` scores in half the bits, for GPUs; a search first makes sure that it ranks genomes as float32 does."""
 
     def __post_init__(self) -> None:
         _one_of("evaluate.bn", self.bn, WantedStatistics)
-        _at_least("evaluate.batch_size", self.batch_size, 1)
+        _one_of("evaluate.calibration", self.calibration, Calibration)
+        if self.calibration == "own" and self.bn != "recalibrated":
+            raise ConfigError(
+                f"evaluate.calibration is 'own', but evaluate.bn is {self.bn!r}; give evaluate.bn 'recalibrated', too"
+            )
         _at_least("evaluate.calibration_images", self.calibration_images, 2)
+        _at_least("evaluate.batch_size", self.batch_size, 1)
+        _above_zero("evaluate.activation_mib", self.activation_mib)
+        _one_of("evaluate.precision", self.precision, Precision)
 
 
 @dataclass(frozen=True)
@@ -181,15 +197,15 @@ class ControllerConfig:
 class RewardConfig:
     """The one reward of `mnasnet_rl`: accuracy times (cost / target)^exponent (MnasNet)."""
 
-    cost: Literal["madds", "params"] = "madds"
-    """Which cost."""
+    cost: Literal["madds", "params", "latency"] = "madds"
+    """Which cost; `latency` needs `search.latency_table`."""
     target: float | None = None
     """Its target; default: half way between the lightest and the heaviest network."""
     exponent: float = -0.07
     """w: with -0.07, twice the cost is worth 5 % of the accuracy."""
 
     def __post_init__(self) -> None:
-        _one_of("search.reward.cost", self.cost, Literal["madds", "params"])
+        _one_of("search.reward.cost", self.cost, Literal["madds", "params", "latency"])
         _above_zero("search.reward.target", self.target)
         _in_range("search.reward.exponent", self.exponent, -10, 0)
 
@@ -208,10 +224,17 @@ class SearchConfig:
     """Probability that two parents exchange the layers after a random point."""
     mutation: float = 0.8
     """Probability that a child is mutated (paper Table 4: 0.8)."""
+    objectives: tuple[str, ...] = ("top1", "madds", "params")
+    """What to optimise: of `top1`, `top5`, `loss`, `madds`, `params`, `latency`, or a function of yours as FILE.py:NAME
+    (docs/search.md). A quantity with a bound is always among them. `--objective NAME` adds one."""
     max_madds: float | None = None
     """Upper bound on multiply-adds; `--max-madds 330M` is short for it."""
     max_params: float | None = None
     """Upper bound on parameters; `--max-params 4.5M` is short for it."""
+    max_latency: float | None = None
+    """Upper bound on latency in milliseconds; `--max-latency 20ms` is short for it."""
+    latency_table: str | None = None
+    """JSON file with the milliseconds of every choice block (docs/search.md); `latency` needs it."""
     select: int = 3
     """Networks taken from the front at equal distances in MAdds (paper 4.2: FairNAS-A, B, C)."""
     hierarchy: HierarchyConfig = field(default_factory=HierarchyConfig)
@@ -228,6 +251,9 @@ class SearchConfig:
         _in_range("search.mutation", self.mutation, 0, 1)
         _above_zero("search.max_madds", self.max_madds)
         _above_zero("search.max_params", self.max_params)
+        _above_zero("search.max_latency", self.max_latency)
+        if not self.objectives:
+            raise ConfigError("search.objectives is empty; give one or more, such as top1 and madds")
         _at_least("search.select", self.select, 1)
 
 
@@ -247,6 +273,10 @@ class StandAloneConfig:
     """Trainings per network of the ranking study; two or more show the noise ceiling."""
     choose: Literal["front", "stratified", "random"] = "front"
     """Networks of the study: from the front at equal distances in MAdds, stratified over one-shot accuracy, random."""
+    study: tuple[str, ...] = ()
+    """Networks of the study in text form, instead of `models` that are chosen."""
+    against: str | None = None
+    """Directory of another run whose supernet judges the networks of the study, too."""
 
     def __post_init__(self) -> None:
         _at_least("stand_alone.epochs", self.epochs, 1)
@@ -254,6 +284,8 @@ class StandAloneConfig:
         _at_least("stand_alone.models", self.models, 3)
         _at_least("stand_alone.seeds", self.seeds, 1)
         _one_of("stand_alone.choose", self.choose, Literal["front", "stratified", "random"])
+        if self.study and len(self.study) < 3:
+            raise ConfigError(f"stand_alone.study names {len(self.study)} of at least 3 networks; name more, or none")
 
 
 @dataclass(frozen=True)
@@ -276,6 +308,10 @@ class Resources:
     Default: as many as divide the paths."""
     processes: int | None = None
     """Processes for stand-alone trainings and exports on the CPU; default: one per core."""
+    workers: int | None = None
+    """Processes on this machine that score genomes while searching; default: this one alone."""
+    scheduler: str | None = None
+    """Address of a Dask scheduler whose workers score genomes, such as tcp://HOST:8786, instead."""
     loader_workers: int = 4
     """Processes that decode images too many to be held in memory."""
     checkpoint_seconds: float = 30.0
@@ -289,6 +325,11 @@ class Resources:
         _one_of("resources.compile", self.compile, Compilation)
         _at_least("resources.path_processes", self.path_processes, 1)
         _at_least("resources.processes", self.processes, 1)
+        _at_least("resources.workers", self.workers, 1)
+        if self.workers is not None and self.scheduler is not None:
+            raise ConfigError(
+                f"resources.workers is {self.workers} and resources.scheduler {self.scheduler!r}; give one of them"
+            )
         _at_least("resources.loader_workers", self.loader_workers, 0)
         _at_least("resources.checkpoint_seconds", self.checkpoint_seconds, 0)
         _at_least("resources.checkpoint_steps", self.checkpoint_steps, 1)

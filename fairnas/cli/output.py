@@ -47,7 +47,26 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
+def value(number: float | None) -> str:
+    """A number with four digits, or a dash."""
+    return "-" if number is None else f"{number:,.4g}"
+
+
+def column(name: str, unit: str) -> str:
+    """The head of a column of numbers."""
+    return f" {name} ({unit})" if unit else f" {name}"
+
+
 def interval(agreement: dict[str, Any]) -> str:
     """A rank correlation with its interval and n."""
-    low, high = agreement["interval"]
-    return f"{agreement['tau']:.2f} [{low:.2f}, {high:.2f}], n = {agreement['n']}"
+    return f"{bracketed(agreement['tau'], agreement['interval'])}, n = {agreement['n']}"
+
+
+def bracketed(number: float | None, interval: Sequence[float | None]) -> str:
+    """A number with two digits and its interval, or a dash if it is not defined."""
+    low, high = interval
+    if number is None or not math.isfinite(number):
+        return "-"
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return f"{number:.2f}"
+    return f"{number:.2f} [{low:.2f}, {high:.2f}]"

@@ -8,15 +8,16 @@ from typing import Annotated, Any
 
 import tyro
 
-from fairnas.cli.output import interval, millions, percent, print_json, print_table
+from fairnas.cli.output import column, interval, millions, percent, print_json, print_table, value
 from fairnas.cli.parsing import UsageError, parse, peek
+from fairnas.cli.shortforms import ShortForms
 from fairnas.config import RunConfig
 from fairnas.configfile import read_config
 from fairnas.recipes import NAMES, folder, get_recipe
 
 
 @dataclass(frozen=True)
-class RunVerb:
+class RunVerb(ShortForms):
     """Train a fair supernet, search it, select networks, retrain, rank, export, report.
 
     Repeated on the same directory, it goes on where it stopped.
@@ -24,6 +25,7 @@ class RunVerb:
     Examples:
         fairnas run digits --out runs/digits
         fairnas run folder --data folder:my_images --max-madds 20M
+        fairnas run folder --data folder:my_images --latency-table phone.json --max-latency 20ms
     """
 
     name: tyro.conf.Positional[str]
@@ -35,10 +37,6 @@ class RunVerb:
     """TOML file with settings over the recipe's."""
     data: str | None = None
     """Short for --data.name."""
-    max_madds: str | None = None
-    """Upper bound on multiply-adds, such as 330M."""
-    max_params: str | None = None
-    """Upper bound on parameters, such as 4.5M."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -84,19 +82,7 @@ def read_arguments(arguments: Sequence[str], verb: str, kind: type[RunVerb] = Ru
     config = given.config
     if given.data is not None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, name=given.data))
-    return with_bounds(config, given.max_madds, given.max_params), given
-
-
-def with_bounds(config: RunConfig, max_madds: str | None, max_params: str | None) -> RunConfig:
-    """The configuration with bounds as people write them, such as 330M."""
-    from fairnas.search.objectives import parse_quantity
-
-    search = config.search
-    if max_madds is not None:
-        search = dataclasses.replace(search, max_madds=parse_quantity(max_madds))
-    if max_params is not None:
-        search = dataclasses.replace(search, max_params=parse_quantity(max_params))
-    return dataclasses.replace(config, search=search)
+    return given.over(config), given
 
 
 def recipe_config(name: str, data: str | None, wants_help: bool) -> RunConfig:
@@ -129,10 +115,13 @@ def print_summary(result: dict[str, Any]) -> None:
     if result["selected"]:
         rows = [
             [row["genome"], millions(row["madds"]), millions(row["params"]), percent(row["one_shot_top1"])]
+            + [value(row[name]) for name in result["units"]]
             + [percent(row["stand_alone_top1"])]
             for row in result["selected"]
         ]
-        columns = ("genome", " MAdds", " params", " one-shot top-1 (validation)", " stand-alone top-1 (test)")
+        columns = ["genome", " MAdds", " params", " one-shot top-1 (validation)"]
+        columns += [column(name, unit) for name, unit in result["units"].items()]
+        columns.append(" stand-alone top-1 (test)")
         print_table(columns, rows)
     if result["operators"]:
         born = [
@@ -148,7 +137,8 @@ def print_summary(result: dict[str, Any]) -> None:
         print(f"ranking   tau = {interval(ranking['tau'])} (one-shot against stand-alone; 95 % interval)")
         if ranking["ceiling"]:
             print(f"ceiling   tau = {interval(ranking['ceiling'])} (one training seed against another)")
-        for name, found in ranking["predictors"].items():
+        known = {name: found for name, found in ranking["predictors"].items() if found["tau"] is not None}
+        for name, found in known.items():
             print(f"{name:9} tau = {interval(found)} (as predictor)")
         for sentence in ranking["advice"]:
             print(f"          {sentence}")

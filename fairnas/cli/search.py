@@ -5,73 +5,99 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fairnas.cli.output import millions, percent, print_json, print_table
+from fairnas.cli.output import column, millions, percent, print_json, print_table, value
 from fairnas.cli.parsing import RunArguments, parse, peek
-from fairnas.cli.run import with_bounds
+from fairnas.cli.shortforms import ShortForms
 from fairnas.cli.stage import do_stage
-from fairnas.config import SearchConfig
+from fairnas.config import EvaluateConfig, SearchConfig
 from fairnas.rundir import RunDirectory
 
 
 @dataclass(frozen=True)
-class SearchVerb(RunArguments):
+class SearchVerb(RunArguments, ShortForms):
     """Search the trained supernet of a run, and select networks from the front.
 
     Settings given here replace the run's; genomes that were scored before are not scored again.
 
     Examples:
         fairnas search --run runs/digits --max-madds 600k --search.generations 40
+        fairnas search --run runs/digits --scheduler tcp://10.0.0.5:8786
+        fairnas search --run runs/digits --evaluate.bn recalibrated
         fairnas search --run runs/digits --show
-        fairnas search --run runs/digits --csv candidates.csv
+        fairnas search --run runs/digits --latency-table phone.json --max-latency 20ms
+        fairnas search --run runs/digits --objective energy.py:energy
+        fairnas search --run runs/digits --csv candidates.csv --parquet candidates.parquet
     """
 
     search: SearchConfig = field(default_factory=SearchConfig)
-    max_madds: str | None = None
-    """Upper bound on multiply-adds, such as 330M."""
-    max_params: str | None = None
-    """Upper bound on parameters, such as 4.5M."""
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    workers: int | None = None
+    """Score genomes in so many processes on this machine."""
+    scheduler: str | None = None
+    """Score genomes on the workers of the Dask scheduler at this address."""
     show: bool = False
     """List the front that was found; search nothing."""
     csv: Path | None = None
     """Write every candidate that was scored to this file; search nothing."""
+    parquet: Path | None = None
+    """The same as a Parquet file; search nothing."""
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, search, print."""
     path = peek(arguments, "--run") or peek(arguments, "--out")
     stored = RunDirectory.open(Path(path)).config if path is not None else None
-    default = SearchVerb(Path(path), search=stored.search) if path is not None and stored is not None else None
+    default = SearchVerb(Path(path), search=stored.search, evaluate=stored.evaluate) if path and stored else None
     given = parse(SearchVerb, arguments, "search", default)
-    if given.show or given.csv:
+    if given.show or given.csv or given.parquet:
         _tell(given)
         return
-    config = dataclasses.replace(RunDirectory.open(given.run).config, search=given.search)
-    do_stage("search", given, config=with_bounds(config, given.max_madds, given.max_params))
+    stored = RunDirectory.open(given.run).config
+    config = dataclasses.replace(stored, search=given.search, evaluate=given.evaluate)
+    resources = None
+    if given.workers is not None or given.scheduler is not None:
+        resources = dataclasses.replace(config.resources, workers=given.workers, scheduler=given.scheduler)
+    do_stage("search", given, config=given.over(config), resources=resources)
 
 
 def _tell(given: SearchVerb) -> None:
     """What a search found, without searching."""
     run = RunDirectory.open(given.run)
-    front = run.read_json("search.json")["front"]
-    written = 0
-    if given.csv is not None:
-        from fairnas.pipeline.summary import write_candidates
+    search = run.read_json("search.json")
+    front, files, written = search["front"], {"csv": given.csv, "parquet": given.parquet}, 0
+    if any(files.values()):
+        from fairnas.pipeline.candidates import read_candidates
 
-        written = write_candidates(run, given.csv)
+        table = read_candidates(run)
+        written = len(table)
+        if given.csv is not None:
+            table.write_csv(given.csv)
+        if given.parquet is not None:
+            table.write_parquet(given.parquet)
     if given.json:
-        print_json({"front": front, "csv": str(given.csv) if given.csv else None, "candidates": written})
+        paths = {kind: str(path) if path else None for kind, path in files.items()}
+        print_json({"front": front, **paths, "candidates": written})
         return
     if given.show:
+        from fairnas.pipeline.summary import further_objectives
+
+        units = further_objectives(search)
         rows = [
             [
                 row["genome"],
                 percent(row["top1"]),
                 millions(row["madds"]),
                 millions(row["params"]),
+                *(value(row.get(name)) for name in units),
                 str(row["generation"]),
             ]
             for row in front
         ]
-        print_table(("genome", " one-shot top-1", " MAdds", " params", " generation"), rows, title="the front")
-    if given.csv is not None:
-        print(f"csv       {given.csv}: {written:,} candidates")
+        further = (column(name, unit) for name, unit in units.items())
+        names = ("genome", " one-shot top-1", " MAdds", " params", *further, " generation")
+        print_table(names, rows, title="the front")
+        if search["failed"]:
+            print(f"failed    {search['failed']:,} networks; the first: {search.get('failure') or 'reason unknown'}")
+    for kind, path in files.items():
+        if path is not None:
+            print(f"{kind:9} {path}: {written:,} candidates")

@@ -7,7 +7,8 @@ from fairnas.data import Dataset
 from fairnas.errors import ConfigError, UnknownNameError
 from fairnas.nets import cost_table
 from fairnas.pipeline.experiment import open_data, pick_device, training_identity
-from fairnas.search import SEARCHERS, check_bounds, objectives_from
+from fairnas.pipeline.prices import prices_of
+from fairnas.search import SEARCHERS, check_bounds, cost_ranges, objectives_from
 from fairnas.space import SearchSpace
 from fairnas.train import Execution, Group, arranged, choose_execution, make_strategy, training_steps
 
@@ -92,7 +93,7 @@ def prepare(config: RunConfig, group: Group | None = None) -> Prepared:
         group: the processes that will train the supernet.
 
     Raises:
-        FairnasError: one line, whatever is wrong: names, device, data, bounds that no network meets.
+        FairnasError: one line, whatever is wrong: names, device, data, objectives, bounds that no network meets.
     """
     if config.search.searcher not in SEARCHERS:
         raise UnknownNameError("searcher", config.search.searcher, SEARCHERS)
@@ -108,11 +109,11 @@ def prepare(config: RunConfig, group: Group | None = None) -> Prepared:
         path_processes=config.resources.path_processes,
     )
     execution = choose_execution(space, config.train, config.resources, pick_device(config.resources.device), group)
-    check_bounds(space, objectives_from(config.search), cost_table(space).lightest)
+    check_bounds(space, objectives_from(config.search), cost_ranges(space, prices_of(space, config.search)))
     if config.stand_alone.models > space.size:
         raise ConfigError(
             f"stand_alone.models is {config.stand_alone.models}; space '{space.name}' has only {space.size} networks"
         )
-    for text in config.stand_alone.genomes:
+    for text in (*config.stand_alone.genomes, *config.stand_alone.study):
         space.parse(text)
     return Prepared(config, space, dataset, execution, group)

@@ -1,14 +1,31 @@
 """Stage two of a run: the search over the trained supernet, and the selection from its front."""
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fairnas.nets import cost_table
+from fairnas.pipeline.cluster import evaluator_of
 from fairnas.pipeline.experiment import Experiment
-from fairnas.pipeline.judge import evaluation_setting, score_on_validation
+from fairnas.pipeline.judge import evaluation_setting
+from fairnas.pipeline.precision import require_ranks_of_float32
+from fairnas.pipeline.prices import prices_of
 from fairnas.pipeline.tracker import Tracker
-from fairnas.search import ACCURACY, MADDS, Archive, Candidate, Evaluator, pareto_front, run_search, select_evenly
+from fairnas.search import (
+    ACCURACY,
+    MADDS,
+    PARAMS,
+    Archive,
+    Candidate,
+    Evaluator,
+    Objective,
+    objectives_from,
+    pareto_front,
+    run_search,
+    select_evenly,
+)
+from fairnas.search.objectives import merit
+from fairnas.search.scoring import Scoring
 from fairnas.space import format_genome
 
 ARCHIVE = "archive.sqlite"
@@ -19,23 +36,34 @@ def search(experiment: Experiment, evaluator: Evaluator | None = None) -> tuple[
 
     Args:
         experiment: whose supernet is searched.
-        evaluator: who scores genomes in the supernet's place.
+        evaluator: who scores genomes; default: whom the run's resources name.
     """
     config, run = experiment.config.search, experiment.run
     setting = evaluation_setting(experiment)
     narrator = experiment.narrator
-    with Archive(run.path / ARCHIVE, setting) as archive:
+    prices, objectives = prices_of(experiment.space, config), objectives_from(config)
+    if evaluator is None:
+        require_ranks_of_float32(experiment)
+    scoring = contextlib.nullcontext(evaluator) if evaluator else evaluator_of(experiment)
+    with Archive(run.path / ARCHIVE, setting) as archive, scoring as judge:
         result = run_search(
             experiment.space,
             config,
-            evaluator or (lambda genomes: score_on_validation(experiment, genomes)),
-            cost_table(experiment.space).measures,
+            judge,
+            prices,
             archive,
             experiment.config.seed,
             on_progress=narrator.progress,
             stop=experiment.stop,
+            objectives=objectives,
+            cost_sources=prices.sources,
         )
-    selected = spread_over_front(result.front, config.select)
+        for name, source in prices.sources.items():  # also for networks that only earlier searches asked for
+            rows = {c.genome: {name: prices(c.genome)[name]} for c in archive.candidates()}
+            archive.add(rows, 0, setting=Scoring.value_setting(name, source))
+    selected = spread_over_front(result.front, config.select, objectives)
+    if result.failed:
+        narrator.say(f"{result.failed:,} of {result.distinct:,} networks failed; the first: {result.failure}")
     if len(selected) < config.select:
         narrator.say(f"the front has only {len(selected)} networks; {config.select} were to be selected")
     run.write_json(
@@ -48,10 +76,24 @@ def search(experiment: Experiment, evaluator: Evaluator | None = None) -> tuple[
             "distinct": result.distinct,
             "rejected": result.rejected,
             "failed": result.failed,
+            "failure": result.failure,
             "operators": {name: dataclasses.asdict(tally) for name, tally in result.operators.items()},
             "hypervolume": list(result.hypervolume),
             "reference": list(result.reference),
-            "bounds": {"madds": config.max_madds, "params": config.max_params},
+            "objectives": [
+                {
+                    "name": each.name,
+                    "direction": each.direction,
+                    "unit": each.unit,
+                    "bound": each.bound,
+                    "range": list(result.ranges[each.name]) if each.name in result.ranges else None,
+                    "range_is_estimated": each.name in result.estimated,
+                }
+                for each in objectives
+            ],
+            "bounds": {MADDS.name: None, PARAMS.name: None}
+            | {each.name: each.bound for each in objectives if each.bound is not None},
+            "sources": {**prices.sources, **{each.name: each.source for each in objectives if each.source}},
             "setting": setting,
             "front": [candidate_row(candidate) for candidate in result.front],
             "selected": [candidate_row(candidate) for candidate in selected],
@@ -95,11 +137,27 @@ def front_and_selected(experiment: Experiment) -> tuple[tuple[Candidate, ...], t
     return front, selected
 
 
-def spread_over_front(front: Sequence[Candidate], count: int) -> tuple[Candidate, ...]:
+def changed_sources(experiment: Experiment) -> tuple[str, ...]:
+    """Objectives and costs whose file is not what it was when the search finished."""
+    config = experiment.config.search
+    stored = experiment.run.read_json("search.json").get("sources", {})
+    now = dict(prices_of(experiment.space, config).sources)
+    now |= {each.name: each.source for each in objectives_from(config) if each.source}
+    return tuple(name for name in {**stored, **now} if stored.get(name) != now.get(name))
+
+
+def spread_over_front(
+    front: Sequence[Candidate], count: int, objectives: Sequence[Objective] = (ACCURACY, MADDS)
+) -> tuple[Candidate, ...]:
     """Networks at equal distances in MAdds (paper 4.2), heaviest first.
 
     Those that no other network beats in accuracy and MAdds together come first; the rest of the front, which is
-    there for few parameters alone, only fills up.
+    there for few parameters alone, only fills up. Where accuracy or MAdds are no objectives, the first of which more
+    is better, and the first of which less is, stand in for them.
     """
-    best = pareto_front(front, (ACCURACY, MADDS))
-    return select_evenly(best if len(best) >= count else front, count)
+    by_name = {each.name: each for each in objectives}
+    good = by_name.get(merit(objectives), ACCURACY)
+    fewer = [each for each in objectives if each.direction == "min" and each.name != "loss"]
+    cost = MADDS if MADDS.name in by_name or not fewer else fewer[0]
+    best = pareto_front(front, (good, cost))
+    return select_evenly(best if len(best) >= count else front, count, cost, good)

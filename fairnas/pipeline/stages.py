@@ -10,7 +10,7 @@ from fairnas.errors import RunDirectoryError
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.products import export, report
 from fairnas.pipeline.stage_one import train
-from fairnas.pipeline.stage_two import search
+from fairnas.pipeline.stage_two import changed_sources, search
 from fairnas.pipeline.truth import rank, retrain
 from fairnas.rundir import RunDirectory
 
@@ -45,6 +45,8 @@ def run_story(experiment: Experiment) -> None:
     run = experiment.run
     for number, stage in enumerate(STAGES):
         discard_damaged(experiment, stage.name)
+        if stage.name == "search" and run.is_finished("search"):
+            discard_outdated(experiment)
         if run.is_finished(stage.name):
             experiment.narrator.say(f"{stage.title}: done before")
             continue
@@ -86,6 +88,14 @@ def discard_damaged(experiment: Experiment, name: str) -> None:
         for file in damaged:
             (experiment.run.path / file).unlink(missing_ok=True)
         forget(experiment.run, name)
+
+
+def discard_outdated(experiment: Experiment) -> None:
+    """If a file that objectives of a finished search come from has changed, say so, and make way for a new search."""
+    changed = changed_sources(experiment)
+    if changed:
+        experiment.narrator.say(f"the file behind {' and '.join(changed)} changed; doing 'search' again")
+        forget(experiment.run, "search")
 
 
 def forget(run: RunDirectory, name: str) -> None:

@@ -1,14 +1,10 @@
 """What a run found, as plain data: for the table at its end, and for `--json`."""
 
-import csv
 import dataclasses
-import io
-from pathlib import Path
 from typing import Any
 
 from fairnas.fairness import Ledger
-from fairnas.rundir import RunDirectory, write_atomically
-from fairnas.search import Archive
+from fairnas.rundir import RunDirectory
 from fairnas.space import format_genome, parse_genome
 
 
@@ -26,6 +22,7 @@ def summarise(run: RunDirectory) -> dict[str, Any]:
         "seed": run.config.seed,
         "fairness": audit(run) if (run.path / "ledger.json").exists() else None,
         "operators": None,
+        "units": {},
         "selected": None,
         "ranking": None,
         "report": str(run.path / "report.html") if run.is_finished("report") else None,
@@ -33,11 +30,22 @@ def summarise(run: RunDirectory) -> dict[str, Any]:
     if run.is_finished("search"):
         search = run.read_json("search.json")
         result["operators"] = search.get("operators")
-        result["selected"] = [_selected(run, row) for row in search["selected"]]
+        result["selected"] = [_selected(run, row) | further(search, row) for row in search["selected"]]
+        result["units"] = further_objectives(search)
     if run.is_finished("rank"):
-        study = run.read_json("ranking.json")
-        result["ranking"] = {key: study[key] for key in ("tau", "ceiling", "predictors", "gap", "advice", "diverged")}
+        result["ranking"] = run.read_json("ranking.json")
     return result
+
+
+def further_objectives(search: dict[str, Any]) -> dict[str, str]:
+    """Of a search's record, the units of its objectives beyond accuracy, multiply-adds and parameters, by name."""
+    objectives = search.get("objectives", ())
+    return {each["name"]: each["unit"] for each in objectives if each["name"] not in ("top1", "madds", "params")}
+
+
+def further(search: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """A candidate's values of those objectives."""
+    return {name: row.get(name) for name in further_objectives(search)}
 
 
 def _selected(run: RunDirectory, row: dict[str, Any]) -> dict[str, Any]:
@@ -51,24 +59,3 @@ def _selected(run: RunDirectory, row: dict[str, Any]) -> dict[str, Any]:
         found["stand_alone_top1"] = result["test"]["top1"] if result["status"] == "done" else None
     model = run.path / "models" / genome / "model.onnx"
     return {"genome": genome, **found, "onnx": str(model) if model.exists() else None}
-
-
-def write_candidates(run: RunDirectory, path: Path) -> int:
-    """Write every candidate that this supernet scored as CSV, in the order of scoring; return how many there are.
-
-    Columns are `genome`, `generation`, then costs and measures by name. Raises `RunDirectoryError` for a run without a
-    search, or a file that cannot be written.
-    """
-    setting = run.read_json("search.json")["setting"]
-    with Archive(run.path / "archive.sqlite", setting, read_only=True) as archive:
-        candidates = archive.candidates()
-    names = sorted({name for candidate in candidates for name, _ in candidate.items})
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["genome", "generation", *names])
-    for candidate in candidates:
-        measures = candidate.measures
-        row = [format_genome(candidate.genome), candidate.generation, *(measures.get(name, "") for name in names)]
-        table.writerow(row)
-    write_atomically(path, text.getvalue().encode())
-    return len(candidates)

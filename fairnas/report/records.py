@@ -8,18 +8,23 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from fairnas.report.goals import Goal, further_goals, parse_goals
 from fairnas.space import SearchSpace, format_genome
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A candidate as the search knows it: genome text, one-shot top-1 (0 to 1), multiply-adds, parameters."""
+    """A candidate as the search knows it: genome text, one-shot top-1 (0 to 1), multiply-adds, parameters.
+
+    `further` holds its values of the search's other objectives, in their order.
+    """
 
     genome: str
     top1: float
     madds: float
     params: float
     generation: int
+    further: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -32,9 +37,14 @@ class Search:
     distinct: int
     failed: int
     hypervolume: tuple[float, ...]
-    bounds: tuple[tuple[str, float], ...]
+    goals: tuple[Goal, ...]
     front: tuple[Scored, ...]
     selected: tuple[Scored, ...]
+
+    @property
+    def bounds(self) -> tuple[tuple[str, float], ...]:
+        """Name and bound of the objectives that have one."""
+        return tuple((goal.name, goal.bound) for goal in self.goals if goal.bound is not None)
 
 
 @dataclass(frozen=True)
@@ -152,9 +162,10 @@ def _number(value: Any) -> float | None:
 
 def parse_search(plain: Any, space: SearchSpace) -> Search:
     """Read `search.json`; genomes must fit the space."""
+    goals = parse_goals(plain)
 
     def rows(key: str) -> tuple[Scored, ...]:
-        return tuple(_scored(row, space) for row in plain[key])
+        return tuple(_scored(row, space, goals) for row in plain[key])
 
     return Search(
         searcher=str(plain["searcher"]),
@@ -163,15 +174,17 @@ def parse_search(plain: Any, space: SearchSpace) -> Search:
         distinct=int(plain["distinct"]),
         failed=int(plain["failed"]),
         hypervolume=tuple(float(value) for value in plain["hypervolume"]),
-        bounds=tuple((str(name), float(bound)) for name, bound in plain["bounds"].items() if bound is not None),
+        goals=goals,
         front=rows("front"),
         selected=rows("selected"),
     )
 
 
-def _scored(row: Any, space: SearchSpace) -> Scored:
+def _scored(row: Any, space: SearchSpace, goals: tuple[Goal, ...]) -> Scored:
     genome = format_genome(space.parse(row["genome"]))
-    return Scored(genome, float(row["top1"]), float(row["madds"]), float(row["params"]), int(row["generation"]))
+    further = tuple(_number(row.get(goal.name)) for goal in further_goals(goals))
+    top1, madds, params = float(row["top1"]), float(row["madds"]), float(row["params"])
+    return Scored(genome, top1, madds, params, int(row["generation"]), further)
 
 
 def parse_training(plain: Any) -> Trained:

@@ -5,23 +5,25 @@
 
 from fairnas.search.archive import Archive
 from fairnas.search.candidate import Candidate, Costs, Evaluator, Measures
+from fairnas.search.latency import LatencyTable, read_latency_table, write_latency_table
 from fairnas.search.loop import SearchResult, run_search
 from fairnas.search.objectives import (
     ACCURACY,
+    LATENCY,
     MADDS,
     PARAMS,
     Objective,
-    Ranges,
-    check_bounds,
-    cost_ranges,
     objectives_from,
+    parse_milliseconds,
     parse_quantity,
 )
 from fairnas.search.pareto import hypervolume, pareto_front, reference_point, select_evenly
+from fairnas.search.ranges import Ranges, check_bounds, cost_ranges
 from fairnas.search.searchers import SEARCHERS, Searcher, SearcherInfo, make_searcher
 
 __all__ = [
     "ACCURACY",
+    "LATENCY",
     "MADDS",
     "PARAMS",
     "SEARCHERS",
@@ -29,6 +31,7 @@ __all__ = [
     "Candidate",
     "Costs",
     "Evaluator",
+    "LatencyTable",
     "Measures",
     "Objective",
     "Ranges",
@@ -41,8 +44,11 @@ __all__ = [
     "make_searcher",
     "objectives_from",
     "pareto_front",
+    "parse_milliseconds",
     "parse_quantity",
+    "read_latency_table",
     "reference_point",
     "run_search",
     "select_evenly",
+    "write_latency_table",
 ]

@@ -1,7 +1,8 @@
 """Every candidate ever scored in a run, in one SQLite file, so that no network is scored twice.
 
-One row per network and evaluation setting, in the order of scoring. A generation is one transaction, flushed
-to the disk. Measures are JSON; null stands for a measure that is not finite, the mark of a failed candidate.
+One row per network and setting, in the order of scoring. A generation is one transaction, flushed to the disk.
+Measures are JSON; null stands for a measure that is not finite, the mark of a failed candidate. Why it failed stands
+in a table of its own, which files of earlier versions lack.
 """
 
 import contextlib
@@ -19,6 +20,14 @@ from fairnas.space import Genome, format_genome, parse_genome
 
 SCHEMA = 1
 _APPLICATION = 0x46414952  # "FAIR": tells our files from other SQLite databases
+_REASONS = """
+CREATE TABLE IF NOT EXISTS failure (
+    setting TEXT NOT NULL,
+    genome TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    UNIQUE (setting, genome)
+) STRICT
+"""
 _TABLE = """
 CREATE TABLE candidate (
     id INTEGER PRIMARY KEY,
@@ -32,12 +41,12 @@ CREATE TABLE candidate (
 
 
 class Archive:
-    """The candidates of one evaluation setting. A context manager.
+    """The candidates of one evaluation setting. A context manager. Several processes may write at the same time.
 
     Args:
         path: the file, made if absent; its folder must exist.
         setting: what scores depend on beyond the genome, as one string: supernet weights, data, mode. Scores
-            of other settings stay in the same file, unseen.
+            of other settings stay in the same file; methods see them where they are asked for by `setting`.
         read_only: for reports: nothing is made or changed, and the file may lie where nobody can write.
         wait_seconds: how long to wait for another process that is writing.
 
@@ -74,36 +83,61 @@ class Archive:
         """Release the file. What was added is on the disk already."""
         self._database.close()
 
-    def get(self, genomes: Sequence[Genome]) -> dict[Genome, Measures]:
+    def get(self, genomes: Sequence[Genome], setting: str | None = None) -> dict[Genome, Measures]:
         """Measures of those of the genomes that were scored before."""
         texts = json.dumps([format_genome(genome) for genome in genomes])
         with self._explained():
             rows = self._database.execute(
                 "SELECT genome, measures FROM candidate "
                 "WHERE setting = ? AND genome IN (SELECT value FROM json_each(?))",
-                (self._setting, texts),
+                (setting or self._setting, texts),
             )
             found = {parse_genome(genome): _read(measures) for genome, measures in rows}
         return {genome: found[genome] for genome in genomes if genome in found}
 
-    def add(self, rows: Mapping[Genome, Measures], generation: int) -> None:
-        """Store the measures of newly scored genomes, all or none. A genome stored before stays as it is."""
-        values = [
-            (self._setting, format_genome(genome), generation, _write(measures)) for genome, measures in rows.items()
-        ]
+    def add(
+        self,
+        rows: Mapping[Genome, Measures],
+        generation: int,
+        reasons: Mapping[Genome, str] | None = None,
+        setting: str | None = None,
+    ) -> None:
+        """Store the measures of newly scored genomes, all or none. A genome stored before stays as it is.
+
+        Args:
+            rows: measures by genome.
+            generation: that asked for them.
+            reasons: why genomes among them failed, in a line each.
+            setting: whose they are, if not the archive's own.
+        """
+        setting = setting or self._setting
+        values = [(setting, format_genome(genome), generation, _write(measures)) for genome, measures in rows.items()]
+        lines = [(setting, format_genome(genome), reason) for genome, reason in (reasons or {}).items()]
         with self._explained(), self._transaction():
             self._database.executemany(
                 "INSERT INTO candidate (setting, genome, generation, measures) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT DO NOTHING",
                 values,
             )
+            if lines:
+                self._database.execute(_REASONS)
+                self._database.executemany("INSERT INTO failure VALUES (?, ?, ?) ON CONFLICT DO NOTHING", lines)
 
-    def candidates(self) -> tuple[Candidate, ...]:
-        """Everything scored in this setting, in the order of scoring."""
+    def reasons(self, setting: str | None = None) -> dict[Genome, str]:
+        """Why genomes failed, as far as it was recorded."""
+        with self._explained():
+            if "failure" not in self._tables():
+                return {}
+            query = "SELECT genome, reason FROM failure WHERE setting = ?"
+            return {
+                parse_genome(genome): reason for genome, reason in self._database.execute(query, self._key(setting))
+            }
+
+    def candidates(self, setting: str | None = None) -> tuple[Candidate, ...]:
+        """Everything scored in a setting, in the order of scoring."""
         with self._explained():
             rows = self._database.execute(
-                "SELECT genome, measures, generation FROM candidate WHERE setting = ? ORDER BY id",
-                (self._setting,),
+                "SELECT genome, measures, generation FROM candidate WHERE setting = ? ORDER BY id", self._key(setting)
             )
             return tuple(Candidate.of(parse_genome(g), _read(measures), number) for g, measures, number in rows)
 
@@ -111,6 +145,9 @@ class Archive:
         with self._explained():
             query = "SELECT count(*) FROM candidate WHERE setting = ?"
             return self._database.execute(query, (self._setting,)).fetchone()[0]
+
+    def _key(self, setting: str | None) -> tuple[str]:
+        return (setting or self._setting,)
 
     # The file ---------------------------------------------------------------------------------------------
 
@@ -207,7 +244,8 @@ class Archive:
                 sqlite3.SQLITE_PERM,
             ):
                 raise RunDirectoryError(
-                    f"cannot use {self._path}: {error}; check that its folder exists and may be written"
+                    f"cannot use {self._path}: {error}; check that its folder exists and may be written, "
+                    "and that the disk has room"
                 ) from error
             raise
 

@@ -19,7 +19,8 @@ class Evaluator(Protocol):
         """Measures of each genome, in order, such as `{"top1": 0.71, "top5": 0.9, "loss": 1.2}`.
 
         Accuracies are shares from 0 to 1. A measure that is not finite says that the genome failed, and so
-        does an `ArithmeticError`.
+        does an `ArithmeticError`. Any other exception is a fault of the evaluator, not of a genome: it ends the
+        search, which goes on from the archive once it is mended.
         """
         ...
 
@@ -28,7 +29,7 @@ class Costs(Protocol):
     """Costs of a genome that are known without running it. Cheap, additive over layers; asked freely."""
 
     def __call__(self, genome: Genome, /) -> Measures:
-        """At least `madds` and `params`."""
+        """Such as `madds`, `params` and `latency`, the same names for every genome."""
         ...
 
 
@@ -58,7 +59,7 @@ class Candidate:
 
     @property
     def failed(self) -> bool:
-        """Whether the evaluator could not score the network: a measure is NaN. It never enters a front."""
+        """Whether the network could not be scored: a measure is NaN. It never enters a front."""
         return any(math.isnan(value) for _, value in self.items)
 
     def value(self, name: str) -> float:
@@ -77,9 +78,17 @@ def plain(measures: Measures) -> dict[str, float]:
     """The measures as Python numbers. What is not finite becomes `math.nan`, so that equal means equal."""
     result: dict[str, float] = {}
     for name, value in measures.items():
-        if isinstance(value, numbers.Integral):
+        if isinstance(value, numbers.Integral) and abs(int(value)) < 2**63:  # what a column of integers can hold
             result[name] = int(value)
         else:
             # the one object `math.nan` equals itself inside tuples, another NaN would not
             result[name] = float(value) if math.isfinite(value) else math.nan
     return result
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a real number, of Python or of numpy, that a float can hold and is finite."""
+    try:
+        return isinstance(value, numbers.Real) and math.isfinite(value)
+    except OverflowError:
+        return False

@@ -5,25 +5,20 @@ the scores. To go on after a kill it runs again from its seed while the archive 
 knows, which takes seconds, and ends exactly as the undisturbed search.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fairnas.config import SearchConfig
 from fairnas.errors import ConfigError
 from fairnas.search.archive import Archive
-from fairnas.search.candidate import Candidate, Costs, Evaluator, Measures
+from fairnas.search.candidate import Candidate, Costs, Evaluator
 from fairnas.search.mutators import Tally
-from fairnas.search.objectives import (
-    Objective,
-    check_bounds,
-    cost_ranges,
-    objectives_from,
-    violation,
-)
+from fairnas.search.objectives import Objective, objectives_from, violation
 from fairnas.search.pareto import hypervolume, pareto_front, reference_point
+from fairnas.search.ranges import Ranges, check_bounds, cost_ranges, estimated_ranges, known_ranges, number
+from fairnas.search.scoring import Scoring
 from fairnas.search.searchers import make_searcher
-from fairnas.space import Genome, SearchSpace
+from fairnas.space import Genome, SearchSpace, format_genome
 
 
 @dataclass(frozen=True)
@@ -33,23 +28,29 @@ class SearchResult:
     Attributes:
         front: non-dominated candidates that meet the bounds, lightest first; empty if all candidates failed.
         hypervolume: after each generation, of everything scored so far that meets the bounds, from 0 to 1.
-        reference: the point it is measured from: the worst accuracy, multiply-adds and parameters possible.
+        reference: the point it is measured from: the worst value of each objective.
+        ranges: smallest and largest value of each cost and objective, which scale the hypervolume.
+        estimated: objectives whose range is not known, but guessed from the first generation.
         generations: how many there were; fewer than configured if the space ran out of networks.
         evaluations: genomes asked for, repeats included.
         distinct: networks among them.
         rejected: of these, how many were never scored because their costs miss a bound.
-        failed: of these, how many the evaluator could not score.
+        failed: of these, how many the evaluator or a user's function could not score.
+        failure: the first of these and why, in a line; empty if none failed.
         operators: what became of the children of each operator; empty for searchers that have none.
     """
 
     front: tuple[Candidate, ...]
     hypervolume: tuple[float, ...]
     reference: tuple[float, ...]
+    ranges: Ranges
+    estimated: tuple[str, ...]
     generations: int
     evaluations: int
     distinct: int
     rejected: int
     failed: int
+    failure: str
     operators: Mapping[str, Tally]
 
 
@@ -63,24 +64,28 @@ def run_search(
     on_progress: Callable[[int, int, str], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
     objectives: tuple[Objective, ...] | None = None,
+    cost_sources: Mapping[str, str] | None = None,
 ) -> SearchResult:
     """Search a space for the Pareto front, or go on with a search that was cut off.
 
     Networks whose costs miss a bound are not scored. That changes nothing: among networks that miss bounds
-    NSGA-II compares the distance to the bounds alone, and no front or hypervolume counts them.
+    NSGA-II compares the distance to the bounds alone, and no front or hypervolume counts them. A network of which a
+    user's function or the evaluator gives no number failed: that is recorded, and the search goes on.
 
     Args:
         space: where to search.
         config: searcher, population, generations, operators, bounds.
         evaluator: scores networks that the archive does not know, all of a generation at once.
-        costs: multiply-adds and parameters of a genome.
+        costs: multiply-adds and parameters of a genome, and what else adds up over layers.
         archive: open for writing; it gets the scores generation by generation.
         seed: of the run.
         on_progress: called after each generation with the number done, the number in all, and a line of text.
         stop: asked after each generation.
-        objectives: what to optimise; default: accuracy, multiply-adds and parameters, with the configuration's bounds.
-            Those to be minimised are costs, which `costs` gives; those to be maximised are shares from 0 to 1, which
-            the evaluator gives.
+        objectives: what to optimise; default: those of the configuration, with its bounds. Those that are not among
+            the costs and have no function are for the evaluator to give; of these, more is better for shares from 0
+            to 1 only.
+        cost_sources: of costs that depend on more than the space, such as a latency table: on what, as text. Their
+            values are kept apart in the archive.
 
     Raises:
         ConfigError: if no genome meets a bound (before anything is scored), if none was found that meets all of
@@ -88,10 +93,11 @@ def run_search(
         KeyboardInterrupt: if `stop` says so; the generation is in the archive.
     """
     objectives = objectives or objectives_from(config)
-    ranges = cost_ranges(space, costs)
-    check_bounds(space, objectives, {name: low for name, (low, _) in ranges.items()})
+    cost_limits = cost_ranges(space, costs)
+    check_bounds(space, objectives, cost_limits)
+    known = ranges = known_ranges(objectives, cost_limits)
     searcher = make_searcher(space, objectives, costs, config, seed)
-    judge = _Judge(objectives, evaluator, costs, archive)
+    scoring = Scoring(space, objectives, evaluator, costs, archive, cost_sources or {})
     found: dict[Genome, Candidate] = {}
     front: tuple[Candidate, ...] = ()
     volumes: list[float] = []
@@ -101,65 +107,35 @@ def run_search(
         if not genomes:
             break
         asked += len(genomes)
-        new = judge.candidates([each for each in dict.fromkeys(genomes) if each not in found], generation)
+        new = scoring.candidates([each for each in dict.fromkeys(genomes) if each not in found], generation)
         found |= new
         searcher.tell([found[genome] for genome in genomes])
         front = pareto_front([*front, *new.values()], objectives)
+        if not generation:
+            ranges = estimated_ranges(objectives, known, tuple(new.values()))
         volumes.append(hypervolume(front, objectives, ranges))
         if on_progress is not None:
             text = f"front of {len(front)}, hypervolume {volumes[-1]:.4f}, {len(found)} networks seen"
-            on_progress(generation + 1, config.generations, text)
+            failed = sum(candidate.failed for candidate in found.values())
+            on_progress(generation + 1, config.generations, text + (f", {failed} failed" if failed else ""))
         if stop():
             raise KeyboardInterrupt
-    failed = sum(candidate.failed for candidate in found.values())
-    if not front and not failed:
-        bounds = " and ".join(f"search.max_{o.name} {o.bound:,.0f}" for o in objectives if o.bound is not None)
-        raise ConfigError(f"no network of space '{space.name}' was found that meets {bounds}; raise one of them")
+    failures = [genome for genome, candidate in found.items() if candidate.failed]
+    if not front and not failures:
+        bounds = " and ".join(f"{o.bound_name} {number(o.bound)}" for o in objectives if o.bound is not None)
+        raise ConfigError(f"no network of space '{space.name}' was found that meets {bounds}; loosen one of them")
+    missed = [c for c in found.values() if not c.failed and violation(c.measures, objectives) > 0]
     return SearchResult(
         front=front,
         hypervolume=tuple(volumes),
         reference=reference_point(objectives, ranges),
+        ranges=ranges,
+        estimated=tuple(each.name for each in objectives if each.name not in known),
         generations=len(volumes),
         evaluations=asked,
         distinct=len(found),
-        rejected=sum(violation(c.measures, objectives) > 0 for c in found.values()),
-        failed=failed,
+        rejected=len(missed),
+        failed=len(failures),
+        failure=f"{format_genome(failures[0])}: {scoring.reasons.get(failures[0], '')}" if failures else "",
         operators=dict(searcher.operators),
     )
-
-
-@dataclass(frozen=True)
-class _Judge:
-    """Makes candidates of genomes: costs first, scores only where they can matter and are not known yet."""
-
-    objectives: tuple[Objective, ...]
-    evaluator: Evaluator
-    costs: Costs
-    archive: Archive
-
-    def candidates(self, genomes: Sequence[Genome], generation: int) -> dict[Genome, Candidate]:
-        """Candidates of networks that this search asks for the first time; new scores are in the archive."""
-        cost = {genome: self.costs(genome) for genome in genomes}
-        allowed = [genome for genome in genomes if violation(cost[genome], self.objectives) == 0]
-        scores = self.archive.get(allowed)
-        unknown = [genome for genome in allowed if genome not in scores]
-        if unknown:
-            # costs go into the archive too, for reports
-            new = {genome: {**score, **cost[genome]} for genome, score in self.scores(unknown).items()}
-            self.archive.add(new, generation)
-            scores |= new
-        # the generation is the one of this search, whoever filled the archive
-        return {g: Candidate.of(g, {**scores.get(g, {}), **cost[g]}, generation) for g in genomes}
-
-    def scores(self, genomes: Sequence[Genome]) -> dict[Genome, Measures]:
-        """Ask the evaluator. An `ArithmeticError` fails the one genome that causes it, not its generation."""
-        wanted = {each.name for each in self.objectives if each.direction == "max"}
-        try:
-            scores = self.evaluator(genomes)
-        except ArithmeticError:
-            if len(genomes) == 1:
-                return {genomes[0]: dict.fromkeys(wanted, math.nan)}
-            return {genome: score for each in genomes for genome, score in self.scores([each]).items()}
-        assert len(scores) == len(genomes), f"the evaluator gave {len(scores)} scores for {len(genomes)} genomes"
-        assert all(wanted <= score.keys() for score in scores), f"the evaluator must give {', '.join(wanted)}"
-        return dict(zip(genomes, scores, strict=True))

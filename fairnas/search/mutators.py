@@ -73,7 +73,12 @@ class HierarchicalMutator:
         from fairnas.search.controller import Controller  # brings torch: only those who use it pay for it
 
         self._controller = Controller(space.choices, config.controller, seed)
-        self._block_costs = [block_costs(space, costs, each.name) for each in objectives if each.direction == "min"]
+        priced = costs((0,) * space.depth)
+        self._block_costs = [
+            block_costs(space, costs, each.name)
+            for each in objectives
+            if each.direction == "min" and each.name in priced
+        ]
         self._drawn: dict[Genome, tuple[bool, ...]] = {}  # genomes of the controller, and which layers are its own
 
     def mutate(self, genomes: np.ndarray, front: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[str]]:
@@ -181,4 +186,4 @@ def block_costs(space: SearchSpace, costs: Costs, name: str) -> list[np.ndarray]
         for layer, count in enumerate(space.choices)
     ]
     lightest = origin + sum(float(row.min()) for row in layers)
-    return [row - row.min() + max(lightest, 1.0) / space.depth for row in layers]
+    return [row - row.min() + (lightest if lightest > 0 else 1.0) / space.depth for row in layers]

@@ -1,20 +1,28 @@
-"""What a search optimises, and the bounds it keeps (paper 3.2): accuracy, multiply-adds, parameters."""
+"""What a search optimises, and the bounds it keeps (paper 3.2): accuracy, multiply-adds, parameters, and any other.
+
+The value of an objective comes from one of three places. Costs (`madds`, `params`, `latency`) are additive over layers
+and free: a bound on them is proved or refused before the search, and no network that misses one is ever evaluated.
+A function of the user's is asked once per network, before the supernet. The evaluator gives the rest.
+"""
 
 import dataclasses
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from fairnas.config import SearchConfig
-from fairnas.errors import ConfigError
-from fairnas.search.candidate import Candidate, Costs, Measures
+from fairnas.errors import ConfigError, UnknownNameError
+from fairnas.rundir import checksum
+from fairnas.search.candidate import Candidate, Measures, is_number
 from fairnas.space import Genome, SearchSpace
-
-Ranges = Mapping[str, tuple[float, float]]
+from fairnas.space.file import run_python
 
 _EXPONENTS = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9}
+_MILLISECONDS = {"us": -3, "ms": 0, "s": 3}
+_TAKEN = ("genome", "generation", "failure")  # columns of exported candidates
 
 
 @dataclass(frozen=True)
@@ -26,12 +34,38 @@ class Objective:
         direction: whether more or less of it is better.
         unit: the unit of its values and of its bound.
         bound: the largest value allowed where less is better, the smallest where more is; None for no bound.
+        function: of a user's own objective: gives a number for space and genome, the same whenever it is asked.
+        best: the best value possible, where it is known; with `worst` it makes the scale of the hypervolume.
+        worst: the worst value possible, where it is known.
+        source: of what is read from a file: what its values depend on, such as the file's checksum.
     """
 
     name: str
     direction: Literal["max", "min"]
     unit: str
     bound: float | None = None
+    function: Callable[[SearchSpace, Genome], float] | None = None
+    best: float | None = None
+    worst: float | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z_]\w*", self.name) or self.name in _TAKEN:
+            raise ConfigError(
+                f"an objective is called {self.name!r}; give letters, digits and _, and not {', '.join(_TAKEN)}"
+            )
+        if self.direction not in ("max", "min"):
+            raise ConfigError(f"the direction of objective '{self.name}' is {self.direction!r}; give 'max' or 'min'")
+        for key in ("bound", "best", "worst"):
+            value = getattr(self, key)
+            if value is not None and not is_number(value):
+                raise ConfigError(f"{key} of objective '{self.name}' is {value!r}; give a finite number or None")
+        if self.best is not None and self.worst is not None and self.minimised(self.best) >= self.minimised(self.worst):
+            right = "larger" if self.direction == "max" else "smaller"
+            raise ConfigError(
+                f"best and worst of objective '{self.name}' are {self.best} and {self.worst}; "
+                f"with direction '{self.direction}' best must be the {right} one"
+            )
 
     def minimised(self, value: float) -> float:
         """The value with its sign turned where more is better, so that less is always better."""
@@ -45,24 +79,79 @@ class Objective:
             return math.inf
         return max(0.0, self.minimised(value) - self.minimised(self.bound)) / (abs(self.bound) or 1.0)
 
+    @property
+    def bound_name(self) -> str:
+        """Where a user finds the bound."""
+        return f"search.max_{self.name}" if self.name in _BOUNDED else f"the bound of objective '{self.name}'"
+
 
 ACCURACY = Objective("top1", "max", "share of images")
 MADDS = Objective("madds", "min", "multiply-adds")
 PARAMS = Objective("params", "min", "parameters")
+LATENCY = Objective("latency", "min", "ms")
+
+BUILT_IN: Mapping[str, Objective] = {
+    each.name: each
+    for each in (
+        ACCURACY,
+        Objective("top5", "max", "share of images"),
+        Objective("loss", "min", "nats", best=0.0),
+        MADDS,
+        PARAMS,
+        LATENCY,
+    )
+}
+"""Objectives that a configuration can name; any other is FILE.py:NAME."""
+_BOUNDED = (MADDS.name, PARAMS.name, LATENCY.name)  # with a `search.max_...` of their own
 
 
 def objectives_from(config: SearchConfig) -> tuple[Objective, ...]:
-    """The three objectives of the paper, with the bounds of the configuration."""
-    return (
-        ACCURACY,
-        dataclasses.replace(MADDS, bound=config.max_madds),
-        dataclasses.replace(PARAMS, bound=config.max_params),
-    )
+    """The objectives of a configuration with its bounds. What has a bound is an objective, named or not.
+
+    Raises:
+        ConfigError: a name that is not known or stands twice, a file without the objective, `latency` without a table.
+    """
+    bounds = {name: getattr(config, f"max_{name}") for name in _BOUNDED}
+    names = [*config.objectives, *(name for name, bound in bounds.items() if bound is not None)]
+    found = {text: _named(text) for text in dict.fromkeys(names)}
+    for name, bound in bounds.items():
+        if name in found:
+            found[name] = dataclasses.replace(found[name], bound=bound)
+    if LATENCY.name in found and config.latency_table is None:
+        raise ConfigError("latency is to be optimised or bounded; give its table with --search.latency-table FILE.json")
+    result = tuple(found.values())
+    twice = [each.name for number, each in enumerate(result) if each.name in {o.name for o in result[:number]}]
+    if twice:
+        raise ConfigError(f"search.objectives has two that are called '{twice[0]}'; give one of them another name")
+    return result
+
+
+def _named(text: str) -> Objective:
+    """A built-in objective, or that of a user's file. A Python file is executed: it is code."""
+    if text in BUILT_IN:
+        return BUILT_IN[text]
+    path, _, attribute = text.partition(".py:")
+    if not attribute:
+        raise ConfigError(f"search.objectives: {UnknownNameError('objective', text, BUILT_IN)}, or give FILE.py:NAME")
+    file = Path(path + ".py")
+    objective = run_python(file, "objective", ConfigError).get(attribute)
+    if not isinstance(objective, Objective) or objective.function is None:
+        raise ConfigError(
+            f"objective file {file} does not define an Objective with a function called '{attribute}'; "
+            "see docs/search.md for an example"
+        )
+    if objective.name in BUILT_IN:
+        raise ConfigError(f"objective file {file} defines '{objective.name}', which fairnas has; give another name")
+    return dataclasses.replace(objective, source=f"{file.name} {checksum(file)[:16]}")
 
 
 def merit(objectives: Sequence[Objective]) -> str:
-    """The name of what searchers with one goal look for: the first objective of which more is better."""
-    return next((each.name for each in objectives if each.direction == "max"), ACCURACY.name)
+    """The name of what searchers with one goal look for: the first objective of which more is better.
+
+    One that the evaluator gives comes before a function of the user's.
+    """
+    more = sorted((o for o in objectives if o.direction == "max"), key=lambda o: o.function is not None)
+    return more[0].name if more else ACCURACY.name
 
 
 def violation(measures: Measures, objectives: Sequence[Objective]) -> float:
@@ -76,43 +165,6 @@ def qualifies(candidate: Candidate, objectives: Sequence[Objective]) -> bool:
     return complete and violation(dict(candidate.items), objectives) == 0
 
 
-def cost_ranges(space: SearchSpace, costs: Costs) -> Ranges:
-    """Smallest and largest possible value of every cost, over all genomes of the space.
-
-    Costs are additive over layers, so changing one layer at a time is enough: 1 + L(m - 1) questions.
-    """
-    base: Genome = (0,) * space.depth
-    origin = costs(base)
-    lows, highs = dict(origin), dict(origin)
-    for layer, count in enumerate(space.choices):
-        changed = [costs((*base[:layer], choice, *base[layer + 1 :])) for choice in range(count)]
-        for name, start in origin.items():
-            differences = [each[name] - start for each in changed]
-            lows[name] += min(differences)
-            highs[name] += max(differences)
-    return {name: (lows[name], highs[name]) for name in origin}
-
-
-def check_bounds(space: SearchSpace, objectives: Sequence[Objective], lightest: Mapping[str, float]) -> None:
-    """Refuse a bound that no genome meets, before anything is searched.
-
-    Args:
-        space: named in the message.
-        objectives: with their bounds.
-        lightest: smallest possible value of each cost: the sum over layers of the smallest (`cost_ranges`).
-
-    Raises:
-        ConfigError: saying the smallest possible value.
-    """
-    for objective in objectives:
-        smallest = lightest.get(objective.name)
-        if objective.bound is not None and smallest is not None and objective.violation(smallest) > 0:
-            raise ConfigError(
-                f"search.max_{objective.name} is {objective.bound:,.0f} {objective.unit}; "
-                f"the smallest network of space '{space.name}' has {smallest:,.0f}, give that or more"
-            )
-
-
 def parse_quantity(text: str) -> float:
     """Read `330M`, `4.5M`, `1.2G`, `900k` or a plain number. Raises `ConfigError` for anything else."""
     match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)(?:([kKMG]?)|([eE]\+?\d+))\s*", text, re.ASCII)
@@ -123,4 +175,13 @@ def parse_quantity(text: str) -> float:
     value = float(number + (exponent or f"e{_EXPONENTS[suffix or '']}"))
     if not 0 < value < math.inf:
         raise ConfigError(f"'{text}' is not a quantity above 0; write a number with k, M or G, such as 330M")
+    return value
+
+
+def parse_milliseconds(text: str) -> float:
+    """Read `20ms`, `850us` or `0.02s` as milliseconds. Raises `ConfigError` for anything else; the unit is needed."""
+    match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)(us|ms|s)\s*", text, re.ASCII)
+    value = float(f"{match[1]}e{_MILLISECONDS[match[2]]}") if match else 0.0
+    if not 0 < value < math.inf:
+        raise ConfigError(f"'{text}' is not a time; write a number above 0 with us, ms or s, such as 20ms")
     return value

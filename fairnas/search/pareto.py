@@ -5,7 +5,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from fairnas.search.candidate import Candidate
-from fairnas.search.objectives import ACCURACY, MADDS, Objective, Ranges, qualifies
+from fairnas.search.objectives import ACCURACY, MADDS, Objective, qualifies
+from fairnas.search.ranges import Ranges
+
+_SHARE = (0.0, 1.0)
 
 
 def pareto_front(candidates: Iterable[Candidate], objectives: Sequence[Objective]) -> tuple[Candidate, ...]:
@@ -28,7 +31,8 @@ def pareto_front(candidates: Iterable[Candidate], objectives: Sequence[Objective
         return ()
     kept = list(distinct.values())
     front = [kept[index] for index in find_non_dominated(minimised(kept, objectives))]
-    light_first = sorted(objectives, key=lambda each: each.name != MADDS.name)
+    # of a front without multiply-adds, "light" is the first objective of which less is better
+    light_first = sorted(objectives, key=lambda each: (each.name != MADDS.name, each.direction != "min"))
     return tuple(sorted(front, key=lambda c: ([o.minimised(c.value(o.name)) for o in light_first], c.genome)))
 
 
@@ -39,7 +43,7 @@ def minimised(candidates: Sequence[Candidate], objectives: Sequence[Objective]) 
 
 def reference_point(objectives: Sequence[Objective], ranges: Ranges) -> tuple[float, ...]:
     """The worst value of each objective, in its own unit: accuracy 0, the costs of the heaviest network."""
-    return tuple(ranges[each.name][1] if each.name in ranges else 0.0 for each in objectives)
+    return tuple(ranges.get(each.name, _SHARE)[1 if each.direction == "min" else 0] for each in objectives)
 
 
 def hypervolume(front: Sequence[Candidate], objectives: Sequence[Objective], ranges: Ranges) -> float:
@@ -48,12 +52,13 @@ def hypervolume(front: Sequence[Candidate], objectives: Sequence[Objective], ran
     Every objective is scaled to [0, 1] with 0 the best: costs from the smallest to the largest possible in
     the space, accuracy as 1 - accuracy. The reference point is 1 in each, the worst possible
     (`reference_point`). So the scale depends on the space alone, never on what was found or on bounds, and
-    values of different searches of one space compare.
+    values of different searches of one space compare. That holds no longer where a range was estimated
+    (`estimated_ranges`); a value beyond such a range counts as its end.
 
     Args:
         front: candidates that count, as `pareto_front` gives them.
-        objectives: costs that are minimised, and measures from 0 to 1 that are maximised.
-        ranges: smallest and largest possible value of each cost.
+        objectives: what is compared.
+        ranges: smallest and largest possible value of each; one that is left out is a share from 0 to 1.
     """
     from pymoo.indicators.hv import HV
 
@@ -61,14 +66,16 @@ def hypervolume(front: Sequence[Candidate], objectives: Sequence[Objective], ran
         return 0.0
     points = minimised(front, objectives)
     for column, objective in enumerate(objectives):
-        low, high = ranges.get(objective.name, (-1.0, 0.0))  # minimised accuracy lies from -1 to 0
-        points[:, column] = (points[:, column] - low) / ((high - low) or 1.0)
+        best, worst = sorted(map(objective.minimised, ranges.get(objective.name, _SHARE)))
+        points[:, column] = np.clip((points[:, column] - best) / ((worst - best) or 1.0), 0, 1)
     volume = HV(ref_point=np.ones(len(objectives)))(points)
     assert volume is not None, "the hypervolume of a front is a number"
     return float(volume)
 
 
-def select_evenly(front: Sequence[Candidate], count: int) -> tuple[Candidate, ...]:
+def select_evenly(
+    front: Sequence[Candidate], count: int, cost: Objective = MADDS, merit: Objective = ACCURACY
+) -> tuple[Candidate, ...]:
     """Networks at equal distances in multiply-adds, heaviest first (paper 4.2: FairNAS-A, B, C).
 
     Targets lie evenly from the heaviest to the lightest network of the front. Each in turn gets the nearest
@@ -78,16 +85,25 @@ def select_evenly(front: Sequence[Candidate], count: int) -> tuple[Candidate, ..
     Args:
         front: scored candidates, in any order.
         count: how many to select, 1 or more.
+        cost: what they are to be spread over, in place of multiply-adds.
+        merit: what decides between equally near ones, in place of accuracy.
     """
-    heavy_first = sorted(front, key=lambda c: (-c.value(MADDS.name), -c.value(ACCURACY.name), c.genome))
+
+    def size(candidate: Candidate) -> float:
+        return candidate.value(cost.name)
+
+    def fault(candidate: Candidate) -> float:
+        return merit.minimised(candidate.value(merit.name))
+
+    heavy_first = sorted(front, key=lambda c: (-size(c), fault(c), c.genome))
     if len(heavy_first) <= count:
         return tuple(heavy_first)
     if count == 1:
-        return (min(heavy_first, key=lambda c: (-c.value(ACCURACY.name), c.value(MADDS.name))),)
-    heaviest, lightest = heavy_first[0].value(MADDS.name), heavy_first[-1].value(MADDS.name)
+        return (min(heavy_first, key=lambda c: (fault(c), size(c))),)
+    heaviest, lightest = size(heavy_first[0]), size(heavy_first[-1])
     free, taken = list(heavy_first), []
     for target in np.linspace(heaviest, lightest, count).tolist():
-        nearest = min(free, key=lambda c: (abs(c.value(MADDS.name) - target), -c.value(ACCURACY.name)))
+        nearest = min(free, key=lambda c: (abs(size(c) - target), fault(c)))
         free.remove(nearest)
         taken.append(nearest)
     return tuple(candidate for candidate in heavy_first if candidate in taken)

@@ -6,10 +6,12 @@ from types import MappingProxyType
 import numpy as np
 
 from fairnas.config import SearchConfig
+from fairnas.errors import ConfigError
 from fairnas.randomness import generator
 from fairnas.search.candidate import Candidate, Costs
 from fairnas.search.mutators import Tally
-from fairnas.search.objectives import Objective, cost_ranges, merit, violation
+from fairnas.search.objectives import LATENCY, Objective, merit, violation
+from fairnas.search.ranges import cost_ranges
 from fairnas.search.sampling import FeasibleGenomes
 from fairnas.space import Genome, SearchSpace
 
@@ -42,12 +44,17 @@ class PolicySearch:
         self._controller = Controller(space.choices, config.controller, seed)
         self._random = FeasibleGenomes(space, objectives, costs, generator(seed, "policy search, filling up"))
         ranges = cost_ranges(space, costs)
-        own = [
-            each.name for each in objectives if each.direction == "min"
-        ]  # of a user's own objectives, the first cost
-        self._cost = config.reward.cost if config.reward.cost in ranges else own[0]
+        own = [each.name for each in objectives if each.direction == "min" and each.name in ranges]
+        self._cost = config.reward.cost
+        if self._cost not in ranges:
+            if self._cost == LATENCY.name or not own:
+                raise ConfigError(
+                    f"search.reward.cost is '{self._cost}', of which nothing is known; give one of "
+                    f"{', '.join(ranges) or 'the costs of the space'}, or --search.latency-table FILE.json"
+                )
+            self._cost = own[0]  # of a user's own costs, the first
         low, high = ranges[self._cost]
-        self._target = config.reward.target or (low + high) / 2
+        self._target = config.reward.target or (low + high) / 2 or 1.0
         self._asked: set[Genome] = set()
 
     def ask(self) -> tuple[Genome, ...]:
@@ -78,4 +85,5 @@ class PolicySearch:
     def reward(self, candidate: Candidate) -> float:
         """ACC (cost / target)^w."""
         ours = self._config.reward
-        return candidate.value(self._merit) * (candidate.value(self._cost) / self._target) ** ours.exponent
+        cost = max(candidate.value(self._cost) / self._target, 1e-9)  # a table may say that a network costs nothing
+        return candidate.value(self._merit) * cost**ours.exponent

@@ -80,6 +80,10 @@ class SposEvolution:
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
         """Keep the most accurate ever as parents."""
-        scored = [c for c in candidates if c.has([self._merit]) and not c.failed]
+        scored = [
+            c
+            for c in candidates
+            if c.has([self._merit]) and not c.failed and violation(c.measures, self._objectives) == 0
+        ]
         ranked = sorted([*self._best, *scored], key=lambda c: -c.value(self._merit))
         self._best = ranked[: self._parents]

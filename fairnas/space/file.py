@@ -39,14 +39,20 @@ def load_space(path: Path, attribute: str = "space") -> SearchSpace:
         raise SpaceError(f"space file {path}: {error}; see docs/spaces.md for an example") from None
 
 
-def _from_python(path: Path, attribute: str) -> SearchSpace:
+def run_python(path: Path, what: str, kind: type[FairnasError]) -> dict[str, Any]:
+    """Execute a user's Python file and return its names; `what` and `kind` say what its error is about."""
+    if not path.is_file():
+        raise kind(f"there is no {what} file {path}; give FILE.py:NAME")
     try:
-        names = runpy.run_path(str(path))
+        return runpy.run_path(str(path))
     except FairnasError:
         raise
     except (Exception, SystemExit) as error:  # the user's own code may raise anything; they get its last line
-        raise SpaceError(f"space file {path} raises {type(error).__name__}: {error}") from error
-    space = names.get(attribute)
+        raise kind(f"{what} file {path} raises {type(error).__name__}: {error}") from error
+
+
+def _from_python(path: Path, attribute: str) -> SearchSpace:
+    space = run_python(path, "space", SpaceError).get(attribute)
     if not isinstance(space, SearchSpace):
         raise SpaceError(
             f"space file {path} does not define a SearchSpace called '{attribute}'; build one with chain_space"

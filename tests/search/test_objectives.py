@@ -71,7 +71,7 @@ def test_cost_ranges_with_layers_of_different_choices(uneven_world) -> None:
 def test_a_bound_that_nothing_meets_names_the_smallest_possible_value(world) -> None:
     objectives = objectives_from(SearchConfig(max_madds=world.lightest - 1))
     with pytest.raises(ConfigError) as caught:
-        check_bounds(world.space, objectives, {"madds": world.lightest, "params": 0})
+        check_bounds(world.space, objectives, cost_ranges(world.space, world.costs))
     assert str(caught.value) == (
         f"search.max_madds is {world.lightest - 1:,} multiply-adds; "
         f"the smallest network of space 'digits' has {world.lightest:,}, give that or more"
@@ -80,7 +80,7 @@ def test_a_bound_that_nothing_meets_names_the_smallest_possible_value(world) -> 
 
 def test_a_bound_that_one_network_meets_is_accepted(world) -> None:
     objectives = objectives_from(SearchConfig(max_madds=world.lightest))
-    check_bounds(world.space, objectives, {"madds": world.lightest, "params": 0})
+    check_bounds(world.space, objectives, cost_ranges(world.space, world.costs))
 
 
 def test_a_candidate_is_a_value() -> None:

@@ -1,0 +1,42 @@
+"""Flags of the search as people write them, shared by the verbs that search."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import tyro
+
+from fairnas.config import RunConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortForms:
+    """Bounds such as 330M or 20ms, the latency table, and more objectives."""
+
+    max_madds: str | None = None
+    """Upper bound on multiply-adds, such as 330M."""
+    max_params: str | None = None
+    """Upper bound on parameters, such as 4.5M."""
+    max_latency: str | None = None
+    """Upper bound on latency, such as 20ms; needs --latency-table."""
+    latency_table: str | None = None
+    """Short for --search.latency-table."""
+    objective: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """One more objective: top5, loss, latency, or FILE.py:NAME. May be given several times."""
+
+    def over(self, config: RunConfig) -> RunConfig:
+        """The configuration with these settings in place of its own. Raises `ConfigError` for one that is no size."""
+        from fairnas.search.objectives import parse_milliseconds, parse_quantity
+
+        search = config.search
+        if self.max_madds is not None:
+            search = dataclasses.replace(search, max_madds=parse_quantity(self.max_madds))
+        if self.max_params is not None:
+            search = dataclasses.replace(search, max_params=parse_quantity(self.max_params))
+        if self.max_latency is not None:
+            search = dataclasses.replace(search, max_latency=parse_milliseconds(self.max_latency))
+        if self.latency_table is not None:
+            search = dataclasses.replace(search, latency_table=self.latency_table)
+        if self.objective:
+            named = dict.fromkeys([*search.objectives, *self.objective])
+            search = dataclasses.replace(search, objectives=tuple(named))
+        return dataclasses.replace(config, search=search)

@@ -1,0 +1,98 @@
+"""How far each objective can reach: what proves that a bound is possible, and scales the hypervolume."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from fairnas.errors import ConfigError
+from fairnas.search.candidate import Candidate, Costs
+from fairnas.search.objectives import Objective
+from fairnas.space import Genome, SearchSpace
+
+Ranges = Mapping[str, tuple[float, float]]
+
+
+def cost_ranges(space: SearchSpace, costs: Costs) -> Ranges:
+    """Smallest and largest possible value of every cost, over all genomes of the space.
+
+    Costs are additive over layers, so changing one layer at a time tells the lightest and the heaviest genome of
+    each: L m questions.
+    """
+    base: Genome = (0,) * space.depth
+    layers = [
+        [costs((*base[:layer], choice, *base[layer + 1 :])) for choice in range(count)]
+        for layer, count in enumerate(space.choices)
+    ]
+
+    def extreme(name: str, pick: Callable[..., int]) -> float:
+        # of a genome, not a sum of differences, whose rounding could refuse the bound that the lightest just meets
+        chosen = tuple(pick(range(len(row)), key=lambda choice: row[choice][name]) for row in layers)
+        return costs(chosen)[name]
+
+    return {name: (extreme(name, min), extreme(name, max)) for name in costs(base)}
+
+
+def known_ranges(objectives: Sequence[Objective], costs: Ranges) -> Ranges:
+    """Smallest and largest value of each objective that is known before the search.
+
+    Proved for costs, from 0 to 1 for shares that the evaluator gives, and as declared for others.
+    """
+    known = dict(costs)
+    for each in objectives:
+        if each.name not in costs:
+            if each.best is not None and each.worst is not None:
+                known[each.name] = (min(each.best, each.worst), max(each.best, each.worst))
+            elif each.direction == "max" and each.function is None:
+                known[each.name] = (0.0, 1.0)
+    return known
+
+
+def estimated_ranges(objectives: Sequence[Objective], known: Ranges, candidates: Sequence[Candidate]) -> Ranges:
+    """The known ranges, and for objectives without one a guess from the first candidates that have values.
+
+    From the worst value seen to the best one, and as far again beyond it; a declared end stays as it is. The guess is
+    a function of the first generation alone, so a search that goes on makes the same.
+    """
+    ranges = dict(known)
+    for each in objectives:
+        values = [each.minimised(c.value(each.name)) for c in candidates if c.has([each.name]) and not c.failed]
+        if each.name not in ranges and values:
+            worst = max(values) if each.worst is None else each.minimised(each.worst)
+            best = 2 * min(values) - worst if each.best is None else each.minimised(each.best)
+            ends = (each.minimised(min(best, worst)), each.minimised(worst))
+            ranges[each.name] = (min(ends), max(ends))
+    return ranges
+
+
+def check_bounds(space: SearchSpace, objectives: Sequence[Objective], costs: Ranges) -> None:
+    """Refuse a bound that no genome meets, before anything is searched.
+
+    Args:
+        space: named in the message.
+        objectives: with their bounds.
+        costs: smallest and largest possible value of each cost (`cost_ranges`). Of other objectives only those that
+            declare their best value are checked.
+
+    Raises:
+        ConfigError: saying the best possible value.
+    """
+    for objective in objectives:
+        low, high = costs.get(objective.name, (objective.best, objective.best))
+        best = low if objective.direction == "min" else high
+        if objective.bound is None or best is None or not objective.violation(best):
+            continue
+        small = objective.direction == "min"
+        raise ConfigError(
+            f"{objective.bound_name} is {number(objective.bound)} {objective.unit}; the "
+            f"{'smallest' if small else 'largest'} network of space '{space.name}' has {number(best, up=small)}, "
+            f"give that or {'more' if small else 'less'}"
+        )
+
+
+def number(value: float, up: bool | None = None) -> str:
+    """A number for a message: counts in full, others with four digits, rounded to the nearest, up, or down."""
+    if float(value).is_integer() or abs(value) >= 1e6:
+        return f"{value if up is None else math.ceil(value) if up else math.floor(value):,.0f}"
+    if up is None:
+        return f"{value:.4g}"
+    step = 10.0 ** (math.floor(math.log10(abs(value))) - 3)
+    return f"{(math.ceil if up else math.floor)(value / step) * step:.4g}"
