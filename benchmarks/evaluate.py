@@ -14,6 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
+from torch import Tensor
+
 from benchmarks.command import run
 from benchmarks.textbook import textbook_of, textbook_recalibrated_top1, textbook_top1
 from benchmarks.timing import Machine, compare, require_repeats, threads
@@ -31,10 +34,17 @@ from benchmarks.workload import (
 )
 from fairnas.errors import ConfigError
 from fairnas.evaluate import RecalibratedCopy, score_genomes
+from fairnas.evaluate.keeping import MIB, kept_within, largest_pair, most_held, stem_madds
+from fairnas.evaluate.tree import Kept, branches, shared_depths, walk
+from fairnas.nets import cost_table
+from fairnas.nets.memory import activation_table
 from fairnas.space import Genome, SearchSpace, get_space
 
 DECISIONS_PER_TIE = 10_000
 """One decision in so many may differ: two logits may be equal up to rounding, which folding BN changes."""
+
+FLOAT = 4
+"""Bytes of a number in single precision."""
 
 MACRO_PREFIX: Genome = (1, 1)
 """Beginning of the networks taken by default: the block of middling cost in the first stage."""
@@ -56,7 +66,7 @@ class EvaluateBenchmark:
     images: int = 256
     """Images that each genome is scored on."""
     batch: int = 256
-    """Images per batch; fairnas takes 500. The larger, the slower the textbook: its activations leave the caches."""
+    """Images per batch; fairnas takes 125. The larger, the slower the textbook: its activations leave the caches."""
     macro_images: int = 128
     """Images for the networks of NAS-Bench-Macro, in one batch."""
     full: bool = False
@@ -170,6 +180,7 @@ def _measured(population: Population, given: EvaluateBenchmark) -> dict[str, Any
     return {
         **comparison.to_dict(),
         **counted(sharing(space, genomes)),
+        **memory(space, genomes, population.batch),
         "space": space.name,
         "genomes": len(genomes),
         "textbook_genomes": len(sample),
@@ -209,6 +220,40 @@ def counted(shared: Sharing) -> dict[str, Any]:
     }
 
 
+def memory(space: SearchSpace, genomes: Sequence[Genome], batch: int) -> dict[str, Any]:
+    """What activations between layers take, in MiB, and what the least costs in multiply-adds of stem and layers.
+
+    Args:
+        space: of the genomes.
+        genomes: to be scored together.
+        batch: images.
+    """
+    ordered = sorted({space.canonical(genome) for genome in genomes})
+    shared = shared_depths(ordered)
+    sizes = [batch * size for size in activation_table(space).handed_on]
+    table, images = cost_table(space), torch.Size((batch, space.image_channels, space.image_size, space.image_size))
+    everything, least = branches(shared), largest_pair(sizes)
+    tight = kept_within(ordered, space, images, FLOAT, (least + FLOAT * batch) / MIB)
+
+    def madds(kept: Kept) -> int:
+        spent = 0
+
+        def run(prefix: Genome, features: Tensor) -> Tensor:
+            nonlocal spent
+            spent += table.blocks[len(prefix) - 1][prefix[-1]].madds if prefix else stem_madds(space)
+            return features
+
+        walk(ordered, torch.empty(0), run, lambda genome, features: None, kept)
+        return spent
+
+    return {
+        "memory_path_mib": sum(sizes) / MIB,
+        "memory_mib": most_held(shared, everything, sizes) / MIB,
+        "memory_least_mib": least / MIB,
+        "madds_factor_least_memory": madds(tight) / madds(everything),
+    }
+
+
 def _tell(name: str, repeats: int) -> Callable[[int, float], None]:
     return lambda done, ratio: print(f"evaluate {name}: repeat {done}/{repeats}, ratio {ratio:.2f}", file=sys.stderr)
 
@@ -226,6 +271,9 @@ def described(result: dict[str, Any]) -> list[str]:
             f"  seconds   {found['project_s']:.3g} beside {found['textbook_s']:.3g}, medians",
             f"  sharing   {found['layer_runs']:,} layer runs instead of {found['layer_runs_one_by_one']:,}: "
             f"{found['layer_factor']:.2f} times fewer; {found['madds_factor']:.2f} times fewer multiply-adds",
+            f"  memory    {found['memory_mib']:.3g} MiB between layers ({found['memory_path_mib']:.3g} for a path); "
+            f"in the least, {found['memory_least_mib']:.3g}, {found['madds_factor_least_memory']:.3f} times "
+            "the multiply-adds",
             f"  measured  {found['genomes']:,} genomes of {found['space']}, {found['images']} images of "
             f"{found['image_size']} pixels in batches of {found['batch']}",
             *(

@@ -7,6 +7,7 @@
     archive.sqlite   candidates ever evaluated  search.json    the front, hypervolume, selected networks
     stand_alone/     one file per training      ranking.json   how far the supernet's order can be believed
     models/          a folder per network       report.html    the one page to look at
+    precision.json   bfloat16 against float32, where genomes are scored in it
     stages.json      finished stages, with the checksums of what they wrote
 
 Every file is written beside its name, flushed to the disk and renamed. One process at a time holds the lock.

@@ -1,4 +1,7 @@
-"""One-shot accuracy of many genomes (paper 3.2): every node of their prefix tree is run once per batch of images."""
+"""One-shot accuracy of many genomes (paper 3.2): every node of their prefix tree is run once per batch of images.
+
+Where memory is bounded, some are run again (`keeping.py`). Either way the scores are those of one genome after another.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fairnas.evaluate.copies import EvaluationCopy
-from fairnas.evaluate.tree import walk
 from fairnas.nets import Supernet
 from fairnas.space import Genome
 
@@ -59,10 +61,10 @@ def score_genomes(
     with torch.inference_mode():
         for images, labels in batches:
 
-            def at_leaf(genome: Genome, features: Tensor, labels: Tensor = labels) -> None:
-                tally.add(place[genome], copied.finish(genome, features), labels)
+            def count(genome: Genome, logits: Tensor, labels: Tensor = labels) -> None:
+                tally.add(place[genome], logits, labels)
 
-            walk(ordered, images, copied.run, at_leaf)
+            copied.logits(ordered, images, count)
             tally.images += len(labels)
             on_progress(tally.images)
     scores = dict(zip(ordered, tally.scores(), strict=True))

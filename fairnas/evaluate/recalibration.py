@@ -1,15 +1,17 @@
 """Recalibrated BN: every path normalises by its own statistics on some training images (as SPOS scores genomes).
 
-The statistics of a layer depend on the choices up to it and no further, so paths with a common prefix share them: one
-walk over the prefix tree recalibrates all genomes, where one after another would run every layer of every genome.
+The statistics of a layer depend on the choices up to it and no further, so paths with a common prefix share them, if
+all are taken from the same images: one walk over the prefix tree recalibrates all genomes, where one by one would
+run every layer of every genome. If every genome has images of its own, nothing can be shared.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from fairnas.config import Precision
 from fairnas.evaluate.copies import EvaluationCopy
 from fairnas.evaluate.tree import walk
 from fairnas.nets import Supernet, batch_norms
@@ -24,17 +26,60 @@ class PathStatistics:
     variances: tuple[Tensor, ...]
 
 
+def measure(part: nn.Module, features: Tensor) -> tuple[Tensor, PathStatistics]:
+    """Run a part whose BN normalises by the batch, and note by what: exact means and unbiased variances."""
+    means: list[Tensor] = []
+    variances: list[Tensor] = []
+
+    def note(norm: nn.Module, given: tuple[Tensor, ...]) -> None:
+        dtype = torch.promote_types(given[0].dtype, torch.float32)
+        variance, mean = torch.var_mean(given[0].double(), dim=(0, 2, 3))  # unbiased, as running statistics are
+        means.append(mean.to(dtype))
+        variances.append(variance.to(dtype))
+
+    hooks = [norm.register_forward_pre_hook(note) for norm in batch_norms(part)]
+    output = part(features)
+    for hook in hooks:
+        hook.remove()
+    return output, PathStatistics(tuple(means), tuple(variances))
+
+
+def run_with(part: nn.Module, known: PathStatistics, features: Tensor) -> Tensor:
+    """Run a part with known statistics."""
+    norms = batch_norms(part)
+    for norm, mean, variance in zip(norms, known.means, known.variances, strict=True):
+        norm.running_mean, norm.running_var = mean, variance
+    output = part(features)
+    for norm in norms:
+        norm.running_mean = norm.running_var = None
+    return output
+
+
 class RecalibratedCopy(EvaluationCopy):
     """A copy whose BN statistics are those of the path that is run, on images given beforehand.
 
-    They are found with all images in one batch, so every layer normalises by exact means and unbiased variances. What
-    is known of a prefix is kept as long as genomes that are scored together have it: a search meets too many prefixes
-    to keep all. Memory holds the activations of all images at most once per layer.
+    They are found with all images in one batch. What is known of a prefix is kept as long as genomes that are scored
+    together have it: a search meets too many prefixes to keep all. Memory holds the activations of all images at most
+    once per layer, or as much of them as it may.
     """
 
-    def __init__(self, supernet: Supernet, images: Tensor) -> None:
-        """Args: `images` (n, C, S, S), of the training set, on the supernet's device; 2 or more."""
-        super().__init__(supernet, "batch")
+    def __init__(
+        self,
+        supernet: Supernet,
+        images: Tensor,
+        *,
+        precision: Precision = "float32",
+        activation_mib: float | None = None,
+    ) -> None:
+        """Copy a supernet.
+
+        Args:
+            supernet: trained.
+            images: (n, C, S, S), of the training set, on the supernet's device; 2 or more.
+            precision: as for `EvaluationCopy`.
+            activation_mib: as for `EvaluationCopy`; it holds for these images, too.
+        """
+        super().__init__(supernet, "batch", precision=precision, activation_mib=activation_mib)
         self._images = images
         self._known: dict[tuple[Genome, bool], PathStatistics] = {}  # by prefix, and whether the head is meant
 
@@ -48,45 +93,83 @@ class RecalibratedCopy(EvaluationCopy):
         with torch.inference_mode():
             walk(
                 ordered,
-                self._images,
-                lambda prefix, features: self._measured(self._part(prefix), (prefix, False), features),
+                self._images.to(self.dtype),
+                lambda prefix, features: self._measured(self.part(prefix), (prefix, False), features),
                 lambda genome, features: self._measured(self.head, (genome, True), features),
+                self.kept(ordered, self._images.shape),
             )
 
-    def _part(self, prefix: Genome) -> nn.Module:
-        return self.block(len(prefix) - 1, prefix[-1]) if prefix else self.stem
-
     def _measured(self, part: nn.Module, key: tuple[Genome, bool], features: Tensor) -> Tensor:
-        """Run a part with the statistics of these features, and keep them."""
+        """Run a part with the statistics of these features, and keep them.
+
+        What is known already is run in the same way, so that what is found after it is the same to the last bit.
+        """
         if key in self._known:
-            return self._applied(part, key, features)
-        found: list[tuple[Tensor, Tensor]] = []
-
-        def note(norm: nn.Module, given: tuple[Tensor, ...]) -> None:
-            variance, mean = torch.var_mean(given[0].double(), dim=(0, 2, 3))  # unbiased, as running statistics are
-            found.append((mean.to(given[0].dtype), variance.to(given[0].dtype)))
-
-        hooks = [norm.register_forward_pre_hook(note) for norm in batch_norms(part)]
-        output = part(features)
-        for hook in hooks:
-            hook.remove()
-        self._known[key] = PathStatistics(tuple(mean for mean, _ in found), tuple(variance for _, variance in found))
-        return output
-
-    def _applied(self, part: nn.Module, key: tuple[Genome, bool], features: Tensor) -> Tensor:
-        """Run a part with known statistics."""
-        norms, known = batch_norms(part), self._known[key]
-        for norm, mean, variance in zip(norms, known.means, known.variances, strict=True):
-            norm.running_mean, norm.running_var = mean, variance
-        output = part(features)
-        for norm in norms:
-            norm.running_mean = norm.running_var = None
+            return part(features)
+        output, self._known[key] = measure(part, features)
         return output
 
     def run(self, prefix: Genome, features: Tensor) -> Tensor:
         """See `EvaluationCopy`; the prefix was prepared."""
-        return self._applied(self._part(prefix), (prefix, False), features)
+        return run_with(self.part(prefix), self._known[prefix, False], features if prefix else features.to(self.dtype))
 
     def finish(self, genome: Genome, features: Tensor) -> Tensor:
         """See `EvaluationCopy`."""
-        return self._applied(self.head, (genome, True), features)
+        return run_with(self.head, self._known[genome, True], features)
+
+
+class OwnImagesCopy(EvaluationCopy):
+    """A copy in which every genome is recalibrated on images of its own, as in the protocol of SPOS.
+
+    No two genomes have an activation in common then: each is run from the stem to the head by itself.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        draw: Callable[[Genome], Tensor],
+        *,
+        precision: Precision = "float32",
+        activation_mib: float | None = None,
+    ) -> None:
+        """Copy a supernet.
+
+        Args:
+            supernet: trained.
+            draw: gives a genome's images (n, C, S, S), always the same, on the supernet's device; 2 or more.
+            precision: as for `EvaluationCopy`.
+            activation_mib: as for `EvaluationCopy`; it holds for these images, too.
+        """
+        super().__init__(supernet, "batch", precision=precision, activation_mib=activation_mib)
+        self._draw = draw
+        self._known: dict[Genome, tuple[PathStatistics, ...]] = {}  # of stem, layers, head
+
+    def prepare(self, ordered: Sequence[Genome]) -> None:
+        """Recalibrate every genome that is not known yet; forget others."""
+        known = {genome: self._known[genome] for genome in ordered if genome in self._known}
+        with torch.inference_mode():
+            for genome in ordered:
+                if genome not in known:
+                    known[genome] = self._recalibrated(genome)
+        self._known = known
+
+    def _recalibrated(self, genome: Genome) -> tuple[PathStatistics, ...]:
+        features = self._draw(genome).to(self.dtype)
+        self.kept([genome], features.shape)  # raises if memory does not suffice
+        found = []
+        for part in self._parts(genome):
+            features, statistics = measure(part, features)
+            found.append(statistics)
+        return tuple(found)
+
+    def _parts(self, genome: Genome) -> list[nn.Module]:
+        return [*(self.part(genome[:depth]) for depth in range(len(genome) + 1)), self.head]
+
+    def logits(self, ordered: Sequence[Genome], images: Tensor, on_logits: Callable[[Genome, Tensor], object]) -> None:
+        """See `EvaluationCopy`."""
+        for genome in ordered:
+            self.kept([genome], images.shape)
+            features = images.to(self.dtype)
+            for part, statistics in zip(self._parts(genome), self._known[genome], strict=True):
+                features = run_with(part, statistics, features)
+            on_logits(genome, features)

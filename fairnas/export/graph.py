@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fairnas.evaluate.copies import folded
+from fairnas.evaluate.folding import folded
 from fairnas.export.product import Product
 
 if TYPE_CHECKING:

@@ -55,15 +55,17 @@ def statistics_of(experiment: Experiment) -> Statistics:
 
 
 def evaluation_setting(experiment: Experiment) -> str:
-    """What a score depends on: the supernet's weights, the validation images, and how BN is treated."""
+    """What a score depends on: the supernet's weights, the validation images, how BN is treated, and precision."""
     digest = hashlib.sha256()
     for name, tensor in experiment.supernet.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     evaluate = experiment.config.evaluate
+    drawn = f" drawn for each network from seed {experiment.config.seed}" if evaluate.calibration == "own" else ""
     statistics = {
         "running": "running BN statistics",
         "batch": f"BN statistics of batches of {evaluate.batch_size}",
-        "recalibrated": f"BN recalibrated on {evaluate.calibration_images} training images",
+        "recalibrated": f"BN recalibrated on {evaluate.calibration_images} training images{drawn}",
     }[statistics_of(experiment)]
-    return f"weights {digest.hexdigest()[:16]}, data {experiment.dataset.fingerprint[:16]}, {statistics}"
+    identity = f"weights {digest.hexdigest()[:16]}, data {experiment.dataset.fingerprint[:16]}, {statistics}"
+    return identity if evaluate.precision == "float32" else f"{identity}, {evaluate.precision}"

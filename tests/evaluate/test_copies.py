@@ -1,13 +1,17 @@
 """Folding BN into convolutions is exact algebra on a copy."""
 
+import copy
+import itertools
+
 import pytest
 import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fairnas.evaluate import EvaluationCopy
-from fairnas.evaluate.copies import folded
+from fairnas.evaluate.folding import folded, normalised_by_batch
 from fairnas.nets import Supernet
 from fairnas.space import get_space
 
@@ -61,3 +65,53 @@ def test_a_copy_is_folded() -> None:
         for parameter in copy.parameters():
             parameter.zero_()
     assert all(parameter.any() for name, parameter in block.named_parameters() if name.endswith("0.weight"))
+
+
+def plainly_folded(module: nn.Module) -> nn.Module:
+    """The same with torch's means: copy everything, fuse in the copy."""
+    module = copy.deepcopy(module).eval()
+    for part in list(module.modules()):
+        if isinstance(part, nn.Sequential):
+            for number, (first, second) in enumerate(itertools.pairwise(list(part))):
+                if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                    part[number], part[number + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+    return module
+
+
+@given(data=st.data())
+@settings(max_examples=15, phases=UNSHRUNK)
+def test_a_folded_module_is_what_torch_makes_of_a_deep_copy(chain_spaces, make_lively, data) -> None:
+    supernet = make_lively(Supernet(data.draw(chain_spaces), bn_affine=True))
+    for module in (supernet.stem, supernet.block(0, 0), supernet.head):
+        made, plain = folded(module), plainly_folded(module)
+        assert [type(part) for part in made.modules()] == [type(part) for part in plain.modules()]
+        assert str(made) == str(plain)  # sizes, strides, groups, names
+        found, wanted = made.state_dict(), plain.state_dict()
+        assert list(found) == list(wanted)
+        for name, tensor in found.items():
+            assert torch.equal(tensor, wanted[name])
+            assert tensor.stride() == wanted[name].stride()
+
+
+def test_bn_without_scale_and_shift_is_folded_too() -> None:
+    supernet = Supernet(get_space("digits"), bn_affine=False)
+    block = supernet.block(0, 3).eval()
+    features = torch.randn(2, 8, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(folded(block)(features), block(features))
+
+
+@pytest.mark.parametrize("make", [folded, normalised_by_batch])
+def test_a_copy_shares_nothing_with_what_it_is_copied_from(make) -> None:
+    supernet = Supernet(get_space("digits"))
+    for module in (supernet.stem, supernet.block(3, 5), supernet.head):
+        module.register_forward_hook(lambda *given: pytest.fail("the hook of the original was called"))
+        made = make(module)
+        ours = {tensor.data_ptr() for tensor in (*made.parameters(), *made.buffers())}
+        theirs = {tensor.data_ptr() for tensor in (*module.parameters(), *module.buffers())}
+        assert not ours & theirs
+        for part, original in zip(made.modules(), module.modules(), strict=True):
+            shared = [key for key, value in vars(part).items() if value is vars(original).get(key)]
+            assert not [key for key in shared if isinstance(vars(part)[key], dict | list | set)]
+        with torch.no_grad():
+            made(torch.zeros(2, *next(iter(module.parameters())).shape[1:2], 8, 8))

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from fairnas.evaluate import EvaluationCopy, Score, Statistics, oneshot, score_genomes, score_network
 from fairnas.nets import Supernet, build
-from fairnas.space import Genome, SearchSpace, get_space
+from fairnas.space import CATALOG, Genome, SearchSpace, get_space
 
 UNSHRUNK = (Phase.explicit, Phase.generate)  # to shrink a failure takes minutes where networks run
 
@@ -87,6 +87,31 @@ def test_scores_are_those_of_plain_evaluation(supernet_of, name: str, data) -> N
     for found, wanted in zip(fast, expected, strict=True):
         assert found.loss == pytest.approx(wanted.loss, rel=1e-4)
         assert abs(found.top1 - wanted.top1) <= 1 / 8  # a near tie may fall either way
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_on_every_space_the_tree_is_path_by_path(name: str, make_lively) -> None:
+    space = CATALOG[name].for_data(image_size=CATALOG[name].reduction, num_classes=10)
+    rng = np.random.default_rng(0)
+    genomes = [space.sample(rng) for _ in range(3)]
+    genomes += [(*genomes[0][:-half], *genomes[1][-half:]) for half in (1, space.depth // 2)]  # shared beginnings
+    networks = [space.canonical(genome) for genome in genomes]
+    supernet = make_lively(Supernet(space, seed=1))
+    single = score_genomes(supernet, genomes, batches_for(space, (3, 2)))
+    assert single == [score_genomes(supernet, [genome], batches_for(space, (3, 2)))[0] for genome in genomes]
+    supernet.double()
+    batches = batches_for(space, (3, 2), torch.float64)
+    exact = score_genomes(supernet, genomes, batches)
+    assert exact == [score_genomes(supernet, [genome], batches)[0] for genome in genomes]
+    for fast, found, wanted in zip(single, exact, plain_scores(supernet, networks, batches), strict=True):
+        assert (found.top1, found.top5) == (wanted.top1, wanted.top5)
+        assert found.loss == pytest.approx(wanted.loss, rel=1e-12)  # folding BN rounds otherwise
+        assert fast.loss == pytest.approx(wanted.loss, rel=1e-4)
+    # nothing but BN's folding rounds: without it, the tree's numbers are the plain ones to the last bit
+    unfolded = score_genomes(supernet, genomes, batches, statistics="batch")
+    assert [each.loss for each in unfolded] == pytest.approx(
+        [each.loss for each in plain_scores(supernet, networks, batches, "batch")], rel=1e-15
+    )
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -234,6 +259,18 @@ def test_at_most_one_activation_per_layer_is_held(supernet_of) -> None:
         score_genomes(supernet, genomes, batches_for(supernet.space, (2, 2)))
     (spy,) = Spy.made
     assert sum(spy.calls.values()) > 2 * 20 * 3
+    # after layers 4, 5, 6 and 7 there are branches; what goes into a block and comes out of it is there, too
+    assert 5 <= spy.most_alive <= supernet.space.depth + 1
+
+
+def test_with_a_branch_at_every_depth_one_activation_per_layer_is_held(supernet_of) -> None:
+    supernet = supernet_of("digits", torch.float32)
+    genomes = [(*(0,) * layer, 1, *(0,) * (7 - layer)) for layer in range(8)] + [(0,) * 8]
+    with pytest.MonkeyPatch.context() as patch:
+        Spy.made = []
+        patch.setattr(oneshot, "EvaluationCopy", Spy)
+        score_genomes(supernet, genomes, batches_for(supernet.space, (2, 2)))
+    (spy,) = Spy.made
     assert spy.most_alive == supernet.space.depth + 1
 
 
