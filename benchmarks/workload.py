@@ -1,22 +1,18 @@
 """What is measured: a space, populations of genomes, images, and a supernet whose statistics fit them."""
 
-import functools
 import itertools
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fairnas.errors import DataError
 from fairnas.fairness import StrictSampler
 from fairnas.nets import Supernet, cost_table
 from fairnas.randomness import derived_seed, generator
-from fairnas.space import Genome, SearchSpace, Stage, Stem, chain_space, get_space, parse_genome
+from fairnas.space import Genome, SearchSpace, Stage, Stem, chain_space, get_space
 
 PROXYLESS_32 = chain_space(
     "proxyless_32",
@@ -59,24 +55,6 @@ def evolved_population(space: SearchSpace, size: int, seed: int, parents: int = 
 def distinct_networks(space: SearchSpace, prefix: Genome = ()) -> list[Genome]:
     """Every network of a small space once, or every one that begins with some choices."""
     return sorted({g for g in map(space.canonical, space.enumerate()) if g[: len(prefix)] == prefix})
-
-
-@functools.cache
-def macro_truth(path: Path) -> dict[Genome, dict[str, float]]:
-    """NAS-Bench-Macro by genome: `top1` (mean of three seeds, from 0 to 1), `madds`, `params`.
-
-    Raises `DataError` if the file is absent or something else.
-    """
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            parse_genome(text): {"top1": row["mean_acc"] / 100, "madds": row["flops"], "params": row["params"]}
-            for text, row in rows.items()
-        }
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{path} is not the truth of NAS-Bench-Macro ({type(error).__name__}); give its JSON file for CIFAR-10"
-        ) from None
 
 
 def representative(space: SearchSpace, genomes: Sequence[Genome], count: int) -> list[Genome]:

@@ -39,13 +39,15 @@ def contrast(first: Sequence[float | None], second: Sequence[float | None]) -> C
     mean = statistics.fmean(differences)
     ours, theirs = zip(*pairs, strict=True)
     overlap = min(ours) <= max(theirs) and min(theirs) <= max(ours)
-    return Contrast(mean, _interval(differences, mean), overlap, len(pairs))
+    return Contrast(mean, mean_interval(differences), overlap, len(pairs))
 
 
-def _interval(values: Sequence[float], mean: float) -> tuple[float, float] | None:
+def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """95 % interval of the mean of such values (Student's t); None with fewer than two."""
     if len(values) < 2:
         return None
     from scipy.special import stdtrit  # scipy.stats takes a second longer to import
 
+    mean = statistics.fmean(values)
     half = float(stdtrit(len(values) - 1, 0.975)) * statistics.stdev(values) / math.sqrt(len(values))
     return mean - half, mean + half

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import tyro
 
+from fairnas.cli.figure_6 import figure_6
+from fairnas.cli.figure_11 import figure_11
 from fairnas.cli.output import print_json, print_table
 from fairnas.cli.parsing import UsageError, parse, peek
 from fairnas.cli.run import recipe_config
@@ -23,16 +25,19 @@ class FigureVerb:
     """Make a figure of the paper, from our own experiment: a page and its numbers.
 
     1: accuracy while a supernet trains, strict fairness beside its rivals, and histograms of its models (minutes to
-    hours). 4: the chance that uniform sampling trains all blocks equally often, lemma 1 (seconds).
-    `fairnas figure N --help` shows the settings of figure N.
+    hours). 4: the chance that uniform sampling trains all blocks equally often, lemma 1 (seconds). 6: searchers beside
+    each other, on the supernet of a run or on NAS-Bench-Macro (minutes). 11: the evolution of the search of a run
+    (seconds). `fairnas figure N --help` shows the settings of figure N.
 
     Examples:
         fairnas figure 4
         fairnas figure 1 --seeds 3
+        fairnas figure 6 --run runs/digits
+        fairnas figure 11 --run runs/digits
     """
 
     number: tyro.conf.Positional[str]
-    """Which figure: 1 or 4."""
+    """Which figure: 1, 4, 6 or 11."""
     out: Path | None = None
     """Folder of the page; default: runs/figureN."""
     json: bool = False
@@ -167,5 +172,10 @@ def figure_4(arguments: Sequence[str]) -> None:
     print(f"page      {numbers['page']}")
 
 
-FIGURES: dict[str, Callable[[Sequence[str]], None]] = {"1": figure_1, "4": figure_4}
+FIGURES: dict[str, Callable[[Sequence[str]], None]] = {
+    "1": figure_1,
+    "4": figure_4,
+    "6": figure_6,
+    "11": figure_11,
+}
 """Figures of the paper, by number."""

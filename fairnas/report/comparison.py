@@ -159,23 +159,24 @@ def _differences(arms: Sequence[Arm], measure: Measure) -> tuple[str, ...]:
     )
 
 
-def difference_text(found: Contrast | None) -> str:
+def difference_text(found: Contrast | None, digits: int = 1) -> str:
     """A difference in points with its interval, and whether it may be believed."""
     if found is None:
         return "not known, because no seed finished both"
-    points = f"{_signed(found.difference)} points"
+    points = f"{signed_points(found.difference, digits)} points"
     if found.interval is None:
         return f"{points} with one seed, which says nothing about chance"
     low, high = found.interval
-    text = f"{points} (95\u00a0% interval {_signed(low)} to {_signed(high)}, {counted(found.n, 'seed')})"
+    bounds = f"{signed_points(low, digits)} to {signed_points(high, digits)}"
+    text = f"{points} (95\u00a0% interval {bounds}, {counted(found.n, 'seed')})"
     if found.certain:
         return text
     return f"{text}; " + ("the seeds overlap" if found.overlap else "the interval holds zero")
 
 
-def _signed(share: float) -> str:
+def signed_points(share: float, digits: int = 1) -> str:
     """A difference of shares in points."""
-    return decimal(100 * share, 1) if share < 0 else f"+{100 * share:.1f}"
+    return decimal(100 * share, digits) if share < 0 else f"+{100 * share:.{digits}f}"
 
 
 def _lost(arms: Sequence[Arm]) -> tuple[str, ...]:

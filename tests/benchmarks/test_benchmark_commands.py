@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from benchmarks import evaluate, limit, memory, processes, searchers, step
+from benchmarks import evaluate, limit, memory, processes, step
 from benchmarks.textbook import textbook_step
 from benchmarks.timing import Machine, Spread, compare, threads
 from fairnas.errors import ConfigError
@@ -233,19 +233,6 @@ def test_memory_puts_the_executors_beside_the_largest_network(capsys):
     peaks = json.loads(capsys.readouterr().out)["peak_bytes"]
     assert list(peaks) == ["largest single network", "sequential", "lockstep", "lockstep, saving memory"]
     assert peaks["sequential"] < peaks["lockstep"]
-
-
-def test_searchers_are_judged_on_the_truth(macro_truth, tmp_path, capsys):
-    path = tmp_path / "truth.json"
-    path.write_text(json.dumps(macro_truth))
-    flags = ["--searchers", "nsga2", "random", "--seeds", "2", "--population", "32", "--generations", "10"]
-    assert searchers.main(["--truth", str(path), *flags, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)["searchers"]
-    assert found["nsga2"]["final_share"] > found["random"]["final_share"] > 0.8
-    assert found["nsga2"]["mean_share"] == sorted(found["nsga2"]["mean_share"])
-    assert found["nsga2"]["operators"]["first"][0] == 64
-    assert searchers.main(["--truth", str(tmp_path / "none.json")]) == 2
-    assert "is not the truth of NAS-Bench-Macro (FileNotFoundError)" in capsys.readouterr().err
 
 
 def test_the_protocol_of_spos_beside_the_tree(capsys):

@@ -4,8 +4,13 @@ import pytest
 
 from fairnas.pipeline.figure_4 import draw_figure_4
 from fairnas.report.figure_1 import render_comparison
+from fairnas.report.figure_6 import render_search_comparison
+from fairnas.report.figure_11 import Evolution, render_evolution
+from fairnas.report.records import Scored, Search
 from tests.report.test_browser import PAPER, browser  # noqa: F401
 from tests.report.test_comparison import STRICT, comparison, make_arm
+from tests.report.test_search_comparison import GOALS, OPERATORS, searched
+from tests.report.test_search_comparison import comparison as search_comparison
 
 
 @pytest.fixture(scope="module")
@@ -15,16 +20,33 @@ def pages(tmp_path_factory):
     page = render_comparison(comparison(make_arm("a", (0.9, 0.91, 0.92), audit=STRICT), *arms))
     (folder / "figure1.html").write_text(page)
     draw_figure_4(folder, 1000, 0, "fairnas figure 4")
-    return {
-        folder / "figure1.html": ("epochs", "passes", "spread", "histograms"),
-        folder / "figure4.html": ("linear", "logarithmic"),
+    finals = {"moremnas": (0.99, 0.98), "nsga2": (0.9, 0.97), "random": (0.5, 0.6), "mnasnet_rl": (0.4, 0.3)}
+    contenders = [searched(name, values, OPERATORS) for name, values in finals.items()]
+    (folder / "figure6.html").write_text(render_search_comparison(search_comparison(*contenders)))
+    (folder / "figure11.html").write_text(render_evolution(evolution()))
+    return {  # the plots, and how many names there are in the legends
+        folder / "figure1.html": (("epochs", "passes", "spread", "histograms"), 5),
+        folder / "figure4.html": (("linear", "logarithmic"), 5),
+        folder / "figure6.html": (("fronts", "hypervolume", "gap", "params"), 5),
+        folder / "figure11.html": (("evolution-madds", "evolution-params", "hypervolume"), 3),
     }
+
+
+def evolution() -> Evolution:
+    """A made-up search of 12 generations of 10."""
+    candidates = tuple(
+        Scored(f"{n:03}", 0.5 + 0.3 * (n % 7) / 7 + n / 600, 1e6 * (5 - n / 60 + n % 5), 1e6 * (1 + n % 9), n // 10)
+        for n in range(120)
+    )
+    volumes = tuple(0.5 + 0.03 * min(n, 8) for n in range(12))
+    search = Search("moremnas", 12, 120, 120, 0, volumes, GOALS, candidates[-5:], candidates[-2:])
+    return Evolution("run", "digits", "digits", 300, search, candidates, OPERATORS, 120, "fairnas figure 11")
 
 
 @pytest.mark.parametrize("width", [390, 1400])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_figures_open_offline_and_draw_everything(browser, pages, width, scheme):  # noqa: F811
-    for path, plots in pages.items():
+    for path, (plots, names) in pages.items():
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         page = context.new_page()
         errors, requests = [], []
@@ -40,13 +62,12 @@ def test_figures_open_offline_and_draw_everything(browser, pages, width, scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == PAPER[scheme]
         assert page.locator("a.skip").text_content() == "Skip to the outcome"
-        arms = page.locator(".legendtext").all_text_contents()
-        assert len(set(arms)) == 5
+        assert len(set(page.locator(".legendtext").all_text_contents())) == names
         colours = [
             page.evaluate(f"getComputedStyle(document.documentElement).getPropertyValue('--arm-{letter}')")
-            for letter in "abcde"
+            for letter in "abcdef"
         ]
-        assert len(set(colours)) == 5
+        assert len(set(colours)) == 6
         context.close()
         assert errors == []
         assert [url for url in requests if not url.startswith(("data:", "blob:"))] == [path.as_uri()]

@@ -1,0 +1,178 @@
+"""What searchers are compared on: the trained supernet of a run, or the truth of a benchmark."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from fairnas.analysis.nas_bench_macro import SPACE, read_nas_bench_macro
+from fairnas.config import SearchConfig
+from fairnas.errors import ConfigError, RunDirectoryError
+from fairnas.pipeline.cluster import evaluator_of
+from fairnas.pipeline.experiment import Experiment, Narrator
+from fairnas.pipeline.judge import evaluation_setting
+from fairnas.pipeline.precision import require_ranks_of_float32
+from fairnas.pipeline.prices import Prices, prices_of
+from fairnas.pipeline.stage_two import ARCHIVE
+from fairnas.rundir import RunDirectory, checksum
+from fairnas.search import (
+    ACCURACY,
+    Archive,
+    Candidate,
+    Evaluator,
+    Measures,
+    Objective,
+    Ranges,
+    cost_ranges,
+    objectives_from,
+)
+from fairnas.search.objectives import violation
+from fairnas.search.ranges import known_ranges
+from fairnas.space import Genome, SearchSpace, get_space
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A space, who scores its networks, and what is known about them before anything is searched."""
+
+    space: SearchSpace
+    evaluator: Evaluator
+    prices: Prices
+    objectives: tuple[Objective, ...]
+    ranges: Ranges
+    """Smallest and largest possible value of every cost and objective: the scale of all hypervolumes."""
+    setting: str
+    """What scores depend on beyond the genome (`Archive`)."""
+    known: tuple[Candidate, ...]
+    """Networks that were scored before, with their costs."""
+    title: str
+    """In words."""
+    accuracy: str
+    """What its accuracy is called."""
+
+    def misses_bounds(self, genome: Genome) -> bool:
+        """Whether the costs of a network miss a bound."""
+        return violation(self.prices(genome), self.objectives) > 0
+
+
+@contextlib.contextmanager
+def trained_supernet(
+    path: Path, search: SearchConfig, searchers: Sequence[str], narrator: Narrator, stop: Callable[[], bool]
+) -> Iterator[Searched]:
+    """The supernet of a run, with the scores that the run's own search left. The run's archive is read, never written.
+
+    Args:
+        path: of the run directory.
+        search: bounds and objectives.
+        searchers: who will search.
+        narrator: told how far it is.
+        stop: true when the work should end.
+
+    Raises:
+        RunDirectoryError: if there is no run, or its supernet is not trained or damaged.
+        ConfigError: if the objectives cannot be.
+    """
+    run = RunDirectory.open(path)
+    require_finished(run, "train")
+    # without the run's lock: only files are read that are replaced as a whole, and the setting names the weights
+    experiment = Experiment(run, narrator, stop)
+    space, setting = experiment.space, evaluation_setting(experiment)
+    prices = _prices(space, search, searchers)
+    objectives, ranges = _objectives(search, space, prices)
+    require_ranks_of_float32(experiment)
+    images = len(experiment.dataset.validation)
+    with evaluator_of(experiment) as evaluator:
+        yield Searched(
+            space=space,
+            evaluator=evaluator,
+            prices=prices,
+            objectives=objectives,
+            ranges=ranges,
+            setting=setting,
+            known=_scored_before(path / ARCHIVE, setting, prices),
+            title=f"the supernet of {path.resolve().name}, scored on {images:,} validation images of "
+            f"{experiment.dataset.name}",
+            accuracy="one-shot top-1",
+        )
+
+
+def _scored_before(path: Path, setting: str, prices: Prices) -> tuple[Candidate, ...]:
+    if not path.exists():
+        return ()
+    with Archive(path, setting, read_only=True) as archive:
+        found = archive.candidates()
+    return tuple(Candidate.of(each.genome, {**each.measures, **prices(each.genome)}) for each in found)
+
+
+def require_finished(run: RunDirectory, stage: str) -> None:
+    """Refuse a run that a figure cannot be made of. Raises `RunDirectoryError` with the command that helps."""
+    damaged = run.damaged_files(stage)
+    if damaged:
+        raise RunDirectoryError(
+            f"{run.path / damaged[0]} is lost or damaged; `fairnas {stage} --run {run.path}` makes it again"
+        )
+    if not run.is_finished(stage):
+        raise RunDirectoryError(f"{run.path} has not finished '{stage}'; run `fairnas {stage} --run {run.path}` first")
+
+
+def benchmark_truth(path: Path, search: SearchConfig, searchers: Sequence[str]) -> Searched:
+    """NAS-Bench-Macro, where the accuracy of every network is known.
+
+    Args:
+        path: of the benchmark's JSON file.
+        search: bounds and objectives.
+        searchers: who will search.
+
+    Raises:
+        DataError: if the file is not the benchmark's.
+        ConfigError: if the objectives cannot be, or the benchmark does not know them.
+    """
+    truth = read_nas_bench_macro(path)
+    torch.set_num_threads(1)  # only controllers compute anything here, and they are tiny
+    space = get_space(SPACE)
+    prices = _prices(space, search, searchers)
+    objectives, ranges = _objectives(search, space, prices)
+    known = {ACCURACY.name, *prices((0,) * space.depth)}
+    for each in objectives:
+        if each.name not in known and each.function is None:
+            raise ConfigError(f"NAS-Bench-Macro does not know '{each.name}'; it knows {', '.join(sorted(known))}")
+
+    def evaluator(genomes: Sequence[Genome], /) -> list[Measures]:
+        return [{ACCURACY.name: truth[genome].top1} for genome in genomes]
+
+    networks = sorted({space.canonical(genome) for genome in truth})
+    scores = evaluator(networks)
+    return Searched(
+        space=space,
+        evaluator=evaluator,
+        prices=prices,
+        objectives=objectives,
+        ranges=ranges,
+        setting=f"NAS-Bench-Macro, {checksum(path)[:16]}",
+        known=tuple(Candidate.of(g, {**score, **prices(g)}) for g, score in zip(networks, scores, strict=True)),
+        title=f"the {len(networks):,} networks of NAS-Bench-Macro, scored by their training from scratch on CIFAR-10",
+        accuracy="stand-alone top-1",
+    )
+
+
+def _prices(space: SearchSpace, search: SearchConfig, searchers: Sequence[str]) -> Prices:
+    """Costs that suit all searchers."""
+    for name in searchers:
+        prices_of(space, dataclasses.replace(search, searcher=name))
+    return prices_of(space, search)
+
+
+def _objectives(search: SearchConfig, space: SearchSpace, prices: Prices) -> tuple[tuple[Objective, ...], Ranges]:
+    """The objectives, and their ranges: hypervolumes of searches that each guess their own would not compare."""
+    objectives = objectives_from(search)
+    ranges = known_ranges(objectives, cost_ranges(space, prices))
+    for each in objectives:
+        if each.name not in ranges:
+            raise ConfigError(
+                f"the range of objective '{each.name}' is not known, so hypervolumes of two searches do not compare; "
+                "leave it out, or declare its best and worst value"
+            )
+    return objectives, ranges

@@ -1,0 +1,258 @@
+"""The page of Figure 11: the networks of a search by generation, the front on its way, and what the operators did."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from fairnas import __version__
+from fairnas.report.figures import (
+    COSTS,
+    Figure,
+    hypervolume_figure,
+    outline,
+    plain_layout,
+    six_digits,
+    staircase,
+    thinned,
+)
+from fairnas.report.goals import bounds_in_words
+from fairnas.report.markup import Html, Section, folded, joined, listing, paragraphs, plot, table, tag
+from fairnas.report.page import whole_page
+from fairnas.report.records import Scored, Search
+from fairnas.report.reproduction import versions_table
+from fairnas.report.units import COST_NAMES, counted, decimal, listed, millions, percent, whole
+from fairnas.search.mutators import Tally
+from fairnas.versions import installed_versions
+
+_SCALE = ("--cloud-early", "--front", "--chosen")
+"""From the first generation to the last."""
+_DASHES = ("dot", "dash", "solid")
+"""Of the fronts after the first, the middle and the last generation."""
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """Everything that the page shows. Generations count from 0 here, and from 1 for readers."""
+
+    run: str
+    data: str
+    space: str
+    validation_images: int
+    search: Search
+    candidates: tuple[Scored, ...]
+    """All that this supernet scored, in the order of scoring."""
+    operators: Mapping[str, Tally]
+    asked: int
+    """Networks that the search asked the supernet about."""
+    command: str
+
+    @property
+    def milestones(self) -> tuple[int, ...]:
+        """The first, the middle and the last generation; fewer in a search of one or two."""
+        last = self.search.generations - 1
+        return tuple(sorted({0, last // 2, last}))
+
+    def until(self, generation: int) -> tuple[Scored, ...]:
+        """Networks scored up to a generation."""
+        return tuple(each for each in self.candidates if each.generation <= generation)
+
+
+def render_evolution(evolution: Evolution) -> str:
+    """The page as HTML. The same numbers give the same page."""
+    search = evolution.search
+    bounds = bounds_in_words(search.goals)
+    lead = (
+        f"Space {evolution.space}, data {evolution.data}. Searcher {search.searcher}, "
+        f"{counted(search.generations, 'generation')}, {whole(search.evaluations)} evaluations of "
+        f"{counted(search.distinct, 'different network')}" + (f", with {listed(bounds)}" if bounds else "") + ". "
+        f"Accuracy is one-shot top-1 on {counted(evolution.validation_images, 'validation image')}."
+    )
+    header = joined(
+        [
+            tag("p", "fairnas figure 11", classes="eyebrow"),
+            tag("h1", f"The evolution of {evolution.run}"),
+            tag("p", lead, classes="lead"),
+        ]
+    )
+    sections = [write(evolution) for write in (_outcome, _clouds, _progress, _operators, _reproduction)]
+    footer = f"Written by fairnas {__version__}. Nothing here is from the paper."
+    return whole_page(f"Figure 11 of {evolution.run}: fairnas", header, sections, footer)
+
+
+def findings(evolution: Evolution) -> tuple[str, ...]:
+    """What the search did, in sentences with numbers."""
+    search, volumes = evolution.search, evolution.search.hypervolume
+    if not volumes or not evolution.candidates:
+        return ("No network was scored.",)
+    goal = 0.99 * volumes[-1]
+    within = next(number for number, volume in enumerate(volumes, start=1) if volume >= goal)
+    still = sum(later > earlier for earlier, later in zip(volumes[-11:], volumes[-10:], strict=False))
+    best = max(evolution.candidates, key=lambda each: (each.top1, -each.madds))
+    steps = min(10, len(volumes) - 1)
+    sentences = [
+        f"Hypervolume rose from {decimal(volumes[0], 4)} after the first generation to {decimal(volumes[-1], 4)}; 99 % "
+        f"of the last value was reached in generation {within} of {search.generations}.",
+        f"The most accurate network is {best.genome}: {percent(best.top1)}, {millions(best.madds)} multiply-adds, "
+        f"found in generation {best.generation + 1}.",
+    ]
+    if steps:
+        settled = "so it converged" if not still else "so it had not converged"
+        sentences.insert(1, f"In {still} of the last {counted(steps, 'generation')} the front still grew, {settled}.")
+    foreign = len(evolution.candidates) - evolution.asked
+    if foreign > 0:
+        sentences.append(
+            f"The archive holds {counted(foreign, 'network')} more than this search scored, from other searches of the "
+            "same supernet; a network stands at the generation that scored it first."
+        )
+    return tuple(sentences)
+
+
+def _outcome(evolution: Evolution) -> Section:
+    return Section("outcome", "Outcome", paragraphs(findings(evolution)))
+
+
+def _clouds(evolution: Evolution) -> Section:
+    every = evolution.candidates
+    drawn = thinned(every)
+    some = f", {whole(len(drawn))} of them drawn" if len(drawn) < len(every) else ""
+    after = listed([f"{number + 1}" for number in evolution.milestones])
+    captions = {
+        "madds": f"{counted(len(every), 'network')}{some}, coloured by the generation that scored them. Lines: "
+        f"networks that no other beats in this plot's two quantities, of all scored up to generation {after}.",
+        "params": "The same networks over their number of parameters.",
+    }
+    places = [
+        plot(
+            f"evolution-{cost}",
+            f"Scatter plot of one-shot accuracy over {COST_NAMES[cost]} by generation: "
+            f"{counted(len(every), 'network')}.",
+            caption,
+        )
+        for cost, caption in captions.items()
+    ]
+    plots = tuple((f"evolution-{cost}", cloud_figure(evolution, cost)) for cost in COSTS)
+    body = joined([tag("div", *places, classes="pair"), _milestone_table(evolution)])
+    return Section("evolution", "Networks by generation", body, plots)
+
+
+def cloud_figure(evolution: Evolution, cost: Literal["madds", "params"]) -> Figure:
+    """A mark per network, coloured by generation, and the front at three moments."""
+    drawn = thinned(evolution.candidates)
+    marks = {
+        "size": 6,
+        "color": [each.generation + 1 for each in drawn],
+        "colorscale": [[place / 2, f"var({name})"] for place, name in enumerate(_SCALE)],
+        "cmin": 1,
+        "cmax": max(evolution.search.generations, 2),
+        "colorbar": {
+            "title": {"text": "generation", "side": "right", "font": {"size": 13}},
+            "thickness": 10,
+            "outlinewidth": 0,
+        },
+        "line": outline(0.5),
+    }
+    data: list[Figure] = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "networks",
+            "showlegend": False,
+            "x": [six_digits(getattr(each, cost) / 1e6) for each in drawn],
+            "y": [six_digits(100 * each.top1) for each in drawn],
+            "text": [
+                f"<b>{each.genome}</b><br>{percent(each.top1)}, {millions(getattr(each, cost))} {COST_NAMES[cost]}<br>"
+                f"generation {each.generation + 1}"
+                for each in drawn
+            ],
+            "hovertemplate": "%{text}<extra></extra>",
+            "marker": marks,
+        }
+    ]
+    for number, dash in zip(evolution.milestones, _DASHES[-len(evolution.milestones) :], strict=True):
+        stairs = staircase([(getattr(each, cost) / 1e6, 100 * each.top1) for each in evolution.until(number)])
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": f"front, generation {number + 1}",
+                "x": [six_digits(x) for x, _ in stairs],
+                "y": [six_digits(y) for _, y in stairs],
+                "line": {"shape": "hv", "width": 2, "color": "var(--ink)", "dash": dash},
+                "hoverinfo": "skip",
+            }
+        )
+    layout = plain_layout(f"{COST_NAMES[cost]} (M)", "one-shot top-1 (%)", legend=True, hovermode="closest")
+    return {"data": data, "layout": layout}
+
+
+def _milestone_table(evolution: Evolution) -> Html:
+    volumes = evolution.search.hypervolume
+    rows = []
+    for number in evolution.milestones:
+        scored = evolution.until(number)
+        born = [each for each in scored if each.generation == number]
+        best = max((each.top1 for each in scored), default=None)
+        mean = sum(each.top1 for each in born) / len(born) if born else None
+        volume = decimal(volumes[number], 4) if number < len(volumes) else ""
+        rows.append((whole(number + 1), whole(len(scored)), whole(len(born)), percent(mean), percent(best), volume))
+    head = ("generation", "networks so far", "new in it", "mean of the new", "best so far", "hypervolume")
+    return table("The search at the moments of the lines; accuracies are one-shot top-1", head, rows)
+
+
+def _progress(evolution: Evolution) -> Section:
+    volumes = evolution.search.hypervolume
+    of = listed([goal.words for goal in evolution.search.goals])
+    caption = (
+        f"Hypervolume of {of} of everything scored so far, from 0 to 1, after each of "
+        f"{counted(len(volumes), 'generation')}."
+    )
+    described = f"Line plot of hypervolume over {counted(len(volumes), 'generation')}."
+    figures = (("hypervolume", hypervolume_figure(volumes)),)
+    return Section("progress", "Hypervolume", plot("hypervolume", described, caption), figures)
+
+
+def _operators(evolution: Evolution) -> Section:
+    born = {name: tally for name, tally in evolution.operators.items() if name != "first" and tally.children}
+    if not born:
+        said = f"Searcher {evolution.search.searcher} has no operators."
+        return Section("operators", "Operators", paragraphs([said]))
+    children = sum(tally.children for tally in born.values())
+    rows = [
+        (
+            name,
+            whole(tally.children),
+            percent(tally.children / children),
+            percent(tally.survived / tally.children),
+            percent(tally.on_front / tally.children),
+        )
+        for name, tally in sorted(born.items(), key=lambda item: (-item[1].children, item[0]))
+    ]
+    head = ("operator", "children", "share", "lived on", "on the first front")
+    caption = (
+        f"Who made the {counted(children, 'child', 'children')} after the first generation; lived on: in the "
+        "population of the next one"
+    )
+    return Section("operators", "Operators", table(caption, head, rows))
+
+
+def _reproduction(evolution: Evolution) -> Section:
+    body = [
+        listing("The command that makes this figure", evolution.command),
+        folded("Versions that wrote this page", versions_table(installed_versions())),
+    ]
+    return Section("reproduce", "How to reproduce this", joined(body))
+
+
+def milestones_as_numbers(evolution: Evolution) -> Sequence[dict[str, object]]:
+    """The front at the moments of the lines, per cost, as plain data."""
+    return [
+        {
+            "generation": number + 1,
+            "networks": len(evolution.until(number)),
+            "fronts": {
+                cost: staircase([(getattr(each, cost), each.top1) for each in evolution.until(number)])
+                for cost in COSTS
+            },
+        }
+        for number in evolution.milestones
+    ]
