@@ -1,0 +1,173 @@
+"""What the scores come to, beside the truth of the benchmark; from the saved files alone."""
+
+import hashlib
+import itertools
+import json
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.macro_study.trainings import SPACE, read_json, write_json
+from fairnas.analysis import accuracy_gap, best_agreement, rank_agreement
+from fairnas.analysis.nas_bench_macro import TrueNetwork, read_nas_bench_macro
+from fairnas.errors import DataError
+from fairnas.space import Genome, Identity, format_genome, get_space
+
+Truth = Mapping[str, TrueNetwork]
+"""The distinct networks, by genome in text form."""
+
+
+def read_truth(path: Path) -> Truth:
+    """Every distinct network of the benchmark."""
+    space = get_space(SPACE)
+    rows = read_nas_bench_macro(path)
+    return {format_genome(genome): row for genome, row in sorted(rows.items()) if space.canonical(genome) == genome}
+
+
+def depth_of(genome: Genome) -> int:
+    """How many layers of a network are inverted residuals, not the identity or what stands for it."""
+    space = get_space(SPACE)
+    return sum(not isinstance(space.block(layer, choice), Identity) for layer, choice in enumerate(genome))
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Compares predictions with the truth, and remembers what it found: the bootstrap takes seconds per list."""
+
+    truth: Truth
+    memory: Path | None = None
+    """A JSON file."""
+
+    def __call__(self, predicted: Mapping[str, float]) -> dict[str, Any]:
+        """All statistics for some networks, as plain data."""
+        truth = [self.truth[genome].top1 for genome in predicted]
+        values = list(predicted.values())
+        key = hashlib.sha256(json.dumps([values, truth]).encode()).hexdigest()[:16]
+        known = (read_json(self.memory) or {}) if self.memory else {}
+        if key not in known:
+            known[key] = self._found(values, truth)
+            if self.memory:
+                write_json(self.memory, known)
+        return known[key]
+
+    @staticmethod
+    def _found(values: list[float], truth: list[float]) -> dict[str, Any]:
+        # the losses of a hopeless network may be infinite; then there is no order to speak of
+        finite = values if np.isfinite(values).all() else [0.0] * len(values)
+        whole, best = rank_agreement(finite, truth), best_agreement(finite, truth)
+        return {
+            "tau": whole.tau,
+            "interval": list(whole.interval),
+            "n": whole.n,
+            "spearman": whole.spearman,
+            "pearson": best.pearson,
+            "best_tau": best.best_tau,
+            "best_n": best.best_n,
+            "regret": {str(k): value for k, value in best.regret.items()},
+        }
+
+
+def yardsticks(judge: Judge) -> dict[str, Any]:
+    """What needs no supernet: the benchmark's own noise, and predictors that cost nothing."""
+    from scipy.stats import kendalltau
+
+    truth, space = judge.truth, get_space(SPACE)
+    trainings = np.array([row.trainings for row in truth.values()])
+    pairs: list[Any] = [kendalltau(trainings[:, a], trainings[:, b]) for a, b in _pairs(trainings.shape[1])]
+    others: list[Any] = [
+        kendalltau(trainings[:, each], np.delete(trainings, each, axis=1).mean(axis=1))
+        for each in range(trainings.shape[1])
+    ]
+    return {
+        "networks": len(truth),
+        "seed_to_seed": [float(found.statistic) for found in pairs],
+        "seed_to_mean_of_others": [float(found.statistic) for found in others],
+        "stand_alone_range": [float(trainings.mean(axis=1).min()), float(trainings.mean(axis=1).max())],
+        "predictors": {
+            "depth": judge({text: float(depth_of(space.parse(text))) for text in truth}),
+            "madds": judge({text: float(row.madds) for text, row in truth.items()}),
+            "params": judge({text: float(row.params) for text, row in truth.items()}),
+        },
+    }
+
+
+def _pairs(count: int) -> list[tuple[int, int]]:
+    return list(itertools.combinations(range(count), 2))
+
+
+def scored_trainings(out: Path, judge: Judge) -> Iterator[dict[str, Any]]:
+    """Every finished training in the study's folder with what its complete scores come to."""
+    for path in sorted(out.glob("*/training.json")):
+        facts = read_json(path)
+        assert facts is not None
+        files = [content for file in sorted(path.parent.glob("scores-*.json")) if (content := read_json(file))]
+        complete = [content for content in files if len(content["scores"]) == content["wanted"]]
+        yield {**facts, "folder": path.parent.name, "scored": [_judged(content, facts, judge) for content in complete]}
+
+
+def _judged(content: dict[str, Any], facts: dict[str, Any], judge: Judge) -> dict[str, Any]:
+    if content["identity"] != facts["identity"]:
+        raise DataError(f"scores after step {content['step']} of {facts['arm']} are of another training; delete them")
+    scores: dict[str, dict[str, float]] = content["scores"]
+    top1 = {genome: score["top1"] for genome, score in scores.items()}
+    gap = accuracy_gap(list(top1.values()), [judge.truth[genome].top1 for genome in top1])
+    return {
+        **{key: content[key] for key in ("step", "statistics", "images", "calibration", "wanted")},
+        "path_images": facts["path_images"] * content["step"] // facts["steps"],
+        "last": content["step"] == facts["steps"],
+        "mean_top1": statistics.fmean(top1.values()),
+        "one_shot_range": list(gap.one_shot),
+        "lambda": gap.gap,
+        "by_top1": judge(top1),
+        "by_loss": judge({genome: -score["loss"] for genome, score in scores.items()}),
+    }
+
+
+_TRAINING = ("arm", "image_size", "budget", "lr")
+_SCORING = ("statistics", "images", "calibration", "wanted", "path_images", "last")
+"""What seeds have in common that are one line of the table."""
+
+
+def over_seeds(trainings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Final scores of all seeds of an arm at one budget, for every way of scoring."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for facts in trainings:
+        for row in facts["scored"]:
+            same = (*(facts[key] for key in _TRAINING), *(row[key] for key in _SCORING))
+            groups.setdefault(same, []).append(row)
+    found = []
+    for same, rows in groups.items():
+        known = dict(zip((*_TRAINING, *_SCORING), same, strict=True))
+        found.append(
+            {
+                **known,
+                "networks": known["wanted"],
+                "seeds": len(rows),
+                "tau": _spread([row["by_top1"]["tau"] for row in rows]),
+                "tau_by_loss": _spread([row["by_loss"]["tau"] for row in rows]),
+                "spearman": _spread([row["by_top1"]["spearman"] for row in rows]),
+                "pearson": _spread([row["by_top1"]["pearson"] for row in rows]),
+                "best_tau": _spread([row["by_top1"]["best_tau"] for row in rows]),
+                "regret": {k: _spread([row["by_top1"]["regret"][k] for row in rows]) for k in _shared_counts(rows)},
+                "mean_top1": _spread([row["mean_top1"] for row in rows]),
+                "lambda": _spread([row["lambda"] for row in rows]),
+                "one_shot_range": [
+                    min(row["one_shot_range"][0] for row in rows),
+                    max(row["one_shot_range"][1] for row in rows),
+                ],
+                "intervals": [row["by_top1"]["interval"] for row in rows],
+            }
+        )
+    return found
+
+
+def _shared_counts(rows: Sequence[dict[str, Any]]) -> list[str]:
+    return list(rows[0]["by_top1"]["regret"])
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {"mean": statistics.fmean(values), "low": min(values), "high": max(values)}
