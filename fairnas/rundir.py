@@ -8,6 +8,7 @@
     stand_alone/     one file per training      ranking.json   how far the supernet's order can be believed
     models/          a folder per network       report.html    the one page to look at
     precision.json   bfloat16 against float32, where genomes are scored in it
+    similarity.json  how alike the choice blocks are, if asked for; figures and a page in similarity/
     stages.json      finished stages, with the checksums of what they wrote
 
 Every file is written beside its name, flushed to the disk and renamed. One process at a time holds the lock.
@@ -252,6 +253,7 @@ _MAKERS = {
     "archive.sqlite": "search",
     "stand_alone": "retrain",
     "ranking.json": "rank",
+    "similarity.json": "similarity",
     "models": "export",
 }
 

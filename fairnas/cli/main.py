@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from fairnas.errors import ConfigError, FairnasError, LostProcessError, UnknownNameError
+from fairnas.errors import ConfigError, FairnasError, LostProcessError, LostWorkersError, UnknownNameError
 
 VERBS: dict[str, str] = {
     "run": "the whole story: train, search, select, retrain, rank, export, report",
@@ -18,6 +18,7 @@ VERBS: dict[str, str] = {
     "export": "write ONNX and safetensors files of the retrained networks",
     "report": "write report.html",
     "audit": "the fairness verdict over a run",
+    "similarity": "how alike the choice blocks of every layer are: why single-path training works",
     "figure": "a figure of the paper, from our own experiment",
     "describe": "layers, multiply-adds and parameters of a genome",
     "spaces": "the search spaces, with sizes",
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"fairnas: {error}", file=sys.stderr)
         return WRONG_INPUT
-    except LostProcessError as error:
+    except (LostProcessError, LostWorkersError) as error:
         print(f"fairnas: {error}", file=sys.stderr)
         return OUR_FAULT
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ import torch
 from fairnas.pipeline.experiment import Experiment, pick_device
 from fairnas.pipeline.judge import score_on_validation
 from fairnas.pipeline.prepare import Prepared
+from fairnas.pipeline.similarity import followed_similarity, is_followed
 from fairnas.pipeline.tracker import Tracker
 from fairnas.randomness import generator
 from fairnas.space import Genome, SearchSpace
@@ -37,7 +38,9 @@ def train(experiment: Experiment) -> tuple[str, ...]:
                 "one_shot_top1_mean": statistics.fmean(accuracies),
                 "one_shot_top1_std": statistics.pstdev(accuracies),
             }
-            tracker.record(step, {**values, **curve})
+            alike = is_followed(epoch, config.train.epochs)
+            similarity = followed_similarity(experiment, training.network) if alike else {}
+            tracker.record(step, {**values, **curve, **similarity})
 
         pace = Pace(
             checkpoint=run.path / "supernet" / "checkpoint.pt",

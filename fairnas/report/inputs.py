@@ -27,6 +27,7 @@ from fairnas.report.records import (
     parse_training,
     parse_versions,
 )
+from fairnas.report.similarity import SimilaritySummary, parse_summary
 from fairnas.rundir import RunDirectory
 from fairnas.search import Archive
 from fairnas.space import SearchSpace, format_genome, get_space
@@ -58,6 +59,8 @@ class Inputs:
     """Per exported genome: (file name, octets)."""
     versions: Mapping[str, str]
     """Of the packages that made the run; empty if the run did not keep them."""
+    similarity: SimilaritySummary | None = None
+    """Of the choice blocks, if somebody asked for it."""
 
 
 def read_inputs(run: RunDirectory) -> Inputs:
@@ -87,7 +90,14 @@ def read_inputs(run: RunDirectory) -> Inputs:
         ranking=_made(run, "rank", "ranking.json", lambda plain: parse_ranking(plain, space)),
         files=_files(run) if run.is_finished("export") else {},
         versions=_parsed(run, "versions.json", "train", parse_versions) if _exists(run, "versions.json") else {},
+        similarity=_similarity(run),
     )
+
+
+def _similarity(run: RunDirectory) -> SimilaritySummary | None:
+    if not (_exists(run, "similarity.json") and run.is_finished("train")):
+        return None
+    return _parsed(run, "similarity.json", "similarity", parse_summary)
 
 
 def _exists(run: RunDirectory, name: str) -> bool:

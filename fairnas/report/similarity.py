@@ -1,0 +1,291 @@
+"""How alike the choice blocks of a supernet are: the values, what they say, and the section in the report of a run."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fairnas.analysis.similarity import LayerSimilarity, Spread
+from fairnas.report.markup import Section, folded, joined, paragraphs, table
+from fairnas.report.units import counted, decimal, whole
+from fairnas.versions import installed_versions
+
+HIGH = 0.9
+"""What the paper calls very similar."""
+_MOST_MAPS = 8
+"""Channels whose feature maps are shown."""
+
+
+@dataclass(frozen=True)
+class Alikeness:
+    """One supernet at one layer."""
+
+    aligned: Spread
+    """Same channel, different blocks."""
+    cross_channel: Spread
+    """Different channels, same block."""
+    cross_both: Spread
+    """Different channels, different blocks."""
+    samples: tuple[float, ...]
+    """The mean of `aligned` in every sample."""
+    dead: int
+    """Maps that are zero everywhere, and therefore left out."""
+    maps: int
+
+    @staticmethod
+    def of(found: LayerSimilarity) -> "Alikeness":
+        """The numbers of a layer without its matrices."""
+        maps = found.blocks * found.channels * len(found.samples)
+        return Alikeness(found.aligned, found.cross_channel, found.cross_both, found.samples, sum(found.dead), maps)
+
+
+@dataclass(frozen=True)
+class LayerAlikeness:
+    """One supernet at one layer, with the shortcut and, where there is one, without."""
+
+    layer: int
+    whole: Alikeness
+    added: Alikeness | None
+    """Of what the blocks add to the shortcut that all of them share; None where there is no shortcut."""
+
+
+@dataclass(frozen=True)
+class SupernetAlikeness:
+    """One supernet."""
+
+    layers: tuple[LayerAlikeness, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean over layers of the mean cosine on the same channel."""
+        return mean_of_known([each.whole.aligned.mean for each in self.layers])
+
+
+@dataclass(frozen=True)
+class Growth:
+    """After an epoch, the mean cosine on the same channel per layer."""
+
+    epoch: int
+    layers: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnLayer:
+    """A layer that is drawn: its cosines, and the feature maps of the first sample."""
+
+    layer: int
+    found: LayerSimilarity
+    maps: np.ndarray
+    """(m, C, H, W)."""
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """Channels whose maps are shown: evenly spread."""
+        count = min(_MOST_MAPS, self.found.channels)
+        return tuple(int(place) for place in np.linspace(0, self.found.channels - 1, count).round())
+
+
+@dataclass(frozen=True, eq=False)
+class Similarity:
+    """Everything that the page shows."""
+
+    run: str
+    against: str | None
+    trainings: Mapping[str, str]
+    """How the trained supernets were trained, in words."""
+    space: str
+    data: str
+    labels: tuple[tuple[str, ...], ...]
+    """Of the blocks of every layer."""
+    image: str | None
+    """Name of the image file; None for validation images."""
+    images: int
+    paths: tuple[str, ...]
+    statistics: str
+    supernets: Mapping[str, SupernetAlikeness]
+    """`trained`, `untrained` and, if there is another run, `against`."""
+    growth: tuple[Growth, ...] = ()
+    drawn: Mapping[int, DrawnLayer] = field(default_factory=dict)
+    drawn_against: Mapping[int, DrawnLayer] = field(default_factory=dict)
+    command: str = ""
+
+    @property
+    def trained(self) -> SupernetAlikeness:
+        """The supernet of the run."""
+        return self.supernets["trained"]
+
+
+def findings(similarity: Similarity) -> tuple[str, ...]:
+    """What was found, in sentences with numbers."""
+    layers, trained = similarity.trained.layers, similarity.trained
+    high = sum(each.whole.aligned.mean > HIGH for each in layers)
+    lowest = min(layers, key=lambda each: each.whole.aligned.mean)
+    cross = [each.whole.cross_channel for each in layers]
+    sentences = [
+        f"Same channel, different blocks: mean cosine {cosine(trained.mean)} over {counted(len(layers), 'layer')} "
+        f"after training, {cosine(similarity.supernets['untrained'].mean)} before; above {HIGH} in {high} of "
+        f"{counted(len(layers), 'layer')}, lowest in layer {lowest.layer} ({cosine(lowest.whole.aligned.mean)}).",
+        f"Different channels of one block: mean cosine "
+        f"{cosine(mean_of_known([each.mean for each in cross]))}, mean size "
+        f"{cosine(mean_of_known([each.mean_absolute for each in cross]))}.",
+    ]
+    added = [each.added.aligned.mean for each in layers if each.added]
+    if added:
+        own = [each.added.aligned.mean for each in similarity.supernets["untrained"].layers if each.added]
+        sentences.append(
+            f"In {counted(len(added), 'layer')} all blocks add to one shortcut, which makes their outputs alike by "
+            f"itself. What they add has a mean cosine of "
+            f"{cosine(mean_of_known(added))} after training, {cosine(mean_of_known(own))} before."
+        )
+    if "against" in similarity.supernets:
+        sentences.append(_against_in_words(similarity))
+    dead = sum(each.whole.dead for each in layers)
+    if dead:
+        maps = sum(each.whole.maps for each in layers)
+        sentences.append(f"{whole(dead)} of {whole(maps)} feature maps are zero everywhere and were left out.")
+    return tuple(sentences)
+
+
+def _against_in_words(similarity: Similarity) -> str:
+    other = similarity.supernets["against"]
+    ahead = [
+        layer.layer
+        for layer, theirs in zip(similarity.trained.layers, other.layers, strict=True)
+        if layer.whole.aligned.mean > theirs.whole.aligned.mean
+    ]
+    return (
+        f"{similarity.run} ({similarity.trainings['trained']}) has {cosine(similarity.trained.mean, 3)}, "
+        f"{similarity.against} ({similarity.trainings['against']}) {cosine(other.mean, 3)}; "
+        f"{similarity.run} is higher in {len(ahead)} of {counted(len(other.layers), 'layer')}. "
+        "One training each says nothing about chance."
+    )
+
+
+# Numbers ------------------------------------------------------------------------------------------------------
+
+
+def summary_numbers(similarity: Similarity) -> dict[str, Any]:
+    """What the run keeps, as plain data: everything but matrices."""
+    return _plain(
+        {
+            "run": similarity.run,
+            "against": similarity.against,
+            "trainings": dict(similarity.trainings),
+            "space": similarity.space,
+            "data": similarity.data,
+            "image": similarity.image,
+            "images": similarity.images,
+            "paths": list(similarity.paths),
+            "bn": similarity.statistics,
+            "sentences": list(findings(similarity)),
+            "layers": [
+                {
+                    "layer": number,
+                    "blocks": list(labels),
+                    **{name: asdict(each.layers[number]) for name, each in similarity.supernets.items()},
+                }
+                for number, labels in enumerate(similarity.labels)
+            ],
+            "growth": [asdict(each) for each in similarity.growth],
+            "command": similarity.command,
+            "versions": installed_versions(),
+        }
+    )
+
+
+def as_numbers(similarity: Similarity) -> dict[str, Any]:
+    """The same with the matrices of the layers that are drawn, cosines with four digits."""
+    matrices = {
+        str(number): {
+            "across_blocks": _rounded(layer.found.across_blocks),
+            "same_channel": _rounded(layer.found.same_channel),
+            "within": [_rounded(layer.found.within(block)) for block in range(layer.found.blocks)],
+            "between": [_rounded(layer.found.between(0, block)) for block in range(1, layer.found.blocks)],
+            "dead": list(layer.found.dead),
+        }
+        for number, layer in similarity.drawn.items()
+    }
+    return summary_numbers(similarity) | {"matrices": matrices}
+
+
+def _plain(content: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, dict):
+        return {key: _plain(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_plain(value) for value in content]
+    return content
+
+
+def _rounded(values: np.ndarray) -> Any:
+    return _plain(np.round(values, 4).tolist())
+
+
+def cosine(value: float | None, digits: int = 2) -> str:
+    """A cosine; what rounds to zero has no sign."""
+    return decimal(None if value is None else round(value, digits) + 0.0, digits)
+
+
+def mean_of_known(values: Sequence[float]) -> float:
+    """The mean of what is not NaN."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+# The report of a run ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SimilaritySummary:
+    """What the report shows of `similarity.json`."""
+
+    image: str | None
+    images: int
+    paths: int
+    sentences: tuple[str, ...]
+    layers: tuple[tuple[int, int, float | None, float | None, float | None, float | None, int], ...]
+    """Layer, blocks; mean cosine on the same channel, without shortcut, before training, of different channels (mean
+    size); n."""
+
+
+def parse_summary(plain: Any) -> SimilaritySummary:
+    """Read `similarity.json`."""
+    rows = []
+    for row in plain["layers"]:
+        trained, before = row["trained"], row["untrained"]
+        rows.append(
+            (
+                int(row["layer"]),
+                len(row["blocks"]),
+                _number(trained["whole"]["aligned"]["mean"]),
+                _number(trained["added"]["aligned"]["mean"]) if trained["added"] else None,
+                _number(before["whole"]["aligned"]["mean"]),
+                _number(trained["whole"]["cross_channel"]["mean_absolute"]),
+                len(trained["whole"]["samples"]),
+            )
+        )
+    image = None if plain["image"] is None else str(plain["image"])
+    sentences = tuple(str(each) for each in plain["sentences"])
+    return SimilaritySummary(image, int(plain["images"]), len(plain["paths"]), sentences, tuple(rows))
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def summary_section(summary: SimilaritySummary) -> Section:
+    """The short section of a run's report."""
+    head = ("layer", "blocks", "same channel", "no shortcut", "before training", "other channel, size", "n")
+    rows = [
+        (str(layer), whole(blocks), *(cosine(value, 3) for value in values), whole(n))
+        for layer, blocks, *values, n in summary.layers
+    ]
+    seen = f"the image {summary.image}" if summary.image else counted(summary.images, "validation image")
+    upto = f"{counted(summary.paths, 'path')} up to the layer"
+    caption = f"Mean cosines for {seen} after {upto}; n: inputs. A dash: the layer has no shortcut"
+    body = [paragraphs(summary.sentences), folded("Similarity layer by layer", table(caption, head, rows))]
+    return Section("similarity", "Similarity of choice blocks", joined(body))
