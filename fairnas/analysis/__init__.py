@@ -1,18 +1,26 @@
 """How far a supernet's order of models can be believed."""
 
+from fairnas.analysis.agreement import BestAgreement, best_agreement
 from fairnas.analysis.contrasts import Contrast, contrast
+from fairnas.analysis.difference import TauDifference, paired_difference
 from fairnas.analysis.gap import AccuracyGap, accuracy_gap
 from fairnas.analysis.ranking import RankAgreement, rank_agreement
-from fairnas.analysis.study import RankingStudy, StudiedModel, study_ranking
+from fairnas.analysis.study import NoiseCeiling, OtherScores, RankingStudy, StudiedModel, study_ranking
 
 __all__ = [
     "AccuracyGap",
+    "BestAgreement",
     "Contrast",
+    "NoiseCeiling",
+    "OtherScores",
     "RankAgreement",
     "RankingStudy",
     "StudiedModel",
+    "TauDifference",
     "accuracy_gap",
+    "best_agreement",
     "contrast",
+    "paired_difference",
     "rank_agreement",
     "study_ranking",
 ]

@@ -5,18 +5,14 @@ in either list. 13 models are 78 pairs, so the paper's 0.9487 is 2 discordant pa
 """
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 
+from fairnas.analysis.resampling import PAIRWISE_LIMIT, Pairs, bca_interval, counts_of
 from fairnas.errors import FairnasError
-
-RESAMPLES = 4999
-_PAIRWISE_LIMIT = 200
-"""Up to so many models, tau of all resamples is computed at once from n x n sign matrices."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +48,7 @@ def rank_agreement(predicted: Sequence[float], truth: Sequence[float], *, seed: 
     """
     from scipy.stats import kendalltau, spearmanr
 
-    x, y = np.asarray(predicted, dtype=float), np.asarray(truth, dtype=float)
-    if x.shape != y.shape or x.ndim != 1:
-        raise FairnasError(f"predicted has shape {x.shape} and truth {y.shape}; give two lists of the same length")
-    if len(x) < 3:
-        raise FairnasError(f"{len(x)} models have no ranking to speak of; give 3 or more")
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise FairnasError("an accuracy is NaN or infinite; leave diverged models out, in both lists")
+    x, y = same_models(predicted=predicted, truth=truth)
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return RankAgreement(math.nan, (math.nan, math.nan), len(x), math.nan, math.nan)
     kendall: Any = kendalltau(x, y)  # scipy's results have no types
@@ -67,11 +57,32 @@ def rank_agreement(predicted: Sequence[float], truth: Sequence[float], *, seed: 
     return RankAgreement(tau, _interval(x, y, tau, seed), len(x), float(kendall.pvalue), float(spearman.statistic))
 
 
-def _interval(x: np.ndarray, y: np.ndarray, tau: float, seed: int) -> tuple[float, float]:
-    from scipy.stats import bootstrap, kendalltau
+def same_models(**lists: Sequence[float]) -> tuple[np.ndarray, ...]:
+    """Lists of numbers of the same models as arrays; their names are for messages, the last is compared with.
 
-    def one_tau(a: np.ndarray, b: np.ndarray) -> Any:
-        return np.nan_to_num(cast(Any, kendalltau(a, b)).statistic)  # 0 for a constant list, as in `_tau_b`
+    Raises:
+        FairnasError: for lists of different lengths, fewer than 3 models, or values that are not finite.
+    """
+    arrays = {name: np.asarray(values, dtype=float) for name, values in lists.items()}
+    *_, (last, truth) = arrays.items()
+    for name, values in arrays.items():
+        if values.shape != truth.shape or values.ndim != 1:
+            raise FairnasError(
+                f"{name} has shape {values.shape} and {last} {truth.shape}; give two lists of the same length"
+            )
+    if len(truth) < 3:
+        raise FairnasError(f"{len(truth)} models have no ranking to speak of; give 3 or more")
+    if not all(np.isfinite(values).all() for values in arrays.values()):
+        raise FairnasError("an accuracy is NaN or infinite; leave diverged models out, in both lists")
+    return tuple(arrays.values())
+
+
+def _interval(x: np.ndarray, y: np.ndarray, tau: float, seed: int) -> tuple[float, float]:
+    from scipy.stats import kendalltau
+
+    def one_tau(drawn: np.ndarray) -> float:
+        # 0 for a constant list, as in `Pairs`
+        return float(np.nan_to_num(cast(Any, kendalltau(x[drawn], y[drawn])).statistic))
 
     n = len(x)
     if abs(tau) > 1 - 1e-12:
@@ -82,33 +93,9 @@ def _interval(x: np.ndarray, y: np.ndarray, tau: float, seed: int) -> tuple[floa
         place = min(np.flatnonzero(np.diff(y[order])), key=lambda place: abs(place - (n // 2 - 1)))
         x = x.copy()
         x[order[[place, place + 1]]] = x[order[[place + 1, place]]]
-        low, high = _interval(x, y, float(one_tau(x, y)), seed)
+        low, high = _interval(x, y, float(cast(Any, kendalltau(x, y)).statistic), seed)
         return (low, 1.0) if tau > 0 else (-1.0, high)
-    small = n <= _PAIRWISE_LIMIT
-    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
-        warnings.simplefilter("ignore", RuntimeWarning)  # resamples with a constant list have no tau; see below
-        warnings.filterwarnings("ignore", message="The BCa confidence interval")
-        result = bootstrap(
-            (x, y),
-            _tau_b if small else one_tau,
-            paired=True,
-            vectorized=small,
-            n_resamples=RESAMPLES if small else 999,
-            batch=256,
-            method="BCa",
-            rng=np.random.default_rng(seed),
-        )
-    low, high = result.confidence_interval
-    if math.isnan(low) or math.isnan(high):
-        low, high = np.quantile(result.bootstrap_distribution, (0.025, 0.975))
-    return (float(low), float(high))
-
-
-def _tau_b(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Tau-b along the last axis, for many resamples at once. A constant resample counts as no agreement, 0."""
-    assert axis in (-1, x.ndim - 1)
-    a = np.sign(x[..., :, None] - x[..., None, :]).astype(np.int8)
-    b = np.sign(y[..., :, None] - y[..., None, :]).astype(np.int8)
-    agreement = np.einsum("...ij,...ij->...", a, b, dtype=np.int64)
-    untied = np.sqrt(np.abs(a).sum((-1, -2), dtype=float) * np.abs(b).sum((-1, -2), dtype=float))
-    return np.where(untied > 0, agreement / np.maximum(untied, 1), 0.0)
+    if n > PAIRWISE_LIMIT:
+        return bca_interval(n, one_tau, seed, vectorised=False)
+    pairs = Pairs(x, y)
+    return bca_interval(n, lambda drawn: pairs.tau(counts_of(drawn, n)), seed)

@@ -1,15 +1,27 @@
 """The ranking study: one-shot against stand-alone accuracies, beside the noise ceiling and trivial predictors."""
 
+import dataclasses
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+
+from fairnas.analysis.agreement import BestAgreement, best_agreement
+from fairnas.analysis.difference import AGREED_WIDTH, TauDifference, models_for_width, paired_difference
 from fairnas.analysis.gap import AccuracyGap, accuracy_gap
 from fairnas.analysis.ranking import RankAgreement, rank_agreement
+from fairnas.analysis.resampling import PAIRWISE_LIMIT, Pairs, bca_interval, counts_of
 from fairnas.errors import FairnasError
 
 LOW_CEILING = 0.6
 """Below this, two trainings of the same networks disagree so much that no predictor can be judged."""
+TOP_COUNTS = (1, 3, 5, 10)
+"""Of how many networks predicted best the regret is told."""
+PREDICTORS = {"madds": "multiply-adds", "params": "parameters", "depth": "layers that are no skips"}
+"""Trivial predictors in words."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +35,8 @@ class StudiedModel:
     """Top-1 on the test images per training seed; None for a training that diverged."""
     madds: int
     params: int
+    depth: int = 0
+    """Layers that are no skips."""
 
     @property
     def mean(self) -> float | None:
@@ -32,72 +46,204 @@ class StudiedModel:
 
 
 @dataclass(frozen=True)
+class NoiseCeiling:
+    """How well trainings that differ only in the seed agree about the order of the same networks."""
+
+    tau: float
+    """Tau-b of one seed against another, mean over all pairs of seeds; NaN if all accuracies of a seed are equal."""
+    interval: tuple[float, float]
+    """95 % interval: BCa bootstrap over networks."""
+    n: int
+    """Networks."""
+    seeds: int
+    pairs: int
+    """Of seeds."""
+    reachable: float | None
+    """An estimate of the tau that a predictor without error would have with the mean over the seeds: less noisy than
+    one seed, so more than `tau`. Spearman and Brown's formula for the correlation with a mean, between accuracies that
+    are normal, so that tau is 2/pi arcsin(correlation). None if seeds don't agree at all."""
+
+
+@dataclass(frozen=True)
+class OtherScores:
+    """The same networks scored in another way: by another supernet, or with other BN statistics."""
+
+    name: str
+    scores: tuple[float, ...]
+    """One-shot top-1 per network, diverged ones included."""
+    tau: RankAgreement
+    best: BestAgreement
+    gap: AccuracyGap
+    difference: TauDifference
+    """Tau of the study's own scores less the tau of these."""
+
+
+@dataclass(frozen=True)
 class RankingStudy:
-    """What the study found. Every tau is over the same models."""
+    """What the study found. Every number is over the same networks: those that trained without diverging."""
 
     models: tuple[StudiedModel, ...]
     tau: RankAgreement
     """One-shot against mean stand-alone accuracy."""
-    ceiling: RankAgreement | None
-    """First against second training seed: what a perfect predictor could hope for. None with one seed."""
+    best: BestAgreement
+    """The same for the best networks and for choosing one, and Pearson's correlation."""
+    ceiling: NoiseCeiling | None
+    """What two trainings agree to. None with one seed."""
     predictors: dict[str, RankAgreement]
-    """MAdds and parameters against mean stand-alone accuracy."""
+    """MAdds, parameters and depth against mean stand-alone accuracy; NaN for one that is the same for all networks."""
+    differences: dict[str, TauDifference]
+    """Tau of the one-shot accuracies less that of each trivial predictor."""
     gap: AccuracyGap
+    statistics: tuple[OtherScores, ...]
+    """The supernet's scores by other BN statistics."""
+    against: OtherScores | None
+    """The scores of another supernet."""
     diverged: int
     """Networks left out because a training diverged."""
     advice: tuple[str, ...]
     """What to make of it, in sentences."""
 
 
-def study_ranking(models: Sequence[StudiedModel]) -> RankingStudy:
-    """Judge a supernet's order of models. Raises `FairnasError` if fewer than 3 were trained without diverging."""
-    usable = [model for model in models if model.mean is not None]
+def study_ranking(
+    models: Sequence[StudiedModel],
+    *,
+    statistics: Mapping[str, Sequence[float]] | None = None,
+    against: tuple[str, Sequence[float]] | None = None,
+) -> RankingStudy:
+    """Judge a supernet's order of models.
+
+    Args:
+        models: the networks, trained. One with a diverged training is kept in `models` and left out of every number.
+        statistics: scores of all models by other BN statistics, by their name.
+        against: name and scores of another supernet.
+
+    Raises:
+        FairnasError: if fewer than 3 were trained without diverging.
+    """
+    usable = [number for number, model in enumerate(models) if model.mean is not None]
     if len(usable) < 3:
         raise FairnasError(f"{len(usable)} of {len(models)} networks trained without diverging; a ranking needs 3")
-    truth = [model.mean or 0.0 for model in usable]
-    tau = rank_agreement([model.one_shot for model in usable], truth)
-    ceiling = None
-    if all(len(model.stand_alone) >= 2 for model in usable):
-        first, second = ([model.stand_alone[seed] or 0.0 for model in usable] for seed in (0, 1))
-        ceiling = rank_agreement(first, second)
-    predictors = {
-        "madds": rank_agreement([model.madds for model in usable], truth),
-        "params": rank_agreement([model.params for model in usable], truth),
-    }
-    diverged = len(models) - len(usable)
-    return RankingStudy(
+    kept = [models[number] for number in usable]
+    truth = [model.mean or 0.0 for model in kept]
+    one_shot = [model.one_shot for model in kept]
+    costs = {name: [getattr(model, name) for model in kept] for name in PREDICTORS}
+
+    def other(name: str, scores: Sequence[float]) -> OtherScores:
+        theirs = [scores[number] for number in usable]
+        return OtherScores(
+            name=name,
+            scores=tuple(scores),
+            tau=rank_agreement(theirs, truth),
+            best=best_agreement(theirs, truth, counts=TOP_COUNTS),
+            gap=accuracy_gap(theirs, truth),
+            difference=paired_difference(one_shot, theirs, truth),
+        )
+
+    study = RankingStudy(
         models=tuple(models),
-        tau=tau,
-        ceiling=ceiling,
-        predictors=predictors,
-        gap=accuracy_gap([model.one_shot for model in usable], truth),
-        diverged=diverged,
-        advice=tuple(_advice(tau, ceiling, predictors, diverged)),
+        tau=rank_agreement(one_shot, truth),
+        best=best_agreement(one_shot, truth, counts=TOP_COUNTS),
+        ceiling=_ceiling([model.stand_alone for model in kept]),
+        predictors={name: rank_agreement(values, truth) for name, values in costs.items()},
+        differences={name: paired_difference(one_shot, values, truth) for name, values in costs.items()},
+        gap=accuracy_gap(one_shot, truth),
+        statistics=tuple(other(name, scores) for name, scores in (statistics or {}).items()),
+        against=other(*against) if against else None,
+        diverged=len(models) - len(usable),
+        advice=(),
     )
+    return dataclasses.replace(study, advice=tuple(_advice(study)))
 
 
-def _advice(
-    tau: RankAgreement, ceiling: RankAgreement | None, predictors: dict[str, RankAgreement], diverged: int
-) -> list[str]:
-    said = []
+def as_plain(study: RankingStudy) -> dict[str, Any]:
+    """The study as data for JSON, which knows no NaN: None stands for what is not defined."""
+    plain = dataclasses.asdict(study)
+    for row, model in zip(plain["models"], study.models, strict=True):
+        row["mean"] = model.mean
+    return _without_nan(plain)
+
+
+def _without_nan(content: Any) -> Any:
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    if isinstance(content, dict):
+        return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_nan(value) for value in content]
+    return content
+
+
+def _ceiling(trainings: Sequence[Sequence[float | None]]) -> NoiseCeiling | None:
+    """Agreement of all pairs of seeds, from the accuracies per network and seed."""
+    seeds = min(len(each) for each in trainings)
+    if seeds < 2:
+        return None
+    columns = np.array([each[:seeds] for each in trainings], dtype=float).T
+    couples = list(itertools.combinations(columns, 2))
+    taus = [rank_agreement(a, b) for a, b in couples]
+    n, tau = len(trainings), math.fsum(each.tau for each in taus) / len(taus)
+    if len(couples) == 1 or math.isnan(tau) or n > PAIRWISE_LIMIT or abs(tau) > 1 - 1e-12:
+        interval = taus[0].interval  # of the first two seeds: all are as good where they agree wholly
+    else:
+        pairs = [Pairs(a, b) for a, b in couples]
+
+        def mean_tau(drawn: np.ndarray) -> np.ndarray:
+            counts = counts_of(drawn, n)
+            return np.mean([each.tau(counts) for each in pairs], axis=0)
+
+        interval = bca_interval(n, mean_tau, 0)
+    return NoiseCeiling(tau, interval, n, seeds, len(couples), _reachable(tau, seeds))
+
+
+def _reachable(tau: float, seeds: int) -> float | None:
+    single = math.sin(math.pi / 2 * tau)  # correlation of two seeds: the share of their variance that is not noise
+    if not single > 0:
+        return None
+    mean = seeds * single / (1 + (seeds - 1) * single)
+    return 2 / math.pi * math.asin(min(1.0, math.sqrt(mean)))
+
+
+def _advice(study: RankingStudy) -> Iterator[str]:
+    tau = study.tau
     if math.isnan(tau.tau):
-        said.append("All one-shot or all stand-alone accuracies are equal, so there is no order to compare.")
-    if ceiling is None:
-        said.append("Each network was trained once, so the noise ceiling is unknown: train with 2 seeds or more.")
-    elif not ceiling.tau >= LOW_CEILING:
-        said.append(
-            f"Two trainings of the same networks agree only to tau = {ceiling.tau:.2f}: their accuracies differ too "
-            "little for any tau to mean much here."
+        yield "All one-shot or all stand-alone accuracies are equal, so there is no order to compare."
+    if study.ceiling is None:
+        yield "Each network was trained once, so the noise ceiling is unknown: train with 2 seeds or more."
+    elif not study.ceiling.tau >= LOW_CEILING:
+        yield (
+            f"Two trainings of the same networks agree only to tau = {study.ceiling.tau:.2f}: their accuracies differ "
+            "too little for any tau to mean much here."
         )
-    for name, label in (("madds", "Multiply-adds"), ("params", "Parameters")):
-        if predictors[name].tau >= tau.tau:
-            said.append(f"{label} alone order these networks as well (tau = {predictors[name].tau:.2f}).")
+    known = {name: found for name, found in study.predictors.items() if not math.isnan(found.tau)}
+    for name, found in known.items():
+        if found.tau >= tau.tau:
+            yield f"{PREDICTORS[name].capitalize()} alone order these networks as well (tau = {found.tau:.2f})."
+    if not math.isnan(tau.tau):
+        behind = [name for name, found in known.items() if found.tau < tau.tau]
+        if behind:  # the best of them is the one that is hardest to tell from the supernet
+            name = max(behind, key=lambda name: known[name].tau)
+            yield from _too_few(study.differences[name], "the supernet", PREDICTORS[name])
+        if study.against:
+            yield from _too_few(study.against.difference, "this supernet", f"that of {study.against.name}")
     low, high = tau.interval
-    if high - low > 0.4:
-        said.append(
-            f"With {tau.n} networks tau is known only to lie between {low:.2f} and {high:.2f}; more networks tell more."
+    if high - low > 2 * AGREED_WIDTH:
+        wanted = models_for_width(tau.interval, tau.n)
+        yield (
+            f"With {tau.n} networks tau is known only to lie between {low:.2f} and {high:.2f}; about {wanted:,} "
+            f"would tell it to {AGREED_WIDTH / 2:.1f}."
         )
-    if diverged:
-        networks = "1 network was" if diverged == 1 else f"{diverged} networks were"
-        said.append(f"{networks} left out because a training diverged.")
-    return said
+    if study.diverged:
+        networks = "1 network was" if study.diverged == 1 else f"{study.diverged} networks were"
+        yield f"{networks} left out because a training diverged."
+
+
+def _too_few(found: TauDifference, first: str, second: str) -> Iterator[str]:
+    """Says that two predictors cannot be told apart, and with how many networks they could."""
+    if found.certain or math.isnan(found.difference):
+        return
+    low, high = found.interval
+    wanted = f"about {found.models_needed:,} would" if found.models_needed else "no number of networks is known to"
+    yield (
+        f"With {found.n} networks, {first} and {second} cannot be told apart (difference of tau "
+        f"{found.difference:.2f} [{low:.2f}, {high:.2f}]); {wanted}."
+    )

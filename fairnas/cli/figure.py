@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import tyro
 
 from fairnas.cli.figure_6 import figure_6
+from fairnas.cli.figure_8 import figure_8
+from fairnas.cli.figure_10 import figure_10
 from fairnas.cli.figure_11 import figure_11
 from fairnas.cli.output import print_json, print_table
 from fairnas.cli.parsing import UsageError, parse, peek
@@ -26,18 +28,21 @@ class FigureVerb:
 
     1: accuracy while a supernet trains, strict fairness beside its rivals, and histograms of its models (minutes to
     hours). 4: the chance that uniform sampling trains all blocks equally often, lemma 1 (seconds). 6: searchers beside
-    each other, on the supernet of a run or on NAS-Bench-Macro (minutes). 11: the evolution of the search of a run
-    (seconds). `fairnas figure N --help` shows the settings of figure N.
+    each other, on the supernet of a run or on NAS-Bench-Macro (minutes). 8: one-shot against stand-alone accuracy, by
+    one or two supernets (seconds). 10: the trainings of the networks of a ranking study (seconds). 11: the evolution of
+    the search of a run (seconds). `fairnas figure N --help` shows the settings of figure N. Figures 2, 9, 12, 13 and 14
+    are made by `fairnas similarity`.
 
     Examples:
         fairnas figure 4
         fairnas figure 1 --seeds 3
         fairnas figure 6 --run runs/digits
+        fairnas figure 8 --run runs/strict --against runs/uniform
         fairnas figure 11 --run runs/digits
     """
 
     number: tyro.conf.Positional[str]
-    """Which figure: 1, 4, 6 or 11."""
+    """Which figure: 1, 4, 6, 8, 10 or 11."""
     out: Path | None = None
     """Folder of the page; default: runs/figureN."""
     json: bool = False
@@ -176,6 +181,8 @@ FIGURES: dict[str, Callable[[Sequence[str]], None]] = {
     "1": figure_1,
     "4": figure_4,
     "6": figure_6,
+    "8": figure_8,
+    "10": figure_10,
     "11": figure_11,
 }
 """Figures of the paper, by number."""

@@ -3,11 +3,18 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from fairnas.cli.parsing import RunArguments, parse
+from fairnas.cli.output import print_json
+from fairnas.cli.parsing import RunArguments, UsageError, parse
+from fairnas.cli.ranking import print_study
 from fairnas.cli.stage import do_stage
+from fairnas.config import StandAloneConfig
+from fairnas.errors import FairnasError, GenomeError
 from fairnas.rundir import RunDirectory
+from fairnas.space import SearchSpace, get_space
+from fairnas.space.file import from_dict
 
 
 @dataclass(frozen=True)
@@ -16,8 +23,11 @@ class RankVerb(RunArguments):
 
     Settings given here replace the run's; networks that were trained before are not trained again.
 
-    Example:
+    Examples:
         fairnas rank --run runs/digits --models 30 --choose stratified
+        fairnas rank --run runs/digits --against runs/uniform
+        fairnas rank --run runs/digits --genomes networks.txt --seeds 3
+        fairnas rank --run runs/digits --show
     """
 
     models: int | None = None
@@ -26,17 +36,90 @@ class RankVerb(RunArguments):
     """Trainings per network; default: the run's."""
     choose: Literal["front", "stratified", "random"] | None = None
     """Which networks; default: the run's."""
+    genome: tuple[str, ...] = ()
+    """Study these networks, given in text form, instead of chosen ones."""
+    genomes: Path | None = None
+    """Study the networks of this file: one genome per line; # begins a comment."""
+    against: str | None = None
+    """Another run with the same space and data: its supernet judges the networks, too. `none`: no other."""
+    show: bool = False
+    """Print the study that is there; nothing is trained."""
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, rank, print."""
     given = parse(RankVerb, arguments, "rank")
-    config = RunDirectory.open(given.run).config
-    ours = config.stand_alone
-    study = dataclasses.replace(
+    run = RunDirectory.open(given.run)
+    if not given.show:
+        config, study = run.config, _study(given, run)
+        if study.against is not None:  # refused before it is written into the run's configuration
+            from fairnas.pipeline.second_judges import require_comparable
+
+            require_comparable(run, Path(study.against))
+        do_stage("rank", given, config=dataclasses.replace(config, stand_alone=study))
+    else:
+        _require_nothing_else(given)
+    if not run.is_finished("rank"):
+        raise FairnasError(f"{run.path} has no finished ranking study; `fairnas rank --run {run.path}` makes it")
+    study = run.read_json("ranking.json")
+    if not given.json:
+        print_study(study)
+    elif given.show:
+        print_json(study)
+
+
+def _require_nothing_else(given: RankVerb) -> None:
+    changed = RankVerb(given.run, json=given.json, show=True)
+    if given != changed:
+        raise UsageError("--show prints the study that is there; leave --show out to make another one")
+
+
+def _study(given: RankVerb, run: RunDirectory) -> StandAloneConfig:
+    """The run's settings with those that are given."""
+    ours = run.config.stand_alone
+    texts = _named(given, run)
+    if texts and (given.models is not None or given.choose is not None):
+        raise UsageError("--genome and --genomes name the networks of the study; leave --models and --choose out")
+    chosen = given.models is not None or given.choose is not None
+    return dataclasses.replace(
         ours,
         models=ours.models if given.models is None else given.models,
         seeds=ours.seeds if given.seeds is None else given.seeds,
         choose=given.choose or ours.choose,
+        study=texts or (() if chosen else ours.study),
+        against=ours.against if given.against is None else None if given.against == "none" else given.against,
     )
-    do_stage("rank", given, config=dataclasses.replace(config, stand_alone=study))
+
+
+def _named(given: RankVerb, run: RunDirectory) -> tuple[str, ...]:
+    """The genomes that are given, each of the run's space."""
+    if not given.genome and given.genomes is None:
+        return ()
+    from fairnas.pipeline.truth import named_models
+
+    stored = run.path / "space.json"
+    space = from_dict(run.read_json("space.json")) if stored.exists() else get_space(run.config.space)
+    texts = (*given.genome, *(_read(given.genomes, space) if given.genomes else ()))
+    named_models(space, texts)
+    return texts
+
+
+def _read(path: Path, space: SearchSpace) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UsageError(f"cannot read {path} ({error.strerror}); give a text file with one genome per line") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not a text file; give one with one genome per line") from None
+    texts = []
+    for number, line in enumerate(lines, start=1):
+        text = line.partition("#")[0].strip()
+        if text:
+            try:
+                space.parse(text)
+            except GenomeError as error:
+                raise GenomeError(f"{path}, line {number}: {error}") from None
+            texts.append(text)
+    if not texts:
+        raise UsageError(f"{path} names no network; give one genome per line")
+    return texts

@@ -6,6 +6,7 @@ Every job runs on one thread, in this process or another, so that its result doe
 import contextlib
 import functools
 import json
+import math
 import multiprocessing
 import os
 import threading
@@ -14,7 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -27,6 +28,9 @@ from fairnas.randomness import derived_seed
 from fairnas.rundir import checksum, write_atomically
 from fairnas.space import Genome, SearchSpace, format_genome
 from fairnas.train import DivergedError, Pace, stand_alone_training, train
+
+CURVE_POINTS = 12
+"""About how often the validation accuracy is measured in a training, evenly over its epochs."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +90,18 @@ def run_job(workshop: Workshop, job: Job, space: SearchSpace, dataset: Dataset, 
     seed = derived_seed(workshop.config.seed, "stand-alone", job.seed)
     device = torch.device(workshop.device)
     training = stand_alone_training(space, job.genome, workshop.train, seed, device)
-    losses: dict[int, float] = {}
+    last = workshop.train.epochs
+    measured_every = math.ceil(last / CURVE_POINTS)
+
+    def measured(part: Literal["validation", "test"]) -> dict[str, Any]:
+        images, batch_size = getattr(dataset, part), workshop.config.evaluate.batch_size
+        batches = ordered_batches(images, dataset, batch_size=batch_size, device=device)
+        return asdict(score_network(training.network, batches))
 
     def on_epoch(epoch: int, step: int, values: Mapping[str, float]) -> None:
-        losses[epoch] = values["loss"]
+        due = epoch % measured_every == 0 and epoch < last  # what comes last is measured anyway
+        top1 = measured("validation")["top1"] if due else None
+        training.curve.append({"epoch": epoch, "loss": values["loss"], "validation_top1": top1})
 
     checkpoint = workshop.checkpoint_path(job)
     workshop.result_path(job).unlink(missing_ok=True)
@@ -116,12 +128,11 @@ def run_job(workshop: Workshop, job: Job, space: SearchSpace, dataset: Dataset, 
     except DivergedError as error:
         result |= {"status": "diverged", "reason": str(error)}
     else:
-        for part in ("validation", "test"):
-            batches = ordered_batches(
-                getattr(dataset, part), dataset, batch_size=workshop.config.evaluate.batch_size, device=device
-            )
-            result[part] = asdict(score_network(training.network, batches))
+        result |= {"validation": measured("validation"), "test": measured("test")}
+        if training.curve:  # the checkpoint of a network that was trained earlier may hold none
+            training.curve[-1]["validation_top1"] = result["validation"]["top1"]
         result["weights"] = checksum(checkpoint) if job.keep_weights else None
+    result["curve"] = training.curve
     write_atomically(workshop.result_path(job), (json.dumps(result, indent=1) + "\n").encode())
     if not job.keep_weights:
         checkpoint.unlink(missing_ok=True)

@@ -1,23 +1,20 @@
 """Ground truth: the selected networks and those of the ranking study, trained from scratch."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 from fairnas.analysis import StudiedModel, study_ranking
-from fairnas.errors import RunDirectoryError
+from fairnas.analysis.study import as_plain
+from fairnas.errors import GenomeError, RunDirectoryError
 from fairnas.nets import cost_table
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.jobs import Job, Workshop, run_jobs
-from fairnas.pipeline.stage_two import (
-    front_and_selected,
-    known_candidates,
-    score_on_validation,
-    spread_over_front,
-)
+from fairnas.pipeline.judge import statistics_of
+from fairnas.pipeline.second_judges import by_each_statistics, name_beside, one_shot, other_supernet
+from fairnas.pipeline.stage_two import front_and_selected, known_candidates, spread_over_front
 from fairnas.randomness import generator
 from fairnas.search import Candidate
-from fairnas.space import Genome, format_genome
+from fairnas.space import Genome, Identity, SearchSpace, format_genome
 
 
 def retrain(experiment: Experiment) -> tuple[str, ...]:
@@ -41,20 +38,32 @@ def rank(experiment: Experiment) -> tuple[str, ...]:
     """Train the networks of the ranking study, compare them with their one-shot accuracies, write the study."""
     ours = experiment.config.stand_alone
     genomes = choose_models(experiment)
+    # scored before anything is trained: a supernet that cannot be judged must not cost trainings
+    scores, statistics = one_shot(experiment, genomes), by_each_statistics(experiment, genomes)
+    other = other_supernet(experiment)
+    against = (name_beside(experiment.run, other.run), one_shot(other, genomes)) if other else None
     jobs = [Job(genome, seed, False) for genome in genomes for seed in range(ours.seeds)]
     results = _run(experiment, workshop_of(experiment), jobs)
-    scores = score_on_validation(experiment, genomes)
     table = cost_table(experiment.space)
     models = []
     for number, genome in enumerate(genomes):
         trainings = results[number * ours.seeds : (number + 1) * ours.seeds]
         accuracies = tuple(r["test"]["top1"] if r["status"] == "done" else None for r in trainings)
-        cost = table(genome)
-        models.append(StudiedModel(format_genome(genome), scores[number]["top1"], accuracies, cost.madds, cost.params))
-    study = dataclasses.asdict(study_ranking(models))
-    for row, model in zip(study["models"], models, strict=True):
-        row["mean"] = model.mean
-    experiment.run.write_json("ranking.json", {"choose": ours.choose, **study})
+        cost, depth = table(genome), layers_that_compute(experiment.space, genome)
+        text = format_genome(genome)
+        models.append(StudiedModel(text, scores[number], accuracies, cost.madds, cost.params, depth))
+        for job, result in zip(jobs[number * ours.seeds :], trainings, strict=False):
+            if result["status"] == "diverged":
+                experiment.narrator.say(f"{text} diverged with seed {job.seed}: {result['reason']}")
+    study = study_ranking(models, statistics=statistics, against=against)
+    plain = {
+        "choose": "named" if ours.study else ours.choose,
+        "scored_by": statistics_of(experiment),
+        "against_run": ours.against,
+        "images": {part: len(getattr(experiment.dataset, part)) for part in ("validation", "test")},
+        **as_plain(study),
+    }
+    experiment.run.write_json("ranking.json", plain)
     return ("ranking.json",)
 
 
@@ -63,12 +72,15 @@ def choose_models(experiment: Experiment) -> tuple[Genome, ...]:
 
     `front`: on the front at equal distances in MAdds (paper 4.4). A front with too few networks is filled up with
     stratified ones. `stratified`: from every candidate of the search, at equal distances in one-shot accuracy.
-    `random`: drawn uniformly from the space.
+    `random`: drawn uniformly from the space. Networks that `stand_alone.study` names come instead.
 
     Raises:
         RunDirectoryError: if fewer candidates are known than networks are asked for.
+        GenomeError: if a network is named twice, or is of another space.
     """
     ours = experiment.config.stand_alone
+    if ours.study:
+        return named_models(experiment.space, ours.study)
     if ours.choose == "random":
         rng = generator(experiment.config.seed, "ranking models")
         drawn = dict.fromkeys(
@@ -79,7 +91,8 @@ def choose_models(experiment: Experiment) -> tuple[Genome, ...]:
     if ours.choose == "front":
         front, _ = front_and_selected(experiment)
         chosen = list(spread_over_front(front, ours.models))
-    others = [candidate for candidate in known_candidates(experiment) if candidate not in chosen]
+    taken = {candidate.genome for candidate in chosen}  # in the archive, another search may have asked for them first
+    others = [candidate for candidate in known_candidates(experiment) if candidate.genome not in taken]
     if len(chosen) + len(others) < ours.models:
         raise RunDirectoryError(
             f"the search has evaluated {len(chosen) + len(others)} networks; the study wants {ours.models}, "
@@ -87,6 +100,25 @@ def choose_models(experiment: Experiment) -> tuple[Genome, ...]:
         )
     chosen += _stratified(others, ours.models - len(chosen))
     return tuple(candidate.genome for candidate in chosen)
+
+
+def named_models(space: SearchSpace, texts: Sequence[str]) -> tuple[Genome, ...]:
+    """Networks given in text form. Raises `GenomeError` if one is of another space, or two are the same network."""
+    seen: dict[Genome, str] = {}
+    for text in texts:
+        genome = space.canonical(space.parse(text))
+        if genome in seen:
+            raise GenomeError(f"{text} and {seen[genome]} are the same network; give each network of the study once")
+        seen[genome] = text
+    return tuple(space.parse(text) for text in texts)
+
+
+def layers_that_compute(space: SearchSpace, genome: Genome) -> int:
+    """Layers of a network whose block is more than the identity."""
+    return sum(
+        not (isinstance(space.block(number, choice), Identity) and space.layers[number].keeps_shape)
+        for number, choice in enumerate(genome)
+    )
 
 
 def _stratified(candidates: Sequence[Candidate], count: int) -> list[Candidate]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fairnas.fairness import Ledger
 from fairnas.report import figures
 from fairnas.report.drawing import draw_network, kernels
+from fairnas.report.goals import bounds_in_words, further_goals, quantity
 from fairnas.report.inputs import Inputs
 from fairnas.report.markup import (
     Html,
@@ -19,9 +20,11 @@ from fairnas.report.markup import (
     table,
     tag,
 )
-from fairnas.report.records import Agreement, Ranking, Search
+from fairnas.report.records import Agreement, Choosing, Lead, OtherJudge, Ranking, Search
+from fairnas.report.similarity import summary_section
 from fairnas.report.units import (
     COST_NAMES,
+    PREDICTOR_NAMES,
     UNKNOWN,
     counted,
     decimal,
@@ -38,7 +41,7 @@ from fairnas.space import SearchSpace
 _KERNELS = {"k3": "3x3 kernel", "k5": "5x5 kernel", "k7": "7x7 kernel", "other": "other kernel"}
 _KERNELS |= {"identity": "identity"}
 _CHOSEN = {"front": "taken along the front", "stratified": "stratified over one-shot accuracy"}
-_CHOSEN |= {"random": "drawn at random"}
+_CHOSEN |= {"random": "drawn at random", "named": "named by the user"}
 
 
 def front(inputs: Inputs) -> Section:
@@ -72,29 +75,32 @@ def front(inputs: Inputs) -> Section:
 
 
 def _search_summary(search: Search) -> str:
-    bounds = [f"{COST_NAMES.get(name, name)} up to {millions(bound)}" for name, bound in search.bounds]
+    bounds = bounds_in_words(search.goals)
     return (
         f"Searcher {search.searcher} scored {counted(search.distinct, 'different network')} in "
         f"{counted(search.generations, 'generation')}"
         + (f", with {listed(bounds)}" if bounds else "")
         + (f"; {counted(search.failed, 'network')} failed" if search.failed else "")
-        + f". {counted(len(search.front), 'network')} on the front: no other is better in accuracy, "
-        "multiply-adds or parameters without being worse in another of them."
+        + f". {counted(len(search.front), 'network')} on the front: no other is better in "
+        f"{listed([goal.words for goal in search.goals], 'or')} without being worse in another of them."
     )
 
 
 def _front_table(search: Search) -> Html:
+    further = further_goals(search.goals)
     rows = [
         (
             tag("code", each.genome),
             millions(each.madds),
             millions(each.params),
             percent(each.top1),
+            *(quantity(value, goal.unit) for value, goal in zip(each.further, further, strict=True)),
             whole(each.generation + 1),
         )
         for each in search.front
     ]
-    head = ("genome", "MAdds", "parameters", "one-shot top-1, validation", "generation")
+    names = [goal.words for goal in further]
+    head = ("genome", "MAdds", "parameters", "one-shot top-1, validation", *names, "generation")
     summary = f"The front as a table ({counted(len(rows), 'network')})"
     return folded(summary, table("Networks on the front", head, rows))
 
@@ -171,15 +177,18 @@ def ranking(inputs: Inputs) -> Section:
         return Section("ranking", title, paragraphs([missing("ranking study", "rank", inputs.path)]))
     study = inputs.ranking
     seeds = max((len(model.stand_alone) for model in study.models), default=0)
-    lost = sum(not model.finished for model in study.models)
+    lost = [model.genome for model in study.models if not model.finished]
     caption = (
         f"{counted(len(study.models), 'network')}, {_CHOSEN.get(study.choose, study.choose)}, each trained from "
         f"scratch with {counted(seeds, 'seed')}. Dots are means over seeds, bars reach from the worst seed to the best."
-        + (f" {counted(lost, 'network')} left out, because a training diverged." if lost else "")
+        + (f" {counted(len(lost), 'network')} left out, because a training diverged: {listed(lost)}." if lost else "")
     )
     description = f"Scatter plot of stand-alone over one-shot accuracy, tau = {agreement_text(study.tau)}."
     pair = tag("div", plot("ranking", description, caption), _agreement_table(study), classes="pair")
-    body = [pair, folded("The networks of the study as a table", _study_table(study))]
+    body = [pair]
+    if study.choosing:
+        body += [_choosing_table(study, study.choosing), _gap_table(study)]
+    body.append(folded("The networks of the study as a table", _study_table(study)))
     return Section("ranking", title, joined(body), (("ranking", figures.rank_figure(study.models)),))
 
 
@@ -190,7 +199,15 @@ def _agreement_table(study: Ranking) -> Html:
         return (name, decimal(value.tau) + remark, limits, str(value.n))
 
     rows = [row("one-shot accuracy", study.tau)]
-    rows += [row(f"{COST_NAMES.get(name, name)} alone", value) for name, value in study.predictors]
+    constant = {name for name, value in study.predictors if not is_known(value.tau)} if is_known(study.tau.tau) else ()
+    rows += [
+        (f"{PREDICTOR_NAMES.get(name, name)} alone", "constant", "", str(value.n))
+        if name in constant
+        else row(f"{PREDICTOR_NAMES.get(name, name)} alone", value)
+        for name, value in study.predictors
+    ]
+    if study.against:
+        rows.append(row(f"the supernet of {study.against.name}", study.against.tau))
     ceiling = "another seed: noise ceiling"
     low = " (low)" if is_low(study.ceiling) else ""
     rows.append(row(ceiling, study.ceiling, low) if study.ceiling else (ceiling, "not known, one seed", "", ""))
@@ -198,9 +215,71 @@ def _agreement_table(study: Ranking) -> Html:
         f"Spearman's rho of one-shot accuracy: {decimal(study.spearman)}. "
         "The order is that of stand-alone test accuracy, mean over seeds."
     )
+    if study.seeds > 2:
+        note += f" The noise ceiling is the mean over all pairs of {study.seeds} seeds."
+    if study.reachable is not None:
+        note += (
+            f" A predictor without error would reach about {decimal(study.reachable)} with the mean of "
+            f"{study.seeds} seeds (an estimate, n = {study.ceiling.n if study.ceiling else study.tau.n})."
+        )
     head = ("order by", "tau", "95\u00a0% interval", "n")
     agreement = table("Who predicts the order? Kendall's tau", head, rows)
     return tag("div", agreement, tag("p", note, classes="note"))
+
+
+def _judges(study: Ranking) -> Sequence[tuple[str, OtherJudge]]:
+    """The ways to score the networks beside the run's own."""
+    others = [(f"BN statistics: {each.name}", each) for each in study.statistics]
+    return [*others, (f"the supernet of {study.against.name}", study.against)] if study.against else others
+
+
+def _choosing_table(study: Ranking, own: Choosing) -> Html:
+    """Further measures of the run's order and of others on the same networks."""
+
+    def row(name: str, tau: Agreement, found: Choosing | None, lead: Lead | None) -> Sequence[str]:
+        measures: Sequence[str] = ("", "", "", "")
+        if found:
+            best = f"{decimal(found.best_tau)} (n\u00a0=\u00a0{found.best_n})"
+            regret = " / ".join(decimal(100 * lost, 1) for _, lost in found.regret)
+            measures = (decimal(found.spearman), decimal(found.pearson), best, regret)
+        ahead = _bracketed(lead.difference, lead.low, lead.high) if lead else ""
+        return (name, str(tau.n), _bracketed(tau.tau, tau.low, tau.high), *measures, ahead)
+
+    name = f"BN statistics: {study.scored_by}" if study.scored_by else "one-shot accuracy"
+    rows = [row(name, study.tau, own, None)]
+    rows += [row(name, each.tau, each.choosing, each.lead) for name, each in _judges(study)]
+    leads = dict(study.leads)
+    rows += [
+        row(f"{PREDICTOR_NAMES.get(name, name)} alone", tau, None, leads.get(name))
+        for name, tau in study.predictors
+        if is_known(tau.tau)
+    ]
+    counts = " / ".join(str(k) for k, _ in own.regret)
+    best = "tau among the best tenth, at least 3"
+    head = ("order by", "n", "tau", "Spearman", "Pearson", best, f"points lost by the top {counts}")
+    caption = (
+        "Choosing by an order. Points lost: how far the truly best of the networks put first lies below the best of "
+        "all. Ahead: tau of the first row less that of another on the same networks. In brackets: 95\u00a0% intervals"
+    )
+    return table(caption, (*head, "ahead by"), rows)
+
+
+def _bracketed(number: float, low: float, high: float) -> str:
+    if not is_known(number):
+        return UNKNOWN
+    return f"{decimal(number)} [{decimal(low)},\u00a0{decimal(high)}]" if is_known(low) else decimal(number)
+
+
+def _gap_table(study: Ranking) -> Html:
+    alone, n = interval(*map(percent, study.stand_alone_range)), str(study.tau.n)
+    name = f"BN statistics: {study.scored_by}" if study.scored_by else "one-shot accuracy"
+    rows = [(name, interval(*map(percent, study.one_shot_range)), alone, decimal(study.gap, 3), n)]
+    rows += [
+        (name, interval(*map(percent, each.one_shot_range)), alone, decimal(each.gap, 3), n)
+        for name, each in _judges(study)
+    ]
+    head = ("scored by", "one-shot", "stand-alone", "lambda", "n")
+    return table("Ranges of accuracy and the supernet accuracy gap lambda", head, rows)
 
 
 def _study_table(study: Ranking) -> Html:
@@ -272,6 +351,12 @@ def training(inputs: Inputs) -> Section:
     else:
         body.append(paragraphs([missing("hypervolume", "search", inputs.path)]))
     return Section("training", "Training and search", tag("div", *body, classes="pair"), tuple(plots))
+
+
+def similarity(inputs: Inputs) -> Section:
+    """How alike the choice blocks of every layer are; only in the page if `fairnas similarity` was asked."""
+    assert inputs.similarity is not None
+    return summary_section(inputs.similarity)
 
 
 def drawings(inputs: Inputs) -> Section:

@@ -67,6 +67,41 @@ class Agreement:
 
 
 @dataclass(frozen=True)
+class Choosing:
+    """How well networks are chosen by an order: correlations, tau among the best, and regret (`BestAgreement`)."""
+
+    spearman: float
+    pearson: float
+    best_tau: float
+    best_n: int
+    regret: tuple[tuple[int, float], ...]
+    """Per k: how far the truly best of the k networks that come first lies below the best of all."""
+
+
+@dataclass(frozen=True)
+class Lead:
+    """How far the run's own tau lies above another one on the same n networks, with its 95 % interval."""
+
+    difference: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class OtherJudge:
+    """The networks of the study scored in another way: with other BN statistics, or by another supernet."""
+
+    name: str
+    scores: tuple[float, ...]
+    tau: Agreement
+    choosing: Choosing
+    lead: Lead
+    one_shot_range: tuple[float, float]
+    gap: float
+
+
+@dataclass(frozen=True)
 class Ranked:
     """A network of the ranking study: one-shot top-1, stand-alone test top-1 per seed (None: diverged)."""
 
@@ -96,6 +131,16 @@ class Ranking:
     one_shot_range: tuple[float, float]
     stand_alone_range: tuple[float, float]
     advice: tuple[str, ...]
+    scored_by: str = ""
+    """BN statistics of the run's own scores; this and what follows is absent from studies of earlier versions."""
+    choosing: Choosing | None = None
+    leads: tuple[tuple[str, Lead], ...] = ()
+    """Over the trivial predictors."""
+    statistics: tuple[OtherJudge, ...] = ()
+    against: OtherJudge | None = None
+    seeds: int = 0
+    """Behind the noise ceiling, which is a mean over all pairs of them."""
+    reachable: float | None = None
 
     @property
     def gap(self) -> float:
@@ -198,9 +243,43 @@ def parse_training(plain: Any) -> Trained:
 
 
 def _agreement(plain: Any) -> Agreement:
-    low, high = (math.nan if value is None else float(value) for value in plain["interval"] or (None, None))
-    tau = math.nan if plain["tau"] is None else float(plain["tau"])
-    return Agreement(tau, low, high, int(plain["n"]))
+    return Agreement(_known(plain["tau"]), *_ends(plain["interval"]), int(plain["n"]))
+
+
+def _known(value: Any) -> float:
+    """A number; JSON has null for NaN."""
+    return math.nan if value is None else float(value)
+
+
+def _ends(interval: Any) -> tuple[float, float]:
+    low, high = interval or (None, None)
+    return _known(low), _known(high)
+
+
+def _lead(plain: Any) -> Lead:
+    return Lead(_known(plain["difference"]), *_ends(plain["interval"]), int(plain["n"]))
+
+
+def _choosing(tau: Any, best: Any) -> Choosing:
+    return Choosing(
+        spearman=_known(tau["spearman"]),
+        pearson=_known(best["pearson"]),
+        best_tau=_known(best["best_tau"]),
+        best_n=int(best["best_n"]),
+        regret=tuple((int(k), float(lost)) for k, lost in best["regret"].items()),
+    )
+
+
+def _other_judge(plain: Any) -> OtherJudge:
+    return OtherJudge(
+        name=str(plain["name"]),
+        scores=tuple(float(score) for score in plain["scores"]),
+        tau=_agreement(plain["tau"]),
+        choosing=_choosing(plain["tau"], plain["best"]),
+        lead=_lead(plain["difference"]),
+        one_shot_range=_range(plain["gap"]["one_shot"]),
+        gap=float(plain["gap"]["gap"]),
+    )
 
 
 def parse_ranking(plain: Any, space: SearchSpace) -> Ranking:
@@ -216,17 +295,24 @@ def parse_ranking(plain: Any, space: SearchSpace) -> Ranking:
         for row in plain["models"]
     )
     one_shot, stand_alone = (_range(plain["gap"][name]) for name in ("one_shot", "stand_alone"))
-    spearman = plain["tau"]["spearman"]
+    ceiling = plain["ceiling"] or {}
     return Ranking(
         choose=str(plain["choose"]),
         models=models,
         tau=_agreement(plain["tau"]),
-        ceiling=_agreement(plain["ceiling"]) if plain["ceiling"] else None,
-        spearman=math.nan if spearman is None else float(spearman),
+        ceiling=_agreement(ceiling) if ceiling else None,
+        spearman=_known(plain["tau"]["spearman"]),
         predictors=tuple((str(name), _agreement(value)) for name, value in plain["predictors"].items()),
         one_shot_range=one_shot,
         stand_alone_range=stand_alone,
         advice=tuple(str(sentence) for sentence in plain["advice"]),
+        scored_by=str(plain.get("scored_by", "")),
+        choosing=_choosing(plain["tau"], plain["best"]) if "best" in plain else None,
+        leads=tuple((str(name), _lead(value)) for name, value in plain.get("differences", {}).items()),
+        statistics=tuple(_other_judge(each) for each in plain.get("statistics", ())),
+        against=_other_judge(plain["against"]) if plain.get("against") else None,
+        seeds=int(ceiling.get("seeds", 0)),
+        reachable=_number(ceiling.get("reachable")),
     )
 
 

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 COST_NAMES = {"madds": "multiply-adds", "params": "parameters"}
 """How the costs of a network are called in sentences."""
 
+PREDICTOR_NAMES = COST_NAMES | {"depth": "layers that are no skips"}
+"""How the trivial predictors of a network's accuracy are called in sentences."""
+
 UNKNOWN = "\u2013"
 _PER_CENT = "\u00a0%"  # no line breaks before a unit
 _MANY_IMAGES = 10_000

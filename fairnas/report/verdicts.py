@@ -12,7 +12,7 @@ from fairnas.analysis.study import LOW_CEILING
 from fairnas.fairness import Audit, equal_count_probability
 from fairnas.report.records import Agreement, Ranking, Scored, Trained
 from fairnas.report.units import (
-    COST_NAMES,
+    PREDICTOR_NAMES,
     counted,
     decimal,
     interval,
@@ -148,8 +148,10 @@ def _tau_sentence(tau: Agreement) -> str:
 
 
 def _predictor_sentence(ranking: Ranking) -> str:
-    taus = [f"counting {COST_NAMES.get(name, name)} gives {agreement_text(t)}" for name, t in ranking.predictors]
-    text = f"Without any supernet, {listed(taus)}."
+    known = [(PREDICTOR_NAMES.get(name, name), found) for name, found in ranking.predictors if is_known(found.tau)]
+    if not known:
+        return "No trivial predictor tells these networks apart: they are all of one size."
+    text = f"Without any supernet, {listed([f'counting {name} gives {agreement_text(t)}' for name, t in known])}."
     if is_known(ranking.tau.low) and ranking.tau.low <= best_trivial(ranking) < ranking.tau.tau:
         return f"{text} The best of these lies within the supernet's interval, so its lead is not certain."
     return text

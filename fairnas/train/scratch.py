@@ -22,6 +22,8 @@ class StandAloneTraining:
 
     def __init__(self, network: StandAlone, config: TrainConfig) -> None:
         self.network, self.config = network, config
+        self.curve: list[dict[str, Any]] = []
+        """Measurements after each epoch, by whoever trains; they stay with the checkpoint."""
         self.optimizer = make_optimizer(network, config)
 
     def step(self, batches: Sequence[Batch], step: int, total: int) -> Tensor:
@@ -37,11 +39,12 @@ class StandAloneTraining:
         return loss.detach()
 
     def extra_state(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
+        """The curve so far."""
+        return {"curve": self.curve}
 
     def restore_extra(self, content: dict[str, Any]) -> None:
-        """Nothing."""
+        """Go on with the curve."""
+        self.curve = list(content.get("curve", ()))
 
 
 def stand_alone_training(

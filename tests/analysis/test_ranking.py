@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fairnas.analysis import RankAgreement, rank_agreement
-from fairnas.analysis.ranking import _tau_b
+from fairnas.analysis import RankAgreement, rank_agreement, ranking
+from fairnas.analysis.resampling import Pairs, counts_of
 from fairnas.errors import FairnasError
 
 THIRTEEN = [0.641, 0.652, 0.655, 0.66, 0.664, 0.67, 0.675, 0.68, 0.684, 0.69, 0.693, 0.697, 0.70]
@@ -75,14 +75,19 @@ def test_tau_of_many_resamples_is_scipys(lists, copies: int) -> None:
 
     rng = np.random.default_rng(0)
     x, y = (np.array(values) for values in lists)
-    rows = [rng.integers(len(x), size=len(x)) for _ in range(copies)]
-    found = _tau_b(np.stack([x[row] for row in rows]), np.stack([y[row] for row in rows]))
+    rows = rng.integers(len(x), size=(copies, len(x)))
+    found = Pairs(x, y).tau(counts_of(rows, len(x)))
     assert found.shape == (copies,)
     for value, row in zip(found, rows, strict=True):
         if np.ptp(x[row]) == 0 or np.ptp(y[row]) == 0:
             assert value == 0
         else:
             assert value == pytest.approx(kendalltau(x[row], y[row]).statistic, abs=1e-12)
+
+
+def test_how_often_each_model_was_drawn() -> None:
+    assert counts_of(np.array([[0, 2, 2], [1, 1, 1]]), 4).tolist() == [[1, 0, 2, 0], [0, 3, 0, 0]]
+    assert counts_of(np.arange(3), 3).tolist() == [1, 1, 1]
 
 
 @given(TIED)
@@ -135,7 +140,8 @@ def test_without_acceleration_the_interval_is_the_percentiles(x, y) -> None:
     assert rank_agreement(x, y).interval == pytest.approx(tuple(expected), abs=1e-12)
 
 
-def test_many_models_take_another_road_to_the_same_place() -> None:
+def test_many_models_take_another_road_to_the_same_place(monkeypatch) -> None:
+    monkeypatch.setattr(ranking, "PAIRWISE_LIMIT", 200)
     rng = np.random.default_rng(0)
     x = rng.normal(size=230)
     y = x + rng.normal(size=230)

@@ -1,14 +1,26 @@
 """The accuracy gap and the ranking study."""
 
 import dataclasses
+import itertools
 import json
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import kendalltau
 
-from fairnas.analysis import StudiedModel, accuracy_gap, rank_agreement, study_ranking
+from fairnas.analysis import (
+    StudiedModel,
+    accuracy_gap,
+    best_agreement,
+    paired_difference,
+    rank_agreement,
+    study_ranking,
+)
+from fairnas.analysis import study as study_module
+from fairnas.analysis.study import as_plain
 from fairnas.errors import FairnasError
 
 
@@ -40,7 +52,8 @@ def models(count: int = 13, seeds: int = 2, noise: float = 0.0) -> list[StudiedM
     for k in range(count):
         truth = 0.6 + 0.01 * k
         wobble = [truth + noise * (-1) ** (k + seed) * seed for seed in range(seeds)]
-        made.append(StudiedModel(f"{k:02}", 0.5 + 0.02 * k, tuple(wobble), 1000 + k * 7 % 13, 500 - k * 5 % 11))
+        costs = 1000 + k * 7 % 13, 500 - k * 5 % 11, 5 + k * 4 % 7
+        made.append(StudiedModel(f"{k:02}", 0.5 + 0.02 * k, tuple(wobble), *costs))
     return made
 
 
@@ -54,11 +67,18 @@ def test_a_study_of_good_models() -> None:
     assert study.predictors == {
         "madds": rank_agreement([m.madds for m in models()], truth),
         "params": rank_agreement([m.params for m in models()], truth),
+        "depth": rank_agreement([m.depth for m in models()], truth),
     }
+    assert study.best == best_agreement([m.one_shot for m in models()], truth, counts=(1, 3, 5, 10))
+    for name in study.predictors:
+        values = [getattr(m, name) for m in models()]
+        assert study.differences[name] == paired_difference([m.one_shot for m in models()], values, truth)
     assert study.gap == accuracy_gap([m.one_shot for m in models()], truth)
     assert (study.models, study.diverged) == (tuple(models()), 0)
     assert all("alone order these networks" not in sentence for sentence in study.advice)
-    json.dumps(dataclasses.asdict(study))  # is what ranking.json holds
+    plain = json.loads(json.dumps(as_plain(study), allow_nan=False))  # is what ranking.json holds
+    assert plain["models"][4]["mean"] == models()[4].mean
+    assert plain["best"]["regret"] == {"1": 0, "3": 0, "5": 0, "10": 0}
 
 
 def test_truth_is_the_mean_over_the_seeds() -> None:
@@ -121,9 +141,10 @@ def test_a_wide_interval_asks_for_more_networks() -> None:
     study = study_ranking(rows)
     low, high = study.tau.interval
     assert high - low > 0.4
+    wanted = math.ceil(13 * ((high - low) / 0.2) ** 2)
     assert (
-        f"With 13 networks tau is known only to lie between {low:.2f} and {high:.2f}; more networks tell more."
-        in study.advice
+        f"With 13 networks tau is known only to lie between {low:.2f} and {high:.2f}; about {wanted} would tell it "
+        "to 0.1." in study.advice
     )
     assert study_ranking(models(60)).advice == ()
 
@@ -140,6 +161,81 @@ def test_equal_accuracies_have_no_order_which_is_said() -> None:
     assert len(study.advice) == 2
 
 
-def test_models_of_one_size_have_no_trivial_predictor() -> None:
+def test_models_of_one_size_have_no_trivial_predictor_which_json_holds_as_null() -> None:
     rows = [dataclasses.replace(model, madds=5) for model in models()]
-    assert math.isnan(study_ranking(rows).predictors["madds"].tau)
+    study = study_ranking(rows)
+    assert math.isnan(study.predictors["madds"].tau)
+    assert math.isnan(study.differences["madds"].difference)
+    plain = json.loads(json.dumps(as_plain(study), allow_nan=False))
+    assert plain["predictors"]["madds"] == {"tau": None, "interval": [None, None], "n": 13, "p_value": None} | {
+        "spearman": None
+    }
+    assert plain["predictors"]["params"]["tau"] == study.predictors["params"].tau
+
+
+def test_the_ceiling_is_over_all_pairs_of_seeds() -> None:
+    rng = np.random.default_rng(1)
+    rows = [dataclasses.replace(m, stand_alone=tuple(0.01 * k + 0.05 * rng.random(4))) for k, m in enumerate(models())]
+    ceiling = study_ranking(rows).ceiling
+    columns = list(zip(*(m.stand_alone for m in rows), strict=True))
+    taus = [rank_agreement(a, b).tau for a, b in itertools.combinations(columns, 2)]
+    assert (ceiling.n, ceiling.seeds, ceiling.pairs) == (13, 4, 6)
+    assert ceiling.tau == pytest.approx(np.mean(taus))
+    low, high = ceiling.interval
+    assert low < ceiling.tau < high
+    single = rank_agreement(columns[0], columns[1]).interval
+    assert high - low < single[1] - single[0]  # six pairs know more than one
+    two = study_ranking([dataclasses.replace(m, stand_alone=m.stand_alone[:2]) for m in rows]).ceiling
+    assert (two.tau, two.interval) == (taus[0], single)
+
+
+def test_what_is_reachable_with_the_mean_over_seeds_is_as_simulated() -> None:
+    """True accuracies and the noise of a seed are both normal; reliability 0.8, mean of two seeds."""
+    rng = np.random.default_rng(2)
+    n = 3000
+    truth = rng.normal(size=n)
+    seeds = truth + 0.5 * rng.normal(size=(2, n))
+    expected = kendalltau(truth, seeds.mean(0)).statistic
+    tau = kendalltau(*seeds).statistic
+    assert study_module._reachable(tau, 2) == pytest.approx(expected, abs=0.02)
+    assert study_module._reachable(-0.1, 2) is None
+    assert study_module._reachable(1.0, 3) == pytest.approx(1)
+
+
+def test_other_scores_of_the_same_networks_are_compared_in_pairs() -> None:
+    rows = models()
+    spoiled = [*rows[:3], dataclasses.replace(rows[3], stand_alone=(None, 0.9)), *rows[4:]]
+    theirs = [0.01 * (k * 5 % 13) for k in range(13)]
+    found = study_ranking(spoiled, statistics={"batch": [m.one_shot for m in rows]}, against=("uniform", theirs))
+    kept = [number for number in range(13) if number != 3]
+    truth, ours, other = (
+        [each[k] for k in kept] for each in ([m.mean for m in rows], [m.one_shot for m in rows], theirs)
+    )
+    assert found.against.scores == tuple(theirs)
+    assert found.against.tau == rank_agreement(other, truth)
+    assert found.against.gap == accuracy_gap(other, truth)
+    assert found.against.difference == paired_difference(ours, other, truth)
+    assert found.against.difference.certain
+    (batch,) = found.statistics
+    assert (batch.name, batch.tau, batch.difference.difference) == ("batch", found.tau, 0)
+    assert not any("uniform" in sentence for sentence in found.advice)
+    alike = study_ranking(rows, against=("uniform", [m.one_shot for m in rows])).advice
+    assert (
+        "With 13 networks, this supernet and that of uniform cannot be told apart (difference of tau "
+        "0.00 [0.00, 0.00]); no number of networks is known to." in alike
+    )
+
+
+def test_a_predictor_that_cannot_be_told_from_the_supernet_is_said_with_the_number_that_could() -> None:
+    rows = [
+        dataclasses.replace(m, one_shot=0.01 * (k + 3 * (k % 3)), madds=k + 4 * (k % 3)) for k, m in enumerate(models())
+    ]
+    found = study_ranking(rows)
+    difference = found.differences["madds"]
+    low, high = difference.interval
+    assert low <= 0 < difference.difference
+    assert difference.models_needed > 13
+    assert (
+        "With 13 networks, the supernet and multiply-adds cannot be told apart (difference of tau "
+        f"{difference.difference:.2f} [{low:.2f}, {high:.2f}]); about {difference.models_needed:,} would."
+    ) in found.advice

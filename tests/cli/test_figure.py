@@ -50,9 +50,9 @@ def test_help_lists_the_figures_and_each_has_its_own(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "`fairnas figure` needs a number first (1, 4, 6, 11)"),
-        (("--json",), "`fairnas figure` needs a number first (1, 4, 6, 11)"),
-        (("7",), "unknown figure '7' (figures: 1, 4, 6, 11)"),
+        ((), "`fairnas figure` needs a number first (1, 4, 6, 8, 10, 11)"),
+        (("--json",), "`fairnas figure` needs a number first (1, 4, 6, 8, 10, 11)"),
+        (("7",), "unknown figure '7' (figures: 1, 4, 6, 8, 10, 11)"),
         (("1", "--models", "961"), "--models is 961; give a multiple of 6"),
         (("1", "--seeds", "0"), "--seeds is 0; give 1 or more"),
         (("1", "--epochs", "0"), "train.epochs is 0; give 1 or more"),

@@ -5,10 +5,13 @@ import pytest
 from fairnas.pipeline.figure_4 import draw_figure_4
 from fairnas.report.figure_1 import render_comparison
 from fairnas.report.figure_6 import render_search_comparison
+from fairnas.report.figure_8 import render_believed
+from fairnas.report.figure_10 import render_course
 from fairnas.report.figure_11 import Evolution, render_evolution
 from fairnas.report.records import Scored, Search
 from tests.report.test_browser import PAPER, browser  # noqa: F401
 from tests.report.test_comparison import STRICT, comparison, make_arm
+from tests.report.test_rank_figures import believed, course
 from tests.report.test_search_comparison import GOALS, OPERATORS, searched
 from tests.report.test_search_comparison import comparison as search_comparison
 
@@ -24,10 +27,14 @@ def pages(tmp_path_factory):
     contenders = [searched(name, values, OPERATORS) for name, values in finals.items()]
     (folder / "figure6.html").write_text(render_search_comparison(search_comparison(*contenders)))
     (folder / "figure11.html").write_text(render_evolution(evolution()))
+    (folder / "figure8.html").write_text(render_believed(believed()))
+    (folder / "figure10.html").write_text(render_course(course()))
     return {  # the plots, and how many names there are in the legends
         folder / "figure1.html": (("epochs", "passes", "spread", "histograms"), 5),
         folder / "figure4.html": (("linear", "logarithmic"), 5),
         folder / "figure6.html": (("fronts", "hypervolume", "gap", "params"), 5),
+        folder / "figure8.html": (("judge-0", "judge-1", "gap-0", "gap-1"), 5),
+        folder / "figure10.html": (("curve-top1", "curve-loss"), 4),
         folder / "figure11.html": (("evolution-madds", "evolution-params", "hypervolume"), 3),
     }
 

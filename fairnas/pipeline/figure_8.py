@@ -1,0 +1,164 @@
+"""Figure 8: the networks of a run's ranking study, scored by its supernet and by that of another run."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fairnas.analysis import StudiedModel, study_ranking
+from fairnas.analysis.study import as_plain
+from fairnas.errors import ConfigError
+from fairnas.pipeline.experiment import Experiment, Narrator
+from fairnas.pipeline.searched import require_finished
+from fairnas.pipeline.second_judges import name_beside, one_shot, opened_beside, other_supernet
+from fairnas.pipeline.truth import layers_that_compute
+from fairnas.randomness import generator
+from fairnas.report.figure_8 import Believed, Judge, draw_plates, findings, render_believed
+from fairnas.report.inputs import read_inputs
+from fairnas.rundir import RunDirectory, write_atomically
+from fairnas.space import Genome, SearchSpace
+from fairnas.versions import installed_versions
+
+
+@dataclasses.dataclass(frozen=True)
+class FigureEight:
+    """What is asked for."""
+
+    run: Path
+    against: Path | None
+    """Another run; default: the one that the study was made against, if any."""
+    sample: int
+    """Random networks whose one-shot accuracies make the histograms; 0: those that the search scored."""
+    command: str
+
+
+def draw_figure_8(out: Path, figure: FigureEight, narrator: Narrator) -> dict[str, Any]:
+    """Write page, numbers, PNG and SVG, and return the numbers. Nothing is trained, and no run is changed.
+
+    Raises:
+        RunDirectoryError: if there is no run, its ranking study is not finished, or the other run does not fit.
+        ConfigError: if the sample cannot be.
+    """
+    believed = _believed(figure, narrator)
+    numbers = as_numbers(believed)
+    write_atomically(out / "figure8.json", (json.dumps(numbers, indent=1, allow_nan=False) + "\n").encode())
+    write_atomically(out / "figure8.html", render_believed(believed).encode())
+    files = draw_plates(believed, out)
+    return numbers | {"page": str(out / "figure8.html"), "files": [str(path) for path in files]}
+
+
+def stored_models(run: RunDirectory, space: SearchSpace) -> list[StudiedModel]:
+    """The networks of a run's finished ranking study."""
+    return [
+        StudiedModel(
+            genome=row["genome"],
+            one_shot=row["one_shot"],
+            stand_alone=tuple(row["stand_alone"]),
+            madds=row["madds"],
+            params=row["params"],
+            depth=layers_that_compute(space, space.parse(row["genome"])),
+        )
+        for row in run.read_json("ranking.json")["models"]
+    ]
+
+
+def _believed(figure: FigureEight, narrator: Narrator) -> Believed:
+    if figure.sample < 0:
+        raise ConfigError(f"--sample is {figure.sample}; give 0 or more networks")
+    run = RunDirectory.open(figure.run)
+    require_finished(run, "rank")
+    inputs = read_inputs(run)
+    stored = run.read_json("ranking.json")
+    models = stored_models(run, inputs.space)
+    # without the run's lock: only files are read that are replaced as a whole
+    experiment = Experiment(run, narrator)
+    other = opened_beside(experiment, figure.against) if figure.against else other_supernet(experiment)
+    genomes = [inputs.space.parse(model.genome) for model in models]
+    name = name_beside(run, other.run) if other else ""
+    study = study_ranking(models, against=(name, one_shot(other, genomes)) if other else None)
+    drawn = _drawn(experiment, figure.sample) if figure.sample else ()
+    finished = [number for number, model in enumerate(models) if model.mean is not None]
+
+    def sample(judge: Experiment) -> tuple[float, ...]:
+        return tuple(one_shot(judge, drawn))
+
+    candidates = tuple(each.top1 for each in inputs.candidates)
+    judges = [
+        Judge(
+            name=run.path.resolve().name,
+            strategy=run.config.train.strategy,
+            one_shot=tuple(models[number].one_shot for number in finished),
+            tau=study.tau,
+            gap=study.gap,
+            sample=sample(experiment) if drawn else candidates,
+        )
+    ]
+    if other and study.against:
+        scores = study.against.scores
+        judges.append(
+            Judge(
+                name=name,
+                strategy=other.config.train.strategy,
+                one_shot=tuple(scores[number] for number in finished),
+                tau=study.against.tau,
+                gap=study.against.gap,
+                sample=sample(other) if drawn else (),
+            )
+        )
+    counts = dict(inputs.data.counts) if inputs.data else {}
+    return Believed(
+        run=run.path.resolve().name,
+        space=inputs.space.name,
+        data=inputs.data.name if inputs.data else inputs.config.data.name,
+        choose=stored["choose"],
+        images=(counts.get("validation", 0), counts.get("test", 0)),
+        study=study,
+        judges=tuple(judges),
+        difference=study.against.difference if study.against else None,
+        sampled="drawn at random, the same for all supernets" if drawn else "all that the search scored",
+        command=figure.command,
+    )
+
+
+def _drawn(experiment: Experiment, count: int) -> Sequence[Genome]:
+    space = experiment.space
+    rng = generator(experiment.config.seed, "sample of accuracies")
+    drawn = dict.fromkeys(space.canonical(space.sample(rng)) for _ in range(10 * count))
+    return tuple(drawn)[:count]
+
+
+def as_numbers(believed: Believed) -> dict[str, Any]:
+    """The figure as plain data."""
+    study = as_plain(believed.study)
+    return {
+        "figure": 8,
+        "run": believed.run,
+        "space": believed.space,
+        "data": believed.data,
+        "choose": believed.choose,
+        "images": dict(zip(("validation", "test"), believed.images, strict=True)),
+        "networks": study["models"],
+        "diverged": list(believed.diverged),
+        "supernets": [
+            {
+                "name": judge.name,
+                "strategy": judge.strategy,
+                "one_shot": list(judge.one_shot),
+                **_agreement(study["tau"] if not number else study["against"]["tau"]),
+                "gap": dataclasses.asdict(judge.gap),
+                "sample": list(judge.sample),
+            }
+            for number, judge in enumerate(believed.judges)
+        ],
+        "difference": study["against"]["difference"] if study["against"] else None,
+        "ceiling": study["ceiling"],
+        "sampled": believed.sampled,
+        "sentences": list(findings(believed)),
+        "command": believed.command,
+        "versions": installed_versions(),
+    }
+
+
+def _agreement(plain: dict[str, Any]) -> dict[str, Any]:
+    return {key: plain[key] for key in ("tau", "interval", "n", "spearman", "p_value")}

@@ -1,0 +1,79 @@
+"""Who else scores the networks of the ranking study: the supernet by other BN statistics, another run's supernet."""
+
+import copy
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import get_args
+
+from fairnas.errors import RunDirectoryError
+from fairnas.evaluate import Statistics
+from fairnas.pipeline.experiment import Experiment
+from fairnas.pipeline.judge import score_on_validation, statistics_of
+from fairnas.pipeline.searched import require_finished
+from fairnas.rundir import RunDirectory
+from fairnas.space import Genome
+
+
+def one_shot(experiment: Experiment, genomes: Sequence[Genome]) -> list[float]:
+    """One-shot top-1 on the validation images, as the run's configuration wants genomes scored."""
+    return [score["top1"] for score in score_on_validation(experiment, genomes)]
+
+
+def by_each_statistics(experiment: Experiment, genomes: Sequence[Genome]) -> Mapping[str, Sequence[float]]:
+    """One-shot top-1 by each of the BN statistics that the run's own scores are not made with (paper 4.4)."""
+    ours = statistics_of(experiment)
+    scores = {}
+    for statistics in (each for each in get_args(Statistics) if each != ours):
+        evaluate = dataclasses.replace(experiment.config.evaluate, bn=statistics, calibration="shared")
+        other = copy.copy(experiment)
+        other.config = dataclasses.replace(experiment.config, evaluate=evaluate)
+        scores[statistics] = [each["top1"] for each in score_on_validation(other, genomes, experiment.supernet)]
+    return scores
+
+
+def other_supernet(experiment: Experiment) -> Experiment | None:
+    """The run that `stand_alone.against` names, with the images of this one; it is read, never written.
+
+    Raises:
+        RunDirectoryError: if there is none, its supernet is not trained, or it is of another space or other images.
+    """
+    given = experiment.config.stand_alone.against
+    return None if given is None else opened_beside(experiment, Path(given))
+
+
+def opened_beside(experiment: Experiment, path: Path) -> Experiment:
+    """Another run, to score this run's networks on this run's images. Raises as `require_comparable` does."""
+    other = require_comparable(experiment.run, path)
+    opened = (experiment.space, experiment.dataset)
+    return Experiment(other, opened=opened, stop=experiment.stop, resources=experiment.config.resources)
+
+
+def require_comparable(ours: RunDirectory, path: Path) -> RunDirectory:
+    """The run at `path`, whose supernet can score the networks of ours.
+
+    Raises:
+        RunDirectoryError: if there is none, its supernet is not trained, or it is of another space or other images.
+    """
+    run = RunDirectory.open(path)
+    require_finished(run, "train")
+    if run.path.resolve() == ours.path.resolve():
+        raise RunDirectoryError(f"{path} is this run itself; give another run to compare it against")
+    space, data = ([each.read_json(name) for each in (ours, run)] for name in ("space.json", "data.json"))
+    if space[0] != space[1]:
+        raise RunDirectoryError(
+            f"{path} has search space '{space[1]['name']}' or other layers than {ours.path}; "
+            "give a run of the same space"
+        )
+    if data[0]["fingerprint"] != data[1]["fingerprint"]:
+        raise RunDirectoryError(
+            f"{path} has other images than {ours.path}, or splits them otherwise; "
+            "give a run with the same data and the same seed"
+        )
+    return run
+
+
+def name_beside(run: RunDirectory, other: RunDirectory) -> str:
+    """What another run is called beside this one: its folder, with the one above if both have the same name."""
+    ours, theirs = run.path.resolve(), other.path.resolve()
+    return theirs.name if theirs.name != ours.name else f"{theirs.parent.name}/{theirs.name}"
