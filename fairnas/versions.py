@@ -5,7 +5,7 @@ import platform
 
 PACKAGES = (
     "torch", "numpy", "scipy", "scikit-learn", "pillow", "pymoo", "onnx", "onnxscript", "onnxruntime", "safetensors",
-    "plotly", "pydantic", "tyro", "tomli-w", "rich", "tensorboard",
+    "plotly", "pydantic", "tyro", "tomli-w", "rich", "tensorboard", "distributed", "pyarrow", "matplotlib",
 )  # fmt: skip
 
 

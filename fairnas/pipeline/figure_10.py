@@ -6,10 +6,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from fairnas.errors import RunDirectoryError
 from fairnas.pipeline.searched import require_finished
-from fairnas.report.figure_10 import Course, Lesson, draw_plates, findings, mean_curve, render_course
+from fairnas.report.figure_10 import Course, draw_plates, findings, render_course
 from fairnas.report.inputs import read_inputs
+from fairnas.report.lessons import read_lessons
 from fairnas.rundir import RunDirectory, write_atomically
 from fairnas.versions import installed_versions
 
@@ -33,39 +33,14 @@ def read_course(path: Path, command: str) -> Course:
     run = RunDirectory.open(path)
     require_finished(run, "rank")
     inputs = read_inputs(run)
-    models = run.read_json("ranking.json")["models"]
-    lessons = [_lesson(run, model) for model in sorted(models, key=lambda row: (-row["one_shot"], row["genome"]))]
     counts = dict(inputs.data.counts) if inputs.data else {}
     return Course(
         run=path.resolve().name,
         space=inputs.space.name,
         data=inputs.data.name if inputs.data else inputs.config.data.name,
         validation_images=counts.get("validation", 0),
-        lessons=tuple(lessons),
+        lessons=read_lessons(run, run.read_json("ranking.json")["models"]),
         command=command,
-    )
-
-
-def _lesson(run: RunDirectory, model: dict[str, Any]) -> Lesson:
-    losses, top1 = [], []
-    for seed in range(len(model["stand_alone"])):
-        name = f"stand_alone/{model['genome']}-s{seed}.json"
-        result = run.read_json(name)
-        if "curve" not in result or (not result["curve"] and result["status"] == "done"):
-            raise RunDirectoryError(
-                f"{run.path / name} holds no training curve, as it is of an earlier fairnas; delete it, and "
-                f"`fairnas rank --run {run.path}` trains the network again"
-            )
-        rows = result["curve"]
-        losses.append([(row["epoch"], row["loss"]) for row in rows if math.isfinite(row["loss"])])
-        top1.append([(row["epoch"], row["validation_top1"]) for row in rows if row["validation_top1"] is not None])
-    return Lesson(
-        genome=model["genome"],
-        one_shot=model["one_shot"],
-        loss=mean_curve(losses),
-        top1=mean_curve(top1),
-        seeds=len(losses),
-        final=model["mean"],
     )
 
 

@@ -8,6 +8,7 @@ from fairnas.report import figures
 from fairnas.report.drawing import draw_network, kernels
 from fairnas.report.goals import bounds_in_words, further_goals, quantity
 from fairnas.report.inputs import Inputs
+from fairnas.report.lessons import curves_section
 from fairnas.report.markup import (
     Html,
     Section,
@@ -351,6 +352,11 @@ def training(inputs: Inputs) -> Section:
     else:
         body.append(paragraphs([missing("hypervolume", "search", inputs.path)]))
     return Section("training", "Training and search", tag("div", *body, classes="pair"), tuple(plots))
+
+
+def curves(inputs: Inputs) -> Section:
+    """How the networks of the ranking study learned; only in the page if their trainings left curves."""
+    return curves_section(inputs.lessons)
 
 
 def similarity(inputs: Inputs) -> Section:

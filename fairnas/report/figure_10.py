@@ -1,37 +1,18 @@
 """The page of Figure 10: how the networks of a ranking study were trained, coloured by their one-shot accuracy."""
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fairnas import __version__
 from fairnas.analysis import RankAgreement, rank_agreement
-from fairnas.report.figures import Figure, plain_layout, six_digits
+from fairnas.report.lessons import Lesson, colour_of, curve_figure
 from fairnas.report.markup import Html, Section, folded, joined, listing, paragraphs, plot, table, tag
 from fairnas.report.page import whole_page
 from fairnas.report.paper import PAGE, paper_style, save_plates
 from fairnas.report.reproduction import versions_table
 from fairnas.report.units import UNKNOWN, counted, decimal, is_known, percent, whole
 from fairnas.versions import installed_versions
-
-_BEST, _WORST = (11, 102, 194), (240, 140, 60)
-"""Red, green and blue of the network that the supernet likes best, and of the one that it likes least."""
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """A network's trainings, mean over its seeds. Epochs count from 1."""
-
-    genome: str
-    one_shot: float
-    loss: tuple[tuple[int, float], ...]
-    """Epoch and mean training loss in it."""
-    top1: tuple[tuple[int, float], ...]
-    """Epoch and validation accuracy after it, where it was measured."""
-    seeds: int
-    final: float | None
-    """Test accuracy; None if a training diverged."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +92,8 @@ def _outcome(course: Course) -> Section:
 def _curves(course: Course) -> Section:
     order = "Blue is the network with the best one-shot accuracy, orange the one with the worst, as in the legend."
     figures = {
-        "curve-top1": ("Validation accuracy", curve_figure(course, "top1")),
-        "curve-loss": ("Mean training loss of an epoch", curve_figure(course, "loss")),
+        "curve-top1": ("Validation accuracy", curve_figure(course.lessons, "top1")),
+        "curve-loss": ("Mean training loss of an epoch", curve_figure(course.lessons, "loss")),
     }
     places = [
         plot(name, f"Line plot over epochs, {counted(len(course.lessons), 'network')}.", f"{title}. {order}")
@@ -120,36 +101,6 @@ def _curves(course: Course) -> Section:
     ]
     plots = tuple((name, figure) for name, (_, figure) in figures.items())
     return Section("curves", "Training curves", joined([joined(places), _table(course)]), plots)
-
-
-def curve_figure(course: Course, what: str) -> Figure:
-    """A line per network."""
-    data: list[Figure] = []
-    for number, each in enumerate(course.lessons):
-        curve, scale = (each.top1, 100) if what == "top1" else (each.loss, 1)
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "lines+markers" if what == "top1" else "lines",
-                "name": percent(each.one_shot),
-                "x": [epoch for epoch, _ in curve],
-                "y": [six_digits(scale * value) for _, value in curve],
-                "line": {"width": 1.6, "color": colour_of(number, len(course.lessons))},
-                "marker": {"size": 5},
-                "hovertemplate": f"<b>{each.genome}</b>, one-shot {percent(each.one_shot)}<br>"
-                "epoch %{x}: %{y:.4g}<extra></extra>",
-            }
-        )
-    title = "stand-alone top-1, validation (%)" if what == "top1" else "training loss"
-    layout = plain_layout("epoch", title, hovermode="closest")
-    return {"data": data, "layout": layout | {"showlegend": True, "legend": {"title": {"text": "one-shot top-1"}}}}
-
-
-def colour_of(number: int, count: int) -> str:
-    """The colour of the network at a place of the one-shot order, the best first."""
-    share = number / max(count - 1, 1)
-    mixed = (round(best + share * (worst - best)) for best, worst in zip(_BEST, _WORST, strict=True))
-    return "#" + "".join(f"{part:02x}" for part in mixed)
 
 
 def _table(course: Course) -> Html:
@@ -208,10 +159,3 @@ def draw_plates(course: Course, folder: Path) -> Sequence[Path]:
 
 def _columns(curve: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
     return [epoch for epoch, _ in curve], [value for _, value in curve]
-
-
-def mean_curve(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[tuple[int, float], ...]:
-    """Mean over trainings, where all of them have a value."""
-    shared = set.intersection(*({epoch for epoch, _ in curve} for curve in curves))
-    known = [dict(curve) for curve in curves]
-    return tuple((epoch, statistics.fmean(curve[epoch] for curve in known)) for epoch in sorted(shared))

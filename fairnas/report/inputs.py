@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from fairnas.config import RunConfig
 from fairnas.errors import RunDirectoryError
 from fairnas.fairness import Ledger
+from fairnas.report.lessons import Lesson, read_lessons
 from fairnas.report.records import (
     Data,
     Epoch,
@@ -61,6 +62,8 @@ class Inputs:
     """Of the packages that made the run; empty if the run did not keep them."""
     similarity: SimilaritySummary | None = None
     """Of the choice blocks, if somebody asked for it."""
+    lessons: tuple[Lesson, ...] = ()
+    """How the networks of the ranking study learned; empty if an earlier fairnas trained them, which kept no curves."""
 
 
 def read_inputs(run: RunDirectory) -> Inputs:
@@ -91,7 +94,16 @@ def read_inputs(run: RunDirectory) -> Inputs:
         files=_files(run) if run.is_finished("export") else {},
         versions=_parsed(run, "versions.json", "train", parse_versions) if _exists(run, "versions.json") else {},
         similarity=_similarity(run),
+        lessons=_lessons(run) if run.is_finished("rank") else (),
     )
+
+
+def _lessons(run: RunDirectory) -> tuple[Lesson, ...]:
+    models = _parsed(run, "ranking.json", "rank", lambda plain: plain["models"])
+    try:
+        return read_lessons(run, models)
+    except RunDirectoryError:
+        return ()
 
 
 def _similarity(run: RunDirectory) -> SimilaritySummary | None:

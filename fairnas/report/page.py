@@ -8,14 +8,14 @@ import string
 from collections.abc import Sequence
 
 from fairnas import __version__
-from fairnas.report.evidence import accuracies, drawings, fairness, front, ranking, similarity, training
+from fairnas.report.evidence import accuracies, curves, drawings, fairness, front, ranking, similarity, training
 from fairnas.report.inputs import Inputs
 from fairnas.report.markup import Html, Section, joined, script_json, tag
 from fairnas.report.opening import verdicts
 from fairnas.report.reproduction import reproduction
 from fairnas.report.units import whole
 
-SECTIONS = (verdicts, front, fairness, ranking, accuracies, training, similarity, drawings, reproduction)
+SECTIONS = (verdicts, front, fairness, ranking, accuracies, curves, training, similarity, drawings, reproduction)
 """In the order of the page. Each makes its section from what was read."""
 
 
@@ -23,7 +23,8 @@ def render(inputs: Inputs) -> str:
     """The report as HTML. The same inputs give the same page."""
     footer = f"Written by fairnas {__version__} from the files of the run directory, and nothing else."
     title = f"{inputs.path.resolve().name}: fairnas report"
-    asked = [write for write in SECTIONS if write is not similarity or inputs.similarity]  # that one is optional
+    optional = {similarity: inputs.similarity, curves: inputs.lessons}
+    asked = [write for write in SECTIONS if optional.get(write, True)]
     return whole_page(title, _header(inputs), [write(inputs) for write in asked], footer)
 
 

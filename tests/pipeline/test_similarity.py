@@ -20,6 +20,7 @@ from fairnas.pipeline.similarity import followed_similarity, is_followed, read_g
 from fairnas.report import write_report
 from fairnas.rundir import RunDirectory
 from fairnas.train import new_supernet, read_checkpoint, write_checkpoint
+from tests.report.test_browser import PAPER, browser  # noqa: F401
 
 FEW = ("--images", 2, "--paths", 2)
 
@@ -165,6 +166,27 @@ def test_it_writes_a_page_and_figures_for_a_paper_and_the_same_ones_every_time(m
     assert {file.name: file.read_bytes() for file in out.iterdir()} == before
     assert f"page      {out / 'similarity.html'}" in printed
     assert "mean cosine on the same channel across blocks" in printed
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1400, "light")])
+def test_the_page_opens_offline_and_draws_everything(browser, measured, width, scheme):  # noqa: F811
+    path = measured[0] / "similarity" / "similarity.html"
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    errors, requests = [], []
+    page.on("console", lambda message: errors.append(message.text))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda each: requests.append(each.url))
+    page.goto(path.as_uri())
+    for name in ("layers", "growth", "maps-3", "blocks-3", "channels-3", "within-3", "between-3"):
+        drawn = page.locator(f"#plot-{name} svg.main-svg").first
+        drawn.wait_for()
+        assert min(drawn.bounding_box()["width"], drawn.bounding_box()["height"]) > 100
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == PAPER[scheme]
+    context.close()
+    assert errors == []
+    assert [url for url in requests if not url.startswith(("data:", "blob:"))] == [path.as_uri()]
 
 
 def test_the_report_of_the_run_has_a_short_section(measured, trained_run):

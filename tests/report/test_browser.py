@@ -18,7 +18,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PLOTS = ("front-madds", "front-params", "ranking", "accuracies", "training", "hypervolume")
+PLOTS = ("front-madds", "front-params", "ranking", "accuracies", "curve-top1", "curve-loss", "training", "hypervolume")
 PAPER = {"light": "rgb(245, 246, 248)", "dark": "rgb(15, 20, 26)"}
 TICK = "getComputedStyle(document.querySelector('#plot-ranking .xtick text')).fill"
 INK = {"light": "rgb(23, 32, 43)", "dark": "rgb(228, 233, 239)"}
@@ -110,7 +110,7 @@ def test_keys_and_screen_readers_reach_everything(opened):
     assert opened.get_by_role("heading", level=1).count() == 1
     assert opened.get_by_role("table").count() >= 4
     assert opened.get_by_role("img", name="from stem to head").count() == 3
-    assert opened.get_by_role("navigation", name="Contents").get_by_role("link").count() == 8
+    assert opened.get_by_role("navigation", name="Contents").get_by_role("link").count() == 9
 
 
 @phone

@@ -8,9 +8,10 @@ import pytest
 from fairnas.analysis import StudiedModel, study_ranking
 from fairnas.report.figure_8 import Believed, Judge, findings, gap_figure, histogram, render_believed, scatter_figure
 from fairnas.report.figure_8 import draw_plates as draw_figure_8
-from fairnas.report.figure_10 import Course, Lesson, colour_of, mean_curve, render_course
+from fairnas.report.figure_10 import Course, render_course
 from fairnas.report.figure_10 import draw_plates as draw_figure_10
 from fairnas.report.figure_10 import findings as findings_10
+from fairnas.report.lessons import Lesson, colour_of, mean_curve
 
 
 def believed() -> Believed:

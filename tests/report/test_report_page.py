@@ -101,14 +101,23 @@ def test_every_plot_has_its_data_and_a_description(page):
     figures = json.loads(page.scripts[0])
     places = {str(a["id"]): a for a in page.all("div") if str(a.get("id", "")).startswith("plot-")}
     assert {f"plot-{name}" for name in figures} == set(places)
-    assert set(figures) == {"front-madds", "front-params", "ranking", "accuracies", "training", "hypervolume"}
+    assert set(figures) == {
+        "front-madds",
+        "front-params",
+        "ranking",
+        "accuracies",
+        "curve-top1",
+        "curve-loss",
+        "training",
+        "hypervolume",
+    }
     assert all(place["role"] == "img" and place["aria-label"] for place in places.values())
 
 
 def test_landmarks_headings_and_anchors(page):
     names = [tag for tag, _ in page.elements]
     assert [names.count(each) for each in ("h1", "main", "nav", "header", "footer")] == [1] * 5
-    assert len(page.all("section")) == len(page.all("h2")) == 8
+    assert len(page.all("section")) == len(page.all("h2")) == 9
     ids = {a["id"] for _, a in page.elements if "id" in a}
     assert {a["aria-labelledby"] for a in page.all("section")} <= ids
     assert {str(a["href"])[1:] for a in page.all("a") if str(a["href"]).startswith("#")} <= ids

@@ -1,0 +1,122 @@
+"""How the networks of a ranking study learned: their training curves, coloured by one-shot accuracy (Figure 10)."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fairnas.errors import RunDirectoryError
+from fairnas.report.figures import Figure, plain_layout, six_digits
+from fairnas.report.markup import Section, plot, tag
+from fairnas.report.units import counted, percent
+from fairnas.rundir import RunDirectory
+
+_BEST, _WORST = (11, 102, 194), (240, 140, 60)
+"""Red, green and blue of the network that the supernet likes best, and of the one that it likes least."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A network's trainings, mean over its seeds. Epochs count from 1."""
+
+    genome: str
+    one_shot: float
+    loss: tuple[tuple[int, float], ...]
+    """Epoch and mean training loss in it."""
+    top1: tuple[tuple[int, float], ...]
+    """Epoch and validation accuracy after it, where it was measured."""
+    seeds: int
+    final: float | None
+    """Test accuracy; None if a training diverged."""
+
+
+def read_lessons(run: RunDirectory, models: Sequence[Mapping[str, Any]]) -> tuple[Lesson, ...]:
+    """The trainings of a finished study, best one-shot accuracy first.
+
+    Args:
+        run: its directory.
+        models: the networks, as `ranking.json` has them.
+
+    Raises:
+        RunDirectoryError: if a training left no curve.
+    """
+    ordered = sorted(models, key=lambda row: (-row["one_shot"], row["genome"]))
+    return tuple(_lesson(run, model) for model in ordered)
+
+
+def _lesson(run: RunDirectory, model: Mapping[str, Any]) -> Lesson:
+    losses, top1 = [], []
+    for seed in range(len(model["stand_alone"])):
+        name = f"stand_alone/{model['genome']}-s{seed}.json"
+        result = run.read_json(name)
+        if "curve" not in result or (not result["curve"] and result["status"] == "done"):
+            raise RunDirectoryError(
+                f"{run.path / name} holds no training curve, as it is of an earlier fairnas; delete it, and "
+                f"`fairnas rank --run {run.path}` trains the network again"
+            )
+        rows = result["curve"]
+        losses.append([(row["epoch"], row["loss"]) for row in rows if math.isfinite(row["loss"])])
+        top1.append([(row["epoch"], row["validation_top1"]) for row in rows if row["validation_top1"] is not None])
+    return Lesson(
+        genome=model["genome"],
+        one_shot=model["one_shot"],
+        loss=mean_curve(losses),
+        top1=mean_curve(top1),
+        seeds=len(losses),
+        final=model["mean"],
+    )
+
+
+def mean_curve(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[tuple[int, float], ...]:
+    """Mean over trainings, where all of them have a value."""
+    shared = set.intersection(*({epoch for epoch, _ in curve} for curve in curves))
+    known = [dict(curve) for curve in curves]
+    return tuple((epoch, statistics.fmean(curve[epoch] for curve in known)) for epoch in sorted(shared))
+
+
+def curve_figure(lessons: Sequence[Lesson], what: str) -> Figure:
+    """A line per network, of its `loss` or its `top1`."""
+    data: list[Figure] = []
+    for number, each in enumerate(lessons):
+        curve, scale = (each.top1, 100) if what == "top1" else (each.loss, 1)
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers" if what == "top1" else "lines",
+                "name": percent(each.one_shot),
+                "x": [epoch for epoch, _ in curve],
+                "y": [six_digits(scale * value) for _, value in curve],
+                "line": {"width": 1.6, "color": colour_of(number, len(lessons))},
+                "marker": {"size": 5},
+                "hovertemplate": f"<b>{each.genome}</b>, one-shot {percent(each.one_shot)}<br>"
+                "epoch %{x}: %{y:.4g}<extra></extra>",
+            }
+        )
+    title = "stand-alone top-1, validation (%)" if what == "top1" else "training loss"
+    layout = plain_layout("epoch", title, hovermode="closest")
+    return {"data": data, "layout": layout | {"showlegend": True, "legend": {"title": {"text": "one-shot top-1"}}}}
+
+
+def colour_of(number: int, count: int) -> str:
+    """The colour of the network at a place of the one-shot order, the best first."""
+    share = number / max(count - 1, 1)
+    mixed = (round(best + share * (worst - best)) for best, worst in zip(_BEST, _WORST, strict=True))
+    return "#" + "".join(f"{part:02x}" for part in mixed)
+
+
+def curves_section(lessons: Sequence[Lesson]) -> Section:
+    """The section in the report of a run: both curves of every network."""
+    seeds = max(each.seeds for each in lessons)
+    caption = (
+        f"{counted(len(lessons), 'network')} of the ranking study, trained from scratch, means over "
+        f"{counted(seeds, 'seed')}. Blue is the one with the best one-shot accuracy, orange the one with the worst: "
+        "where the supernet orders networks as training does, blue ends above orange."
+    )
+    plots = [(f"curve-{what}", curve_figure(lessons, what)) for what in ("top1", "loss")]
+    titles = ("Validation accuracy", "Mean training loss of an epoch")
+    places = [
+        plot(name, f"Line plot over epochs, {counted(len(lessons), 'network')}.", f"{title}. {caption}")
+        for (name, _), title in zip(plots, titles, strict=True)
+    ]
+    return Section("curves", "Stand-alone trainings", tag("div", *places, classes="pair"), tuple(plots))
