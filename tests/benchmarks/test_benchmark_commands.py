@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from benchmarks import evaluate, limit, memory, processes, step
+from benchmarks import bookkeeping, evaluate, limit, memory, processes, step
 from benchmarks.textbook import textbook_step
 from benchmarks.timing import Machine, Spread, compare, threads
 from fairnas.errors import ConfigError
@@ -242,3 +242,18 @@ def test_the_protocol_of_spos_beside_the_tree(capsys):
     assert (found["calibration"], found["recalibrated"]) == (8, True)
     assert evaluate.main([*TINY_EVALUATE, "--recalibrated"]) == 2
     assert "recalibrated needs images: calibration is 0; give 2 or more" in capsys.readouterr().err
+
+
+def test_bookkeeping_prints_one_json_object(capsys):
+    flags = ("--searchers", "random", "nsga2", "--space", "digits", "--population", "8", "--generations", "3")
+    assert bookkeeping.main([*flags, "--json"]) == 0
+    printed = capsys.readouterr()
+    result = json.loads(printed.out)
+    assert result["layers"] == 8
+    for name in ("random", "nsga2"):
+        found = result["searchers"][name]
+        assert found["candidates"] == 24
+        assert found["ms_per_candidate"] > 0
+        assert f"bookkeeping {name}: " in printed.err
+    assert bookkeeping.main(["--searchers", "nsga3"]) == 2
+    assert "did you mean 'nsga2'?" in capsys.readouterr().err
