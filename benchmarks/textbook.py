@@ -156,7 +156,7 @@ def _activation(name: Activation) -> nn.Module:
 
 def _block(block: Block, layer: Layer, activation: Activation) -> nn.Module:
     match block:
-        case InvertedResidual(kernel, expansion):
+        case InvertedResidual(kernel, expansion, groups=1, squeeze=0, activation=None):
             return MobileBlock(layer, kernel, expansion, activation)
         case Separable(kernel):
             return MobileBlock(layer, kernel, None, activation)
@@ -167,3 +167,5 @@ def _block(block: Block, layer: Layer, activation: Activation) -> nn.Module:
                 nn.Conv2d(layer.in_channels, layer.out_channels, 1, layer.stride, bias=False),
                 nn.BatchNorm2d(layer.out_channels),
             )
+        case _:
+            raise NotImplementedError(f"the textbook has no block '{block.label}'")

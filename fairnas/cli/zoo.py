@@ -1,7 +1,8 @@
-"""`fairnas zoo [NAME]`: published networks, our counts beside the paper's."""
+"""`fairnas zoo [NAME]`: published networks, our counts beside the printed ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import tyro
 
@@ -12,15 +13,20 @@ from fairnas.cli.parsing import parse
 
 @dataclass(frozen=True)
 class ZooVerb(ListArguments):
-    """List published networks, or show one.
+    """List published networks with our counts beside the printed ones, or show one.
 
     Examples:
         fairnas zoo
+        fairnas zoo mnasnet_b1
         fairnas zoo fairnas_a --json
     """
 
     name: tyro.conf.Positional[str | None] = None
     """Which network; default: all."""
+    image_size: int = 224
+    """Count for images of so many pixels a side; the printed figures are for 224."""
+    markdown: bool = False
+    """Print the list as the tables of docs/zoo.md."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -28,35 +34,81 @@ def main(arguments: Sequence[str]) -> None:
     given = parse(ZooVerb, arguments, "zoo")
     from fairnas import zoo
 
-    rows = [zoo.row(name) for name in ([given.name] if given.name is not None else zoo.NETWORKS)]
-    if given.json:
-        print_json(rows[0] if given.name is not None else {"networks": rows})
+    if given.name is not None:
+        row = zoo.row(given.name, given.image_size)
+        print_json(row) if given.json else _print_one(row)
         return
-    table = [
+    names = [name for name, entry in zoo.NETWORKS.items() if entry.architecture is not None or given.image_size == 224]
+    rows = [zoo.row(name, given.image_size) for name in names]
+    if given.json:
+        print_json({"networks": rows})
+        return
+    in_table_2 = [row for row in rows if row["paper"]["where"] == zoo.TABLE_2]
+    relatives = [row for row in rows if row not in in_table_2]
+    if given.markdown:
+        print(_markdown("The rows of the paper's Table 2", in_table_2))
+        print()
+        print(_markdown("Relatives", relatives))
+        return
+    for title, part in (("Table 2 of the paper", in_table_2), ("Relatives", relatives)):
+        print_table(("network", " MAdds", "paper", " params", "paper", " top-1", "our counts"), _cells(part), title)
+    print("Counts are in millions, top-1 is printed, in per cent. Why a count differs: fairnas zoo NAME.")
+
+
+def _cells(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
+    return [
         [
             row["name"],
-            row["space"],
-            row["genome"],
-            f"{row['madds'] / 1e6:.1f} M",
-            f"{row['paper']['madds_millions']} M",
+            *(_millions(row["madds"], 1), _shown(row["paper"]["madds_millions"])),
+            *(_millions(row["params"], 2), _shown(row["paper"]["params_millions"])),
+            *(_shown(row["paper"]["top1"]), row["verdict"]),
         ]
-        + [
-            f"{row['params'] / 1e6:.2f} M",
-            f"{row['paper']['params_millions']} M",
-            f"{row['paper']['top1']} %",
-        ]
-        + [row["verdict"]]
         for row in rows
     ]
-    columns = (
-        "network",
-        "space",
-        "genome",
-        " MAdds",
-        " paper",
-        " params",
-        " paper",
-        " top-1 (paper)",
-        "counts",
-    )
-    print_table(columns, table)
+
+
+def _millions(count: int | None, digits: int) -> str:
+    return "-" if count is None else f"{count / 1e6:.{digits}f}"
+
+
+def _shown(figure: float | None) -> str:
+    return "-" if figure is None else str(figure)
+
+
+def _print_one(row: dict[str, Any]) -> None:
+    paper = row["paper"]
+    genome = f"genome {row['genome']} of space {row['space']}" if row["genome"] else ""
+    facts = {
+        "published": f"{row['publication']}, {row['year']}",
+        "layers from": row["source"],
+        "printed in": paper["where"],
+        "MAdds": f"{_unit(row['madds'], 2)}, printed {_printed(paper['madds_millions'])}",
+        "parameters": f"{_unit(row['params'], 3)}, printed {_printed(paper['params_millions'])}",
+        "top-1, top-5": f"{_shown(paper['top1'])} %, {_shown(paper['top5'])} % (printed)",
+        "our counts": row["verdict"],
+        "note": row["note"],
+        "is": genome or ("" if row["layers"] is None else " ".join(row["layers"])),
+    }
+    print_table(("network", row["title"]), [[what, said] for what, said in facts.items() if said])
+
+
+def _unit(count: int | None, digits: int) -> str:
+    return "not counted" if count is None else f"{_millions(count, digits)} M"
+
+
+def _printed(figure: float | None) -> str:
+    return "nowhere" if figure is None else f"{figure} M"
+
+
+def _markdown(title: str, rows: Sequence[dict[str, Any]]) -> str:
+    head = "| network | as printed | MAdds (M) | printed | params (M) | printed | top-1, top-5 (%) | our counts |"
+    lines = [f"## {title}", "", head, "|---|---|---|---|---|---|---|---|"]
+    for row, cells in zip(rows, _cells(rows), strict=True):
+        name, *counts, _, verdict = cells
+        accuracy = f"{_shown(row['paper']['top1'])}, {_shown(row['paper']['top5'])}"
+        lines.append(f"| `{name}` | {row['title']} | {' | '.join(counts)} | {accuracy} | {verdict} |")
+    lines += ["", "| network | published | layers from | figures from | |", "|---|---|---|---|---|"]
+    for row in rows:
+        cells = (row["publication"], row["source"], row["paper"]["where"], row["note"])
+        lines.append(f"| `{row['name']}` | {' | '.join(cells)} |".replace("|  |", "| |"))
+    return "\n".join(lines)

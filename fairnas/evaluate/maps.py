@@ -8,6 +8,7 @@ from torch import Tensor
 
 from fairnas.evaluate.copies import EvaluationCopy
 from fairnas.evaluate.recalibration import measure, run_with
+from fairnas.nets import has_shortcut
 from fairnas.space import Genome
 
 
@@ -20,7 +21,7 @@ class BlockMaps:
     outputs: Tensor
     """(m, n, C, H, W), float32, on the CPU."""
     shortcut: Tensor | None
-    """(n, C, H, W): the input, where the layer keeps the shape, so that every block has it in its output."""
+    """(n, C, H, W): the input, where every block of the layer has it in its output."""
 
 
 def block_maps(
@@ -48,7 +49,8 @@ def block_maps(
             if layer in layers:
                 choices = range(len(copied.space.layers[layer].choices))
                 outputs = [_run(copied, (*prefix, choice), features, beside)[0].float().cpu() for choice in choices]
-                shortcut = features.float().cpu() if copied.space.layers[layer].keeps_shape else None
+                shared = all(has_shortcut(copied.block(layer, choice)) for choice in choices)
+                shortcut = features.float().cpu() if shared else None
                 yield BlockMaps(layer, prefix, torch.stack(outputs), shortcut)
         longer = dict.fromkeys(path[: layer + 1] for path in paths)
         inputs = {prefix: _run(copied, prefix, *inputs[prefix[:-1]]) for prefix in longer}

@@ -11,10 +11,18 @@ from torch import Tensor, nn
 
 from fairnas.nets.depthwise import DepthwiseConv2d
 from fairnas.nets.norm import BatchNorm2d
-from fairnas.space.blocks import Activation, Block, Identity, InvertedResidual, Separable
+from fairnas.space.blocks import (
+    Activation,
+    Block,
+    Identity,
+    InvertedResidual,
+    Separable,
+    ShuffleUnit,
+    ShuffleXception,
+)
 from fairnas.space.space import Layer, SearchSpace
 
-_ACTIVATIONS: dict[Activation, type[nn.Module]] = {"relu6": nn.ReLU6, "relu": nn.ReLU}
+_ACTIVATIONS: dict[Activation, type[nn.Module]] = {"relu6": nn.ReLU6, "relu": nn.ReLU, "swish": nn.SiLU}
 
 
 class ConvBN(nn.Sequential):
@@ -60,6 +68,51 @@ class Chain(nn.Sequential):
         return output + input if self.shortcut and with_shortcut else output
 
 
+class SqueezeExcite(nn.Module):
+    """Channels weighed by what the whole image holds: average pooling, two 1x1 convolutions, a sigmoid."""
+
+    def __init__(self, channels: int, width: int, act: Activation) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, width, 1)
+        self.act = _ACTIVATIONS[act](inplace=True)
+        self.expand = nn.Conv2d(width, channels, 1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, H, W)."""
+        pooled = input.mean(dim=(2, 3), keepdim=True)
+        return input * self.expand(self.act(self.reduce(pooled))).sigmoid()
+
+
+class GroupShuffle(nn.Module):
+    """Channels of g groups dealt out like cards, so that the next groups get some of each."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, H, W)."""
+        return input.unflatten(1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
+
+
+class ShuffleBlock(nn.Module):
+    """A unit of ShuffleNetV2: what passes, and beside it what the main branch gives.
+
+    At stride 1 the even channels pass and the odd ones are convolved; else both branches see all channels.
+    """
+
+    def __init__(self, main: nn.Module, passing: nn.Module | None) -> None:
+        super().__init__()
+        self.main = main
+        self.passing = passing
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C', H', W')."""
+        if self.passing is None:
+            return torch.cat([input[:, ::2], self.main(input[:, 1::2])], dim=1)
+        return torch.cat([self.passing(input), self.main(input)], dim=1)
+
+
 class Head(nn.Module):
     """1x1 convolution, global average pooling, dropout (0 while searching), classifier."""
 
@@ -67,7 +120,7 @@ class Head(nn.Module):
         super().__init__()
         self.expand = ConvBN(space.layers[-1].out_channels, space.head_channels, 1, act=space.activation)
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(space.head_channels, space.num_classes)
+        self.classifier = nn.Linear(space.head_channels, space.num_classes, bias=space.classifier_bias)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) to logits (B, num_classes)."""
@@ -78,22 +131,61 @@ def make_block(block: Block, layer: Layer, act: Activation) -> nn.Module:
     """The module for one choice block at one layer."""
     inputs, outputs, stride = layer.in_channels, layer.out_channels, layer.stride
     match block:
-        case InvertedResidual(kernel, expansion):
+        case InvertedResidual(kernel, expansion, groups, squeeze, own_act):
+            act = own_act or act
             hidden = inputs * expansion
-            return Chain(
-                ConvBN(inputs, hidden, 1, act=act),
+            parts: list[nn.Module] = [
+                ConvBN(inputs, hidden, 1, groups=groups, act=act),
                 ConvBN(hidden, hidden, kernel, stride, groups=hidden, act=act),
-                ConvBN(hidden, outputs, 1),
-                shortcut=layer.keeps_shape,
-            )
+                ConvBN(hidden, outputs, 1, groups=groups),
+            ]
+            if groups > 1:
+                parts.insert(1, GroupShuffle(groups))
+            if squeeze:
+                parts.insert(-1, SqueezeExcite(hidden, max(1, int(inputs * squeeze)), act))
+            return Chain(*parts, shortcut=layer.keeps_shape)
         case Separable(kernel):
             return Chain(
                 ConvBN(inputs, inputs, kernel, stride, groups=inputs, act=act),
                 ConvBN(inputs, outputs, 1),
                 shortcut=layer.keeps_shape,
             )
+        case ShuffleUnit(kernel):
+            taken, width = _shuffled(layer)
+            main = nn.Sequential(
+                ConvBN(taken, width, 1, act=act),
+                ConvBN(width, width, kernel, stride, groups=width),
+                ConvBN(width, outputs - taken, 1, act=act),
+            )
+            return ShuffleBlock(main, _passing(taken, kernel, stride, act))
+        case ShuffleXception():
+            taken, width = _shuffled(layer)
+            main = nn.Sequential(
+                ConvBN(taken, taken, 3, stride, groups=taken),
+                ConvBN(taken, width, 1, act=act),
+                ConvBN(width, width, 3, groups=width),
+                ConvBN(width, width, 1, act=act),
+                ConvBN(width, width, 3, groups=width),
+                ConvBN(width, outputs - taken, 1, act=act),
+            )
+            return ShuffleBlock(main, _passing(taken, 3, stride, act))
         case Identity():
             return nn.Identity() if layer.keeps_shape else ConvBN(inputs, outputs, 1, stride)
+
+
+def _shuffled(layer: Layer) -> tuple[int, int]:
+    """Channels that the main branch of a shuffle unit takes, and its width inside."""
+    taken = layer.in_channels // 2 if layer.stride == 1 else layer.in_channels
+    return taken, layer.out_channels // 2
+
+
+def _passing(channels: int, kernel: int, stride: int, act: Activation) -> nn.Module | None:
+    """The other branch, where it has to shrink too."""
+    if stride == 1:
+        return None
+    return nn.Sequential(
+        ConvBN(channels, channels, kernel, stride, groups=channels), ConvBN(channels, channels, 1, act=act)
+    )
 
 
 def make_stem(space: SearchSpace) -> nn.Sequential:
@@ -106,7 +198,7 @@ def materialise(module: nn.Module, generator: torch.Generator) -> None:
     """Give a module made on the meta device memory and initial values, in channels_last format on the CPU.
 
     Convolutions: normal with variance 2 / (kernel^2 * outputs); classifier: uniform within 1 / sqrt(outputs);
-    as in the networks that the authors released. BN starts as the identity.
+    biases: zero; as in the networks that the authors released. BN starts as the identity.
     """
     module.to_empty(device="cpu")
     with torch.no_grad():
@@ -114,10 +206,13 @@ def materialise(module: nn.Module, generator: torch.Generator) -> None:
             if isinstance(part, nn.Conv2d):
                 fan_out = part.kernel_size[0] * part.kernel_size[1] * part.out_channels
                 part.weight.normal_(0, math.sqrt(2 / fan_out), generator=generator)
+                if part.bias is not None:
+                    part.bias.zero_()
             elif isinstance(part, nn.BatchNorm2d):
                 part.reset_parameters()  # constants: no randomness
             elif isinstance(part, nn.Linear):
                 bound = 1 / math.sqrt(part.out_features)
                 part.weight.uniform_(-bound, bound, generator=generator)
-                part.bias.zero_()
+                if part.bias is not None:
+                    part.bias.zero_()
     module.to(memory_format=torch.channels_last)

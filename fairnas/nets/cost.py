@@ -84,6 +84,14 @@ def cost(space: SearchSpace, genome: Sequence[int] | str) -> Cost:
     return cost_table(space)(space.parse(genome) if isinstance(genome, str) else space.validate(genome))
 
 
+def cost_of(network: nn.Module, images: torch.Tensor) -> Cost:
+    """Multiply-adds and parameters of any network, for one image (1, C, H, W); on the meta device it costs no memory.
+
+    The network is left in eval mode.
+    """
+    return _counted(network, images)[0]
+
+
 def _counted(module: nn.Module, inputs: torch.Tensor) -> tuple[Cost, torch.Tensor]:
     module.eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():

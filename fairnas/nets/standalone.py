@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fairnas.nets.blocks import Head, make_block, make_stem, materialise
-from fairnas.nets.supernet import Supernet
+from fairnas.nets.supernet import Supernet, batch_norms
 from fairnas.randomness import derived_seed
 from fairnas.space import Genome, SearchSpace
 
@@ -23,6 +23,8 @@ class StandAlone(nn.Module):
             for number, choice in enumerate(genome)
         )
         self.head = Head(space, dropout)
+        for norm in batch_norms(self):
+            norm.eps = space.bn_eps
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, num_classes) for images (B, channels, size, size)."""

@@ -36,6 +36,7 @@ class Supernet(nn.Module):
             self.head = Head(space)
         for norm in batch_norms(self):
             norm.momentum = bn_momentum
+            norm.eps = space.bn_eps
             if not bn_affine:
                 norm.affine = False
                 norm.register_parameter("weight", None)
@@ -55,8 +56,8 @@ class Supernet(nn.Module):
     def mixture(self, images: Tensor, active: Sequence[Sequence[int]]) -> Tensor:
         """Logits with several blocks of a layer in the graph at once, as One-Shot trains them.
 
-        A layer's output is the sum of what its active blocks add to their input, plus that input once where blocks
-        have a shortcut. With one active block per layer it is the path of that genome.
+        A layer's output is the sum of what its active blocks add to their input, plus that input once where any of
+        them has a shortcut. With one active block per layer it is the path of that genome.
 
         Args:
             images: (B, channels, size, size).
@@ -65,9 +66,10 @@ class Supernet(nn.Module):
         features = self.stem(images)
         for number, choices in enumerate(active):
             assert choices, f"no active block in layer {number}"
-            added = [_without_shortcut(self.block(number, choice), features) for choice in choices]
+            blocks = [self.block(number, choice) for choice in choices]
+            added = [_without_shortcut(block, features) for block in blocks]
             parts = [part for part in added if part is not None]
-            if self.space.layers[number].keeps_shape:
+            if any(has_shortcut(block) for block in blocks):
                 parts.append(features)
             features = sum(parts[1:], parts[0])
         return self.head(features)
@@ -80,6 +82,11 @@ class Supernet(nn.Module):
 def batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
     """Every BN in a module, in order."""
     return [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
+
+
+def has_shortcut(block: nn.Module) -> bool:
+    """Whether a block's output is its input and something added to it; an identity's is the input alone."""
+    return isinstance(block, nn.Identity) or (isinstance(block, Chain) and block.shortcut)
 
 
 def _without_shortcut(block: nn.Module, features: Tensor) -> Tensor | None:

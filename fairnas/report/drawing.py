@@ -16,6 +16,8 @@ from fairnas.space import (
     Layer,
     SearchSpace,
     Separable,
+    ShuffleUnit,
+    ShuffleXception,
     format_genome,
 )
 
@@ -62,10 +64,14 @@ def describe_network(space: SearchSpace, genome: Genome) -> str:
 def block_label(block: Block) -> str:
     """The name of a block as the paper's figure writes it, such as `E6-K5`."""
     match block:
-        case InvertedResidual(kernel=kernel, expansion=expansion):
-            return f"E{expansion}-K{kernel}"
+        case InvertedResidual(kernel=kernel, expansion=expansion, groups=groups, squeeze=squeeze):
+            return f"E{expansion}-K{kernel}{f'g{groups}' if groups > 1 else ''}{'s' if squeeze else ''}"
         case Separable(kernel=kernel):
             return f"K{kernel}"
+        case ShuffleUnit(kernel=kernel):
+            return f"S-K{kernel}"
+        case ShuffleXception():
+            return "X-K3"
         case Identity():
             return "identity"
 
@@ -75,7 +81,9 @@ def kernel_class(block: Block) -> str:
     match block:
         case Identity():
             return "identity"
-        case InvertedResidual(kernel=kernel) | Separable(kernel=kernel):
+        case ShuffleXception():
+            return "k3"
+        case InvertedResidual(kernel=kernel) | Separable(kernel=kernel) | ShuffleUnit(kernel=kernel):
             return f"k{kernel}" if kernel in (3, 5, 7) else "other"
 
 

@@ -1,6 +1,14 @@
 """What may be chosen: genomes, blocks as data, search spaces, the catalog. Pure data, no torch."""
 
-from fairnas.space.blocks import Activation, Block, Identity, InvertedResidual, Separable
+from fairnas.space.blocks import (
+    Activation,
+    Block,
+    Identity,
+    InvertedResidual,
+    Separable,
+    ShuffleUnit,
+    ShuffleXception,
+)
 from fairnas.space.catalog import CATALOG, get_space
 from fairnas.space.chain import Stage, Stem, chain_space
 from fairnas.space.genome import Genome, distance, format_genome, parse_genome
@@ -16,6 +24,8 @@ __all__ = [
     "Layer",
     "SearchSpace",
     "Separable",
+    "ShuffleUnit",
+    "ShuffleXception",
     "Stage",
     "Stem",
     "chain_space",

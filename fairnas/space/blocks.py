@@ -1,14 +1,15 @@
 """Blocks as data: what a choice block is, without saying how it is computed.
 
-The modules that compute them are in `nets/blocks.py`; a new kind of block has one class here and one there.
+The modules that compute them are in `nets/blocks.py`; a new kind of block has one class here and one there. A field
+that has a default was added after the first spaces were written: it is stored in files only where it differs.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from fairnas.errors import SpaceError
 
-Activation = Literal["relu6", "relu"]
+Activation = Literal["relu6", "relu", "swish"]
 
 
 @dataclass(frozen=True)
@@ -17,15 +18,34 @@ class InvertedResidual:
 
     kernel: int
     expansion: int
+    groups: int = 1
+    """Of both 1x1 convolutions; with more than one, channels are shuffled after the first (FBNet)."""
+    squeeze: float = 0.0
+    """Width of squeeze-excite behind the depthwise convolution, as a share of the block's input; 0 is none."""
+    activation: Activation | None = None
+    """Default: that of the space."""
 
     def __post_init__(self) -> None:
         _check_kernel(self.kernel)
         require_count("expansion", self.expansion)
+        require_count("groups", self.groups)
+        if not isinstance(self.squeeze, int | float) or isinstance(self.squeeze, bool) or not 0 <= self.squeeze <= 1:
+            raise SpaceError(f"squeeze is {self.squeeze!r}; give a share from 0 to 1")
+        if self.activation is not None and self.activation not in get_args(Activation):
+            raise SpaceError(f"activation of a block is {self.activation!r}; give {' or '.join(get_args(Activation))}")
 
     @property
     def label(self) -> str:
-        """Short name, such as `k5e6`."""
-        return f"k{self.kernel}e{self.expansion}"
+        """Short name, such as `k5e6`, `k5e1g2` or `k3e6se0.25`."""
+        groups = f"g{self.groups}" if self.groups > 1 else ""
+        squeeze = f"se{self.squeeze:g}" if self.squeeze else ""
+        return f"k{self.kernel}e{self.expansion}{groups}{squeeze}{self.activation or ''}"
+
+    def misfit(self, inputs: int, outputs: int, stride: int) -> str:
+        """Why the block cannot take and give so many channels; empty if it can."""
+        if inputs % self.groups or outputs % self.groups:
+            return f"{self.groups} groups need numbers of channels that are multiples of {self.groups}"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -42,6 +62,51 @@ class Separable:
         """Short name, such as `k3 separable`."""
         return f"k{self.kernel} separable"
 
+    def misfit(self, inputs: int, outputs: int, stride: int) -> str:
+        """See `InvertedResidual`."""
+        return ""
+
+
+@dataclass(frozen=True)
+class ShuffleUnit:
+    """A unit of ShuffleNetV2: half of the channels passes, the other half is convolved; both, where it shrinks.
+
+    1x1, k x k depthwise, 1x1, half as wide inside as the unit's output (Single Path One-Shot).
+    """
+
+    kernel: int
+
+    def __post_init__(self) -> None:
+        _check_kernel(self.kernel)
+
+    @property
+    def label(self) -> str:
+        """Short name, such as `k5 shuffle`."""
+        return f"k{self.kernel} shuffle"
+
+    def misfit(self, inputs: int, outputs: int, stride: int) -> str:
+        """See `InvertedResidual`."""
+        return _misfit_of_halves(inputs, outputs, stride)
+
+
+@dataclass(frozen=True)
+class ShuffleXception:
+    """The same unit with three 3x3 depthwise convolutions, a 1x1 behind each (Single Path One-Shot)."""
+
+    @property
+    def kernel(self) -> int:
+        """Of each depthwise convolution."""
+        return 3
+
+    @property
+    def label(self) -> str:
+        """Short name."""
+        return "xception shuffle"
+
+    def misfit(self, inputs: int, outputs: int, stride: int) -> str:
+        """See `InvertedResidual`."""
+        return _misfit_of_halves(inputs, outputs, stride)
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -52,8 +117,12 @@ class Identity:
         """Short name."""
         return "identity"
 
+    def misfit(self, inputs: int, outputs: int, stride: int) -> str:
+        """See `InvertedResidual`."""
+        return ""
 
-Block = InvertedResidual | Separable | Identity
+
+Block = InvertedResidual | Separable | ShuffleUnit | ShuffleXception | Identity
 
 
 def require_count(what: str, value: object) -> None:
@@ -68,3 +137,12 @@ def _check_kernel(kernel: int) -> None:
     require_count("kernel", kernel)
     if kernel % 2 == 0:
         raise SpaceError(f"kernel is {kernel}; give an odd number")
+
+
+def _misfit_of_halves(inputs: int, outputs: int, stride: int) -> str:
+    passing = inputs // 2 if stride == 1 else inputs
+    if stride == 1 and inputs % 2:
+        return "a shuffle unit of stride 1 halves its input; give an even number of input channels"
+    if outputs <= passing:
+        return f"a shuffle unit passes {passing} channels on; give more than {passing} output channels"
+    return ""

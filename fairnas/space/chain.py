@@ -55,6 +55,8 @@ def chain_space(
     num_classes: int = 1000,
     activation: Activation = "relu6",
     source: str = "",
+    classifier_bias: bool = True,
+    bn_eps: float = 1e-5,
 ) -> SearchSpace:
     """A space of inverted residuals, kernels x expansions in the order of the paper's Table 6 (k3e3, k5e3, ...).
 
@@ -71,8 +73,10 @@ def chain_space(
         skip: whether layers that keep the shape also offer the identity, as their last choice.
         image_channels: 3 for colour, 1 for grey.
         num_classes: outputs of the classifier.
-        activation: `relu6` or `relu`, everywhere.
+        activation: `relu6`, `relu` or `swish`, everywhere.
         source: where the space is described.
+        classifier_bias: whether the classifier has a bias.
+        bn_eps: added to the variances that BN divides by.
 
     Raises:
         SpaceError: if a number is out of range.
@@ -109,4 +113,6 @@ def chain_space(
         head_channels=head,
         activation=activation,
         source=source,
+        classifier_bias=classifier_bias,
+        bn_eps=bn_eps,
     )

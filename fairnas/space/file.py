@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from fairnas.errors import FairnasError, SpaceError
-from fairnas.space.blocks import Block, Identity, InvertedResidual, Separable
+from fairnas.space.blocks import Block, Identity, InvertedResidual, Separable, ShuffleUnit, ShuffleXception
 from fairnas.space.chain import Stage, Stem, chain_space
 from fairnas.space.space import Layer, SearchSpace
 
-_KINDS: dict[str, type] = {kind.__name__: kind for kind in (InvertedResidual, Separable, Identity)}
+_KINDS: dict[str, type] = {
+    kind.__name__: kind for kind in (InvertedResidual, Separable, ShuffleUnit, ShuffleXception, Identity)
+}
+_LATER = ("classifier_bias", "bn_eps")  # fields of a space that its first files did not have
 
 
 def load_space(path: Path, attribute: str = "space") -> SearchSpace:
@@ -64,11 +67,18 @@ def to_dict(space: SearchSpace) -> dict[str, Any]:
     """The space as plain data (for JSON); `from_dict` gives an equal space."""
 
     def layer(value: Layer) -> dict[str, Any]:
-        blocks = [{"kind": type(block).__name__, **dataclasses.asdict(block)} for block in value.choices]
+        blocks = [{"kind": type(block).__name__, **_differing(block)} for block in value.choices]
         return {**dataclasses.asdict(value), "choices": blocks}
 
-    plain = dataclasses.asdict(space)
+    unusual = _differing(space)
+    plain = {key: each for key, each in dataclasses.asdict(space).items() if key not in _LATER or key in unusual}
     return {**plain, "fixed": [layer(v) for v in space.fixed], "layers": [layer(v) for v in space.layers]}
+
+
+def _differing(value: Block | SearchSpace) -> dict[str, Any]:
+    """The fields of a dataclass that are not at their defaults: runs know their space by what was written once."""
+    fields = dataclasses.fields(value)
+    return {field.name: getattr(value, field.name) for field in fields if getattr(value, field.name) != field.default}
 
 
 def from_dict(plain: dict[str, Any]) -> SearchSpace:

@@ -51,6 +51,9 @@ class SearchSpace:
     head_channels: int
     activation: Activation = "relu6"
     source: str = ""
+    classifier_bias: bool = True
+    bn_eps: float = 1e-5
+    """Added to the variances that BN divides by."""
 
     def __post_init__(self) -> None:
         for name in ("name", "source"):
@@ -69,6 +72,10 @@ class SearchSpace:
             raise SpaceError(
                 f"activation of space '{self.name}' is {self.activation!r}; give {' or '.join(get_args(Activation))}"
             )
+        if not isinstance(self.classifier_bias, bool):
+            raise SpaceError(f"classifier_bias of space '{self.name}' is {self.classifier_bias!r}; give true or false")
+        if not isinstance(self.bn_eps, float) or not 0 < self.bn_eps < 1:
+            raise SpaceError(f"bn_eps of space '{self.name}' is {self.bn_eps!r}; give a number between 0 and 1")
         if not self.layers:
             raise SpaceError(f"space '{self.name}' has no choice layers; give at least one")
         for layer in self.fixed:
@@ -92,6 +99,10 @@ class SearchSpace:
                 raise SpaceError(f"{what} offers {choice!r}; give blocks, such as InvertedResidual(3, 6)")
         for name in ("in_channels", "out_channels", "stride"):
             require_count(f"{name} of {what}", getattr(layer, name))
+        for choice in layer.choices:
+            misfit = choice.misfit(layer.in_channels, layer.out_channels, layer.stride)
+            if misfit:
+                raise SpaceError(f"{what} takes {layer.in_channels} and gives {layer.out_channels} channels: {misfit}")
 
     @property
     def depth(self) -> int:

@@ -1,5 +1,7 @@
-"""Published networks that our spaces can express, by name, with the figures of the paper's Table 2."""
+"""Published networks by name, built and counted: every row of the paper's Table 2, and some of their relatives."""
 
-from fairnas.zoo.networks import NETWORKS, PaperFigures, ZooEntry, create, row
+from fairnas.zoo.entry import TABLE_2, Printed, UnpublishedError, ZooEntry
+from fairnas.zoo.networks import NETWORKS, create
+from fairnas.zoo.verdict import row
 
-__all__ = ["NETWORKS", "PaperFigures", "ZooEntry", "create", "row"]
+__all__ = ["NETWORKS", "TABLE_2", "Printed", "UnpublishedError", "ZooEntry", "create", "row"]

@@ -7,7 +7,7 @@ import torch
 from fairnas.evaluate import EvaluationCopy, RecalibratedCopy
 from fairnas.evaluate.maps import block_maps
 from fairnas.nets import Supernet, batch_norms
-from fairnas.space import Stage, Stem, chain_space
+from fairnas.space import ShuffleUnit, ShuffleXception, Stage, Stem, chain_space
 
 SPACE = chain_space(
     "unequal", image_size=8, stem=Stem(4, 1), stages=(Stage(4, 2), Stage(6, 2, 2)), head=8, skip=True, num_classes=3
@@ -73,3 +73,17 @@ def test_statistics_of_companions_are_those_of_recalibration(supernet):
             features = recalibrated.run(path[: maps.layer + 1], features)
             torch.testing.assert_close(maps.outputs[path[maps.layer]], features)
     assert np.isfinite(features.numpy()).all()
+
+
+def test_units_that_pass_half_of_their_input_on_have_no_shortcut_to_take_away():
+    space = chain_space(
+        "shuffle",
+        image_size=8,
+        stem=Stem(8, 1),
+        stages=(Stage(8, 2),),
+        choices=(ShuffleUnit(3), ShuffleXception()),
+        head=8,
+        num_classes=3,
+    )
+    found = list(block_maps(EvaluationCopy(Supernet(space)), images(2), [(0, 0)], range(2)))
+    assert [maps.shortcut for maps in found] == [None, None]

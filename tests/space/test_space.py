@@ -19,6 +19,8 @@ from fairnas.space import (
     Layer,
     SearchSpace,
     Separable,
+    ShuffleUnit,
+    ShuffleXception,
     Stage,
     Stem,
     chain_space,
@@ -29,6 +31,9 @@ from fairnas.space import (
 SIZES = {
     "mobilenet_v2": (16, 2_821_109_907_456),
     "proxyless": (19, 609_359_740_010_496),
+    "proxyless_skip": (21, 6**6 * 7**15),
+    "shufflenet_v2": (20, 4**20),
+    "fbnet": (22, 9**22),
     "nas_bench_macro": (8, 6_561),
     "compact": (12, 2_176_782_336),
     "digits": (8, 1_679_616),
@@ -65,6 +70,29 @@ def test_shapes_of_the_papers_spaces() -> None:
         *[(128, 2), (128, 1), (128, 1)],
         *[(256, 2), (256, 1), (256, 1)],
     ]
+
+
+def test_shapes_of_the_spaces_of_others() -> None:
+    def stages(name: str) -> list[tuple[int, int, int]]:
+        """Channels, layers, stride of the first."""
+        layers = get_space(name).layers
+        starts = [n for n, layer in enumerate(layers) if n == 0 or layer.out_channels != layers[n - 1].out_channels]
+        ends = [*starts[1:], len(layers)]
+        assert all(layers[n].stride == 1 for n in range(len(layers)) if n not in starts)
+        return [(layers[a].out_channels, b - a, layers[a].stride) for a, b in zip(starts, ends, strict=True)]
+
+    assert stages("proxyless_skip") == [(24, 4, 2), (40, 4, 2), (80, 4, 2), (96, 4, 1), (192, 4, 2), (320, 1, 1)]
+    assert [n for n, count in enumerate(get_space("proxyless_skip").choices) if count == 6] == [0, 4, 8, 12, 16, 20]
+    assert stages("shufflenet_v2") == [(64, 4, 2), (160, 4, 2), (320, 8, 2), (640, 4, 2)]
+    widths = [(16, 1, 1), (24, 4, 2), (32, 4, 2), (64, 4, 2), (112, 4, 1), (184, 4, 2), (352, 1, 1)]
+    assert stages("fbnet") == widths
+    assert [get_space(n).reduction for n in ("proxyless_skip", "shufflenet_v2", "fbnet")] == [32, 32, 32]
+    labels = ("k3e1", "k3e1g2", "k3e3", "k3e6", "k5e1", "k5e1g2", "k5e3", "k5e6", "identity")
+    assert tuple(block.label for block in get_space("fbnet").layers[0].choices) == labels
+    labels = ("k3 shuffle", "k5 shuffle", "k7 shuffle", "xception shuffle")
+    assert tuple(block.label for block in get_space("shufflenet_v2").layers[0].choices) == labels
+    assert not get_space("shufflenet_v2").classifier_bias
+    assert (get_space("proxyless_skip").bn_eps, get_space("proxyless").bn_eps) == (1e-3, 1e-5)
 
 
 def test_choices_are_in_the_order_of_table_6() -> None:
@@ -215,12 +243,29 @@ def _space(**changes) -> SearchSpace:
             {"layers": (Layer(4, 4, 1, ("k3e3",)),)},
             "layer 0 of space 'x' offers 'k3e3'; give blocks, such as InvertedResidual(3, 6)",
         ),
-        ({"activation": "gelu"}, "activation of space 'x' is 'gelu'; give relu6 or relu"),
+        ({"activation": "gelu"}, "activation of space 'x' is 'gelu'; give relu6 or relu or swish"),
         ({"head_channels": 8.0}, "head_channels of space 'x' is 8.0; give a whole number"),
         ({"num_classes": "10"}, "num_classes of space 'x' is '10'; give a whole number"),
         ({"stem_stride": True}, "stem_stride of space 'x' is True; give a whole number"),
         ({"stem_channels": -1}, "stem_channels of space 'x' is -1; give 1 or more"),
         ({"name": 5}, "name of a space is 5; give text"),
+        ({"classifier_bias": 1}, "classifier_bias of space 'x' is 1; give true or false"),
+        ({"bn_eps": 0}, "bn_eps of space 'x' is 0; give a number between 0 and 1"),
+        (
+            {"layers": (Layer(4, 5, 1, (InvertedResidual(3, 1, groups=2),)),)},
+            "layer 0 of space 'x' takes 4 and gives 5 channels: "
+            "2 groups need numbers of channels that are multiples of 2",
+        ),
+        (
+            {"layers": (Layer(4, 4, 2, (ShuffleUnit(3),)),)},
+            "layer 0 of space 'x' takes 4 and gives 4 channels: "
+            "a shuffle unit passes 4 channels on; give more than 4 output channels",
+        ),
+        (
+            {"stem_channels": 5, "layers": (Layer(5, 6, 1, (ShuffleXception(),)),)},
+            "layer 0 of space 'x' takes 5 and gives 6 channels: "
+            "a shuffle unit of stride 1 halves its input; give an even number of input channels",
+        ),
     ],
 )
 def test_spaces_that_cannot_be(changes, message: str) -> None:
@@ -237,6 +282,13 @@ def test_spaces_that_cannot_be(changes, message: str) -> None:
         (lambda: InvertedResidual(-3, 3), "kernel is -3; give 1 or more"),
         (lambda: InvertedResidual(3, 0), "expansion is 0; give 1 or more"),
         (lambda: InvertedResidual(3, 0.5), "expansion is 0.5; give a whole number"),
+        (lambda: InvertedResidual(3, 1, groups=0), "groups is 0; give 1 or more"),
+        (lambda: InvertedResidual(3, 1, squeeze=2), "squeeze is 2; give a share from 0 to 1"),
+        (
+            lambda: InvertedResidual(3, 1, activation="gelu"),
+            "activation of a block is 'gelu'; give relu6 or relu or swish",
+        ),
+        (lambda: ShuffleUnit(2), "kernel is 2; give an odd number"),
     ],
 )
 def test_blocks_that_cannot_be(make, message: str) -> None:

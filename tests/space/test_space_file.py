@@ -45,6 +45,18 @@ def test_catalog_spaces_go_round_through_json(name: str) -> None:
     assert space.source
 
 
+def test_what_is_at_its_default_is_not_written_so_that_runs_of_before_know_their_space() -> None:
+    plain = to_dict(get_space("digits"))
+    assert "classifier_bias" not in plain
+    assert "bn_eps" not in plain
+    assert plain["layers"][0]["choices"][0] == {"kind": "InvertedResidual", "kernel": 3, "expansion": 3}
+    assert to_dict(get_space("fbnet"))["layers"][0]["choices"][1] == {
+        **{"kind": "InvertedResidual", "kernel": 3, "expansion": 1},
+        "groups": 2,
+    }
+    assert to_dict(get_space("shufflenet_v2"))["classifier_bias"] is False
+
+
 @given(st.data())
 def test_all_spaces_go_round_through_json(chain_spaces, data) -> None:
     space = data.draw(chain_spaces)
@@ -196,7 +208,7 @@ def test_unknown_names() -> None:
         get_space("mobilenet")
     with pytest.raises(UnknownNameError) as caught:
         get_space("resnet")
-    listed = "mobilenet_v2, proxyless, nas_bench_macro, compact, digits"
+    listed = "mobilenet_v2, proxyless, proxyless_skip, shufflenet_v2, fbnet, nas_bench_macro, compact, digits"
     assert str(caught.value) == f"unknown space 'resnet' (spaces: {listed})"
     assert isinstance(get_space("digits"), SearchSpace)
     with pytest.raises(UnknownNameError, match=r"unknown space 'a\\nb'"):

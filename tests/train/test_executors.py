@@ -82,6 +82,10 @@ def test_every_executor_on_every_space_is_path_by_path_training(name, executor):
     space = dataclasses.replace(space, layers=space.layers[:4])  # every kind of block, in a second
     space = dataclasses.replace(space, head_channels=16)
     paths = StrictSampler(space.choices, 1).paths(0)
+    if len(set(space.choices)) > 1 and isinstance(executor(), CompiledLockstep):
+        with pytest.raises(AssertionError, match="not a strict step of equal choices"):
+            results(space, executor().backward, paths)
+        return
     assert_same(results(space, executor().backward, paths), results(space, path_by_path, paths))
 
 
