@@ -230,9 +230,24 @@ def show(given: MacroBenchmark, result: dict[str, Any]) -> None:
     for name, row in found["predictors"].items():
         low, high = row["interval"]
         rows.append(
-            [name, f"{row['tau']:.3f} [{low:.3f}, {high:.3f}]", *_numbers(row), _regret(row["regret"].values())]
+            [
+                name,
+                f"{row['tau']:.3f} [{low:.3f}, {high:.3f}]",
+                "-" if row["equal_depth_tau"] is None else f"{row['equal_depth_tau']:.3f}",
+                *_numbers(row),
+                _regret(row["regret"].values()),
+            ]
         )
-    print_table(("predictor", " tau-b", " Spearman", " Pearson", " tau, best 10 %", " regret of top 1/10/100"), rows)
+    columns = (
+        "predictor",
+        " tau-b",
+        " equal depth",
+        " Spearman",
+        " Pearson",
+        " tau, best 10 %",
+        " regret of top 1/10/100",
+    )
+    print_table(columns, rows)
     for strategy, entry in result["learning_rates"].items():
         tried = ", ".join(f"{rate}: {'-' if top1 is None else f'{top1:.1%}'}" for rate, top1 in entry["tried"].items())
         print(f"learning rate of {strategy}: {entry['lr']:g} (mean one-shot top-1 by rate: {tried})")
@@ -260,20 +275,28 @@ def _show_arms(title: str, arms: Sequence[dict[str, Any]]) -> None:
         spread = "" if row["seeds"] == 1 else f" ({low:.3f} to {high:.3f})"
         rows.append(
             [
-                row["arm"],
-                f"{row['image_size']}",
+                row["arm"] if row["image_size"] == 32 else f"{row['arm']} {row['image_size']}px",
                 f"{row['path_images']:,}",
                 row["statistics"],
                 f"{row['networks']} / {row['seeds']}",
                 f"{tau:.3f}{spread}",
                 f"{row['tau_by_loss']['mean']:.3f}",
-                *(f"{row[key]['mean']:.3f}" for key in ("spearman", "best_tau")),
+                *(f"{row[key]['mean']:.3f}" for key in ("equal_depth_tau", "best_tau")),
                 _regret(entry["mean"] for entry in row["regret"].values()),
                 f"{row['mean_top1']['mean']:.1%}",
                 " - ".join(f"{100 * value:.1f}" for value in row["one_shot_range"]),
             ]
         )
-    columns = ("arm", " px", " path-images", "BN", " n / seeds", " tau-b", " by loss", " Spearman", " best 10 %")
+    columns = (
+        "arm",
+        " path-images",
+        "BN",
+        " n / seeds",
+        " tau-b",
+        " by loss",
+        " equal depth",
+        " best 10 %",
+    )
     if rows:
         print_table((*columns, " regret 1/10/100", " top-1", " from - to"), rows, title)
 

@@ -34,6 +34,27 @@ def depth_of(genome: Genome) -> int:
     return sum(not isinstance(space.block(layer, choice), Identity) for layer, choice in enumerate(genome))
 
 
+def equal_depth_tau(predicted: Mapping[str, float], truth: Sequence[float]) -> float | None:
+    """Tau-b among networks of equal depth: mean over depths, weighted by pairs. What is known beyond counting layers.
+
+    Depths at which either list is constant are left out; None if that is all of them.
+    """
+    from scipy.stats import kendalltau
+
+    space = get_space(SPACE)
+    groups: dict[int, list[tuple[float, float]]] = {}
+    for (genome, value), true in zip(predicted.items(), truth, strict=True):
+        groups.setdefault(depth_of(space.parse(genome)), []).append((value, true))
+    weighted, weights = 0.0, 0
+    for rows in groups.values():
+        values, trues = zip(*rows, strict=True)
+        if len(set(values)) > 1 and len(set(trues)) > 1:
+            found: Any = kendalltau(values, trues)
+            pairs = len(rows) * (len(rows) - 1) // 2
+            weighted, weights = weighted + pairs * float(found.statistic), weights + pairs
+    return weighted / weights if weights else None
+
+
 @dataclass(frozen=True)
 class Judge:
     """Compares predictions with the truth, and remembers what it found: the bootstrap takes seconds per list."""
@@ -52,7 +73,7 @@ class Judge:
             known[key] = self._found(values, truth)
             if self.memory:
                 write_json(self.memory, known)
-        return known[key]
+        return known[key] | {"equal_depth_tau": equal_depth_tau(predicted, truth)}
 
     @staticmethod
     def _found(values: list[float], truth: list[float]) -> dict[str, Any]:
@@ -151,6 +172,8 @@ def over_seeds(trainings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 "tau_by_loss": _spread([row["by_loss"]["tau"] for row in rows]),
                 "spearman": _spread([row["by_top1"]["spearman"] for row in rows]),
                 "pearson": _spread([row["by_top1"]["pearson"] for row in rows]),
+                # a supernet that scores all alike orders nothing
+                "equal_depth_tau": _spread([row["by_top1"]["equal_depth_tau"] or 0.0 for row in rows]),
                 "best_tau": _spread([row["by_top1"]["best_tau"] for row in rows]),
                 "regret": {k: _spread([row["by_top1"]["regret"][k] for row in rows]) for k in _shared_counts(rows)},
                 "mean_top1": _spread([row["mean_top1"] for row in rows]),

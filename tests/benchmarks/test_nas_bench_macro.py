@@ -204,6 +204,13 @@ def test_the_table_is_scipys(tmp_path, quick_bootstrap) -> None:
     assert row["tau"] == {"mean": pytest.approx(expected), "low": pytest.approx(expected), "high": row["tau"]["mean"]}
 
 
+def test_tau_at_equal_depth_is_the_mean_over_depths_by_pairs() -> None:
+    predicted = {"22222222": 0.1, "11111111": 0.2, "12222222": 0.3, "01111111": 0.5, "02222222": 0.4, "00000000": 9.0}
+    truth = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]  # three of 8 layers in order, two of 7 the wrong way round, one alone
+    assert table.equal_depth_tau(predicted, truth) == pytest.approx((3 * 1 + 1 * -1) / 4)
+    assert table.equal_depth_tau({"00000000": 1.0}, [0.5]) is None
+
+
 def _saved_truth(macro_truth: dict[str, Any], folder: Path) -> table.Truth:
     path = folder / "truth.json"
     path.write_text(json.dumps(macro_truth))
