@@ -1,7 +1,6 @@
 """`fairnas figure N`: a figure of the paper, from our own experiment."""
 
 import dataclasses
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from fairnas.cli.figure_6 import figure_6
 from fairnas.cli.figure_8 import figure_8
 from fairnas.cli.figure_10 import figure_10
 from fairnas.cli.figure_11 import figure_11
-from fairnas.cli.output import print_json, print_table
+from fairnas.cli.output import command_line, print_json, print_page, print_table
 from fairnas.cli.parsing import UsageError, parse, peek
 from fairnas.cli.run import recipe_config
 from fairnas.config import RunConfig
@@ -121,7 +120,7 @@ def figure_1(arguments: Sequence[str]) -> None:
     from fairnas.cli.progress import interruptible, narrated
     from fairnas.pipeline.figure_1 import FigureOne, draw_figure_1
 
-    command = shlex.join(["fairnas", "figure", "1", *(each for each in arguments if each != "--json")])
+    command = command_line(["figure", "1"], arguments)
     figure = FigureOne(config, given.seeds, given.models, command)
     with interruptible() as stop, narrated() as narrator:
         numbers = draw_figure_1(given.out, figure, narrator, stop)
@@ -167,14 +166,9 @@ def figure_4(arguments: Sequence[str]) -> None:
     given = parse(FigureFourVerb, arguments, "figure 4")
     from fairnas.pipeline.figure_4 import draw_figure_4
 
-    command = shlex.join(["fairnas", "figure", "4", *(each for each in arguments if each != "--json")])
+    command = command_line(["figure", "4"], arguments)
     numbers = draw_figure_4(given.out, given.repetitions, given.seed, command)
-    if given.json:
-        print_json(numbers)
-        return
-    for sentence in numbers["sentences"]:
-        print(sentence)
-    print(f"page      {numbers['page']}")
+    print_page(numbers, given.json)
 
 
 FIGURES: dict[str, Callable[[Sequence[str]], None]] = {

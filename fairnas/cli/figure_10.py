@@ -1,11 +1,10 @@
 """`fairnas figure 10`: how the networks of a ranking study were trained."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairnas.cli.output import print_json
+from fairnas.cli.output import command_line, print_page
 from fairnas.cli.parsing import parse
 
 
@@ -33,13 +32,6 @@ def figure_10(arguments: Sequence[str]) -> None:
     given = parse(FigureTenVerb, arguments, "figure 10")
     from fairnas.pipeline.figure_10 import draw_figure_10
 
-    command = shlex.join(["fairnas", "figure", "10", *(each for each in arguments if each != "--json")])
+    command = command_line(["figure", "10"], arguments)
     numbers = draw_figure_10(given.out, given.run, command)
-    if given.json:
-        print_json(numbers)
-        return
-    for sentence in numbers["sentences"]:
-        print(sentence)
-    print(f"page      {numbers['page']}")
-    for file in numbers["files"]:
-        print(f"picture   {file}")
+    print_page(numbers, given.json)

@@ -1,11 +1,10 @@
 """`fairnas figure 11`: the evolution of the search of a run."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairnas.cli.output import print_json
+from fairnas.cli.output import command_line, print_page
 from fairnas.cli.parsing import parse
 
 
@@ -32,11 +31,6 @@ def figure_11(arguments: Sequence[str]) -> None:
     given = parse(FigureElevenVerb, arguments, "figure 11")
     from fairnas.pipeline.figure_11 import draw_figure_11
 
-    command = shlex.join(["fairnas", "figure", "11", *(each for each in arguments if each != "--json")])
+    command = command_line(["figure", "11"], arguments)
     numbers = draw_figure_11(given.out, given.run, command)
-    if given.json:
-        print_json(numbers)
-        return
-    for sentence in numbers["sentences"]:
-        print(sentence)
-    print(f"page      {numbers['page']}")
+    print_page(numbers, given.json)

@@ -2,13 +2,12 @@
 
 import contextlib
 import dataclasses
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fairnas.cli.output import print_json, print_table
+from fairnas.cli.output import command_line, print_json, print_table
 from fairnas.cli.parsing import UsageError, parse, peek
 from fairnas.config import SearchConfig
 from fairnas.rundir import RunDirectory
@@ -73,7 +72,7 @@ def figure_6(arguments: Sequence[str]) -> None:
     from fairnas.pipeline.searched import benchmark_truth, trained_supernet
 
     seeds = given.seeds if given.seeds is not None else _SUPERNET_SEEDS if given.run else _TRUTH_SEEDS
-    command = shlex.join(["fairnas", "figure", "6", *(each for each in arguments if each != "--json")])
+    command = command_line(["figure", "6"], arguments)
     figure = FigureSix(search, given.searchers, seeds, given.first_seed, command)
     figure.check()
     with contextlib.ExitStack() as held, interruptible() as stop, narrated() as narrator:

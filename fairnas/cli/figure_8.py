@@ -1,11 +1,10 @@
 """`fairnas figure 8`: one-shot against stand-alone accuracy, by one or two supernets."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairnas.cli.output import print_json
+from fairnas.cli.output import command_line, print_page
 from fairnas.cli.parsing import parse
 
 
@@ -40,15 +39,8 @@ def figure_8(arguments: Sequence[str]) -> None:
     from fairnas.cli.progress import narrated
     from fairnas.pipeline.figure_8 import FigureEight, draw_figure_8
 
-    command = shlex.join(["fairnas", "figure", "8", *(each for each in arguments if each != "--json")])
+    command = command_line(["figure", "8"], arguments)
     figure = FigureEight(given.run, given.against, given.sample, command)
     with narrated() as narrator:
         numbers = draw_figure_8(given.out, figure, narrator)
-    if given.json:
-        print_json(numbers)
-        return
-    for sentence in numbers["sentences"]:
-        print(sentence)
-    print(f"page      {numbers['page']}")
-    for file in numbers["files"]:
-        print(f"picture   {file}")
+    print_page(numbers, given.json)

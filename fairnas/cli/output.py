@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -23,6 +24,23 @@ def _finite(content: Any) -> Any:
     if isinstance(content, list | tuple):
         return [_finite(value) for value in content]
     return content
+
+
+def command_line(words: Sequence[str], arguments: Sequence[str]) -> str:
+    """The command as typed, for a page that says how to make it again; without `--json`, which changes no file."""
+    return shlex.join(["fairnas", *words, *(each for each in arguments if each != "--json")])
+
+
+def print_page(numbers: Mapping[str, Any], as_json: bool) -> None:
+    """What a figure found, and where it lies: its numbers as JSON, or its sentences and files."""
+    if as_json:
+        print_json(numbers)
+        return
+    for sentence in numbers["sentences"]:
+        print(sentence)
+    print(f"page      {numbers['page']}")
+    for file in numbers.get("files", ()):
+        print(f"picture   {file}")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:

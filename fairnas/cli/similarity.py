@@ -1,12 +1,11 @@
 """`fairnas similarity --run DIR`: how alike the choice blocks of every layer are."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fairnas.cli.output import print_json, print_table
+from fairnas.cli.output import command_line, print_json, print_table
 from fairnas.cli.parsing import parse
 
 
@@ -50,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
     from fairnas.cli.progress import narrated
     from fairnas.pipeline.similarity import Look, measure_similarity
 
-    command = shlex.join(["fairnas", "similarity", *(each for each in arguments if each != "--json")])
+    command = command_line(["similarity"], arguments)
     look = Look(given.image, given.images, given.paths, given.path, given.layers, given.against, command)
     with narrated() as narrator:
         numbers = measure_similarity(given.run, given.out or given.run / "similarity", look, narrator)
