@@ -163,6 +163,9 @@ def test_what_goes_wrong_in_a_worker_is_one_line(animals, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
+# The news of the death may reach torch's signal handler once more while its loader is being deleted; Python then only
+# prints what the handler raises.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_worker_that_dies_is_explained(animals, monkeypatch):
     monkeypatch.setattr(fairnas.data.images, "RESIDENT_BYTES", 0)
     config = DataConfig(name=f"folder:{animals}", validation_per_class=2, augmentation="none")
