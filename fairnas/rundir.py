@@ -187,6 +187,18 @@ class RunDirectory:
         """Whether a stage was recorded as done (its files may still be damaged; see `damaged_files`)."""
         return stage in self._stages()
 
+    def require_finished(self, stage: str) -> None:
+        """Raise `RunDirectoryError`, with the command that helps, unless a stage is finished and undamaged."""
+        damaged = self.damaged_files(stage)
+        if damaged:
+            raise RunDirectoryError(
+                f"{self.path / damaged[0]} is lost or damaged; `fairnas {stage} --run {self.path}` makes it again"
+            )
+        if not self.is_finished(stage):
+            raise RunDirectoryError(
+                f"{self.path} has not finished '{stage}'; run `fairnas {stage} --run {self.path}` first"
+            )
+
     def damaged_files(self, stage: str) -> tuple[str, ...]:
         """Files of a finished stage that are gone or no longer what the stage wrote."""
         files: Mapping[str, str] = self._stages().get(stage, {"files": {}})["files"]

@@ -172,6 +172,15 @@ class Experiment:
         return supernet.to(self.device).eval()
 
     @functools.cached_property
+    def weights_digest(self) -> str:
+        """Hash of the trained supernet's weights: what scores are known by. Taken once, as they may be gigabytes."""
+        digest = hashlib.sha256()
+        for name, tensor in self.supernet.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @functools.cached_property
     def judge(self) -> EvaluationCopy:
         """The trained supernet in the form in which it scores genomes, made once for all of them."""
         return self.judge_of(self.supernet)

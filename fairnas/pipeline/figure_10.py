@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-from fairnas.pipeline.searched import require_finished
 from fairnas.report.figure_10 import Course, draw_plates, findings, render_course
 from fairnas.report.inputs import read_inputs
 from fairnas.report.lessons import read_lessons
@@ -31,7 +30,7 @@ def draw_figure_10(out: Path, path: Path, command: str) -> dict[str, Any]:
 def read_course(path: Path, command: str) -> Course:
     """What a run directory holds of its stand-alone trainings."""
     run = RunDirectory.open(path)
-    require_finished(run, "rank")
+    run.require_finished("rank")
     inputs = read_inputs(run)
     counts = dict(inputs.data.counts) if inputs.data else {}
     return Course(

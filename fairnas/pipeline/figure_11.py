@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from fairnas.errors import RunDirectoryError
-from fairnas.pipeline.searched import require_finished
 from fairnas.report.figure_11 import Evolution, findings, milestones_as_numbers, render_evolution
 from fairnas.report.inputs import read_inputs
 from fairnas.rundir import RunDirectory, write_atomically
@@ -30,7 +29,7 @@ def draw_figure_11(out: Path, path: Path, command: str) -> dict[str, Any]:
 def read_evolution(path: Path, command: str) -> Evolution:
     """What a run directory holds of its search."""
     run = RunDirectory.open(path)
-    require_finished(run, "search")
+    run.require_finished("search")
     inputs = read_inputs(run)
     assert inputs.search is not None, "the search is finished"
     if not inputs.candidates:

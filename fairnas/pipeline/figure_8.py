@@ -10,7 +10,6 @@ from fairnas.analysis import StudiedModel, study_ranking
 from fairnas.analysis.study import as_plain
 from fairnas.errors import ConfigError
 from fairnas.pipeline.experiment import Experiment, Narrator
-from fairnas.pipeline.searched import require_finished
 from fairnas.pipeline.second_judges import name_beside, one_shot, opened_beside, other_supernet
 from fairnas.pipeline.truth import layers_that_compute
 from fairnas.randomness import generator
@@ -67,7 +66,7 @@ def _believed(figure: FigureEight, narrator: Narrator) -> Believed:
     if figure.sample < 0:
         raise ConfigError(f"--sample is {figure.sample}; give 0 or more networks")
     run = RunDirectory.open(figure.run)
-    require_finished(run, "rank")
+    run.require_finished("rank")
     inputs = read_inputs(run)
     stored = run.read_json("ranking.json")
     models = stored_models(run, inputs.space)

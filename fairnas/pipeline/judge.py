@@ -1,6 +1,5 @@
 """The supernet as a judge of genomes, on the run's validation images (paper 3.2)."""
 
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -56,10 +55,6 @@ def statistics_of(experiment: Experiment) -> Statistics:
 
 def evaluation_setting(experiment: Experiment) -> str:
     """What a score depends on: the supernet's weights, the validation images, how BN is treated, and precision."""
-    digest = hashlib.sha256()
-    for name, tensor in experiment.supernet.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
     evaluate = experiment.config.evaluate
     drawn = f" drawn for each network from seed {experiment.config.seed}" if evaluate.calibration == "own" else ""
     statistics = {
@@ -67,5 +62,5 @@ def evaluation_setting(experiment: Experiment) -> str:
         "batch": f"BN statistics of batches of {evaluate.batch_size}",
         "recalibrated": f"BN recalibrated on {evaluate.calibration_images} training images{drawn}",
     }[statistics_of(experiment)]
-    identity = f"weights {digest.hexdigest()[:16]}, data {experiment.dataset.fingerprint[:16]}, {statistics}"
+    identity = f"weights {experiment.weights_digest[:16]}, data {experiment.dataset.fingerprint[:16]}, {statistics}"
     return identity if evaluate.precision == "float32" else f"{identity}, {evaluate.precision}"

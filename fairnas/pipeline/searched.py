@@ -10,7 +10,7 @@ import torch
 
 from fairnas.analysis.nas_bench_macro import SPACE, read_nas_bench_macro
 from fairnas.config import SearchConfig
-from fairnas.errors import ConfigError, RunDirectoryError
+from fairnas.errors import ConfigError
 from fairnas.pipeline.cluster import evaluator_of
 from fairnas.pipeline.experiment import Experiment, Narrator
 from fairnas.pipeline.judge import evaluation_setting
@@ -76,7 +76,7 @@ def trained_supernet(
         ConfigError: if the objectives cannot be.
     """
     run = RunDirectory.open(path)
-    require_finished(run, "train")
+    run.require_finished("train")
     # without the run's lock: only files are read that are replaced as a whole, and the setting names the weights
     experiment = Experiment(run, narrator, stop)
     space, setting = experiment.space, evaluation_setting(experiment)
@@ -105,17 +105,6 @@ def _scored_before(path: Path, setting: str, prices: Prices) -> tuple[Candidate,
     with Archive(path, setting, read_only=True) as archive:
         found = archive.candidates()
     return tuple(Candidate.of(each.genome, {**each.measures, **prices(each.genome)}) for each in found)
-
-
-def require_finished(run: RunDirectory, stage: str) -> None:
-    """Refuse a run that a figure cannot be made of. Raises `RunDirectoryError` with the command that helps."""
-    damaged = run.damaged_files(stage)
-    if damaged:
-        raise RunDirectoryError(
-            f"{run.path / damaged[0]} is lost or damaged; `fairnas {stage} --run {run.path}` makes it again"
-        )
-    if not run.is_finished(stage):
-        raise RunDirectoryError(f"{run.path} has not finished '{stage}'; run `fairnas {stage} --run {run.path}` first")
 
 
 def benchmark_truth(path: Path, search: SearchConfig, searchers: Sequence[str]) -> Searched:

@@ -10,7 +10,6 @@ from fairnas.errors import RunDirectoryError
 from fairnas.evaluate import Statistics
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.judge import score_on_validation, statistics_of
-from fairnas.pipeline.searched import require_finished
 from fairnas.rundir import RunDirectory
 from fairnas.space import Genome
 
@@ -56,7 +55,7 @@ def require_comparable(ours: RunDirectory, path: Path) -> RunDirectory:
         RunDirectoryError: if there is none, its supernet is not trained, or it is of another space or other images.
     """
     run = RunDirectory.open(path)
-    require_finished(run, "train")
+    run.require_finished("train")
     if run.path.resolve() == ours.path.resolve():
         raise RunDirectoryError(f"{path} is this run itself; give another run to compare it against")
     space, data = ([each.read_json(name) for each in (ours, run)] for name in ("space.json", "data.json"))

@@ -34,7 +34,6 @@ from fairnas.nets import Supernet
 from fairnas.pipeline.calibration import CalibrationImages
 from fairnas.pipeline.experiment import Experiment, Narrator
 from fairnas.pipeline.judge import statistics_of, validation_batches
-from fairnas.pipeline.searched import require_finished
 from fairnas.randomness import generator
 from fairnas.report.similarity import (
     Alikeness,
@@ -174,7 +173,7 @@ def read_growth(run: RunDirectory, layers: int) -> tuple[Growth, ...]:
 
 def _opened(path: Path, held: contextlib.ExitStack, narrator: Narrator) -> Experiment:
     run = RunDirectory.open(path)
-    require_finished(run, "train")
+    run.require_finished("train")
     held.enter_context(run.locked())
     return Experiment(run, narrator)
 
