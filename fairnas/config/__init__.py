@@ -1,0 +1,45 @@
+"""Every knob of every stage, as frozen dataclasses. No torch.
+
+A recipe (`recipes.py`) returns one complete `RunConfig`; a TOML file or flags change single fields of it.
+Epochs count passes over the training images, rates are per step, sizes are pixels, times are seconds.
+"""
+
+from fairnas.config.export import ExportConfig
+from fairnas.config.retrain import RetrainConfig, RetrainRecipe
+from fairnas.config.run import Compilation, Device, ExecutorName, Resources, RunConfig
+from fairnas.config.search import (
+    Calibration,
+    ControllerConfig,
+    EvaluateConfig,
+    HierarchyConfig,
+    RewardConfig,
+    SearchConfig,
+    WantedStatistics,
+)
+from fairnas.config.stand_alone import StandAloneConfig
+from fairnas.config.training import Augmentation, DataConfig, IdleBlocks, Precision, SharedGradient, TrainConfig
+
+__all__ = [
+    "Augmentation",
+    "Calibration",
+    "Compilation",
+    "ControllerConfig",
+    "DataConfig",
+    "Device",
+    "EvaluateConfig",
+    "ExecutorName",
+    "ExportConfig",
+    "HierarchyConfig",
+    "IdleBlocks",
+    "Precision",
+    "Resources",
+    "RetrainConfig",
+    "RetrainRecipe",
+    "RewardConfig",
+    "RunConfig",
+    "SearchConfig",
+    "SharedGradient",
+    "StandAloneConfig",
+    "TrainConfig",
+    "WantedStatistics",
+]

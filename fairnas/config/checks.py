@@ -1,0 +1,30 @@
+"""What settings may be. Each check names the setting, what was given and what is allowed."""
+
+from typing import Any
+
+from fairnas.errors import ConfigError, UnknownNameError
+
+
+def at_least(name: str, value: float | None, low: float) -> None:
+    """Raise `ConfigError` unless the value is None, or a finite number of at least `low`."""
+    if value is not None and not low <= value < float("inf"):
+        raise ConfigError(f"{name} is {value}; give {low} or more")
+
+
+def above_zero(name: str, value: float | None) -> None:
+    """Raise `ConfigError` unless the value is None, or a finite number above 0."""
+    if value is not None and not 0 < value < float("inf"):
+        raise ConfigError(f"{name} is {value}; give a number above 0")
+
+
+def in_range(name: str, value: float, low: float, high: float) -> None:
+    """Raise `ConfigError` unless the value is from `low` to `high`."""
+    if not low <= value <= high:
+        raise ConfigError(f"{name} is {value}; give a number from {low} to {high}")
+
+
+def one_of(name: str, value: str, literal: Any) -> None:
+    """Raise `UnknownNameError` in a `ConfigError` unless the value is one of a `Literal`."""
+    allowed = literal.__args__
+    if value not in allowed:
+        raise ConfigError(f"{name}: {UnknownNameError('value', value, allowed)}")

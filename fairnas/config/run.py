@@ -1,0 +1,88 @@
+"""One experiment from beginning to end, and what it runs on."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import tyro
+
+from fairnas.config.checks import at_least, one_of
+from fairnas.config.export import ExportConfig
+from fairnas.config.retrain import RetrainConfig
+from fairnas.config.search import EvaluateConfig, SearchConfig
+from fairnas.config.stand_alone import StandAloneConfig
+from fairnas.config.training import DataConfig, TrainConfig
+from fairnas.errors import ConfigError
+
+Device = Literal["auto", "cpu", "cuda"]
+ExecutorName = Literal["auto", "sequential", "lockstep"]
+Compilation = Literal["auto", "on", "off"]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Where and how a run is executed. May change when a run goes on: results differ by rounding at most.
+
+    The one exception is several processes that share out mini-batches: each then normalises its share by itself.
+    """
+
+    device: Device = "auto"
+    """`auto` takes a GPU if there is one."""
+    executor: ExecutorName = "auto"
+    """Paths of a supernet step one after another, or all layer by layer; `auto` decides by device and memory."""
+    compile: Compilation = "auto"
+    """Whether the lockstep executor is compiled; `auto` does so on a GPU."""
+    save_memory: bool = False
+    """The lockstep executor computes the inside of blocks twice instead of keeping it (activation checkpointing)."""
+    path_processes: int | None = None
+    """Of the processes that torchrun starts, how many share out the paths of a step; the others share out images.
+    Default: as many as divide the paths."""
+    processes: int | None = None
+    """Processes for stand-alone trainings and exports on the CPU; default: one per core."""
+    workers: int | None = None
+    """Processes on this machine that score genomes while searching; default: this one alone."""
+    scheduler: str | None = None
+    """Address of a Dask scheduler whose workers score genomes, such as tcp://HOST:8786, instead."""
+    loader_workers: int = 4
+    """Processes that decode images too many to be held in memory."""
+    checkpoint_seconds: float = 30.0
+    """Seconds of work that a kill can cost at most."""
+    checkpoint_steps: int | None = None
+    """Also save after every so many steps."""
+
+    def __post_init__(self) -> None:
+        one_of("resources.device", self.device, Device)
+        one_of("resources.executor", self.executor, ExecutorName)
+        one_of("resources.compile", self.compile, Compilation)
+        at_least("resources.path_processes", self.path_processes, 1)
+        at_least("resources.processes", self.processes, 1)
+        at_least("resources.workers", self.workers, 1)
+        if self.workers is not None and self.scheduler is not None:
+            raise ConfigError(
+                f"resources.workers is {self.workers} and resources.scheduler {self.scheduler!r}; give one of them"
+            )
+        at_least("resources.loader_workers", self.loader_workers, 0)
+        at_least("resources.checkpoint_seconds", self.checkpoint_seconds, 0)
+        at_least("resources.checkpoint_steps", self.checkpoint_steps, 1)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One experiment from beginning to end."""
+
+    recipe: Annotated[str, tyro.conf.Suppress]
+    """Name of the recipe that it began as; not a flag."""
+    space: str = "mobilenet_v2"
+    """Search space: a name from `fairnas spaces`, a TOML file, or FILE.py:NAME."""
+    seed: int = 0
+    """The run's only seed; every random choice derives from it."""
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    stand_alone: StandAloneConfig = field(default_factory=StandAloneConfig)
+    retrain: RetrainConfig = field(default_factory=RetrainConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
+    resources: Resources = field(default_factory=Resources)
+
+    def __post_init__(self) -> None:
+        at_least("seed", self.seed, 0)

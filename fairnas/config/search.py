@@ -1,0 +1,165 @@
+"""Stage two: how genomes are scored, proposed and selected."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fairnas.config.checks import above_zero, at_least, in_range, one_of
+from fairnas.config.training import Precision
+from fairnas.errors import ConfigError
+
+WantedStatistics = Literal["auto", "running", "batch", "recalibrated"]
+Calibration = Literal["shared", "own"]
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """How the supernet scores genomes (paper 3.2)."""
+
+    bn: WantedStatistics = "auto"
+    """BN statistics: `running` (the paper's), those of each `batch`, `recalibrated` for every path on training images
+    (as SPOS does), or what the training strategy was made for."""
+    calibration: Calibration = "shared"
+    """Images that `recalibrated` statistics are taken from: the same for all genomes (`shared`, many times faster), or
+    for each genome a random draw of its `own` (as SPOS does)."""
+    calibration_images: int = 1000
+    """Training images that `recalibrated` statistics are taken from, all in one batch."""
+    batch_size: int = 125
+    """Images per batch. Changes speed and memory, and scores only where BN uses the batch's own statistics."""
+    activation_mib: float | None = None
+    """Memory for activations between layers, in MiB; with less than the genomes' prefix tree wants, parts of it are
+    computed again. A batch takes the more, the larger it is. Default: at most one activation per layer."""
+    precision: Precision = "float32"
+    """`bfloat16` scores in half the bits, for GPUs; a search first makes sure that it ranks genomes as float32 does."""
+
+    def __post_init__(self) -> None:
+        one_of("evaluate.bn", self.bn, WantedStatistics)
+        one_of("evaluate.calibration", self.calibration, Calibration)
+        if self.calibration == "own" and self.bn != "recalibrated":
+            raise ConfigError(
+                f"evaluate.calibration is 'own', but evaluate.bn is {self.bn!r}; give evaluate.bn 'recalibrated', too"
+            )
+        at_least("evaluate.calibration_images", self.calibration_images, 2)
+        at_least("evaluate.batch_size", self.batch_size, 1)
+        above_zero("evaluate.activation_mib", self.activation_mib)
+        one_of("evaluate.precision", self.precision, Precision)
+
+
+@dataclass(frozen=True)
+class HierarchyConfig:
+    """MoreMNAS's hierarchical mutation (paper Table 4). Probabilities are published; rules are our reading."""
+
+    random: float = 0.2
+    """Share of mutations that are random: one layer, uniformly (p_rm)."""
+    reinforced: float = 0.65
+    """Share that is reinforced (p_re)."""
+    prior: float = 0.15
+    """Share of the prior regulator, which repeats what is good (p_pr). The three are relative to their sum."""
+    controller: float = 0.7
+    """Of reinforced mutations, the share of the controller (p_M); the rest is roulette wheel selection (p_K-M)."""
+    controller_draws: Literal["layer", "suffix", "whole"] = "layer"
+    """What the controller draws anew: one random layer, all layers from a random one on, or the whole genome. Not
+    published; one layer finds the true front of NAS-Bench-Macro soonest (docs/search.md)."""
+    controller_learns_from: Literal["all", "own"] = "all"
+    """Which networks it is rewarded for: all of a generation, or those it drew. Not published."""
+    prior_repeats: Literal["front", "neighbour"] = "front"
+    """Where the prior regulator takes a layer's choice from: the same layer of a network of the first front, or the
+    layer beside it. Not published."""
+
+    def __post_init__(self) -> None:
+        for name in ("random", "reinforced", "prior", "controller"):
+            in_range(f"search.hierarchy.{name}", getattr(self, name), 0, 1)
+        if self.random + self.reinforced + self.prior == 0:
+            raise ConfigError("search.hierarchy has shares 0, 0 and 0; give at least one above 0")
+        one_of("search.hierarchy.controller_draws", self.controller_draws, Literal["layer", "suffix", "whole"])
+        one_of("search.hierarchy.controller_learns_from", self.controller_learns_from, Literal["all", "own"])
+        one_of("search.hierarchy.prior_repeats", self.prior_repeats, Literal["front", "neighbour"])
+
+
+@dataclass(frozen=True)
+class ControllerConfig:
+    """The reinforced controller: an LSTM policy and PPO. The paper gives no numbers; these are ours."""
+
+    hidden: int = 64
+    """Units of the LSTM, and size of its embeddings."""
+    lr: float = 0.003
+    """Learning rate of Adam."""
+    clip: float = 0.2
+    """PPO: how far a genome's probability may move from what it was, relative to it."""
+    entropy: float = 0.003
+    """Weight of the entropy of the policy in what is maximised."""
+    epochs: int = 4
+    """PPO: gradient steps per generation."""
+    baseline: float = 0.9
+    """Share of the old baseline that is kept per generation; rewards are compared with it."""
+
+    def __post_init__(self) -> None:
+        at_least("search.controller.hidden", self.hidden, 1)
+        above_zero("search.controller.lr", self.lr)
+        above_zero("search.controller.clip", self.clip)
+        at_least("search.controller.entropy", self.entropy, 0)
+        at_least("search.controller.epochs", self.epochs, 1)
+        in_range("search.controller.baseline", self.baseline, 0, 1)
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    """The one reward of `mnasnet_rl`: accuracy times (cost / target)^exponent (MnasNet)."""
+
+    cost: Literal["madds", "params", "latency"] = "madds"
+    """Which cost; `latency` needs `search.latency_table`."""
+    target: float | None = None
+    """Its target; default: half way between the lightest and the heaviest network."""
+    exponent: float = -0.07
+    """w: with -0.07, twice the cost is worth 5 % of the accuracy."""
+
+    def __post_init__(self) -> None:
+        one_of("search.reward.cost", self.cost, Literal["madds", "params", "latency"])
+        above_zero("search.reward.target", self.target)
+        in_range("search.reward.exponent", self.exponent, -10, 0)
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """Stage two: the search over the trained supernet (paper 3.2), and the selection from its front (4.2)."""
+
+    searcher: str = "moremnas"
+    """Who proposes genomes; `fairnas searchers` lists them."""
+    population: int = 64
+    """Genomes per generation (paper Table 4: 64)."""
+    generations: int = 200
+    """Generations, the first random one included (paper 4.4: 200)."""
+    crossover: float = 0.9
+    """Probability that two parents exchange the layers after a random point."""
+    mutation: float = 0.8
+    """Probability that a child is mutated (paper Table 4: 0.8)."""
+    objectives: tuple[str, ...] = ("top1", "madds", "params")
+    """What to optimise: of `top1`, `top5`, `loss`, `madds`, `params`, `latency`, or a function of yours as FILE.py:NAME
+    (docs/search.md). A quantity with a bound is always among them. `--objective NAME` adds one."""
+    max_madds: float | None = None
+    """Upper bound on multiply-adds; `--max-madds 330M` is short for it."""
+    max_params: float | None = None
+    """Upper bound on parameters; `--max-params 4.5M` is short for it."""
+    max_latency: float | None = None
+    """Upper bound on latency in milliseconds; `--max-latency 20ms` is short for it."""
+    latency_table: str | None = None
+    """JSON file with the milliseconds of every choice block (docs/search.md); `latency` needs it."""
+    select: int = 3
+    """Networks taken from the front at equal distances in MAdds (paper 4.2: FairNAS-A, B, C)."""
+    hierarchy: HierarchyConfig = field(default_factory=HierarchyConfig)
+    """Of `moremnas`."""
+    controller: ControllerConfig = field(default_factory=ControllerConfig)
+    """Of `moremnas`, `nsga2_reinforced` and `mnasnet_rl`."""
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    """Of `mnasnet_rl`."""
+
+    def __post_init__(self) -> None:
+        at_least("search.population", self.population, 4)
+        at_least("search.generations", self.generations, 1)
+        in_range("search.crossover", self.crossover, 0, 1)
+        in_range("search.mutation", self.mutation, 0, 1)
+        above_zero("search.max_madds", self.max_madds)
+        above_zero("search.max_params", self.max_params)
+        above_zero("search.max_latency", self.max_latency)
+        if not self.objectives:
+            raise ConfigError("search.objectives is empty; give one or more, such as top1 and madds")
+        at_least("search.select", self.select, 1)

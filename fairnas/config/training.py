@@ -1,0 +1,92 @@
+"""Stage one: the images, and how the supernet learns from them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fairnas.config.checks import above_zero, at_least, in_range, one_of
+
+Augmentation = Literal["none", "shift", "crop_flip", "inception"]
+SharedGradient = Literal["sum", "mean"]
+IdleBlocks = Literal["rest", "momentum", "decay", "both"]
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images, and how they are split and augmented."""
+
+    name: str = "digits"
+    """`digits`, `cifar10`, `imagenet`, or `folder:PATH` with one subfolder per class."""
+    root: str | None = None
+    """Folder that holds `cifar10` or `imagenet`; not used by `digits` and `folder:PATH`."""
+    image_size: int | None = None
+    """Side of the square images in pixels; default: the space's own."""
+    validation_per_class: int = 50
+    """Images per class carved out of the training set for search (paper 4.1: 50)."""
+    train_per_class: int | None = None
+    """Keep at most this many training images per class; default: all."""
+    test_per_class: int | None = None
+    """Where a data set brings no test images: how many per class to carve out; default: as validation."""
+    augmentation: Augmentation = "inception"
+    """`shift` (one pixel or so, for digits), `crop_flip` (CIFAR), `inception` (random area crop and flip), `none`."""
+
+    def __post_init__(self) -> None:
+        at_least("data.validation_per_class", self.validation_per_class, 1)
+        at_least("data.image_size", self.image_size, 1)
+        at_least("data.train_per_class", self.train_per_class, 1)
+        at_least("data.test_per_class", self.test_per_class, 1)
+        one_of("data.augmentation", self.augmentation, Augmentation)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Stage one: how the supernet is trained (paper 3.1 and 4.1)."""
+
+    strategy: str = "strict"
+    """Who is trained at a supernet step; `fairnas strategies` lists them."""
+    epochs: int = 150
+    """Passes over the training images."""
+    batch_size: int = 256
+    """Images per mini-batch; all paths of a strict step share one mini-batch."""
+    lr: float = 0.045
+    """Initial learning rate of the cosine decay to zero."""
+    lr_scale: float = 1.0
+    """Factor on the supernet's learning rate; 1/6 makes the paper's second baseline (4.3.1 b)."""
+    momentum: float = 0.9
+    """Momentum of SGD."""
+    weight_decay: float = 4e-5
+    """L2 weight decay, on every parameter."""
+    shared_gradient: SharedGradient = "sum"
+    """Gradients of tensors that all paths share: the sum over the paths (Algorithm 1 as printed), or their mean."""
+    idle_blocks: IdleBlocks = "rest"
+    """What moves choice blocks that an update did not train: nothing, their momentum, weight decay, or both."""
+    k: int | None = None
+    """`uniform_k`: passes over its one path per step (paper 4.3.1); default: the largest number of choices."""
+    accumulate: bool = False
+    """`uniform_k`: one update with the sum of the k gradients, instead of k updates."""
+    path_dropout: float | None = None
+    """`one_shot`: chance that a layer would lose all its blocks, ramped up from 0; default: 0.05 (Bender et al.)."""
+    bn_affine: bool = True
+    """Whether BN in the supernet has a learned scale and shift; stand-alone networks always have."""
+    bn_momentum: float = 0.1
+    """Share of a new mini-batch in the supernet's running BN statistics."""
+    clip_norm: float | None = None
+    """Largest norm of all gradients together; longer ones are scaled down. Default: no limit."""
+    precision: Precision = "float32"
+    """`bfloat16` runs convolutions in half the bits (autocast); weights, BN statistics and updates stay float32."""
+
+    def __post_init__(self) -> None:
+        at_least("train.epochs", self.epochs, 1)
+        at_least("train.batch_size", self.batch_size, 2)
+        above_zero("train.lr", self.lr)
+        above_zero("train.lr_scale", self.lr_scale)
+        in_range("train.momentum", self.momentum, 0, 1)
+        at_least("train.weight_decay", self.weight_decay, 0)
+        one_of("train.shared_gradient", self.shared_gradient, SharedGradient)
+        one_of("train.idle_blocks", self.idle_blocks, IdleBlocks)
+        at_least("train.k", self.k, 1)
+        if self.path_dropout is not None:
+            in_range("train.path_dropout", self.path_dropout, 0, 1)
+        in_range("train.bn_momentum", self.bn_momentum, 0, 1)
+        above_zero("train.clip_norm", self.clip_norm)
+        one_of("train.precision", self.precision, Precision)
