@@ -48,6 +48,14 @@ class CheckpointError(FairnasError):
     """A checkpoint that is truncated, foreign, of another version, or unsafe to load."""
 
 
+class ExportError(FairnasError):
+    """A network that cannot be exported, or an exported file that does not compute what the network computes."""
+
+
+class ModelFileError(FairnasError):
+    """An exported model that is absent, truncated, damaged, foreign, or of another version or genome."""
+
+
 class UnfairTraining(RuntimeError):
     """A strategy that promises strict fairness left the ledger uneven. Never the user's fault."""
 

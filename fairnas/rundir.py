@@ -6,9 +6,12 @@
     supernet/        checkpoint.pt              ledger.json    updates per choice block
     archive.sqlite   candidates ever evaluated  search.json    the front, hypervolume, selected networks
     stand_alone/     one file per training      ranking.json   how far the supernet's order can be believed
+    retrained/       as stand_alone/, but by the product recipe, for export
     models/          a folder per network       report.html    the one page to look at
+    latency.json     milliseconds of every choice block on this machine, where they are asked for; latency.jsonl
     precision.json   bfloat16 against float32, where genomes are scored in it
     similarity.json  how alike the choice blocks are, if asked for; figures and a page in similarity/
+    dial.json        with --minutes: what was chosen, and how long it was foreseen to take
     stages.json      finished stages, with the checksums of what they wrote
 
 Every file is written beside its name, flushed to the disk and renamed. One process at a time holds the lock.
@@ -263,7 +266,9 @@ _MAKERS = {
     "ledger.json": "train",
     "search.json": "search",
     "archive.sqlite": "search",
+    "latency.json": "latency",
     "stand_alone": "retrain",
+    "retrained": "retrain",
     "ranking.json": "rank",
     "similarity.json": "similarity",
     "models": "export",

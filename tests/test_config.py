@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairnas.config import (
+    ArchitectureConfig,
     ControllerConfig,
     DataConfig,
     EvaluateConfig,
@@ -36,6 +37,8 @@ CONFIGS = st.builds(
     recipe=TEXTS,
     space=TEXTS,
     seed=st.integers(0, 2**64),
+    width=st.floats(0.25, 4),
+    minutes=st.none() | POSITIVE,
     data=st.builds(
         DataConfig,
         name=TEXTS,
@@ -163,6 +166,7 @@ BAD_VALUES = [
     (lambda: SearchConfig(max_madds=0), "search.max_madds is 0; give a number above 0"),
     (lambda: SearchConfig(max_params=-1), "search.max_params is -1; give a number above 0"),
     (lambda: SearchConfig(max_latency=0), "search.max_latency is 0; give a number above 0"),
+    (lambda: SearchConfig(latency_minutes=0), "search.latency_minutes is 0; give a number above 0"),
     (lambda: SearchConfig(select=0), "search.select is 0; give 1 or more"),
     (lambda: TrainConfig(lr_scale=0), "train.lr_scale is 0; give a number above 0"),
     (lambda: TrainConfig(k=0), "train.k is 0; give 1 or more"),
@@ -197,7 +201,38 @@ BAD_VALUES = [
         "evaluate.calibration is 'own', but evaluate.bn is 'auto'; give evaluate.bn 'recalibrated', too",
     ),
     (lambda: RetrainConfig(recipe="best"), "retrain.recipe: unknown value 'best' (values: supernet, product)"),  # pyright: ignore[reportArgumentType]
+    (lambda: RetrainConfig(initial="random"), "retrain.initial: unknown value 'random' (values: scratch, inherit)"),  # pyright: ignore[reportArgumentType]
+    (lambda: RetrainConfig(epochs=0), "retrain.epochs is 0; give 1 or more"),
+    (lambda: RetrainConfig(batch_size=1), "retrain.batch_size is 1; give 2 or more"),
+    (lambda: RetrainConfig(lr=0), "retrain.lr is 0; give a number above 0"),
+    (lambda: RetrainConfig(warmup_epochs=-1), "retrain.warmup_epochs is -1; give 0 or more"),
+    (lambda: RetrainConfig(decay_epochs=0), "retrain.decay_epochs is 0; give a number above 0"),
+    (lambda: RetrainConfig(decay=0), "retrain.decay is 0; give a number above 0"),
+    (lambda: RetrainConfig(rms_decay=2), "retrain.rms_decay is 2; give a number from 0 to 1"),
+    (lambda: RetrainConfig(momentum=-1), "retrain.momentum is -1; give a number from 0 to 1"),
+    (lambda: RetrainConfig(epsilon=0), "retrain.epsilon is 0; give a number above 0"),
+    (lambda: RetrainConfig(weight_decay=-1), "retrain.weight_decay is -1; give 0 or more"),
+    (lambda: RetrainConfig(label_smoothing=1), "retrain.label_smoothing is 1; give a number from 0 to 0.9"),
+    (lambda: RetrainConfig(dropout=1), "retrain.dropout is 1; give a number from 0 to 0.9"),
+    (lambda: RetrainConfig(average=1.1), "retrain.average is 1.1; give a number from 0 to 1"),
+    (lambda: RetrainConfig(bn_momentum=2), "retrain.bn_momentum is 2; give a number from 0 to 1"),
+    (lambda: RetrainConfig(clip_norm=0), "retrain.clip_norm is 0; give a number above 0"),
+    (lambda: RetrainConfig(mixup=-1), "retrain.mixup is -1; give 0 or more"),
+    (lambda: RetrainConfig(cutout=-1), "retrain.cutout is -1; give 0 or more"),
+    (lambda: RetrainConfig(distillation=2), "retrain.distillation is 2; give a number from 0 to 1"),
+    (lambda: RetrainConfig(temperature=0), "retrain.temperature is 0; give a number above 0"),
+    (lambda: RetrainConfig(validations=0), "retrain.validations is 0; give 1 or more"),
+    (
+        lambda: RetrainConfig(mixup=0.2),
+        "retrain.mixup is 0.2, which retrain.recipe 'supernet' does not have; leave it at 0.0, or give retrain.re",
+    ),
     (lambda: ExportConfig(calibration_images=0), "export.calibration_images is 0; give 1 or more"),
+    (lambda: ExportConfig(licence="a\nb"), "export.licence is 'a\\nb'; give an SPDX expression such as Apache-2.0"),
+    (lambda: ExportConfig(licence=""), "export.licence is ''; give an SPDX expression such as Apache-2.0"),
+    (lambda: ArchitectureConfig(share=1), "train.architecture.share is 1; give a number between 0 and 1"),
+    (lambda: ArchitectureConfig(lr=0), "train.architecture.lr is 0; give a number above 0"),
+    (lambda: ArchitectureConfig(warm_up=2), "train.architecture.warm_up is 2; give a number from 0 to 1"),
+    (lambda: ArchitectureConfig(cost_weight=-1), "train.architecture.cost_weight is -1; give 0 or more"),
     (lambda: StandAloneConfig(epochs=0), "stand_alone.epochs is 0; give 1 or more"),
     (lambda: StandAloneConfig(lr=-1), "stand_alone.lr is -1; give a number above 0"),
     (lambda: StandAloneConfig(models=2), "stand_alone.models is 2; give 3 or more"),
@@ -213,6 +248,8 @@ BAD_VALUES = [
     (lambda: Resources(checkpoint_seconds=float("nan")), "resources.checkpoint_seconds is nan; give 0 or more"),
     (lambda: Resources(checkpoint_steps=0), "resources.checkpoint_steps is 0; give 1 or more"),
     (lambda: RunConfig("x", seed=-1), "seed is -1; give 0 or more"),
+    (lambda: RunConfig("x", width=0.2), "width is 0.2; give a number from 0.25 to 4"),
+    (lambda: RunConfig("x", minutes=0), "minutes is 0; give a number above 0"),
 ]
 
 
@@ -243,7 +280,7 @@ def test_every_numeric_setting_is_checked() -> None:
 FILES = [
     ("[train]\nbatchsize = 1", "f.toml: unknown key 'train.batchsize'; did you mean 'train.batch_size'?"),
     ("[trian]\nlr = 1", "f.toml: unknown key 'trian'"),
-    ("[foo]", "f.toml: unknown key 'foo' (keys: recipe, space, seed, data.name, "),
+    ("[foo]", "f.toml: unknown key 'foo' (keys: recipe, space, width, minutes, seed, data."),
     ("lr = 1", "f.toml: unknown key 'lr'"),
     ('"a\\nb" = 1', "f.toml: unknown key 'a\\nb'"),
     ("train = 3", "f.toml: key 'train' = 3; give settings under [train]"),

@@ -87,6 +87,14 @@ def test_folder_is_sensible_for_any_folder(facts) -> None:
     assert from_toml(to_toml(config)) == config
 
 
+def test_only_the_papers_search_retrains_as_mnasnet() -> None:
+    ours = get_recipe("imagenet_b").retrain
+    assert (ours.recipe, ours.epochs, ours.batch_size) == ("product", 350, 1024)
+    assert ours.lr * 1024 / 256 == 0.064
+    others = [get_recipe(name) for name in NAMES if name not in ("imagenet_b", "folder")]
+    assert {config.retrain.recipe for config in others} == {"supernet"}
+
+
 def test_folder_examples() -> None:
     def made(**changes):
         facts = {"images": 5000, "smallest_class": 400, "has_test": False, "median_side": 300, "with_gpu": False}

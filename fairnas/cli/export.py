@@ -1,21 +1,50 @@
 """`fairnas export --run DIR`: networks as files to use."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fairnas.cli.parsing import RunArguments, parse
+from fairnas.cli.parsing import RunArguments, UsageError, parse
 from fairnas.cli.stage import do_stage
+from fairnas.config import ExportConfig
+from fairnas.rundir import RunDirectory
 
 
 @dataclass(frozen=True)
 class ExportVerb(RunArguments):
-    """Write the retrained networks of a run as ONNX and safetensors, each proved to compute what it should.
+    """Write the retrained networks of a run as ONNX, PyTorch program and safetensors, proved to compute the same.
 
-    Example:
+    Settings given here replace the run's; networks whose files would be the same are not exported again.
+
+    Examples:
         fairnas export --run runs/digits
+        fairnas export --run runs/digits --int8 --licence Apache-2.0
     """
+
+    int8: bool = False
+    """Also ONNX in 8 bits, with the accuracy that it loses; default: as the run says."""
+    no_int8: bool = False
+    """No ONNX in 8 bits, although the run says so."""
+    calibration_images: int | None = None
+    """Training images that the ranges of the int8 model are taken from; default: the run's."""
+    licence: str | None = None
+    """Of the weights, an SPDX expression such as Apache-2.0. `none`: not stated."""
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, export, print."""
-    do_stage("export", parse(ExportVerb, arguments, "export"))
+    given = parse(ExportVerb, arguments, "export")
+    config = RunDirectory.open(given.run).config
+    do_stage("export", given, config=dataclasses.replace(config, export=_settings(given, config.export)))
+
+
+def _settings(given: ExportVerb, ours: ExportConfig) -> ExportConfig:
+    """The run's settings with those that are given."""
+    if given.int8 and given.no_int8:
+        raise UsageError("--int8 and --no-int8 contradict each other; give one of them")
+    return dataclasses.replace(
+        ours,
+        int8=given.int8 or (ours.int8 and not given.no_int8),
+        calibration_images=ours.calibration_images if given.calibration_images is None else given.calibration_images,
+        licence=ours.licence if given.licence is None else None if given.licence == "none" else given.licence,
+    )

@@ -1,10 +1,12 @@
 """`fairnas plan RECIPE`: what a run will cost, before one pays."""
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fairnas.cli.dial import dial_lines, given_settings
 from fairnas.cli.output import print_json, print_table
 from fairnas.cli.run import RunVerb, read_arguments
 
@@ -25,23 +27,34 @@ class PlanVerb(RunVerb):
     Examples:
         fairnas plan digits
         fairnas plan folder --data folder:my_images --max-madds 20M
+        fairnas plan folder --data folder:my_images --minutes 20
     """
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, measure, print."""
+    begun = time.monotonic()
     config, verb = read_arguments(arguments, "plan", PlanVerb)
     # torch is only needed from here on
     from fairnas.cli.progress import narrated
     from fairnas.pipeline import measure_plan, prepare
+    from fairnas.pipeline.dial import dial
 
-    prepared = prepare(config)
     load = os.getloadavg()[0]
+    record, lines = {}, []
     with narrated() as narrator:
-        plan = measure_plan(prepared, narrator)
+        if config.minutes is None:
+            prepared = prepare(config)
+            plan = measure_plan(prepared, narrator)
+        else:
+            dialled = dial(config, given_settings(arguments), begun, narrator)
+            prepared, plan = dialled.prepared, dialled.plan
+            record, lines = {"dial": dialled.to_dict()}, dial_lines(dialled)
     if verb.json:
-        print_json({"recipe": config.recipe, **plan.to_dict(), "load": load})
+        print_json({"recipe": config.recipe, **plan.to_dict(), **record, "load": load})
         return
+    if lines:
+        print("\n".join(lines), end="\n\n")
     print("\n".join(prepared.plan()))
     print_plan(plan)
     if load > BUSY * (os.cpu_count() or 1):

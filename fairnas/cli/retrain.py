@@ -1,38 +1,51 @@
-"""`fairnas retrain --run DIR [GENOME ...]`: train networks from scratch."""
+"""`fairnas retrain --run DIR [GENOME ...]`: train networks for use."""
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
 
 import tyro
 
-from fairnas.cli.parsing import RunArguments, parse
+from fairnas.cli.parsing import RunArguments, parse, peek
 from fairnas.cli.stage import do_stage
+from fairnas.config import RetrainConfig
 from fairnas.rundir import RunDirectory
 
 
 @dataclass(frozen=True)
 class RetrainVerb(RunArguments):
-    """Train the selected networks of a run from scratch, and any others that are named.
+    """Train the selected networks of a run for use, and any others that are named.
 
-    Networks that were trained before are not trained again.
+    By the recipe `supernet` as those of the ranking study, or by `product` with the tricks of MnasNet, which the other
+    settings are for. Settings given here replace the run's. Networks that were trained before with the same settings
+    are not trained again.
 
     Examples:
         fairnas retrain --run runs/digits
         fairnas retrain 01234501 --run runs/digits
+        fairnas retrain --run runs/digits --recipe product --epochs 100 --initial inherit
     """
 
     genomes: tyro.conf.Positional[tuple[str, ...]] = ()
     """More genomes, in text form."""
+    settings: Annotated[RetrainConfig, tyro.conf.arg(name="")] = field(default_factory=RetrainConfig)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, retrain, print."""
-    given = parse(RetrainVerb, arguments, "retrain")
+    given = parse(RetrainVerb, arguments, "retrain", _stored(arguments))
     config = RunDirectory.open(given.run).config
     named = tuple(dict.fromkeys([*config.stand_alone.genomes, *given.genomes]))
-    do_stage(
-        "retrain",
-        given,
-        config=dataclasses.replace(config, stand_alone=dataclasses.replace(config.stand_alone, genomes=named)),
-    )
+    alone = dataclasses.replace(config.stand_alone, genomes=named)
+    do_stage("retrain", given, config=dataclasses.replace(config, stand_alone=alone, retrain=given.settings))
+
+
+def _stored(arguments: Sequence[str]) -> RetrainVerb | None:
+    """The run's own settings, which flags replace. The supernet's recipe has none, so with it they begin anew."""
+    path = peek(arguments, "--run") or peek(arguments, "--out")
+    if path is None or "--help" in arguments or "-h" in arguments:
+        return None
+    stored = RunDirectory.open(Path(path)).config.retrain
+    return RetrainVerb(Path(path), settings=RetrainConfig() if peek(arguments, "--recipe") == "supernet" else stored)

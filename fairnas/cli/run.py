@@ -1,19 +1,24 @@
 """`fairnas run RECIPE`: the whole story, going on where it stopped."""
 
 import dataclasses
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from fairnas.cli.dial import dial_lines, given_settings, going_on, with_hours
 from fairnas.cli.output import column, interval, millions, percent, print_json, print_table, value
 from fairnas.cli.parsing import UsageError, parse, peek
 from fairnas.cli.shortforms import ShortForms
 from fairnas.config import RunConfig
 from fairnas.configfile import read_config
 from fairnas.recipes import NAMES, folder, get_recipe
+
+if TYPE_CHECKING:
+    from fairnas.pipeline import Prepared
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,7 @@ class RunVerb(ShortForms):
 
     Examples:
         fairnas run digits --out runs/digits
+        fairnas run folder --data folder:my_images --minutes 20
         fairnas run folder --data folder:my_images --max-madds 20M
         fairnas run folder --data folder:my_images --latency-table phone.json --max-latency 20ms
     """
@@ -37,26 +43,55 @@ class RunVerb(ShortForms):
     """TOML file with settings over the recipe's."""
     data: str | None = None
     """Short for --data.name."""
+    hours: float | None = None
+    """Short for --minutes, 60 times as many."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, run, print."""
+    begun = time.monotonic()
     config, verb = read_arguments(arguments, "run")
     # torch is only needed from here on
     from fairnas.cli.progress import interruptible, narrated
-    from fairnas.pipeline import Experiment, prepare, run_story, summarise
+    from fairnas.pipeline import Experiment, run_story, summarise
     from fairnas.rundir import RunDirectory
 
-    prepared = prepare(config)
-    run = RunDirectory.create(verb.out or Path("runs") / verb.name, config)
+    path = verb.out or Path("runs") / verb.name
+    prepared, record = _prepared(config, arguments, path, begun)
+    run = RunDirectory.create(path, prepared.config)
     with run.locked(), interruptible() as stop, narrated() as narrator:
+        if record is not None:
+            run.write_json("dial.json", record)
         for line in prepared.plan():
             narrator.say(line)
         run_story(Experiment(run, narrator, stop, (prepared.space, prepared.dataset)))
     result = summarise(run)
     print_json(result) if verb.json else print_summary(result)
+
+
+def _prepared(
+    config: RunConfig, arguments: Sequence[str], path: Path, begun: float
+) -> "tuple[Prepared, dict[str, Any] | None]":
+    """The run that is wanted, and the record of what was chosen for it if that was done now."""
+    from fairnas.cli.progress import narrated
+    from fairnas.pipeline import prepare
+    from fairnas.rundir import RunDirectory
+
+    given = given_settings(arguments)
+    if (path / "config.toml").exists():
+        return prepare(going_on(RunDirectory(path), config, given)), None
+    from fairnas.pipeline.dial import DIALLED, dial
+
+    if config.minutes is None or given >= set(DIALLED):  # the file of another run gives everything
+        return prepare(config), None
+
+    with narrated() as narrator:
+        dialled = dial(config, given, begun, narrator)
+        for line in dial_lines(dialled):
+            narrator.say(line)
+    return dialled.prepared, dialled.to_dict()
 
 
 def read_arguments(arguments: Sequence[str], verb: str, kind: type[RunVerb] = RunVerb) -> tuple[RunConfig, RunVerb]:
@@ -82,7 +117,7 @@ def read_arguments(arguments: Sequence[str], verb: str, kind: type[RunVerb] = Ru
     config = given.config
     if given.data is not None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, name=given.data))
-    return given.over(config), given
+    return with_hours(given.over(config), given.hours, arguments, verb), given
 
 
 def recipe_config(name: str, data: str | None, wants_help: bool) -> RunConfig:

@@ -17,9 +17,9 @@ class ShortForms:
     max_params: str | None = None
     """Upper bound on parameters, such as 4.5M."""
     max_latency: str | None = None
-    """Upper bound on latency, such as 20ms; needs --latency-table."""
+    """Upper bound on latency, such as 20ms; measured on this CPU unless --latency-table gives another's."""
     latency_table: str | None = None
-    """Short for --search.latency-table."""
+    """Short for --search.latency-table: a JSON file, such as `fairnas latency` writes."""
     objective: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """One more objective: top5, loss, latency, or FILE.py:NAME. May be given several times."""
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import tyro
 
 from fairnas.cli.lists import ListArguments
-from fairnas.cli.output import print_json, print_table
-from fairnas.cli.parsing import parse
+from fairnas.cli.output import interval, print_json, print_table
+from fairnas.cli.parsing import UsageError, parse
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class ZooVerb(ListArguments):
         fairnas zoo
         fairnas zoo mnasnet_b1
         fairnas zoo fairnas_a --json
+        fairnas zoo --latency --out zoo-latency.json
     """
 
     name: tyro.conf.Positional[str | None] = None
@@ -27,12 +29,22 @@ class ZooVerb(ListArguments):
     """Count for images of so many pixels a side; the printed figures are for 224."""
     markdown: bool = False
     """Print the list as the tables of docs/zoo.md."""
+    latency: bool = False
+    """Time the networks of Table 2 on this CPU, in onnxruntime on one thread, beside the paper's Pixel 1."""
+    out: Path | None = None
+    """With --latency: a JSON file that keeps the times; killed, the same command goes on."""
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, list."""
     given = parse(ZooVerb, arguments, "zoo")
+    if given.out is not None and not given.latency:
+        raise UsageError("--out keeps measured times; give --latency with it")
     from fairnas import zoo
+
+    if given.latency:
+        _latencies(given)
+        return
 
     if given.name is not None:
         row = zoo.row(given.name, given.image_size)
@@ -53,6 +65,35 @@ def main(arguments: Sequence[str]) -> None:
     for title, part in (("Table 2 of the paper", in_table_2), ("Relatives", relatives)):
         print_table(("network", " MAdds", "paper", " params", "paper", " top-1", "our counts"), _cells(part), title)
     print("Counts are in millions, top-1 is printed, in per cent. Why a count differs: fairnas zoo NAME.")
+
+
+def _latencies(given: ZooVerb) -> None:
+    from fairnas.cli.progress import interruptible, narrated
+    from fairnas.pipeline.zoo_latency import zoo_latencies
+    from fairnas.zoo.networks import require_size
+
+    names = [given.name] if given.name is not None else None
+    require_size(given.name or "nasnet_a", given.image_size)
+    with interruptible() as stop, narrated() as narrator:
+        narrator.stage(1, 1, "time published networks", "")
+        found = zoo_latencies(given.image_size, given.out, narrator, stop, names)
+    if given.json:
+        print_json(found)
+        return
+    rows = [
+        [
+            row["name"],
+            *(f"{number:.3g}" for number in (row["latency_ms"], *row["quartiles_ms"])),
+            str(row["runs"]),
+            _shown(row["paper_ms"]),
+        ]
+        for row in found["networks"]
+    ]
+    columns = ("network", " here (ms)", " quartiles", " ", " runs", " Pixel 1, printed (ms)")
+    print_table(columns, rows, f"one image of {given.image_size} pixels, median")
+    print(f"{found['device']}")
+    if found["agreement"] is not None:
+        print(f"rank correlation of the two columns: tau {interval(found['agreement'])}")
 
 
 def _cells(rows: Sequence[dict[str, Any]]) -> list[list[str]]:

@@ -17,9 +17,18 @@ from fairnas.config.search import (
     WantedStatistics,
 )
 from fairnas.config.stand_alone import StandAloneConfig
-from fairnas.config.training import Augmentation, DataConfig, IdleBlocks, Precision, SharedGradient, TrainConfig
+from fairnas.config.training import (
+    ArchitectureConfig,
+    Augmentation,
+    DataConfig,
+    IdleBlocks,
+    Precision,
+    SharedGradient,
+    TrainConfig,
+)
 
 __all__ = [
+    "ArchitectureConfig",
     "Augmentation",
     "Calibration",
     "Compilation",

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from fairnas.config.checks import at_least, one_of
+from fairnas.config.checks import above_zero, at_least, in_range, one_of
 from fairnas.config.export import ExportConfig
 from fairnas.config.retrain import RetrainConfig
 from fairnas.config.search import EvaluateConfig, SearchConfig
@@ -73,6 +73,10 @@ class RunConfig:
     """Name of the recipe that it began as; not a flag."""
     space: str = "mobilenet_v2"
     """Search space: a name from `fairnas spaces`, a TOML file, or FILE.py:NAME."""
+    width: float = 1.0
+    """Factor on all channels of the space, from 0.25 to 4."""
+    minutes: float | None = None
+    """Let the whole run end within so many minutes: what is not given is chosen for this device (docs/dial.md)."""
     seed: int = 0
     """The run's only seed; every random choice derives from it."""
     data: DataConfig = field(default_factory=DataConfig)
@@ -85,4 +89,6 @@ class RunConfig:
     resources: Resources = field(default_factory=Resources)
 
     def __post_init__(self) -> None:
+        in_range("width", self.width, 0.25, 4)
+        above_zero("minutes", self.minutes)
         at_least("seed", self.seed, 0)

@@ -106,7 +106,7 @@ class RewardConfig:
     """The one reward of `mnasnet_rl`: accuracy times (cost / target)^exponent (MnasNet)."""
 
     cost: Literal["madds", "params", "latency"] = "madds"
-    """Which cost; `latency` needs `search.latency_table`."""
+    """Which cost."""
     target: float | None = None
     """Its target; default: half way between the lightest and the heaviest network."""
     exponent: float = -0.07
@@ -142,9 +142,13 @@ class SearchConfig:
     max_latency: float | None = None
     """Upper bound on latency in milliseconds; `--max-latency 20ms` is short for it."""
     latency_table: str | None = None
-    """JSON file with the milliseconds of every choice block (docs/search.md); `latency` needs it."""
+    """JSON file with the milliseconds of every choice block (docs/latency.md). Default: where `latency` is needed, the
+    run measures its own, on one thread of this machine's CPU."""
+    latency_minutes: float = 5.0
+    """How long to measure it at most."""
     select: int = 3
-    """Networks taken from the front at equal distances in MAdds (paper 4.2: FairNAS-A, B, C)."""
+    """Networks taken from the front at equal distances in MAdds (paper 4.2: FairNAS-A, B, C), or in latency, where
+    that has a bound."""
     hierarchy: HierarchyConfig = field(default_factory=HierarchyConfig)
     """Of `moremnas`."""
     controller: ControllerConfig = field(default_factory=ControllerConfig)
@@ -160,6 +164,7 @@ class SearchConfig:
         above_zero("search.max_madds", self.max_madds)
         above_zero("search.max_params", self.max_params)
         above_zero("search.max_latency", self.max_latency)
+        above_zero("search.latency_minutes", self.latency_minutes)
         if not self.objectives:
             raise ConfigError("search.objectives is empty; give one or more, such as top1 and madds")
         at_least("search.select", self.select, 1)

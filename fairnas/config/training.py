@@ -1,9 +1,10 @@
 """Stage one: the images, and how the supernet learns from them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from fairnas.config.checks import above_zero, at_least, in_range, one_of
+from fairnas.errors import ConfigError
 
 Augmentation = Literal["none", "shift", "crop_flip", "inception"]
 SharedGradient = Literal["sum", "mean"]
@@ -39,6 +40,28 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class ArchitectureConfig:
+    """What teaches the architecture, in strategies that learn one. Defaults are those that each was published with."""
+
+    share: float | None = None
+    """Share of the training images that teach the architecture instead of the weights."""
+    lr: float | None = None
+    """Learning rate of the architecture's optimiser."""
+    warm_up: float | None = None
+    """Share of the training in which only the weights learn."""
+    cost_weight: float | None = None
+    """How much the expected cost of the network counts in the loss; 0 leaves it out."""
+
+    def __post_init__(self) -> None:
+        if self.share is not None and not 0 < self.share < 1:
+            raise ConfigError(f"train.architecture.share is {self.share}; give a number between 0 and 1")
+        above_zero("train.architecture.lr", self.lr)
+        if self.warm_up is not None:
+            in_range("train.architecture.warm_up", self.warm_up, 0, 1)
+        at_least("train.architecture.cost_weight", self.cost_weight, 0)
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """Stage one: how the supernet is trained (paper 3.1 and 4.1)."""
 
@@ -66,6 +89,8 @@ class TrainConfig:
     """`uniform_k`: one update with the sum of the k gradients, instead of k updates."""
     path_dropout: float | None = None
     """`one_shot`: chance that a layer would lose all its blocks, ramped up from 0; default: 0.05 (Bender et al.)."""
+    architecture: ArchitectureConfig = field(default_factory=ArchitectureConfig)
+    """Of the strategies that learn an architecture beside the weights."""
     bn_affine: bool = True
     """Whether BN in the supernet has a learned scale and shift; stand-alone networks always have."""
     bn_momentum: float = 0.1

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from fairnas.data.folder import FolderFacts, scan_folder
     from fairnas.data.images import Images
     from fairnas.data.load import load_dataset
+    from fairnas.data.parts import divided
 
 _HOMES = {
     "Dataset": "fairnas.data.dataset",
     "FolderFacts": "fairnas.data.folder",
     "Images": "fairnas.data.images",
+    "divided": "fairnas.data.parts",
     "load_dataset": "fairnas.data.load",
     "ordered_batches": "fairnas.data.batches",
     "scan_folder": "fairnas.data.folder",
@@ -28,6 +30,7 @@ __all__ = [
     "Dataset",
     "FolderFacts",
     "Images",
+    "divided",
     "load_dataset",
     "ordered_batches",
     "scan_folder",

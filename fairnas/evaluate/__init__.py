@@ -2,12 +2,14 @@
 
 from fairnas.evaluate.copies import EvaluationCopy, Statistics
 from fairnas.evaluate.oneshot import Score, score_genomes, score_network
+from fairnas.evaluate.own_networks import OwnNetworks
 from fairnas.evaluate.pieces import cut_along_tree
 from fairnas.evaluate.recalibration import OwnImagesCopy, RecalibratedCopy
 
 __all__ = [
     "EvaluationCopy",
     "OwnImagesCopy",
+    "OwnNetworks",
     "RecalibratedCopy",
     "Score",
     "Statistics",

@@ -1,17 +1,49 @@
-"""What leaves a run: weights, ONNX and facts of a trained network, proved to agree, and the way back."""
+"""What leaves a run: weights, ONNX, a PyTorch program and facts of a trained network, proved to agree; the way back.
 
-from fairnas.export.bundle import ExportReport, export_product, load
-from fairnas.export.parity import check_parity
-from fairnas.export.product import ExportError, Preprocessing, Product
-from fairnas.export.weights import ModelFileError
+Using an exported network (`predict`) needs no torch, so every name loads its file on first use.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from fairnas.errors import ExportError, ModelFileError
+
+if TYPE_CHECKING:
+    from fairnas.export.bundle import ExportReport, export_product, load
+    from fairnas.export.int8 import Quantisation
+    from fairnas.export.parity import check_parity
+    from fairnas.export.predict import Classifier
+    from fairnas.export.preprocessing import Preprocessing
+    from fairnas.export.product import Aim, Product
+
+_HOMES = {
+    "Aim": "fairnas.export.product",
+    "Classifier": "fairnas.export.predict",
+    "ExportReport": "fairnas.export.bundle",
+    "Preprocessing": "fairnas.export.preprocessing",
+    "Product": "fairnas.export.product",
+    "Quantisation": "fairnas.export.int8",
+    "check_parity": "fairnas.export.parity",
+    "export_product": "fairnas.export.bundle",
+    "load": "fairnas.export.bundle",
+}
 
 __all__ = [
+    "Aim",
+    "Classifier",
     "ExportError",
     "ExportReport",
     "ModelFileError",
     "Preprocessing",
     "Product",
+    "Quantisation",
     "check_parity",
     "export_product",
     "load",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fairnas.export' has no attribute '{name}' (it has {', '.join(_HOMES)})")
+    return getattr(importlib.import_module(_HOMES[name]), name)

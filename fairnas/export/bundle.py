@@ -1,25 +1,39 @@
-"""The folder of one exported network, written and read.
+"""The folder of one exported network, written and read. `card.WHAT_FILES_ARE` says what its files are for.
 
-    weights.safetensors   weights, genome and space: enough to build the network again (`fairnas.load`)
-    model.onnx            the same network for any runtime, proved to compute the same
-    model.json            size, measures and provenance
-
-The last is written last: a first export that was interrupted has none.
+`model.json` vanishes before the first file is written and comes back after the last one: a folder without it is half
+an export, which `load` refuses.
 """
 
+import contextlib
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from fairnas.errors import ModelFileError
+from fairnas.export.card import model_card
 from fairnas.export.graph import to_onnx
-from fairnas.export.parity import check_parity
+from fairnas.export.int8 import Quantisation, accuracy_lost, to_int8
+from fairnas.export.parity import check_int8, check_labels, check_parity, check_program
 from fairnas.export.product import Product
-from fairnas.export.weights import ModelFileError, encode_weights, read_weights
+from fairnas.export.program import to_program
+from fairnas.export.timing import latency_facts
+from fairnas.export.weights import content_digest, encode_weights, read_weights
 from fairnas.nets import StandAlone, cost
-from fairnas.rundir import write_atomically
+from fairnas.rundir import checksum, write_atomically
 from fairnas.space import format_genome
+from fairnas.space.file import to_dict
+from fairnas.versions import version_of
 
-WEIGHTS, ONNX, FACTS = FILES = ("weights.safetensors", "model.onnx", "model.json")
+WEIGHTS, CONFIG, ONNX, PROGRAM = "model.safetensors", "config.json", "model.onnx", "model.pt2"
+INT8, CARD, FACTS = "model.int8.onnx", "README.md", "model.json"
+OLD_WEIGHTS = "weights.safetensors"
+"""What the weights were called before the folder had the layout of the Hugging Face hub."""
+
+_FORM = 2  # of the folder; counted up when files or facts change, so that they are written again
+_MAKERS = ("fairnas", "torch", "onnx", "onnxscript", "onnxruntime")  # what the files depend on beside the network
 
 
 @dataclass(frozen=True)
@@ -28,58 +42,136 @@ class ExportReport:
 
     parity_error: float
     """Largest difference between onnxruntime and eager mode, relative to the largest output."""
+    program_parity_error: float
+    """The same of the PyTorch program."""
+    int8: Mapping[str, Any] | None
+    """`calibration_images`, and `accuracy` by split as of `int8.accuracy_lost`; None if it was not asked for."""
     files: tuple[str, ...]
     """Names in the folder."""
     madds: int
     """Multiply-adds for one image."""
     params: int
     """Trainable numbers."""
+    unchanged: bool = False
+    """Whether the folder held just this before, and was left alone."""
 
 
-def export_product(folder: Path, product: Product) -> ExportReport:
+def export_product(folder: Path, product: Product, quantisation: Quantisation | None = None) -> ExportReport:
     """Write a network's folder: all is made and proved in memory first, then each file appears as a whole.
 
+    A folder that holds all of it already, undamaged, is left alone.
+
+    Args:
+        folder: made if it is not there.
+        product: the network and what is known about it.
+        quantisation: what an int8 model is made with; None for no such model.
+
     Raises:
-        ExportError: if the ONNX model does not compute what the network computes. Nothing is written then.
+        ExportError: if an exported model does not compute what the network computes. Nothing is written then.
         RunDirectoryError: if the folder cannot be written.
     """
+    made_of = _made_of(product, quantisation)
+    before = _exported_before(folder, made_of)
+    if before is not None:
+        return _report(before, unchanged=True)
+    contents, found = _made(product, quantisation)
+    size = cost(product.network.space, product.network.genome)
+    facts = product.facts() | {"madds": size.madds, "params": size.params} | found
+    facts["files"] = [*contents, CARD, FACTS]
+    contents[CARD] = model_card(facts).encode()
+    facts["sha256"] = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    facts["made_of"] = made_of
+    _write(folder, contents, facts)
+    return _report(facts)
+
+
+def _made(product: Product, quantisation: Quantisation | None) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Content of the files by name, each proved; and what was found out about them."""
     onnx_model = to_onnx(product)
     parity_error = check_parity(product.network, onnx_model)
-    space = product.network.space
-    size = cost(space, product.network.genome)
-    facts = {
-        "genome": product.genome,
-        "space": space.name,
-        "madds": size.madds,
-        "params": size.params,
-        "classes": list(product.classes),
-        "preprocessing": product.preprocessing.to_dict(),
-        "measures": dict(product.measures),
-        "provenance": dict(product.provenance),
-        "parity_error": parity_error,
-        "files": list(FILES),
-    }
-    write_atomically(folder / WEIGHTS, encode_weights(product))
-    write_atomically(folder / ONNX, onnx_model)
+    check_labels(product, onnx_model)
+    program = to_program(product)
+    program_parity_error = check_program(product.network, program)
+    contents = {WEIGHTS: encode_weights(product), CONFIG: _config(product), ONNX: onnx_model, PROGRAM: program}
+    int8 = None
+    if quantisation is not None:
+        images = quantisation.calibration()
+        contents[INT8] = to_int8(onnx_model, images, product.description())
+        check_int8(product.network, contents[INT8])
+        check_labels(product, contents[INT8])
+        lost = accuracy_lost(onnx_model, contents[INT8], quantisation)
+        int8 = {"calibration_images": len(images), "accuracy": lost}
+    latency = latency_facts({name: contents[name] for name in (ONNX, INT8) if name in contents})
+    errors = {"parity_error": parity_error, "program_parity_error": program_parity_error}
+    return contents, errors | {"int8": int8, "latency": latency}
+
+
+def _write(folder: Path, contents: Mapping[str, bytes], facts: Mapping[str, Any]) -> None:
+    with contextlib.suppress(OSError):  # what forbids this forbids writing, too, which says so
+        (folder / FACTS).unlink()
+    for name, content in contents.items():
+        write_atomically(folder / name, content)
+    for outdated in {OLD_WEIGHTS, INT8} - contents.keys():
+        (folder / outdated).unlink(missing_ok=True)
     write_atomically(folder / FACTS, (json.dumps(facts, indent=1) + "\n").encode())
-    return ExportReport(parity_error, FILES, size.madds, size.params)
+
+
+def _made_of(product: Product, quantisation: Quantisation | None) -> str:
+    """Hash of everything that the files depend on. The seed and the data of calibration are in the provenance."""
+    content = [_FORM, content_digest(product), product.facts(), quantisation and quantisation.images]
+    content.append([version_of(name) for name in _MAKERS])
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _exported_before(folder: Path, made_of: str) -> dict[str, Any] | None:
+    """The facts of a folder that was made of the same and is undamaged; else None: damaged ones are made again."""
+    try:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        if facts["made_of"] != made_of:
+            return None
+        good = all(checksum(folder / name) == digest for name, digest in facts["sha256"].items())
+        return facts if good else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def _report(facts: Mapping[str, Any], *, unchanged: bool = False) -> ExportReport:
+    return ExportReport(
+        parity_error=facts["parity_error"],
+        program_parity_error=facts["program_parity_error"],
+        int8=facts["int8"],
+        files=tuple(facts["files"]),
+        madds=facts["madds"],
+        params=facts["params"],
+        unchanged=unchanged,
+    )
+
+
+def _config(product: Product) -> bytes:
+    """What the hub lists a model by. It is not read back: the weights' own metadata are covered by a checksum."""
+    facts = product.facts()
+    kept = {key: facts[key] for key in ("genome", "classes", "preprocessing", "licence")}
+    content = {"model_type": "fairnas", "space": to_dict(product.network.space), **kept}
+    return (json.dumps(content, indent=1) + "\n").encode()
 
 
 def load(path: Path | str) -> StandAlone:
     """An exported network, ready to be used: on the CPU, in eval mode. Reading it runs no code.
 
     Args:
-        path: a folder that `fairnas export` wrote, or a `weights.safetensors` alone.
+        path: a folder that `fairnas export` wrote, of this version or an earlier one, or its safetensors file alone.
 
     Raises:
-        ModelFileError: if the file is absent, truncated, damaged, foreign, or holds another genome's weights.
+        ModelFileError: if the file is absent, truncated, damaged, foreign, or holds another genome's weights, or if
+            the folder is half an export.
     """
     path = Path(path)
     if not path.is_dir():
         return read_weights(path)
-    network = read_weights(path / WEIGHTS)
+    old = (path / OLD_WEIGHTS).exists() and not (path / WEIGHTS).exists()
+    network = read_weights(path / (OLD_WEIGHTS if old else WEIGHTS))
     genome = format_genome(network.genome)
-    if (path / FACTS).exists() and _genome_of(path / FACTS) != genome:
+    if _genome_of(path / FACTS) != genome:
         raise ModelFileError(
             f"{path} holds weights of genome '{genome}' and {FACTS} of another genome; export the model again"
         )
@@ -89,5 +181,10 @@ def load(path: Path | str) -> StandAlone:
 def _genome_of(path: Path) -> str:
     try:
         return json.loads(path.read_text(encoding="utf-8"))["genome"]
+    except FileNotFoundError:
+        raise ModelFileError(
+            f"{path.parent} has no {FACTS}: its export was interrupted; export the model again, "
+            "or give the safetensors file alone"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelFileError(f"{path} is damaged ({error!r}); export the model again") from None

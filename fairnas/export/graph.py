@@ -1,14 +1,16 @@
 """A network as an ONNX model: one file, any batch size, with what a user of it must know inside."""
 
 import contextlib
-import json
 import sys
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from fairnas.evaluate.folding import folded
 from fairnas.export.product import Product
+from fairnas.export.session import imported
+from fairnas.space import SearchSpace
 
 if TYPE_CHECKING:
     import onnx
@@ -20,38 +22,40 @@ INPUT, OUTPUT = "images", "logits"
 def to_onnx(product: Product) -> bytes:
     """The ONNX model: input `images` (B, C, H, W), normalised, any B; output `logits` (B, num_classes).
 
-    Its metadata hold `genome`, `space`, and as JSON `classes` and `preprocessing`.
+    Its metadata hold `genome`, `space`, `licence`, and as JSON `classes` and `preprocessing`.
     """
-    import onnx
+    onnx = imported("onnx", "exporting to ONNX")
+    model = graph_of(product.network, image_shape(product.network.space), (OUTPUT,))
+    onnx.helper.set_model_props(model, product.description())
+    return model.SerializeToString(deterministic=True)
 
-    space = product.network.space
+
+def graph_of(module: nn.Module, shape: tuple[int, int, int], outputs: tuple[str, ...]) -> "onnx.ModelProto":
+    """Any module as an ONNX model, BN folded: input `images` (B, *shape), any B; outputs by the names given."""
+    imported("onnxscript", "exporting to ONNX")  # torch itself says so in forty lines
     # two images: the exporter would take a batch of one for a constant
-    images = torch.zeros(2, space.image_channels, space.image_size, space.image_size)
+    images = torch.zeros(2, *shape)
     # standard output belongs to the result; what some versions of the exporter print is progress
     with contextlib.redirect_stdout(sys.stderr):
         program = torch.onnx.export(
-            folded(product.network).cpu(),  # the exporter folds BN too, but takes half as long again for it
+            folded(module).cpu(),  # the exporter folds BN too, but takes half as long again for it
             (images,),
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
             opset_version=OPSET,
             input_names=[INPUT],
-            output_names=[OUTPUT],
+            output_names=list(outputs),
             verbose=False,
         )
     assert program is not None
     model = program.model_proto
     _remove_traces(model)
-    onnx.helper.set_model_props(
-        model,
-        {
-            "genome": product.genome,
-            "space": space.name,
-            "classes": json.dumps(product.classes),
-            "preprocessing": json.dumps(product.preprocessing.to_dict()),
-        },
-    )
-    return model.SerializeToString(deterministic=True)
+    return model
+
+
+def image_shape(space: SearchSpace) -> tuple[int, int, int]:
+    """Channels, height and width of the images of a space."""
+    return space.image_channels, space.image_size, space.image_size
 
 
 def _remove_traces(model: "onnx.ModelProto") -> None:

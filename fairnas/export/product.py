@@ -1,47 +1,30 @@
 """What leaves a run: a trained network with all that is needed to use it and to know where it comes from."""
 
-import dataclasses
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from fairnas.errors import FairnasError
+from fairnas.errors import ExportError
+from fairnas.export.preprocessing import Preprocessing
 from fairnas.nets import StandAlone
 from fairnas.space import format_genome
 
-
-class ExportError(FairnasError):
-    """A network that cannot be exported, or an ONNX model that does not compute what the network computes."""
+NOT_STATED = "not stated"
+"""What files say where the owner of the weights gave no licence for them."""
 
 
 @dataclass(frozen=True)
-class Preprocessing:
-    """From image to input: resize, scale pixels to 0..1, subtract `mean`, divide by `std`."""
+class Aim:
+    """What the search that found a network was after, and how the network did."""
 
-    image_size: int
-    """Side of the square image in pixels."""
-    image_channels: int
-    """3 for colour, 1 for grey."""
-    mean: tuple[float, ...]
-    """Per channel, of pixels scaled to 0..1."""
-    std: tuple[float, ...]
-    """Per channel, of pixels scaled to 0..1."""
-
-    def __post_init__(self) -> None:
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) != self.image_channels:
-                raise ExportError(
-                    f"preprocessing.{name} has {len(values)} numbers for {self.image_channels} channels; "
-                    "give one per channel"
-                )
-            _check_finite({f"preprocessing.{name}": value for value in values})
-        if min(self.std) <= 0:
-            raise ExportError(f"preprocessing.std holds {min(self.std)}; give numbers above 0")
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain data, for JSON."""
-        return {**dataclasses.asdict(self), "mean": list(self.mean), "std": list(self.std)}
+    name: str
+    """Of the objective, such as `madds`."""
+    direction: Literal["max", "min"]
+    unit: str
+    value: float | None
+    """The network's; None where it was not part of the search."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +43,12 @@ class Product:
     """What was measured: `test_top1`, `test_top5`, `one_shot_top1`, ..."""
     provenance: Mapping[str, str]
     """Where the network comes from: recipe, seed, fairnas version, ..."""
+    images: Mapping[str, int] = field(default_factory=dict)
+    """How many images were behind it, by split: `train`, `validation`, `test`."""
+    aims: tuple[Aim, ...] = ()
+    """The objectives of its search."""
+    licence: str | None = None
+    """Of the weights, an SPDX expression such as `Apache-2.0`. They belong to whoever trained them."""
 
     def __post_init__(self) -> None:
         space, given = self.network.space, self.preprocessing
@@ -73,15 +62,35 @@ class Product:
                 f"preprocessing gives {given.image_size} pixels and {given.image_channels} channels, "
                 f"the network takes {space.image_size} and {space.image_channels}; give that of its training"
             )
-        _check_finite(self.measures)
+        for name, value in self.measures.items():
+            if not math.isfinite(value):
+                raise ExportError(f"{name} is {value}; give a finite number, or leave a measure out")
 
     @property
     def genome(self) -> str:
         """Text form of the network's genome."""
         return format_genome(self.network.genome)
 
+    def description(self) -> dict[str, str]:
+        """What every file of a network says about it, as metadata: text by key, some of it JSON."""
+        return {
+            "genome": self.genome,
+            "space": self.network.space.name,
+            "classes": json.dumps(self.classes),
+            "preprocessing": json.dumps(self.preprocessing.to_dict()),
+            "licence": self.licence or NOT_STATED,
+        }
 
-def _check_finite(values: Mapping[str, float]) -> None:
-    for name, value in values.items():
-        if not math.isfinite(value):
-            raise ExportError(f"{name} is {value}; give a finite number, or leave a measure out")
+    def facts(self) -> dict[str, Any]:
+        """What is known about it beyond its weights, as plain data."""
+        return {
+            "genome": self.genome,
+            "space": self.network.space.name,
+            "classes": list(self.classes),
+            "preprocessing": self.preprocessing.to_dict(),
+            "measures": dict(self.measures),
+            "images": dict(self.images),
+            "objectives": [vars(aim) for aim in self.aims],
+            "provenance": dict(self.provenance),
+            "licence": self.licence or NOT_STATED,
+        }

@@ -1,7 +1,7 @@
 """The file of a network's weights: safetensors, with all that is needed to build the network again.
 
 Reading it runs no code. The metadata are strings: `format`, `version`, `genome`, `sha256`, and as JSON
-`space`, `classes` and `preprocessing`.
+`space`, `classes` and `preprocessing`, and `licence`, which the first files did not have.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from fairnas.errors import FairnasError, GenomeError, SpaceError
+from fairnas.errors import GenomeError, ModelFileError, SpaceError
 from fairnas.export.product import Product
 from fairnas.nets import StandAlone, build
 from fairnas.space import format_genome
@@ -20,10 +20,6 @@ from fairnas.space.file import from_dict, to_dict
 FORMAT = "fairnas model"
 VERSION = "1"
 COVERED = ("space", "classes", "preprocessing")  # by the checksum; the genome is proved by the shapes
-
-
-class ModelFileError(FairnasError):
-    """An exported model that is absent, truncated, damaged, foreign, or of another version or genome."""
 
 
 def encode_weights(product: Product) -> bytes:
@@ -35,12 +31,17 @@ def encode_weights(product: Product) -> bytes:
     metadata = {
         "format": FORMAT,
         "version": VERSION,
-        "genome": product.genome,
-        "space": json.dumps(to_dict(product.network.space)),
-        "classes": json.dumps(product.classes),
-        "preprocessing": json.dumps(product.preprocessing.to_dict()),
+        **product.description(),
+        "space": json.dumps(to_dict(product.network.space)),  # all of it, not only its name
     }
     return save(tensors, metadata | {"sha256": _digest(metadata, tensors)})
+
+
+def content_digest(product: Product) -> str:
+    """SHA-256 of the weights and of what describes them: the same for the same network in the same space."""
+    state = product.network.state_dict()
+    described = product.description() | {"space": json.dumps(to_dict(product.network.space))}
+    return _digest(described, {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()})
 
 
 def read_weights(path: Path) -> StandAlone:
@@ -78,7 +79,7 @@ def _read(path: Path) -> tuple[Mapping[str, str], Mapping[str, torch.Tensor]]:
             tensors = {name: file.get_tensor(name) for name in names}
     except FileNotFoundError:
         raise ModelFileError(
-            f"there is no {path}; give a folder that `fairnas export` wrote, or its weights.safetensors"
+            f"there is no {path}; give a folder that `fairnas export` wrote, or its model.safetensors"
         ) from None
     except (OSError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
@@ -92,7 +93,7 @@ def _read(path: Path) -> tuple[Mapping[str, str], Mapping[str, torch.Tensor]]:
 
 def _check_origin(path: Path, metadata: Mapping[str, str]) -> None:
     if metadata.get("format") != FORMAT:
-        raise ModelFileError(f"{path} was not written by fairnas; give the weights.safetensors of an exported model")
+        raise ModelFileError(f"{path} was not written by fairnas; give the model.safetensors of an exported model")
     if metadata.get("version") != VERSION:
         raise ModelFileError(
             f"{path} has version {metadata.get('version')}, this fairnas reads {VERSION}; use the fairnas that wrote it"
@@ -109,7 +110,8 @@ def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
 
 def _digest(metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> str:
     """SHA-256 of content, not of bytes: safetensors has no checksum, and writes metadata in random order."""
-    digest = hashlib.sha256(json.dumps([metadata[key] for key in COVERED]).encode())
+    covered = [metadata[key] for key in (*COVERED, "licence") if key in metadata]
+    digest = hashlib.sha256(json.dumps(covered).encode())
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].dtype}".encode())
         digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())

@@ -73,6 +73,10 @@ class Ledger:
         self.strategy, self.choices, self.level_every = strategy, choices, level_every
         self.steps = 0
         self.backward_passes = 0
+        self.architecture_passes = 0
+        """Backward passes that updated no weights, but taught the architecture."""
+        self.block_runs = 0
+        """Choice blocks that all passes went through, a mini-batch each: the compute that was spent."""
         self.level_at = 0
         self._starts = np.cumsum([0, *choices])
         self._sizes = np.asarray(choices)
@@ -104,16 +108,27 @@ class Ledger:
     def _rows(self, flat: np.ndarray) -> list[np.ndarray]:
         return np.split(flat, self._starts[1:-1])
 
-    def record(self, passes: Counts, updates: Counts, backward_passes: int) -> None:
+    def record(
+        self,
+        passes: Counts,
+        updates: Counts,
+        backward_passes: int,
+        architecture_passes: int = 0,
+        architecture_runs: int = 0,
+    ) -> None:
         """Count one supernet step.
 
         Args:
             passes: on how many paths each block was.
             updates: how many parameter updates its weights received a gradient for.
             backward_passes: paths that were trained.
+            architecture_passes: backward passes that updated no weights.
+            architecture_runs: choice blocks that these went through, and forward passes that only gave a score.
         """
         self.steps += 1
         self.backward_passes += backward_passes
+        self.architecture_passes += architecture_passes
+        self.block_runs += int(passes.sum()) + architecture_runs
         self._passes += passes
         self._updates += updates
         self._last_step[updates > 0] = self.steps
@@ -165,6 +180,16 @@ class Ledger:
             gradient_share=(min(float(row.min()) for row in shares), max(float(row.max()) for row in shares)),
         )
 
+    def unevenness(self) -> tuple[float, float]:
+        """How unequally the blocks of a layer were treated so far: Gini coefficients, means over the layers.
+
+        Returns:
+            Of the updates, and of the gradient norms: 0 if all blocks of a layer got alike, (m-1)/m if one got all.
+        """
+        updates = [gini(row) for row in self.updates if len(row) > 1]
+        norms = [gini(row) for row in self.gradient_norms if len(row) > 1]
+        return math.fsum(updates) / max(len(updates), 1), math.fsum(norms) / max(len(norms), 1)
+
     def _p_value(self) -> float:
         """How likely counts are at least as uneven as these, if every step treats the blocks of a layer alike.
 
@@ -189,6 +214,8 @@ class Ledger:
             "strategy": self.strategy,
             "steps": self.steps,
             "backward_passes": self.backward_passes,
+            "architecture_passes": self.architecture_passes,
+            "block_runs": self.block_runs,
             "level_every": self.level_every,
             "level_at": self.level_at,
             "scatter": self._scatter.tolist(),
@@ -204,6 +231,9 @@ class Ledger:
                 raise ValueError("a layer has no choices")
             for name in ("steps", "backward_passes", "level_every", "level_at"):
                 setattr(ledger, name, _count(plain[name]))
+            # ledgers of before had passes that train weights, and no others
+            ledger.architecture_passes = _count(plain.get("architecture_passes", 0))
+            ledger.block_runs = _count(plain.get("block_runs", sum(map(sum, plain["passes"]))))
             for name in _COUNTS:
                 setattr(ledger, f"_{name}", ledger._flat(name, plain[name], _count, np.int64))
             ledger._gradient_norms = ledger._flat("gradient_norms", plain["gradient_norms"], _sum, np.float64)
@@ -218,6 +248,15 @@ class Ledger:
         if tuple(len(row) for row in rows) != self.choices:
             raise ValueError(f"passes and {name} differ in shape")
         return np.array([check(value) for row in rows for value in row], dtype=dtype)
+
+
+def gini(amounts: np.ndarray) -> float:
+    """Gini coefficient of amounts that are not negative: half their mean absolute difference, over their mean."""
+    total = float(amounts.sum())
+    if total == 0:
+        return 0.0
+    rank = np.arange(1, len(amounts) + 1)
+    return float(((2 * rank - len(amounts) - 1) * np.sort(amounts)).sum()) / (len(amounts) * total)
 
 
 _COUNTS = ("passes", "updates", "last_step")

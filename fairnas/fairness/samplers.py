@@ -12,7 +12,7 @@ import numpy as np
 from fairnas.randomness import generator
 from fairnas.space import Genome
 
-Promise = Literal["strict", "expectation"]
+Promise = Literal["strict", "expectation", "none"]
 
 
 class PathSampler(Protocol):

@@ -1,6 +1,6 @@
 """The supernet: all choice blocks of a space with their weights; one genome selects one path (paper 2.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +51,19 @@ class Supernet(nn.Module):
         """The same from the stem's output on, which all paths of a mini-batch share."""
         for layer, choice in zip(self.layers, genome, strict=True):
             features = layer[choice](features)  # pyright: ignore[reportIndexIssue]
+        return self.head(features)
+
+    def weighted(self, images: Tensor, weights: Sequence[Mapping[int, Tensor]]) -> Tensor:
+        """Logits with layers that are weighted sums of whole blocks, shortcuts included, as DARTS trains them.
+
+        Args:
+            images: (B, channels, size, size).
+            weights: per layer, a scalar for each choice in the graph, at least one.
+        """
+        features = self.stem(images)
+        for number, layer in enumerate(weights):
+            parts = [weight * self.block(number, choice)(features) for choice, weight in layer.items()]
+            features = sum(parts[1:], parts[0])
         return self.head(features)
 
     def mixture(self, images: Tensor, active: Sequence[Sequence[int]]) -> Tensor:

@@ -4,21 +4,23 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-from fairnas.config import Precision, Resources, RunConfig, TrainConfig
+from fairnas.config import ArchitectureConfig, Precision, Resources, RunConfig, TrainConfig
 from fairnas.data import Dataset, load_dataset
 from fairnas.errors import CheckpointError, ConfigError, RunDirectoryError
-from fairnas.evaluate import EvaluationCopy, OwnImagesCopy, RecalibratedCopy
+from fairnas.evaluate import EvaluationCopy, OwnImagesCopy, OwnNetworks, RecalibratedCopy
 from fairnas.nets import Supernet, cost_table
 from fairnas.pipeline.calibration import CalibrationImages
 from fairnas.rundir import RunDirectory
-from fairnas.space import SearchSpace, get_space
+from fairnas.space import SearchSpace, get_space, scaled
 from fairnas.space.file import from_dict, to_dict
-from fairnas.train import Group, new_supernet, read_checkpoint, scoring_statistics
+from fairnas.train import Group, Strategy, make_strategy, new_supernet, read_checkpoint, scoring_statistics
+from fairnas.train.supernet import SupernetTraining
 
 
 class Narrator(Protocol):
@@ -61,7 +63,7 @@ def pick_device(wanted: str) -> torch.device:
 
 def open_data(config: RunConfig) -> tuple[SearchSpace, Dataset]:
     """The data of a configuration, and its space for them: image size, channels and classes come from the data."""
-    space = get_space(config.space)
+    space = scaled(get_space(config.space), config.width)
     size = config.data.image_size or space.image_size
     space = space.for_data(image_size=size)  # fails before images are read
     dataset = load_dataset(config.data, image_size=size, image_channels=None, seed=config.seed)
@@ -80,9 +82,27 @@ def is_small_work(space: SearchSpace, batch_size: int) -> bool:
 
 def training_identity(train: TrainConfig, config: RunConfig, space: SearchSpace, dataset: Dataset) -> str:
     """Hash of everything that a training with these hyper-parameters depends on."""
-    content = [dataclasses.asdict(train), to_dict(space), dataset.fingerprint, config.seed]
+    settings = dataclasses.asdict(train)
+    if train.architecture == ArchitectureConfig():
+        del settings["architecture"]  # trainings from before it was a setting go on
+    content = [settings, to_dict(space), dataset.fingerprint, config.seed]
     content.append(dataclasses.asdict(config.data))
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def stand_alone_config(config: RunConfig) -> TrainConfig:
+    """Hyper-parameters of stand-alone training: the supernet's, unless a setting says otherwise (paper B.2)."""
+    ours, train = config.stand_alone, config.train
+    return dataclasses.replace(train, epochs=ours.epochs or train.epochs, lr=ours.lr or train.lr, lr_scale=1.0)
+
+
+def tensors_in(learned: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """Every tensor in a tree of plain data, with its place."""
+    for key, value in learned.items():
+        if isinstance(value, torch.Tensor):
+            yield f"{above}{key}", value
+        elif isinstance(value, Mapping):
+            yield from tensors_in(value, f"{above}{key}.")
 
 
 class Experiment:
@@ -156,13 +176,16 @@ class Experiment:
         """Hash of everything that a training with these hyper-parameters depends on."""
         return training_identity(train, self.config, self.space, self.dataset)
 
+    @property
+    def _checkpoint(self) -> Path:
+        return self.run.path / "supernet" / "checkpoint.pt"
+
     @functools.cached_property
     def supernet(self) -> Supernet:
         """The trained supernet, in eval mode on the device."""
-        path = self.run.path / "supernet" / "checkpoint.pt"
-        content = read_checkpoint(path, "supernet")
+        path = self._checkpoint
         supernet = new_supernet(self.space, self.config.train, self.config.seed)
-        supernet.load_state_dict(content["network"])
+        supernet.load_state_dict(read_checkpoint(path, "supernet")["network"])
         for name, tensor in supernet.state_dict().items():
             if not torch.isfinite(tensor).all():
                 raise CheckpointError(
@@ -172,24 +195,50 @@ class Experiment:
         return supernet.to(self.device).eval()
 
     @functools.cached_property
+    def strategy(self) -> Strategy:
+        """The strategy, with what it has learned beside the supernet's weights."""
+        training = SupernetTraining(self.supernet, self.config.train, self.config.seed)
+        training.restore_extra(read_checkpoint(self._checkpoint, "supernet")["extra"])
+        return training.strategy
+
+    @functools.cached_property
     def weights_digest(self) -> str:
         """Hash of the trained supernet's weights: what scores are known by. Taken once, as they may be gigabytes."""
         digest = hashlib.sha256()
-        for name, tensor in self.supernet.state_dict().items():
+        learned = self.strategy.state() if self._has_own_networks else {}
+        for name, tensor in (*self.supernet.state_dict().items(), *tensors_in(learned)):
             digest.update(name.encode())
             digest.update(tensor.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
+
+    @property
+    def _has_own_networks(self) -> bool:
+        return make_strategy(self.config.train, self.space.choices, self.config.seed).has_own_networks
 
     @functools.cached_property
     def judge(self) -> EvaluationCopy:
         """The trained supernet in the form in which it scores genomes, made once for all of them."""
         return self.judge_of(self.supernet)
 
-    def judge_of(self, supernet: Supernet, precision: Precision | None = None) -> EvaluationCopy:
-        """A supernet in the form in which the configuration, or the given precision, wants genomes scored."""
+    def judge_of(
+        self, supernet: Supernet, precision: Precision | None = None, strategy: Strategy | None = None
+    ) -> EvaluationCopy:
+        """A supernet in the form in which the configuration, or the given precision, wants genomes scored.
+
+        Where the strategy makes the weights of each genome, it is asked for them: the one that is given, as it is
+        while it trains, or that of the trained supernet.
+        """
         evaluate = self.config.evaluate
         statistics = scoring_statistics(self.config.train, evaluate.bn)
         memory, precision = evaluate.activation_mib, precision or evaluate.precision
+        if self._has_own_networks:
+            if statistics == "recalibrated":
+                raise ConfigError(
+                    f"evaluate.bn is 'recalibrated', but '{self.config.train.strategy}' makes weights for each "
+                    "network; give 'batch', 'running' or 'auto'"
+                )
+            learned = strategy or self.strategy
+            return OwnNetworks(supernet, lambda g: learned.network(supernet, g), statistics, precision=precision)
         if statistics != "recalibrated":
             return EvaluationCopy(supernet, statistics, precision=precision, activation_mib=memory)
         images = CalibrationImages(
@@ -205,7 +254,5 @@ class Experiment:
 
     @functools.cached_property
     def stand_alone(self) -> TrainConfig:
-        """Hyper-parameters of stand-alone training: the supernet's, unless a setting says otherwise (paper B.2)."""
-        ours = self.config.stand_alone
-        train = self.config.train
-        return dataclasses.replace(train, epochs=ours.epochs or train.epochs, lr=ours.lr or train.lr, lr_scale=1.0)
+        """See `stand_alone_config`."""
+        return stand_alone_config(self.config)

@@ -1,4 +1,4 @@
-"""Stand-alone trainings as jobs: one network and one seed each, side by side on the cores, resumable one by one.
+"""Trainings of single networks as jobs: one network and one seed each, side by side on the cores, resumable one by one.
 
 Every job runs on one thread, in this process or another, so that its result does not depend on how many there are.
 """
@@ -6,103 +6,31 @@ Every job runs on one thread, in this process or another, so that its result doe
 import contextlib
 import functools
 import json
-import math
 import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass
 from multiprocessing.synchronize import Event
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-from fairnas.config import RunConfig, TrainConfig
-from fairnas.data import Dataset, ordered_batches
+from fairnas.data import Dataset
 from fairnas.errors import RunDirectoryError
-from fairnas.evaluate import score_network
+from fairnas.pipeline.courses import course_of
 from fairnas.pipeline.experiment import open_data
+from fairnas.pipeline.workshop import Job, Workshop
 from fairnas.randomness import derived_seed
-from fairnas.rundir import checksum, write_atomically
-from fairnas.space import Genome, SearchSpace, format_genome
-from fairnas.train import DivergedError, Pace, stand_alone_training, train
-
-CURVE_POINTS = 12
-"""About how often the validation accuracy is measured in a training, evenly over its epochs."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training of one network from scratch."""
-
-    genome: Genome
-    seed: int
-    """Number of the training, from 0: initial weights, order of images and augmentation depend on it."""
-    keep_weights: bool
-    """Whether the trained weights stay in the run directory, for export."""
-
-    @property
-    def name(self) -> str:
-        """Stem of its files in `stand_alone/`."""
-        return f"{format_genome(self.genome)}-s{self.seed}"
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """What all jobs of a run share. Plain data, so that it travels to other processes."""
-
-    config: RunConfig
-    train: TrainConfig
-    identity: str
-    folder: Path
-    """`stand_alone/` of the run directory."""
-    device: str
-
-    def result_path(self, job: Job) -> Path:
-        """Where a job's result is written when it is done."""
-        return self.folder / f"{job.name}.json"
-
-    def checkpoint_path(self, job: Job) -> Path:
-        """Where a job saves its state, and its trained weights if they are kept."""
-        return self.folder / f"{job.name}.pt"
-
-    def finished(self, job: Job) -> dict[str, Any] | None:
-        """The result of a job done before with the same settings, or None."""
-        try:
-            result = json.loads(self.result_path(job).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError):
-            return None  # damaged at rest: train it again
-        if not isinstance(result, dict) or result.get("identity") != self.identity:
-            return None
-        if job.keep_weights and result["status"] == "done":
-            path = self.checkpoint_path(job)
-            if not path.exists() or checksum(path) != result["weights"]:
-                return None
-        return result
+from fairnas.rundir import write_atomically
+from fairnas.space import SearchSpace, format_genome
+from fairnas.train import DivergedError, Pace, train
 
 
 def run_job(workshop: Workshop, job: Job, space: SearchSpace, dataset: Dataset, pace: Pace) -> dict[str, Any]:
     """Train one network, score it on validation and test images, write its result."""
     seed = derived_seed(workshop.config.seed, "stand-alone", job.seed)
-    device = torch.device(workshop.device)
-    training = stand_alone_training(space, job.genome, workshop.train, seed, device)
-    last = workshop.train.epochs
-    measured_every = math.ceil(last / CURVE_POINTS)
-
-    def measured(part: Literal["validation", "test"]) -> dict[str, Any]:
-        images, batch_size = getattr(dataset, part), workshop.config.evaluate.batch_size
-        batches = ordered_batches(images, dataset, batch_size=batch_size, device=device)
-        return asdict(score_network(training.network, batches))
-
-    def on_epoch(epoch: int, step: int, values: Mapping[str, float]) -> None:
-        due = epoch % measured_every == 0 and epoch < last  # what comes last is measured anyway
-        top1 = measured("validation")["top1"] if due else None
-        training.curve.append({"epoch": epoch, "loss": values["loss"], "validation_top1": top1})
-
+    course = course_of(workshop, job, space, dataset, seed)
     checkpoint = workshop.checkpoint_path(job)
     workshop.result_path(job).unlink(missing_ok=True)
     result: dict[str, Any] = {
@@ -120,21 +48,18 @@ def run_job(workshop: Workshop, job: Job, space: SearchSpace, dataset: Dataset, 
             seconds=resources.checkpoint_seconds,
             steps=resources.checkpoint_steps,
             loader_workers=resources.loader_workers,
-            on_epoch=on_epoch,
+            on_epoch=course.on_epoch,
             on_progress=pace.on_progress,
             stop=pace.stop,
         )
-        train(training, dataset, workshop.train, seed, pace)
+        train(course.training, dataset, workshop.train, seed, pace)
     except DivergedError as error:
         result |= {"status": "diverged", "reason": str(error)}
     else:
-        result |= {"validation": measured("validation"), "test": measured("test")}
-        if training.curve:  # the checkpoint of a network that was trained earlier may hold none
-            training.curve[-1]["validation_top1"] = result["validation"]["top1"]
-        result["weights"] = checksum(checkpoint) if job.keep_weights else None
-    result["curve"] = training.curve
+        result |= course.finish()
+    result["curve"] = course.curve
     write_atomically(workshop.result_path(job), (json.dumps(result, indent=1) + "\n").encode())
-    if not job.keep_weights:
+    if not job.keep_weights or workshop.weights_path(job) != checkpoint:
         checkpoint.unlink(missing_ok=True)
     return result
 

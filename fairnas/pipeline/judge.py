@@ -10,14 +10,17 @@ from fairnas.evaluate import Score, Statistics, score_genomes
 from fairnas.nets import Supernet
 from fairnas.pipeline.experiment import Experiment
 from fairnas.space import Genome
-from fairnas.train import scoring_statistics
+from fairnas.train import Strategy, scoring_statistics
 
 
 def score_on_validation(
-    experiment: Experiment, genomes: Sequence[Genome], supernet: Supernet | None = None
+    experiment: Experiment,
+    genomes: Sequence[Genome],
+    supernet: Supernet | None = None,
+    strategy: Strategy | None = None,
 ) -> list[Mapping[str, float]]:
-    """One-shot accuracies on the validation images, with the weights of the trained supernet or of the given one."""
-    scores = score(experiment, genomes, validation_batches(experiment), supernet)
+    """One-shot accuracies on the validation images, by the trained supernet and its strategy, or by the given ones."""
+    scores = score(experiment, genomes, validation_batches(experiment), supernet, strategy=strategy)
     return [{"top1": each.top1, "top5": each.top5, "loss": each.loss} for each in scores]
 
 
@@ -27,9 +30,10 @@ def score(
     batches: Iterable[tuple[Tensor, Tensor]],
     supernet: Supernet | None = None,
     on_progress: Callable[[int], None] = lambda images: None,
+    strategy: Strategy | None = None,
 ) -> list[Score]:
     """Scores on some batches, as the run's configuration wants BN treated; `on_progress` counts images."""
-    judge = experiment.judge if supernet is None else experiment.judge_of(supernet)
+    judge = experiment.judge if supernet is None else experiment.judge_of(supernet, strategy=strategy)
     return score_genomes(judge, genomes, batches, on_progress)
 
 

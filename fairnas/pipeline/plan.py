@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from fairnas.config import Resources
-from fairnas.data import steps_per_epoch
+from fairnas.config import Resources, RetrainConfig
 from fairnas.nets import cost_table
 from fairnas.pipeline.experiment import Narrator, SilentNarrator, pick_device
 from fairnas.pipeline.prepare import Prepared
-from fairnas.pipeline.rehearsal import FLOAT, JobTimes, Measured, rehearse
+from fairnas.pipeline.prices import measures_latency
+from fairnas.pipeline.rehearsal import FLOAT, Measured, rehearse
+from fairnas.pipeline.retraining import retraining_length
 from fairnas.pipeline.stages import STAGES
 from fairnas.space import Genome
 from fairnas.train import make_strategy
@@ -133,7 +134,9 @@ def _search(prepared: Prepared, measured: Measured) -> tuple[str, float]:
     genomes = _genomes_scored(measured)
     generations = counted(prepared.config.search.generations, "generation")
     work = f"{generations}, about {counted(genomes, 'network')} to score"
-    return work, scoring + bookkeeping
+    config = prepared.config.search
+    latency = 60 * config.latency_minutes if measures_latency(config) else 0.0
+    return work, scoring + bookkeeping + latency
 
 
 def _genomes_scored(measured: Measured) -> int:
@@ -152,10 +155,14 @@ def _retrain(prepared: Prepared, measured: Measured) -> tuple[str, float]:
 
 
 def _rank(prepared: Prepared, measured: Measured) -> tuple[str, float]:
-    seeds, done = range(prepared.config.stand_alone.seeds), measured.retrained  # with seed 0, by `retrain`
+    config = prepared.config
+    plain = dataclasses.replace(prepared, config=dataclasses.replace(config, retrain=RetrainConfig()))
+    done = measured.retrained if config.retrain.recipe == "supernet" else ()  # with seed 0, by `retrain`
+    seeds = range(config.stand_alone.seeds)
     networks = [genome for genome in measured.studied for seed in seeds if seed > 0 or genome not in done]
     scoring = _score(measured, len(measured.studied))
-    return counted(len(networks), "training"), _side_by_side(prepared, measured, networks) + scoring + measured.study
+    trainings = _side_by_side(plain, measured, networks)
+    return counted(len(networks), "training"), trainings + scoring + measured.study
 
 
 def _side_by_side(prepared: Prepared, measured: Measured, networks: Sequence[Genome]) -> float:
@@ -166,21 +173,25 @@ def _side_by_side(prepared: Prepared, measured: Measured, networks: Sequence[Gen
     table = cost_table(prepared.space)
     ends = [0.0] * processes
     for genome in networks:
-        heapq.heappush(ends, heapq.heappop(ends) + _one_training(prepared, measured.jobs, table(genome).madds))
+        heapq.heappush(ends, heapq.heappop(ends) + _one_training(prepared, measured, table(genome).madds))
     return max(ends) + (measured.process_start if processes > 1 else 0.0)
 
 
-def _one_training(prepared: Prepared, jobs: Sequence[JobTimes], madds: float) -> float:
+def _one_training(prepared: Prepared, measured: Measured, madds: float) -> float:
     """Seconds for one, between those that were measured."""
-    train = prepared.config.train
-    epochs, steps = (
-        prepared.config.stand_alone.epochs or train.epochs,
-        steps_per_epoch(prepared.dataset, train.batch_size),
-    )
+    config, dataset = prepared.config, prepared.dataset
+    length = retraining_length(config, dataset)
+    images = min(config.train.batch_size, len(dataset.train))
+    longer, passes = length.batch_size / images, length.validations - 1  # the last is one of those at the end
+    if config.retrain.recipe == "product":
+        longer, passes = longer * measured.product, 2 * length.validations
+    validation = len(dataset.validation) / (len(dataset.validation) + len(dataset.test))
     known: dict[int, list[float]] = {}
-    for job in jobs:
-        seconds = job.training.seconds(epochs, steps)
-        seconds += _saves(prepared.config.resources, seconds, epochs * steps) * job.save + job.scoring
+    for job in measured.jobs:
+        times = dataclasses.replace(job.training, step=job.training.step * longer)
+        seconds = times.seconds(length.epochs, length.steps // length.epochs)
+        seconds += passes * validation * job.scoring
+        seconds += _saves(config.resources, seconds, length.steps) * job.save + job.scoring
         known.setdefault(job.madds, []).append(seconds)
     return float(np.interp(madds, sorted(known), [fmean(known[size]) for size in sorted(known)]))
 

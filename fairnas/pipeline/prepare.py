@@ -7,10 +7,12 @@ from fairnas.data import Dataset
 from fairnas.errors import ConfigError, UnknownNameError
 from fairnas.nets import cost_table
 from fairnas.pipeline.experiment import open_data, pick_device, training_identity
-from fairnas.pipeline.prices import prices_of
+from fairnas.pipeline.prices import measures_latency, prices_before
+from fairnas.pipeline.retraining import require_retrainable, retraining_config, retraining_length
 from fairnas.search import SEARCHERS, check_bounds, cost_ranges, objectives_from
 from fairnas.space import SearchSpace
 from fairnas.train import Execution, Group, arranged, choose_execution, make_strategy, training_steps
+from fairnas.train.supernet import parts_of
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,25 @@ class Prepared:
     def plan(self) -> tuple[str, ...]:
         """What is going to happen, line by line."""
         train, search, alone = self.config.train, self.config.search, self.config.stand_alone
+        trained, length = retraining_config(self.config), retraining_length(self.config, self.dataset)
         return (
             *self.training_plan(),
             f"search     {search.searcher}: {search.generations} generations of {search.population}, "
-            f"then {search.select} networks at equal distances in multiply-adds",
-            f"retrain    {search.select} networks from scratch, then {alone.models} more x {alone.seeds} for the "
-            f"ranking, {alone.epochs or train.epochs} epochs each, lr {alone.lr or train.lr:g}",
+            f"then {search.select} networks at equal distances in "
+            f"{'multiply-adds' if search.max_latency is None else 'latency'}",
+            *self._latency_plan(),
+            f"retrain    {search.select} networks by the recipe '{self.config.retrain.recipe}': "
+            f"{length.epochs} epochs, {length.steps:,} steps of {length.batch_size} images, lr {trained.lr:.3g}",
+            f"rank       {alone.models} networks x {alone.seeds} from scratch, "
+            f"{alone.epochs or train.epochs} epochs each, lr {alone.lr or train.lr:g}",
+        )
+
+    def _latency_plan(self) -> tuple[str, ...]:
+        if not measures_latency(self.config.search):
+            return ()
+        minutes = self.config.search.latency_minutes
+        return (
+            f"latency    of every choice block, measured on this CPU before the search: {minutes:g} minutes at most",
         )
 
     def training_plan(self) -> tuple[str, ...]:
@@ -52,13 +67,14 @@ class Prepared:
         paths = strategy.passes_per_step
         batches = "" if strategy.batches_per_step == 1 else f"{strategy.batches_per_step} x "
         light, heavy = cost_table(space).lightest, cost_table(space).heaviest
+        narrower = f" at width {config.width:g}" if config.width != 1 else ""
         colour = "grey" if dataset.image_channels == 1 else "colour"
         return (
             f"data       {dataset.name}: {len(dataset.classes)} classes, {len(dataset.train):,} training, "
             f"{len(dataset.validation):,} validation, {len(dataset.test):,} test images, "
             f"{dataset.image_size}x{dataset.image_size} {colour}",
             *(f"note       {note}" for note in dataset.notes),
-            f"space      {space.name}: {space.size:,} networks of {space.depth} layers, "
+            f"space      {space.name}{narrower}: {space.size:,} networks of {space.depth} layers, "
             f"{light['madds'] / 1e6:.3g} to {heavy['madds'] / 1e6:.3g} M multiply-adds",
             f"device     {pick_device(config.resources.device)}{self._processes()}",
             f"train      {train.strategy}: {train.epochs} epochs, {self.steps:,} steps of {paths} "
@@ -72,7 +88,7 @@ class Prepared:
         """Supernet steps of the whole training."""
         train = self.config.train
         strategy = make_strategy(train, self.space.choices, self.config.seed)
-        return train.epochs * training_steps(self.dataset, train, strategy.batches_per_step)
+        return train.epochs * training_steps(parts_of(self.dataset, strategy)[0], train, strategy.batches_per_step)
 
     def _processes(self) -> str:
         group = self.group
@@ -100,7 +116,10 @@ def prepare(config: RunConfig, group: Group | None = None) -> Prepared:
     pick_device(config.resources.device)
     space, dataset = open_data(config)
     strategy = make_strategy(config.train, space.choices, config.seed)
-    training_steps(dataset, config.train, strategy.batches_per_step)
+    misfit = strategy.misfit(space)
+    if misfit:
+        raise ConfigError(f"'{config.train.strategy}' cannot train space '{space.name}': {misfit}")
+    training_steps(parts_of(dataset, strategy)[0], config.train, strategy.batches_per_step)
     group = arranged(
         group or Group(),
         strategy,
@@ -109,11 +128,12 @@ def prepare(config: RunConfig, group: Group | None = None) -> Prepared:
         path_processes=config.resources.path_processes,
     )
     execution = choose_execution(space, config.train, config.resources, pick_device(config.resources.device), group)
-    check_bounds(space, objectives_from(config.search), cost_ranges(space, prices_of(space, config.search)))
+    check_bounds(space, objectives_from(config.search), cost_ranges(space, prices_before(space, config.search)))
     if config.stand_alone.models > space.size:
         raise ConfigError(
             f"stand_alone.models is {config.stand_alone.models}; space '{space.name}' has only {space.size} networks"
         )
+    require_retrainable(config, space, dataset)
     for text in (*config.stand_alone.genomes, *config.stand_alone.study):
         space.parse(text)
     return Prepared(config, space, dataset, execution, group)

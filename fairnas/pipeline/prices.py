@@ -1,4 +1,4 @@
-"""What a genome costs in a run: multiply-adds and parameters, and latency where the configuration names a table."""
+"""What a genome costs in a run: multiply-adds and parameters, and latency, from a table given or measured."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,10 +6,14 @@ from pathlib import Path
 
 from fairnas.config import SearchConfig
 from fairnas.errors import ConfigError
+from fairnas.export.timing import device_name
 from fairnas.nets import cost_table
-from fairnas.search import LATENCY, Costs, LatencyTable, read_latency_table
+from fairnas.pipeline.experiment import Experiment
+from fairnas.pipeline.latency_table import measure_table
+from fairnas.search import LATENCY, Costs, LatencyCheck, LatencyTable, read_latency_table
 from fairnas.search.candidate import Measures
 from fairnas.space import Genome, SearchSpace
+from fairnas.versions import version_of
 
 
 @dataclass(frozen=True)
@@ -29,10 +33,73 @@ class Prices(Costs):
         return {LATENCY.name: f"table {self.latency.fingerprint}"} if self.latency else {}
 
 
-def prices_of(space: SearchSpace, search: SearchConfig) -> Prices:
-    """The costs that a search knows. Raises `ConfigError` for a latency table that is absent or of another space."""
+MEASURED = "latency.json"
+"""The table that a run measures itself."""
+
+
+def needs_latency(search: SearchConfig) -> bool:
+    """Whether a search asks what latency a network has."""
+    if search.searcher == "mnasnet_rl" and search.reward.cost == LATENCY.name:
+        return True
+    return search.max_latency is not None or LATENCY.name in search.objectives
+
+
+def measures_latency(search: SearchConfig) -> bool:
+    """Whether a run has to measure it itself."""
+    return needs_latency(search) and search.latency_table is None
+
+
+def prices_of(space: SearchSpace, search: SearchConfig, measured: Path | None = None) -> Prices:
+    """The costs that a search knows.
+
+    Args:
+        space: resolved for the data.
+        search: names the latency table, if one is given.
+        measured: that of the run, where it is given and needed.
+
+    Raises:
+        ConfigError: for a latency table that is absent or of another space, or none where latency is needed.
+    """
     if search.latency_table is not None:
         return Prices(space, read_latency_table(Path(search.latency_table), space))
-    if search.searcher == "mnasnet_rl" and search.reward.cost == LATENCY.name:
-        raise ConfigError("search.reward.cost is 'latency'; give its table with --search.latency-table FILE.json")
+    if not needs_latency(search):
+        return Prices(space)
+    if measured is not None and measured.exists():
+        return Prices(space, read_latency_table(measured, space))
+    reason = "search.reward.cost is 'latency'"
+    if search.max_latency is not None or LATENCY.name in search.objectives:
+        reason = "latency is to be optimised or bounded"
+    raise ConfigError(f"{reason}; give its table with --search.latency-table FILE.json")
+
+
+def prices_before(space: SearchSpace, search: SearchConfig) -> Prices:
+    """What of them is known before a run measures latency itself. Raises `ConfigError`, also if it cannot."""
+    if not measures_latency(search):
+        return prices_of(space, search)
+    if version_of("onnxruntime") is None:
+        raise ConfigError(
+            "latency is measured with onnxruntime, which is not installed; pip install onnxruntime, "
+            "or give a table with --search.latency-table FILE.json"
+        )
     return Prices(space)
+
+
+def prices_in_run(experiment: Experiment) -> Prices:
+    """The costs that the search of a run knows; the latency table is measured if it has to be, once."""
+    config, path, narrator = experiment.config.search, experiment.run.path / MEASURED, experiment.narrator
+    if measures_latency(config) and not path.exists():
+        narrator.say(f"measuring latency on this machine, for {config.latency_minutes:g} minutes at most")
+        table = measure_table(experiment.space, path, config.latency_minutes, narrator=narrator, stop=experiment.stop)
+        narrator.say(f"latency measured on {table.device}{told_check(table.check)}")
+    prices = prices_of(experiment.space, config, path)
+    if measures_latency(config) and prices.latency is not None and prices.latency.device != device_name(1):
+        narrator.say(f"{MEASURED} was measured on {prices.latency.device}; delete it to measure it here")
+    return prices
+
+
+def told_check(check: LatencyCheck | None) -> str:
+    """How well a table predicts, for the end of a sentence."""
+    if check is None:
+        return ""
+    rank = "" if check.spearman is None else f", rank correlation {check.spearman:.3f}"
+    return f"; {len(check.networks)} other networks: median error {check.median_error:.1%}{rank}"

@@ -1,22 +1,30 @@
 """The last stages: networks as files to use, and the report."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
 
 import fairnas
+from fairnas.data import ordered_batches
 from fairnas.errors import RunDirectoryError
-from fairnas.export import Preprocessing, Product, export_product
-from fairnas.nets import StandAlone, build
+from fairnas.export import Aim, ExportReport, Preprocessing, Product, Quantisation, export_product
+from fairnas.export.int8 import Batches
+from fairnas.nets import StandAlone, build, cost
+from fairnas.pipeline.calibration import CalibrationImages
 from fairnas.pipeline.experiment import Experiment
-from fairnas.pipeline.jobs import Job
 from fairnas.pipeline.judge import score_on_validation
-from fairnas.pipeline.truth import retrained_genomes, workshop_of
+from fairnas.pipeline.retraining import retraining_workshop
+from fairnas.pipeline.truth import retrained_genomes
+from fairnas.pipeline.workshop import Job
 from fairnas.report import write_report
 from fairnas.space import Genome, format_genome
 from fairnas.train import read_checkpoint
 
 
 def export(experiment: Experiment) -> tuple[str, ...]:
-    """Export every network that was retrained: weights, ONNX, facts."""
+    """Export every network that was retrained. What was exported before, and is unchanged, is left alone."""
     genomes = retrained_genomes(experiment)
     scores = score_on_validation(experiment, genomes)
     files: list[str] = []
@@ -31,7 +39,7 @@ def export(experiment: Experiment) -> tuple[str, ...]:
 
 def export_network(experiment: Experiment, genome: Genome, one_shot_top1: float) -> tuple[str, ...]:
     """Export one network that was retrained. A network whose training diverged is passed over, and said so."""
-    workshop, job = workshop_of(experiment), Job(genome, 0, True)
+    workshop, job = retraining_workshop(experiment), Job(genome, 0, True)
     result = workshop.finished(job)
     if result is None:
         raise RunDirectoryError(
@@ -41,22 +49,25 @@ def export_network(experiment: Experiment, genome: Genome, one_shot_top1: float)
         experiment.narrator.say(f"{format_genome(genome)} is not exported: its training diverged")
         return ()
     network = build(experiment.space, genome)
-    network.load_state_dict(read_checkpoint(workshop.checkpoint_path(job), "stand-alone network")["network"])
+    network.load_state_dict(read_checkpoint(workshop.weights_path(job), "stand-alone network")["network"])
     measures = {
         "one_shot_top1": one_shot_top1,
         "validation_top1": result["validation"]["top1"],
         "test_top1": result["test"]["top1"],
         "test_top5": result["test"]["top5"],
     }
-    product = product_of(experiment, network, measures)
+    product = product_of(experiment, network, measures, aims_of(experiment, genome, one_shot_top1))
     folder = experiment.run.path / "models" / format_genome(genome)
-    report = export_product(folder, product)
+    report = export_product(folder, product, quantisation_of(experiment))
+    experiment.narrator.say(export_line(product.genome, report))
     return tuple(f"models/{format_genome(genome)}/{name}" for name in report.files)
 
 
-def product_of(experiment: Experiment, network: StandAlone, measures: Mapping[str, float]) -> Product:
+def product_of(
+    experiment: Experiment, network: StandAlone, measures: Mapping[str, float], aims: tuple[Aim, ...] = ()
+) -> Product:
     """A trained network of a run, with what its user needs to know."""
-    dataset = experiment.dataset
+    dataset, config = experiment.dataset, experiment.config
     return Product(
         network=network.eval(),
         classes=dataset.classes,
@@ -64,11 +75,75 @@ def product_of(experiment: Experiment, network: StandAlone, measures: Mapping[st
         measures=measures,
         provenance={
             "fairnas": fairnas.__version__,
-            "recipe": experiment.config.recipe,
-            "seed": str(experiment.config.seed),
-            "data": dataset.name,
+            "recipe": config.recipe,
+            "strategy": config.train.strategy,
+            "retraining": config.retrain.recipe,
+            "seed": str(config.seed),
+            "data": _public_name(dataset.name),
             "data_fingerprint": dataset.fingerprint,
         },
+        images={split: len(getattr(dataset, split)) for split in ("train", "validation", "test")},
+        aims=aims,
+        licence=config.export.licence,
+    )
+
+
+def _public_name(data: str) -> str:
+    """The name of a data set without the folders above it: exported files are handed on."""
+    kind, _, path = data.partition(":")
+    return f"{kind}:{Path(path).name}" if path else data
+
+
+def aims_of(experiment: Experiment, genome: Genome, one_shot_top1: float) -> tuple[Aim, ...]:
+    """What the run's search was after, with the values of one network; it may be one that the search never met."""
+    search = experiment.run.read_json("search.json")
+    rows = {row["genome"]: row for row in (*search["front"], *search["selected"])}
+    size = cost(experiment.space, genome)
+    known = {"top1": one_shot_top1, "madds": size.madds, "params": size.params} | rows.get(format_genome(genome), {})
+    return tuple(
+        Aim(each["name"], each["direction"], each["unit"], known.get(each["name"]))
+        for each in search.get("objectives", ())
+    )
+
+
+def quantisation_of(experiment: Experiment) -> Quantisation | None:
+    """What int8 models of a run are calibrated with and judged on, if they are wanted."""
+    if not experiment.config.export.int8:
+        return None
+    dataset, resources = experiment.dataset, experiment.config.resources
+    wanted, cpu = experiment.config.export.calibration_images, torch.device("cpu")
+    calibration = CalibrationImages(dataset, wanted, experiment.config.seed, cpu, resources.loader_workers)
+
+    def batches_of(split: str) -> Batches:
+        def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            images, size = getattr(dataset, split), experiment.config.evaluate.batch_size
+            for pixels, labels in ordered_batches(
+                images, dataset, batch_size=size, device=cpu, workers=resources.loader_workers
+            ):
+                yield pixels.contiguous().numpy(), labels.numpy()
+
+        return batches
+
+    return Quantisation(
+        images=wanted,
+        calibration=lambda: calibration.shared().contiguous().numpy(),
+        judged_on={split: batches_of(split) for split in ("validation", "test")},
+        threads=torch.get_num_threads(),
+    )
+
+
+def export_line(genome: str, report: ExportReport) -> str:
+    """What came of one export, in a line."""
+    if report.unchanged:
+        return f"{genome}: its files are there and unchanged"
+    error = max(report.parity_error, report.program_parity_error)
+    line = f"{genome}: ONNX and torch.export agree with PyTorch to {error:.0e}"
+    if report.int8 is None:
+        return line
+    test = report.int8["accuracy"]["test"]
+    return (
+        f"{line}; int8 has {test['int8_top1']:.1%} top-1 where float32 has {test['float_top1']:.1%} "
+        f"({test['images']:,} test images)"
     )
 
 

@@ -8,7 +8,6 @@ run, because cores that share memory are slower together.
 
 import contextlib
 import dataclasses
-import functools
 import math
 import resource
 import sys
@@ -22,51 +21,43 @@ import torch
 
 from fairnas.analysis import StudiedModel, study_ranking
 from fairnas.config import TrainConfig
-from fairnas.data import Dataset, ordered_batches, training_batches
-from fairnas.evaluate import score_network
 from fairnas.export import ExportError, export_product
 from fairnas.nets import Supernet, build, cost_table
 from fairnas.pipeline.experiment import Experiment, Narrator
-from fairnas.pipeline.jobs import Job, Workshop, at_work, one_thread, process_count, workers
+from fairnas.pipeline.job_times import SCORING_SECONDS, JobTimes, product_ratio, time_jobs
 from fairnas.pipeline.judge import score, validation_batches
 from fairnas.pipeline.prepare import Prepared
+from fairnas.pipeline.prices import prices_in_run
 from fairnas.pipeline.products import product_of
 from fairnas.pipeline.stage_one import curve_genomes
 from fairnas.pipeline.stage_two import ARCHIVE, search
-from fairnas.pipeline.stopwatch import Limits, SpreadSteps, TrainingTimes, gentle, time_scoring, time_training, told
+from fairnas.pipeline.stopwatch import (
+    Limits,
+    SpreadSteps,
+    TrainingTimes,
+    time_scoring,
+    time_training,
+    timed,
+)
 from fairnas.pipeline.tracker import Tracker
-from fairnas.pipeline.truth import choose_models, retrained_genomes, workshop_of
+from fairnas.pipeline.truth import choose_models, retrained_genomes
 from fairnas.randomness import generator
 from fairnas.report import write_report
 from fairnas.rundir import RunDirectory
 from fairnas.search import Measures
 from fairnas.space import Genome, SearchSpace, format_genome
-from fairnas.train import stand_alone_training, supernet_training, write_checkpoint
+from fairnas.train import supernet_training, write_checkpoint
 
 SUPERNET = Limits(least=3.0, most=8.0)
-STAND_ALONE = Limits(least=1.5, most=1.5)
-"""For each network; the same for all, so that none has a core for itself while others are done."""
-SCORING_SECONDS = 5.0
 GENERATIONS = 60
 """Rehearsed at most: a later generation resembles the one before."""
+FEWEST_GENERATIONS = 5
+"""Rehearsed at least, of a search that has so many."""
+LATENCY_MINUTES = 0.01
+"""To measure latency where a run does: the least that gives a table."""
 PARTS = 4
 FLOAT = 4
 """Bytes of a number in single precision."""
-
-
-@dataclass(frozen=True)
-class JobTimes:
-    """A training from scratch, in seconds, and its size."""
-
-    madds: int
-    params: int
-    training: TrainingTimes
-    save: float
-    """Writing its checkpoint."""
-    scoring: float
-    """On validation and test images, in the end."""
-    checkpoint: int
-    """Bytes of its checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -128,43 +119,50 @@ class Measured:
     """Bytes."""
     memory: int
     """Peak, in bytes: on a GPU of its memory, else resident in all processes together."""
+    product: float = 1.0
+    """How many times as long an image takes in a training by the product recipe, where that is wanted."""
 
 
-def rehearse(prepared: Prepared, narrator: Narrator) -> Measured:
+def rehearse(prepared: Prepared, narrator: Narrator, patience: float = 1.0) -> Measured:
     """Measure every part of a run. Nothing of it remains; torch has as many threads as before.
 
     Args:
         prepared: the run.
         narrator: told how far it is.
+        patience: share of the usual time to take for it; a run of a minute cannot wait as long for its plan.
     """
     config = prepared.config
-    generations = min(config.search.generations, GENERATIONS)
-    shortened = dataclasses.replace(config, search=dataclasses.replace(config.search, generations=generations))
-    with _threads_put_back(), tempfile.TemporaryDirectory(prefix="fairnas-plan-") as folder:
+    generations = min(config.search.generations, max(FEWEST_GENERATIONS, round(GENERATIONS * patience)))
+    searched = dataclasses.replace(config.search, generations=generations, latency_minutes=LATENCY_MINUTES)
+    shortened = dataclasses.replace(config, search=searched)
+    with threads_put_back(), tempfile.TemporaryDirectory(prefix="fairnas-plan-") as folder:
         run = RunDirectory.create(Path(folder) / "run", shortened)
         experiment = Experiment(run, opened=(prepared.space, prepared.dataset))
         device = experiment.device
         assert experiment.space is prepared.space  # now torch has the threads that the run would have
         narrator.stage(1, PARTS, "measure supernet steps", "the search")
-        supernet_times, save, checkpoint, curve = _supernet(experiment)
+        supernet_times, save, checkpoint, curve = _supernet(experiment, patience)
         narrator.stage(2, PARTS, "measure the search", "training from scratch")
-        search_times = _search(experiment, config.search.generations - generations, narrator)
+        prices_in_run(experiment)  # a rough table, before the search is timed
+        search_times = _search(experiment, config.search.generations - generations, narrator, patience)
         retrained, studied = retrained_genomes(experiment), choose_models(experiment)
         narrator.stage(3, PARTS, "measure training from scratch", "export and report")
-        jobs, processes, process_start = _stand_alone(experiment, retrained, studied)
+        jobs, processes, process_start = time_jobs(experiment, retrained, studied, patience)
+        product = product_ratio(experiment, retrained[0], patience) if config.retrain.recipe == "product" else 1.0
         narrator.stage(4, PARTS, "measure export and report", "")
-        study = _timed(lambda: study_ranking(_invented_study(experiment, studied)))
+        study = timed(lambda: study_ranking(_invented_study(experiment, studied)))
         export = _export(experiment, retrained)
-        report = _timed(lambda: write_report(run))
+        report = timed(lambda: write_report(run))
         report_file = (run.path / "report.html").stat().st_size
         return Measured(
             supernet_times, curve, save, checkpoint, search_times, retrained, studied, jobs, processes, process_start,
-            study, export, report, report_file, _peak_memory(device, processes),
+            study, export, report, report_file, _peak_memory(device, processes), product,
         )  # fmt: skip
 
 
 @contextlib.contextmanager
-def _threads_put_back() -> Iterator[None]:
+def threads_put_back() -> Iterator[None]:
+    """Torch with as many threads as before, afterwards."""
     before = torch.get_num_threads()
     try:
         yield
@@ -172,13 +170,7 @@ def _threads_put_back() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _timed(work: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
-
-
-def _supernet(experiment: Experiment) -> tuple[TrainingTimes, float, int, float]:
+def _supernet(experiment: Experiment, patience: float = 1.0) -> tuple[TrainingTimes, float, int, float]:
     """Times of the training, seconds and bytes of its checkpoint, seconds of the accuracy curve."""
     config, run, device = experiment.config, experiment.run, experiment.device
     workers = config.resources.loader_workers
@@ -188,39 +180,40 @@ def _supernet(experiment: Experiment) -> tuple[TrainingTimes, float, int, float]
             training = supernet_training(experiment.space, changed, config.seed, device, config.resources)
         return SpreadSteps(training, 1000 * training.ledger.level_every, training.ledger.level_every)
 
-    times, training = time_training(start, experiment.dataset, config.train, device, workers, SUPERNET)
+    times, training = time_training(start, experiment.dataset, config.train, device, workers, SUPERNET.times(patience))
     path = run.path / "supernet" / "checkpoint.pt"
     content = {
         "network": training.network.state_dict(),
         "optimizer": training.optimizer.state_dict(),
         "extra": training.extra_state(),
     }
-    save = _timed(lambda: write_checkpoint(path, "supernet", content))
+    save = timed(lambda: write_checkpoint(path, "supernet", content))
     assert isinstance(training.network, Supernet)
     genomes = curve_genomes(experiment.space, config.seed)
-    curve = min(_scoring(experiment, genomes, training.network) for _ in range(2))
+    curve = min(_scoring(experiment, genomes, training.network, patience) for _ in range(2))
     training.network.train()
     return times, save, path.stat().st_size, curve
 
 
-def _scoring(experiment: Experiment, genomes: Sequence[Genome], supernet: Supernet) -> float:
+def _scoring(experiment: Experiment, genomes: Sequence[Genome], supernet: Supernet, patience: float) -> float:
     """Seconds that it takes to score genomes on all validation images."""
     return time_scoring(
         lambda batches, seen: score(experiment, genomes, batches, supernet, seen),
         validation_batches(experiment),
         len(experiment.dataset.validation),
         experiment.device,
-        SCORING_SECONDS,
+        SCORING_SECONDS * patience,
     )
 
 
-def _search(experiment: Experiment, left: int, narrator: Narrator) -> SearchTimes:
+def _search(experiment: Experiment, left: int, narrator: Narrator, patience: float) -> SearchTimes:
     """Run the search with invented accuracies, then score the genomes of some of its generations.
 
     Args:
         experiment: with the generations that are rehearsed.
         left: how many the run has beyond them.
         narrator: told how far it is.
+        patience: see `rehearse`.
     """
     asked: list[Sequence[Genome]] = []
     invented = _invented_accuracy(experiment.space, len(experiment.dataset.validation), experiment.config.seed)
@@ -234,13 +227,14 @@ def _search(experiment: Experiment, left: int, narrator: Narrator) -> SearchTime
         spent += time.perf_counter() - begin
         return scores
 
-    bookkeeping = _timed(lambda: search(experiment, evaluator)) - spent
+    bookkeeping = timed(lambda: search(experiment, evaluator)) - spent
     archive = sum(path.stat().st_size for path in experiment.run.path.glob(ARCHIVE + "*"))
     places = sorted({0, len(asked) // 2, len(asked) - 1})
     per_genome = []
     for number, place in enumerate(places):
         narrator.progress(number, len(places), "")
-        seconds = min(_scoring(experiment, asked[place], experiment.supernet) for _ in range(2 if number == 0 else 1))
+        tries = range(2 if number == 0 else 1)
+        seconds = min(_scoring(experiment, asked[place], experiment.supernet, patience) for _ in tries)
         per_genome.append((place, seconds / len(asked[place])))
     ended = experiment.run.read_json("search.json")["generations"] < experiment.config.search.generations
     return SearchTimes(tuple(map(len, asked)), 0 if ended else left, tuple(per_genome), bookkeeping, archive)
@@ -272,74 +266,6 @@ def _invented_study(experiment: Experiment, genomes: Sequence[Genome]) -> list[S
         StudiedModel(format_genome(genome), rng.random(), tuple(rng.random(seeds).tolist()), cost.madds, cost.params)
         for genome, cost in zip(genomes, costs, strict=True)
     ]
-
-
-def _stand_alone(
-    experiment: Experiment, retrained: Sequence[Genome], studied: Sequence[Genome]
-) -> tuple[tuple[JobTimes, ...], int, float]:
-    """Train a light, a middle and a heavy network, side by side; how many processes, and seconds until they work."""
-    workshop, table = workshop_of(experiment), cost_table(experiment.space)
-    jobs = len(studied) * experiment.config.stand_alone.seeds
-    processes = process_count(workshop, max(jobs, len(retrained)))
-    ordered = sorted({*retrained, *studied}, key=lambda genome: (table(genome).madds, genome))
-    genomes = tuple(ordered[place] for place in sorted({0, len(ordered) // 2, len(ordered) - 1}))
-    if processes <= 1:
-        with one_thread() if workshop.device == "cpu" else contextlib.nullcontext():
-            times = [_time_job(genome, workshop, experiment.space, experiment.dataset) for genome in genomes]
-        return tuple(times), 1, 0.0
-    rounds = math.ceil(len(genomes) / processes)
-    tasks = [(genomes[number % len(genomes)], genomes) for number in range(rounds * processes)]  # no core is idle
-    begin = time.time()
-    with workers(workshop, processes) as (pool, _):
-        done = list(pool.map(_time_job_at_work, tasks))
-        end = time.time()
-    start = max(ready for ready, _ in done) - begin + time.time() - end
-    return tuple(sorted((times for _, times in done), key=lambda each: each.madds)), processes, start
-
-
-def _time_job_at_work(task: tuple[Genome, tuple[Genome, ...]]) -> tuple[float, JobTimes]:
-    """When this process was ready, on the clock of `time.time`, and the times of one training."""
-    genome, genomes = task
-    ready = _ready(genomes)
-    workshop, space, dataset, _ = at_work()
-    return ready, _time_job(genome, workshop, space, dataset)
-
-
-@functools.cache
-def _ready(genomes: tuple[Genome, ...]) -> float:
-    """Load what a process loads with its images and its first steps."""
-    workshop, space, dataset, _ = at_work()
-    device, changed = torch.device(workshop.device), gentle(workshop.train)
-    batches = training_batches(dataset, batch_size=changed.batch_size, seed=0, epoch=0, device=device)
-    batch = next(batches)
-    for genome in genomes:
-        stand_alone_training(space, genome, changed, 0, device).step([batch], 0, 1)
-    return time.time()
-
-
-def _time_job(genome: Genome, workshop: Workshop, space: SearchSpace, dataset: Dataset) -> JobTimes:
-    """What `run_job` does, timed."""
-    config, device = workshop.config, torch.device(workshop.device)
-    times, training = time_training(
-        lambda changed: stand_alone_training(space, genome, changed, config.seed, device),
-        dataset,
-        workshop.train,
-        device,
-        config.resources.loader_workers,
-        STAND_ALONE,
-    )
-    path = workshop.checkpoint_path(Job(genome, 0, True))
-    content = {"network": training.network.state_dict(), "optimizer": training.optimizer.state_dict()}
-    save = _timed(lambda: write_checkpoint(path, training.kind, content))
-    scoring = 0.0
-    for images in (dataset.validation, dataset.test):
-        batches = ordered_batches(images, dataset, batch_size=config.evaluate.batch_size, device=device)
-        scoring += time_scoring(
-            lambda batches, seen: score_network(training.network, told(batches, seen)),
-            batches, len(images), device, SCORING_SECONDS,
-        )  # fmt: skip
-    cost = cost_table(space)(genome)
-    return JobTimes(cost.madds, cost.params, times, save, scoring, path.stat().st_size)
 
 
 def _export(experiment: Experiment, genomes: Sequence[Genome]) -> ExportTimes:

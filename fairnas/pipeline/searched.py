@@ -15,7 +15,7 @@ from fairnas.pipeline.cluster import evaluator_of
 from fairnas.pipeline.experiment import Experiment, Narrator
 from fairnas.pipeline.judge import evaluation_setting
 from fairnas.pipeline.precision import require_ranks_of_float32
-from fairnas.pipeline.prices import Prices, prices_of
+from fairnas.pipeline.prices import MEASURED, Prices, prices_of
 from fairnas.pipeline.stage_two import ARCHIVE
 from fairnas.rundir import RunDirectory, checksum
 from fairnas.search import (
@@ -80,7 +80,7 @@ def trained_supernet(
     # without the run's lock: only files are read that are replaced as a whole, and the setting names the weights
     experiment = Experiment(run, narrator, stop)
     space, setting = experiment.space, evaluation_setting(experiment)
-    prices = _prices(space, search, searchers)
+    prices = _prices(space, search, searchers, path / MEASURED)
     objectives, ranges = _objectives(search, space, prices)
     require_ranks_of_float32(experiment)
     images = len(experiment.dataset.validation)
@@ -147,11 +147,10 @@ def benchmark_truth(path: Path, search: SearchConfig, searchers: Sequence[str]) 
     )
 
 
-def _prices(space: SearchSpace, search: SearchConfig, searchers: Sequence[str]) -> Prices:
+def _prices(space: SearchSpace, search: SearchConfig, searchers: Sequence[str], measured: Path | None = None) -> Prices:
     """Costs that suit all searchers."""
-    for name in searchers:
-        prices_of(space, dataclasses.replace(search, searcher=name))
-    return prices_of(space, search)
+    needed = [prices_of(space, dataclasses.replace(search, searcher=name), measured) for name in searchers]
+    return next((each for each in needed if each.latency is not None), prices_of(space, search, measured))
 
 
 def _objectives(search: SearchConfig, space: SearchSpace, prices: Prices) -> tuple[tuple[Objective, ...], Ranges]:

@@ -33,11 +33,14 @@ def train(experiment: Experiment) -> tuple[str, ...]:
     with Tracker(run, "train") as tracker:
 
         def on_epoch(epoch: int, step: int, values: Mapping[str, float]) -> None:
-            accuracies = [row["top1"] for row in score_on_validation(experiment, followed, training.network)]
+            scores = score_on_validation(experiment, followed, training.network, training.strategy)
+            accuracies = [score["top1"] for score in scores]
             curve = {
                 "one_shot_top1_mean": statistics.fmean(accuracies),
                 "one_shot_top1_std": statistics.pstdev(accuracies),
             }
+            training.extra_state()  # brings the gradient norms into the ledger
+            curve["updates_gini"], curve["gradient_gini"] = training.ledger.unevenness()
             alike = is_followed(epoch, config.train.epochs)
             similarity = followed_similarity(experiment, training.network) if alike else {}
             tracker.record(step, {**values, **curve, **similarity})

@@ -9,10 +9,11 @@ from fairnas.pipeline.cluster import evaluator_of
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.judge import evaluation_setting
 from fairnas.pipeline.precision import require_ranks_of_float32
-from fairnas.pipeline.prices import prices_of
+from fairnas.pipeline.prices import MEASURED, measures_latency, prices_in_run, prices_of
 from fairnas.pipeline.tracker import Tracker
 from fairnas.search import (
     ACCURACY,
+    LATENCY,
     MADDS,
     PARAMS,
     Archive,
@@ -41,7 +42,7 @@ def search(experiment: Experiment, evaluator: Evaluator | None = None) -> tuple[
     config, run = experiment.config.search, experiment.run
     setting = evaluation_setting(experiment)
     narrator = experiment.narrator
-    prices, objectives = prices_of(experiment.space, config), objectives_from(config)
+    prices, objectives = prices_in_run(experiment), objectives_from(config)
     if evaluator is None:
         require_ranks_of_float32(experiment)
     scoring = contextlib.nullcontext(evaluator) if evaluator else evaluator_of(experiment)
@@ -141,7 +142,9 @@ def changed_sources(experiment: Experiment) -> tuple[str, ...]:
     """Objectives and costs whose file is not what it was when the search finished."""
     config = experiment.config.search
     stored = experiment.run.read_json("search.json").get("sources", {})
-    now = dict(prices_of(experiment.space, config).sources)
+    path = experiment.run.path / MEASURED
+    lost = measures_latency(config) and not path.exists()
+    now = {} if lost else dict(prices_of(experiment.space, config, path).sources)
     now |= {each.name: each.source for each in objectives_from(config) if each.source}
     return tuple(name for name in {**stored, **now} if stored.get(name) != now.get(name))
 
@@ -152,12 +155,15 @@ def spread_over_front(
     """Networks at equal distances in MAdds (paper 4.2), heaviest first.
 
     Those that no other network beats in accuracy and MAdds together come first; the rest of the front, which is
-    there for few parameters alone, only fills up. Where accuracy or MAdds are no objectives, the first of which more
-    is better, and the first of which less is, stand in for them.
+    there for few parameters alone, only fills up. Latency takes the place of MAdds where it has a bound: then it is
+    what one pays with. Where accuracy or MAdds are no objectives, the first of which more is better, and the first of
+    which less is, stand in for them.
     """
     by_name = {each.name: each for each in objectives}
     good = by_name.get(merit(objectives), ACCURACY)
     fewer = [each for each in objectives if each.direction == "min" and each.name != "loss"]
     cost = MADDS if MADDS.name in by_name or not fewer else fewer[0]
+    if LATENCY.name in by_name and by_name[LATENCY.name].bound is not None:
+        cost = LATENCY
     best = pareto_front(front, (good, cost))
     return select_evenly(best if len(best) >= count else front, count, cost, good)

@@ -32,7 +32,7 @@ class Stage:
 STAGES: tuple[Stage, ...] = (
     Stage("train", "train the supernet", (), ("data", "train"), train),
     Stage("search", "search it and select networks", ("train",), ("evaluate", "search"), search),
-    Stage("retrain", "train the selected networks from scratch", ("search",), ("stand_alone", "retrain"), retrain),
+    Stage("retrain", "train the selected networks for use", ("search",), ("stand_alone", "retrain"), retrain),
     Stage("rank", "train more networks and judge the ranking", ("search",), ("stand_alone",), rank),
     Stage("export", "export the selected networks", ("retrain",), ("export",), export),
     Stage("report", "write the report", (), (), report),

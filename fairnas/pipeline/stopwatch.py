@@ -53,6 +53,10 @@ class Limits:
     most: float
     """Seconds at most, if a step is no longer than that."""
 
+    def times(self, patience: float) -> "Limits":
+        """So many times as long."""
+        return Limits(self.least * patience, self.most * patience)
+
 
 class SpreadSteps:
     """A training whose steps are those of moments all over it: some strategies do less at its end.
@@ -65,6 +69,10 @@ class SpreadSteps:
         self.kind, self.batches_per_step = training.kind, training.batches_per_step
         self.network: nn.Module = training.network
         self.optimizer: torch.optim.Optimizer = training.optimizer
+
+    def images(self, dataset: Dataset) -> Dataset:
+        """Those of the training."""
+        return self._training.images(dataset)
 
     def step(self, batches: Sequence[Batch], step: int, total: int) -> Tensor:
         """The next of those that are timed."""
@@ -246,3 +254,10 @@ def told(batches: Iterable[Batch], seen: Callable[[int], None]) -> Iterator[Batc
         yield images, labels
         count += len(labels)
         seen(count)
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that it takes."""
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin

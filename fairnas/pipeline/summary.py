@@ -55,7 +55,7 @@ def _selected(run: RunDirectory, row: dict[str, Any]) -> dict[str, Any]:
         "stand_alone_top1": None,
     }
     if run.is_finished("retrain"):
-        result = run.read_json(f"stand_alone/{genome}-s0.json")
+        result = run.read_json(f"{run.config.retrain.folder}/{genome}-s0.json")
         found["stand_alone_top1"] = result["test"]["top1"] if result["status"] == "done" else None
     model = run.path / "models" / genome / "model.onnx"
     return {"genome": genome, **found, "onnx": str(model) if model.exists() else None}

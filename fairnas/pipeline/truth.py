@@ -1,4 +1,4 @@
-"""Ground truth: the selected networks and those of the ranking study, trained from scratch."""
+"""Networks trained by themselves: the selected ones for use, and those of the ranking study, for the truth."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,23 +8,25 @@ from fairnas.analysis.study import as_plain
 from fairnas.errors import GenomeError, RunDirectoryError
 from fairnas.nets import cost_table
 from fairnas.pipeline.experiment import Experiment
-from fairnas.pipeline.jobs import Job, Workshop, run_jobs
+from fairnas.pipeline.jobs import run_jobs
 from fairnas.pipeline.judge import statistics_of
+from fairnas.pipeline.retraining import retraining_workshop
 from fairnas.pipeline.second_judges import by_each_statistics, name_beside, one_shot, other_supernet
 from fairnas.pipeline.stage_two import front_and_selected, known_candidates, spread_over_front
+from fairnas.pipeline.workshop import Job, Workshop
 from fairnas.randomness import generator
 from fairnas.search import Candidate
 from fairnas.space import Genome, Identity, SearchSpace, format_genome
 
 
 def retrain(experiment: Experiment) -> tuple[str, ...]:
-    """Train the selected networks, and those that the configuration names, from scratch; keep their weights."""
-    jobs = [Job(genome, 0, True) for genome in retrained_genomes(experiment)]
-    results = _run(experiment, workshop_of(experiment), jobs)
+    """Train the selected networks, and those that the configuration names, for use; keep their weights."""
+    workshop, jobs = retraining_workshop(experiment), [Job(genome, 0, True) for genome in retrained_genomes(experiment)]
+    results = _run(experiment, workshop, jobs)
     for job, result in zip(jobs, results, strict=True):
         if result["status"] == "diverged":
             experiment.narrator.say(f"{format_genome(job.genome)} diverged: {result['reason']}")
-    return tuple(f"stand_alone/{job.name}.json" for job in jobs)
+    return tuple(f"{workshop.folder.name}/{job.name}.json" for job in jobs)
 
 
 def retrained_genomes(experiment: Experiment) -> tuple[Genome, ...]:
@@ -135,7 +137,7 @@ def _stratified(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
 
 
 def workshop_of(experiment: Experiment) -> Workshop:
-    """What the stand-alone trainings of this run share."""
+    """What the trainings of this run's ranking study share."""
     train = experiment.stand_alone
     folder = experiment.run.path / "stand_alone"
     return Workshop(experiment.config, train, experiment.identity_of(train), folder, experiment.device.type)

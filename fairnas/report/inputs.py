@@ -31,7 +31,7 @@ from fairnas.report.records import (
 from fairnas.report.similarity import SimilaritySummary, parse_summary
 from fairnas.rundir import RunDirectory
 from fairnas.search import Archive
-from fairnas.space import SearchSpace, format_genome, get_space
+from fairnas.space import SearchSpace, format_genome, get_space, scaled
 from fairnas.space.file import from_dict
 
 T = TypeVar("T")
@@ -73,7 +73,8 @@ def read_inputs(run: RunDirectory) -> Inputs:
         RunDirectoryError: if a file is damaged or not what fairnas writes; the message says the remedy.
     """
     config = run.config
-    space = from_dict(run.read_json("space.json")) if _exists(run, "space.json") else get_space(config.space)
+    resolved = _exists(run, "space.json")  # else the file that the space came from is still needed
+    space = from_dict(run.read_json("space.json")) if resolved else scaled(get_space(config.space), config.width)
     search = _made(run, "search", "search.json", lambda plain: parse_search(plain, space))
     candidates = _candidates(run) if search else ()
     selected = search.selected if search else ()
@@ -166,7 +167,8 @@ def _unscored(text: str, space: SearchSpace) -> Scored:
 
 
 def _trained(run: RunDirectory, networks: Sequence[Scored]) -> dict[str, Trained]:
-    names = {each.genome: f"stand_alone/{each.genome}-s0.json" for each in networks}
+    folder = run.config.retrain.folder
+    names = {each.genome: f"{folder}/{each.genome}-s0.json" for each in networks}
     return {
         genome: _parsed(run, name, "retrain", parse_training) for genome, name in names.items() if _exists(run, name)
     }

@@ -5,7 +5,7 @@
 
 from fairnas.search.archive import Archive
 from fairnas.search.candidate import Candidate, Costs, Evaluator, Measures
-from fairnas.search.latency import LatencyTable, read_latency_table, write_latency_table
+from fairnas.search.latency import LatencyCheck, LatencyTable, read_latency_table, write_latency_table
 from fairnas.search.loop import SearchResult, run_search
 from fairnas.search.objectives import (
     ACCURACY,
@@ -31,6 +31,7 @@ __all__ = [
     "Candidate",
     "Costs",
     "Evaluator",
+    "LatencyCheck",
     "LatencyTable",
     "Measures",
     "Objective",

@@ -1,13 +1,13 @@
 """Latency of a network from a table: a fixed part and one number per choice block, summed over a genome.
 
-The table is a JSON file, such as a measurement of every block on a device writes. It is data: it is checked and never
-executed.
+The table is a JSON file, such as `fairnas latency` writes. It is data: it is checked and never executed.
 """
 
+import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,25 @@ from fairnas.space import Genome, SearchSpace
 
 SCHEMA = 1
 _LONGEST = 1e12  # 30 years
+
+
+@dataclass(frozen=True)
+class LatencyCheck:
+    """How well a table predicts networks that it was not made from."""
+
+    networks: tuple[tuple[str, float, float], ...]
+    """Genome, predicted and measured milliseconds of each."""
+    median_error: float
+    """Median of |predicted / measured - 1|."""
+    largest_error: float
+    spearman: float | None
+    """Rank correlation; None where the networks are all alike."""
+    tau: float | None
+    """Kendall's."""
+    fitted: int
+    """Measurements of networks that the table was made from."""
+    complete: bool
+    """Whether the measurement came to its end, or was cut short by the time given."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +53,8 @@ class LatencyTable:
     """Per layer, one number per choice."""
     image_size: int | None = None
     """Side of the images it was measured with; None if the file does not say."""
+    check: LatencyCheck | None = None
+    """How well it predicts, where that was measured."""
 
     def __call__(self, genome: Genome) -> float:
         """Milliseconds of one (valid) genome."""
@@ -50,9 +71,9 @@ class LatencyTable:
         content = [self.space, self.device, self.fixed, self.layers, self.image_size]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
-    def to_json(self) -> str:
-        """The table as a file's text; `read_latency_table` gives an equal one."""
-        plain = {
+    def to_dict(self) -> dict[str, Any]:
+        """The table as plain data."""
+        plain: dict[str, Any] = {
             "schema": SCHEMA,
             "space": self.space,
             "device": self.device,
@@ -60,7 +81,13 @@ class LatencyTable:
             "fixed_ms": self.fixed,
             "layers_ms": self.layers,
         }
-        return json.dumps(plain, indent=1) + "\n"
+        if self.check is not None:
+            plain["check"] = dataclasses.asdict(self.check)
+        return plain
+
+    def to_json(self) -> str:
+        """The table as a file's text; `read_latency_table` gives an equal one."""
+        return json.dumps(self.to_dict(), indent=1) + "\n"
 
 
 def write_latency_table(path: Path, table: LatencyTable) -> None:
@@ -79,7 +106,7 @@ def read_latency_table(path: Path, space: SearchSpace) -> LatencyTable:
     except OSError as error:
         raise ConfigError(f"cannot read the latency table {path}: {error.strerror}; give a JSON file") from None
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ConfigError(f"latency table {path} is not JSON ({error}); see docs/search.md for the format") from None
+        raise ConfigError(f"latency table {path} is not JSON ({error}); see docs/latency.md for the format") from None
     table = _from_plain(path, plain)
     if table.space != space.name:
         raise ConfigError(
@@ -100,7 +127,7 @@ def read_latency_table(path: Path, space: SearchSpace) -> LatencyTable:
 
 def _from_plain(path: Path, plain: Any) -> LatencyTable:
     def wrong(what: str) -> ConfigError:
-        return ConfigError(f"latency table {path}: {what}; see docs/search.md for the format")
+        return ConfigError(f"latency table {path}: {what}; see docs/latency.md for the format")
 
     def milliseconds(value: Any, where: str) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LONGEST:
@@ -128,7 +155,18 @@ def _from_plain(path: Path, plain: Any) -> LatencyTable:
             for layer, row in enumerate(rows)
         ),
         image_size=size,
+        check=_check_from(plain["check"], wrong) if plain.get("check") is not None else None,
     )
+
+
+def _check_from(plain: Any, wrong: Callable[[str], ConfigError]) -> LatencyCheck:
+    try:
+        networks = tuple((str(genome), float(ours), float(theirs)) for genome, ours, theirs in plain["networks"])
+        spearman, tau = (None if plain[name] is None else float(plain[name]) for name in ("spearman", "tau"))
+        errors = float(plain["median_error"]), float(plain["largest_error"])
+        return LatencyCheck(networks, *errors, spearman, tau, int(plain["fitted"]), bool(plain["complete"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise wrong(f"its check is damaged ({error!r})") from None
 
 
 def _shape(choices: tuple[int, ...]) -> str:

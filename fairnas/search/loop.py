@@ -13,7 +13,7 @@ from fairnas.errors import ConfigError
 from fairnas.search.archive import Archive
 from fairnas.search.candidate import Candidate, Costs, Evaluator
 from fairnas.search.mutators import Tally
-from fairnas.search.objectives import Objective, objectives_from, violation
+from fairnas.search.objectives import LATENCY, Objective, objectives_from, violation
 from fairnas.search.pareto import hypervolume, pareto_front, reference_point
 from fairnas.search.ranges import Ranges, check_bounds, cost_ranges, estimated_ranges, known_ranges, number
 from fairnas.search.scoring import Scoring
@@ -89,11 +89,13 @@ def run_search(
 
     Raises:
         ConfigError: if no genome meets a bound (before anything is scored), if none was found that meets all of
-            them, or if no such searcher exists.
+            them, if latency is an objective and no cost, or if no such searcher exists.
         KeyboardInterrupt: if `stop` says so; the generation is in the archive.
     """
     objectives = objectives or objectives_from(config)
     cost_limits = cost_ranges(space, costs)
+    if LATENCY.name not in cost_limits and any(each.name == LATENCY.name for each in objectives):
+        raise ConfigError("latency is to be optimised or bounded; give its table with --search.latency-table FILE.json")
     check_bounds(space, objectives, cost_limits)
     known = ranges = known_ranges(objectives, cost_limits)
     searcher = make_searcher(space, objectives, costs, config, seed)

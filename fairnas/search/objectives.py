@@ -109,7 +109,7 @@ def objectives_from(config: SearchConfig) -> tuple[Objective, ...]:
     """The objectives of a configuration with its bounds. What has a bound is an objective, named or not.
 
     Raises:
-        ConfigError: a name that is not known or stands twice, a file without the objective, `latency` without a table.
+        ConfigError: a name that is not known or stands twice, a file without the objective.
     """
     bounds = {name: getattr(config, f"max_{name}") for name in _BOUNDED}
     names = [*config.objectives, *(name for name, bound in bounds.items() if bound is not None)]
@@ -117,8 +117,6 @@ def objectives_from(config: SearchConfig) -> tuple[Objective, ...]:
     for name, bound in bounds.items():
         if name in found:
             found[name] = dataclasses.replace(found[name], bound=bound)
-    if LATENCY.name in found and config.latency_table is None:
-        raise ConfigError("latency is to be optimised or bounded; give its table with --search.latency-table FILE.json")
     result = tuple(found.values())
     twice = [each.name for number, each in enumerate(result) if each.name in {o.name for o in result[:number]}]
     if twice:

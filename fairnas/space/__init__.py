@@ -13,6 +13,7 @@ from fairnas.space.catalog import CATALOG, get_space
 from fairnas.space.chain import Stage, Stem, chain_space
 from fairnas.space.genome import Genome, distance, format_genome, parse_genome
 from fairnas.space.space import Layer, SearchSpace
+from fairnas.space.width import scaled
 
 __all__ = [
     "CATALOG",
@@ -33,4 +34,5 @@ __all__ = [
     "format_genome",
     "get_space",
     "parse_genome",
+    "scaled",
 ]

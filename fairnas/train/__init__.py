@@ -5,6 +5,7 @@ from fairnas.train.execution import Execution, choose_execution
 from fairnas.train.group import Group
 from fairnas.train.launch import arranged, in_all_processes, joined_group, started_processes
 from fairnas.train.loop import DivergedError, Pace, Training, train, training_steps
+from fairnas.train.product import product_training
 from fairnas.train.scratch import stand_alone_training
 from fairnas.train.step import Bench, StepResult, supernet_step
 from fairnas.train.strategies import STRATEGIES, Strategy, make_strategy, scoring_statistics
@@ -26,6 +27,7 @@ __all__ = [
     "joined_group",
     "make_strategy",
     "new_supernet",
+    "product_training",
     "read_checkpoint",
     "scoring_statistics",
     "stand_alone_training",

@@ -33,7 +33,7 @@ class Gradients:
 
         Looks at the weights themselves. A block without weights (an identity) counts as trained if it had a pass.
         """
-        has = [parameters[0].grad is not None if parameters else None for parameters in self.blocks]
+        has = [any(p.grad is not None for p in parameters) if parameters else None for parameters in self.blocks]
         return np.array([passes[i] > 0 if there is None else there for i, there in enumerate(has)], dtype=np.int64)
 
     def norms(self) -> Tensor:

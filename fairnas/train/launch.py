@@ -75,6 +75,10 @@ def arranged(
     """
     if group.size == 1:
         return group
+    if not strategy.many_processes:
+        raise ConfigError(
+            f"'{name}' trains in one process, and {group.size} were started; start one, or use strategy 'strict'"
+        )
     paths = strategy.passes_per_update
     count = math.gcd(group.size, paths) if path_processes is None else path_processes
     if count > 1 and paths == 1:

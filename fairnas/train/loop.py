@@ -15,6 +15,7 @@ from fairnas.data import Dataset, steps_per_epoch, training_batches
 from fairnas.errors import CheckpointError, ConfigError, FairnasError
 from fairnas.train.checkpoint import read_checkpoint, write_checkpoint
 from fairnas.train.group import Group
+from fairnas.train.schedule import Schedule, Scheduled
 from fairnas.train.step import Batch
 
 FINITE_CHECK_STEPS = 20
@@ -46,6 +47,10 @@ class Training(Protocol):
     @property
     def batches_per_step(self) -> int:
         """Mini-batches that one step takes."""
+        ...
+
+    def images(self, dataset: Dataset) -> Dataset:
+        """The data set whose training images its weights learn from: the given one, or a part of it."""
         ...
 
     def step(self, batches: Sequence[Batch], step: int, total: int) -> Tensor:
@@ -88,6 +93,21 @@ class Pace:
 def learning_rate(config: TrainConfig, step: int, total: int) -> float:
     """Cosine decay from `config.lr`, scaled, at step 0 to zero at step `total`."""
     return config.lr * config.lr_scale * 0.5 * (1 + math.cos(math.pi * step / total))
+
+
+@dataclass(frozen=True)
+class _Cosine:
+    """The schedule of what brings none of its own: see `learning_rate`."""
+
+    config: TrainConfig
+
+    @property
+    def remedy(self) -> str:
+        lr = self.config.lr
+        return f"train.lr = {lr}; try a lower rate, such as {lr / 3:.2g}, in a new run"
+
+    def rate(self, step: int, total: int, per_epoch: int) -> float:
+        return learning_rate(self.config, step, total)
 
 
 def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
@@ -140,8 +160,10 @@ def train(
     """
     group = group or Group()
     device = next(training.network.parameters()).device
+    dataset = training.images(dataset)
     per_epoch = training_steps(dataset, config, training.batches_per_step)
     total = config.epochs * per_epoch
+    schedule = training.schedule if isinstance(training, Scheduled) else _Cosine(config)
     step, loss_sum = _restore(training, pace, device, group)
     pace.on_resume(step)
     saved_at, saved_step = time.monotonic(), step
@@ -159,7 +181,8 @@ def train(
             workers=pace.loader_workers,
         )
         for taken in _in_steps(batches, training.batches_per_step):
-            _set_rate(training.optimizer, learning_rate(config, step, total))
+            rate = schedule.rate(step, total, per_epoch)
+            _set_rate(training.optimizer, rate)
             loss = training.step(taken, step, total)
             step += 1
             loss_sum = loss_sum + loss
@@ -167,15 +190,11 @@ def train(
             stopping = group.stopping if group.size > 1 else pace.stop()
             due = time.monotonic() - saved_at >= pace.seconds or (pace.steps and step - saved_step >= pace.steps)
             if due or stopping or epoch_ends or step % FINITE_CHECK_STEPS == 0:
-                _require_finite(loss, step, config)
+                _require_finite(loss, step, schedule)
                 pace.on_progress(step, total, f"epoch {epoch + 1}/{config.epochs}, loss {loss.item():.3f}")
             if epoch_ends:  # measured before anything is saved, so that no kill loses the epoch's measurements
                 mean = loss_sum.item() / per_epoch
-                pace.on_epoch(
-                    epoch + 1,
-                    step,
-                    {"epoch": epoch + 1, "loss": mean, "lr": learning_rate(config, step - 1, total)},
-                )
+                pace.on_epoch(epoch + 1, step, {"epoch": epoch + 1, "loss": mean, "lr": rate})
                 training.network.train()
                 loss_sum = torch.zeros_like(loss_sum)
             if due or stopping or step == total:
@@ -195,12 +214,9 @@ def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def _require_finite(loss: Tensor, step: int, config: TrainConfig) -> None:
+def _require_finite(loss: Tensor, step: int, schedule: Schedule) -> None:
     if not math.isfinite(loss.item()):
-        raise DivergedError(
-            f"the loss is {loss.item()} at step {step} with train.lr = {config.lr}; "
-            f"try a lower rate, such as {config.lr / 3:.2g}, in a new run"
-        )
+        raise DivergedError(f"the loss is {loss.item()} at step {step} with {schedule.remedy}")
 
 
 def _save(training: Training, step: int, loss_sum: Tensor, pace: Pace) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from fairnas.config import TrainConfig
+from fairnas.data import Dataset
 from fairnas.nets import StandAlone, build
 from fairnas.space import Genome, SearchSpace
 from fairnas.train.executors import arithmetic, loss_of
@@ -25,6 +26,10 @@ class StandAloneTraining:
         self.curve: list[dict[str, Any]] = []
         """Measurements after each epoch, by whoever trains; they stay with the checkpoint."""
         self.optimizer = make_optimizer(network, config)
+
+    def images(self, dataset: Dataset) -> Dataset:
+        """All."""
+        return dataset
 
     def step(self, batches: Sequence[Batch], step: int, total: int) -> Tensor:
         """Train on one mini-batch and return the loss."""

@@ -1,7 +1,8 @@
 """One supernet step: several backward passes and the single parameter update after them (Algorithm 1)."""
 
+import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,6 +37,14 @@ class StepResult:
     """Paths that were trained."""
     gradient_norms: Tensor
     """Per choice block, the norm of its gradient, summed over the updates; on the device."""
+    architecture_passes: int = 0
+    """Backward passes for the sake of the architecture, which updated no weights."""
+    architecture_runs: int = 0
+    """Choice blocks that these went through, and forward passes that only gave the architecture a score."""
+
+    def with_architecture(self, passes: int, runs: int) -> "StepResult":
+        """The same step, and so many backward passes through so many blocks that taught the architecture."""
+        return dataclasses.replace(self, architecture_passes=passes, architecture_runs=runs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +58,8 @@ class Bench:
     executor: Executor = field(default_factory=Sequential)
     group: Group = field(default_factory=Group)
     """The processes that share the work."""
+    architecture_images: Callable[[int], Batch] | None = None
+    """Mini-batches of the images that teach the architecture, by their number; None where the strategy wants none."""
 
     @functools.cached_property
     def gradients(self) -> Gradients:
@@ -112,4 +123,6 @@ def several(results: Sequence[StepResult]) -> StepResult:
         np.sum([result.updates for result in results], axis=0),
         backward_passes,
         torch.stack([result.gradient_norms for result in results]).sum(0),
+        sum(result.architecture_passes for result in results),
+        sum(result.architecture_runs for result in results),
     )

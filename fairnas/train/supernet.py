@@ -1,6 +1,7 @@
 """Supernet training: a strategy, a supernet and the ledger, for the loop."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,15 +9,17 @@ import torch
 from torch import Tensor
 
 from fairnas.config import Resources, TrainConfig
+from fairnas.data import Dataset, divided, steps_per_epoch, training_batches
 from fairnas.fairness import Ledger
 from fairnas.nets import Supernet
+from fairnas.randomness import derived_seed
 from fairnas.space import SearchSpace
 from fairnas.train.execution import choose_execution
 from fairnas.train.executors import Executor, Sequential
 from fairnas.train.group import Group
 from fairnas.train.loop import make_optimizer
 from fairnas.train.step import Batch, Bench
-from fairnas.train.strategies import make_strategy
+from fairnas.train.strategies import Strategy, make_strategy
 
 AGREEMENT_STEPS = 50
 """Processes compare their weights and ledgers after so many steps."""
@@ -36,7 +39,7 @@ class SupernetTraining:
         group: Group | None = None,
     ) -> None:
         choices = supernet.space.choices
-        self.network = supernet
+        self.network, self.config = supernet, config
         self.strategy = make_strategy(config, choices, seed)
         self.batches_per_step = self.strategy.batches_per_step
         level_every = self.strategy.cycle if self.strategy.promise == "strict" else 1
@@ -44,8 +47,19 @@ class SupernetTraining:
         self.optimizer = make_optimizer(supernet, config)
         executor = executor or Sequential(config.precision)
         self.bench = Bench(supernet, self.optimizer, config, executor, group or Group())
+        self.seed = seed
         device = next(supernet.parameters()).device
         self._gradient_norms = torch.zeros(sum(choices), dtype=torch.float64, device=device)
+        self.strategy.begin(self.bench)
+
+    def images(self, dataset: Dataset) -> Dataset:
+        """All training images, or those that the strategy does not want for the architecture."""
+        for_weights, for_architecture = parts_of(dataset, self.strategy)
+        if for_architecture is not None:
+            device = next(self.network.parameters()).device
+            given = ArchitectureImages(for_architecture, self.config.batch_size, self.seed, device)
+            self.bench = dataclasses.replace(self.bench, architecture_images=given)
+        return for_weights
 
     def step(self, batches: Sequence[Batch], step: int, total: int) -> Tensor:
         """One supernet step.
@@ -56,7 +70,13 @@ class SupernetTraining:
             ProcessesDisagree: if it has other weights.
         """
         result = self.strategy.step(self.bench, batches, step, total)
-        self.ledger.record(result.passes, result.updates, result.backward_passes)
+        self.ledger.record(
+            result.passes,
+            result.updates,
+            result.backward_passes,
+            result.architecture_passes,
+            result.architecture_runs,
+        )
         self._gradient_norms += result.gradient_norms
         if self.strategy.promise == "strict" and (step + 1) % self.strategy.cycle == 0:
             self.ledger.require_level()
@@ -66,15 +86,50 @@ class SupernetTraining:
         return result.loss
 
     def extra_state(self) -> dict[str, Any]:
-        """The ledger."""
+        """The ledger, and what the strategy has learned."""
         self.ledger.set_gradient_norms(self._gradient_norms.cpu().numpy())
-        return {"ledger": self.ledger.to_dict()}
+        return {"ledger": self.ledger.to_dict(), "strategy": self.strategy.state()}
 
     def restore_extra(self, content: dict[str, Any]) -> None:
-        """Take the ledger back."""
+        """Take both back."""
+        self.strategy.restore(content.get("strategy", {}))  # strategies of before had learned nothing
         self.ledger = Ledger.from_dict(content["ledger"])
         sums = torch.from_numpy(np.concatenate(self.ledger.gradient_norms))
         self._gradient_norms = sums.to(self._gradient_norms.device)
+
+
+def parts_of(dataset: Dataset, strategy: Strategy) -> tuple[Dataset, Dataset | None]:
+    """Whose training images teach the weights, and whose the architecture, if the strategy keeps some for it."""
+    if not strategy.architecture_share:
+        return dataset, None
+    return divided(dataset, strategy.architecture_share)
+
+
+class ArchitectureImages:
+    """The images that teach the architecture, batch after batch, pass after pass, each a function of its number."""
+
+    def __init__(self, dataset: Dataset, batch_size: int, seed: int, device: torch.device) -> None:
+        self._dataset, self._device = dataset, device
+        self._size = min(batch_size, len(dataset.train))
+        self._seed = derived_seed(seed, "architecture images")
+        self._per_pass = steps_per_epoch(dataset, self._size)
+        self._next = -1
+        self._batches: Iterator[Batch] = iter(())
+
+    def __call__(self, number: int) -> Batch:
+        """Mini-batch `number`, from 0; in order it is cheapest."""
+        epoch, first = divmod(number, self._per_pass)
+        if number != self._next or first == 0:
+            self._batches = training_batches(
+                self._dataset,
+                batch_size=self._size,
+                seed=self._seed,
+                epoch=epoch,
+                first=first,
+                device=self._device,
+            )
+        self._next = number + 1
+        return next(self._batches)
 
 
 def new_supernet(space: SearchSpace, config: TrainConfig, seed: int) -> Supernet:

@@ -35,6 +35,9 @@ WRONG = {
     "no run to search": (["search", "--run", "nowhere"], "nowhere is not a run directory"),
     "no run given": (["rank"], "--run"),
     "zoo": (["zoo", "fairnas_d"], "unknown network 'fairnas_d'; did you mean"),
+    "no image": (["predict", "model.onnx"], "no image is given; give image files or folders of them"),
+    "no model": (["predict", "nowhere.onnx", "a.png"], "there is no nowhere.onnx; give an ONNX file or a folder"),
+    "no class wanted": (["predict", "model.onnx", "a.png", "--top", "0"], "--top is 0; give 1 or more"),
     "no gpu": (["run", "digits", "--resources.device", "cuda"], "torch finds no CUDA GPU"),
 }
 

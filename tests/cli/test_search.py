@@ -112,6 +112,45 @@ def test_latency_is_an_objective_from_a_table_with_a_bound(run, fairnas):
     assert "latency up to 5.00\u00a0ms" in Path(page).read_text()
 
 
+class FakeBench:
+    """Networks that take a millisecond per layer, and more for later choices."""
+
+    def __init__(self, space, threads=1):
+        self.device = "a fake"
+
+    def network(self, genome):
+        return lambda: 2 + self.beginning(genome, len(genome))()
+
+    def beginning(self, genome, layers):
+        return lambda: 1 + sum(1 + choice / 5 for choice in genome[:layers])
+
+
+def test_without_a_table_the_run_measures_its_own_once_and_spreads_over_latency(run, fairnas, monkeypatch):
+    from fairnas.pipeline import Experiment
+    from fairnas.pipeline.stage_two import changed_sources
+    from fairnas.rundir import RunDirectory
+
+    monkeypatch.setattr("fairnas.pipeline.latency_table.OnnxBench", FakeBench)
+    outcome = fairnas("search", "--run", run, "--max-latency", "15.5ms", "--search.select", "3", "--json")
+    assert outcome.code == 0, outcome.err
+    assert "latency measured on a fake; 30 other networks: median error 0.0%" in outcome.err
+    found = search_of(run)
+    assert all(11 <= row["latency"] <= 15.5 for row in found["front"])
+    latencies = [row["latency"] for row in found["selected"]]
+    assert latencies == sorted(latencies, reverse=True)
+    table = (run / "latency.json").read_bytes()
+    monkeypatch.delattr("fairnas.pipeline.latency_table.OnnxBench")  # nobody asks for it again
+    flags = ["--search.reward.cost", "latency", "--search.searcher", "mnasnet_rl"]
+    again = fairnas("search", "--run", run, *flags, "--json")
+    assert again.code == 0, again.err
+    assert (run / "latency.json").read_bytes() == table
+    assert search_of(run)["sources"] == found["sources"]
+    experiment = Experiment(RunDirectory.open(run))
+    assert changed_sources(experiment) == ()
+    (run / "latency.json").unlink()
+    assert changed_sources(experiment) == ("latency",)  # so that `fairnas run` measures and searches again
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -123,16 +162,11 @@ def test_latency_is_an_objective_from_a_table_with_a_bound(run, fairnas):
             ["--latency-table", "phone.json", "--max-latency", "5"],
             "'5' is not a time; write a number above 0 with us, ms",
         ),
-        (["--max-latency", "5ms"], "give its table with --search.latency-table"),
         (["--latency-table", "none.json"], "cannot read the latency table none.json: No such file"),
         (["--latency-table", "energy.py"], "latency table energy.py is not JSON"),
         (["--objective", "madd"], "unknown objective 'madd'; did you mean 'madds'?"),
         (["--objective", "none.py:energy"], "there is no objective file none.py"),
         (["--objective", "energy.py:power"], "does not define an Objective with a function called 'power'"),
-        (
-            ["--search.reward.cost", "latency", "--search.searcher", "mnasnet_rl"],
-            "search.reward.cost is 'latency'; give",
-        ),
     ],
 )
 def test_what_cannot_be_searched_is_said_before_anything_is_changed(run, fairnas, flags, message):

@@ -322,3 +322,51 @@ def test_what_a_search_found_can_be_listed_and_written(finished_run, fairnas, tm
     shown = fairnas("search", "--run", path, "--show").out
     assert all(row["genome"] in shown for row in found["front"])
     assert (path / "stages.json").read_bytes() == before
+
+
+def test_export_with_int8_changes_what_is_new_and_predict_uses_it(copied_run, fairnas, tmp_path, monkeypatch):
+    from PIL import Image
+
+    from fairnas.data.digits import read_digits
+    from fairnas.export import bundle
+
+    def as_before(name):  # exporting takes seconds, and is tested elsewhere
+        return lambda product: (copied_run / "models" / product.genome / name).read_bytes()
+
+    monkeypatch.setattr(bundle, "to_onnx", as_before("model.onnx"))
+    monkeypatch.setattr(bundle, "to_program", as_before("model.pt2"))
+    outcome = fairnas("export", "--run", copied_run, "--int8", "--calibration-images", "30", "--json")
+    assert outcome.code == 0, outcome.err
+    genomes = [row["genome"] for row in outcome.json["selected"]]
+    for genome in genomes:
+        assert f"{genome}: ONNX and torch.export agree with PyTorch to" in outcome.err
+        found = json.loads((copied_run / "models" / genome / "model.json").read_text())
+        assert found["int8"]["calibration_images"] == 30
+        assert found["int8"]["accuracy"]["test"]["images"] == 797
+        assert found["int8"]["accuracy"]["test"]["float_top1"] == pytest.approx(
+            found["measures"]["test_top1"], abs=0.003
+        )
+        assert {each["name"] for each in found["objectives"]} >= {"top1", "madds", "params"}
+    again = fairnas("export", "--run", copied_run)  # the run remembers its settings
+    assert again.err.count("its files are there and unchanged") == len(genomes)
+
+    pixels = read_digits()[1].pixels[:40, :, :, 0]
+    (tmp_path / "digits").mkdir()
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / "digits" / f"{number:03}.png")
+    model = copied_run / "models" / genomes[0]
+    found = fairnas("predict", model, tmp_path / "digits", "--top", "1", "--json").json
+    network = __import__("fairnas").load(model)
+    (mean,), (std,) = (json.loads((model / "model.json").read_text())["preprocessing"][key] for key in ("mean", "std"))
+    with torch.no_grad():
+        logits = network((torch.from_numpy(pixels[:, None] / 255).float() - mean) / std)
+    assert [each["classes"][0]["class"] for each in found["images"]] == [
+        str(best) for best in logits.argmax(1).tolist()
+    ]
+
+    (tmp_path / "digits" / "000.png").write_bytes(b"damaged")
+    outcome = fairnas("predict", model / "model.int8.onnx", tmp_path / "digits")
+    assert outcome.code == 2
+    assert outcome.err.count("\n") == 1
+    assert "000.png: cannot be decoded (it is not an image of a known format); replace it" in outcome.err
+    assert outcome.out.count(".png") == 39

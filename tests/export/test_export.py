@@ -3,8 +3,10 @@ import copy
 import dataclasses
 import json
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,20 +15,39 @@ import pytest
 import torch
 
 import fairnas
-from fairnas.errors import FairnasError, RunDirectoryError
 from fairnas.export import (
     ExportError,
     ExportReport,
-    Preprocessing,
     Product,
+    Quantisation,
     bundle,
     check_parity,
     export_product,
 )
+from fairnas.export.parity import check_labels, check_program
+from fairnas.export.session import OnnxSession
 from fairnas.nets import StandAlone, cost
 from fairnas.space import get_space
 
 GENOME = "04215320"  # of the network in conftest.py
+
+
+FILES = [
+    "model.safetensors", "config.json", "model.onnx", "model.pt2", "model.int8.onnx", "README.md", "model.json",
+]  # fmt: skip
+
+
+def _random(count: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, 1, 8, 8), dtype=np.float32)
+
+
+def _quantisation(network: StandAlone) -> Quantisation:
+    """Calibrated and judged on random images, labelled by the network itself."""
+    images = _random(50, 1)
+    with torch.no_grad():
+        labels = copy.deepcopy(network).eval()(torch.from_numpy(images)).argmax(1).numpy()
+    halves = [(images[:30], labels[:30]), (images[30:], labels[30:])]
+    return Quantisation(40, lambda: _random(40, 0), {"test": lambda: halves})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +66,7 @@ def exported(trained: Product, tmp_path_factory: pytest.TempPathFactory) -> Expo
     before = copy.deepcopy(trained.network)
     seeds = torch.random.get_rng_state(), pickle.dumps(np.random.get_state())  # noqa: NPY002
     with open(said, "w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-        report = export_product(folder, trained)
+        report = export_product(folder, trained, _quantisation(trained.network))
     assert torch.equal(seeds[0], torch.random.get_rng_state())
     assert seeds[1] == pickle.dumps(np.random.get_state())  # noqa: NPY002
     return Exported(folder, report, before, said.read_text())
@@ -55,7 +76,9 @@ def test_report_and_files(exported: Exported) -> None:
     size = cost(get_space("digits"), GENOME)
     assert (exported.report.madds, exported.report.params) == (size.madds, size.params)
     assert exported.report.parity_error < 1e-5
-    assert sorted(exported.report.files) == sorted(file.name for file in exported.folder.iterdir())
+    assert exported.report.program_parity_error < 1e-5
+    assert list(exported.report.files) == FILES
+    assert sorted(FILES) == sorted(file.name for file in exported.folder.iterdir())
 
 
 def test_nothing_is_printed(exported: Exported) -> None:
@@ -76,6 +99,13 @@ def test_network_is_left_as_it_was(exported: Exported, network: StandAlone) -> N
 
 def test_facts(exported: Exported, trained: Product) -> None:
     facts = json.loads((exported.folder / "model.json").read_text())
+    assert facts.pop("made_of")
+    latency = facts.pop("latency")
+    assert {*latency} == {"device", "model.onnx", "model.int8.onnx"}
+    for name in ("model.onnx", "model.int8.onnx"):
+        low, high = latency[name]["quartiles_ms"]
+        assert 0 < low <= latency[name]["latency_ms"] <= high
+    assert set(facts.pop("sha256")) == set(FILES) - {"model.json"}
     assert facts == {
         "genome": GENOME,
         "space": "digits",
@@ -83,25 +113,91 @@ def test_facts(exported: Exported, trained: Product) -> None:
         "params": exported.report.params,
         "classes": list(trained.classes),
         "preprocessing": {"image_size": 8, "image_channels": 1, "mean": [0.3], "std": [0.25]},
-        "measures": {"test_top1": 97.5, "one_shot_top1": 91.25},
+        "measures": {"test_top1": 0.975, "one_shot_top1": 0.9125},
+        "images": {"train": 1000, "test": 797},
+        "objectives": [
+            {"name": "madds", "direction": "min", "unit": "multiply-adds", "value": 510_272},
+            {"name": "taste", "direction": "max", "unit": "", "value": None},
+        ],
         "provenance": {"recipe": "digits", "seed": "3"},
+        "licence": "Apache-2.0",
         "parity_error": exported.report.parity_error,
-        "files": ["weights.safetensors", "model.onnx", "model.json"],
+        "program_parity_error": exported.report.program_parity_error,
+        "int8": exported.report.int8,
+        "files": FILES,
     }
 
 
-def test_onnx_carries_its_facts_and_no_paths(exported: Exported, trained: Product) -> None:
-    model = onnx.load(exported.folder / "model.onnx")
+@pytest.mark.parametrize("name", ["model.onnx", "model.int8.onnx"])
+def test_onnx_carries_its_facts(exported: Exported, trained: Product, name: str) -> None:
+    model = onnx.load(exported.folder / name)
     onnx.checker.check_model(model)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    assert set(metadata) == {"genome", "space", "classes", "preprocessing"}
+    assert set(metadata) == {"genome", "space", "classes", "preprocessing", "licence"}
     assert metadata["genome"] == GENOME
+    assert metadata["licence"] == "Apache-2.0"
     assert json.loads(metadata["classes"]) == list(trained.classes)
     assert json.loads(metadata["preprocessing"])["std"] == [0.25]
     assert [opset.version for opset in model.opset_import if opset.domain == ""] >= [18]
-    content = (exported.folder / "model.onnx").read_bytes()
-    assert b"site-packages" not in content
-    assert str(Path(fairnas.__file__).parent).encode() not in content
+
+
+def test_no_file_tells_paths_of_this_machine(exported: Exported) -> None:
+    for file in exported.folder.iterdir():
+        content = file.read_bytes()
+        assert b"site-packages" not in content, file
+        assert str(Path(fairnas.__file__).parent).encode() not in content, file
+
+
+@pytest.mark.parametrize("batch", [1, 7, 30])
+def test_the_program_takes_any_batch_and_computes_the_same(exported: Exported, network: StandAlone, batch: int) -> None:
+    description = {"fairnas.json": ""}
+    program = torch.export.load(exported.folder / "model.pt2", extra_files=description).module()
+    images = torch.from_numpy(_random(batch, batch))
+    with torch.no_grad():
+        torch.testing.assert_close(program(images), copy.deepcopy(network).eval()(images), rtol=1e-4, atol=1e-5)
+    assert json.loads(description["fairnas.json"])["genome"] == GENOME
+
+
+def test_int8_takes_any_batch_and_is_near(exported: Exported, network: StandAlone) -> None:
+    session = OnnxSession(exported.folder / "model.int8.onnx")
+    images = _random(30, 5)
+    logits = session.run(images)
+    with torch.no_grad():
+        expected = copy.deepcopy(network).eval()(torch.from_numpy(images)).numpy()
+    error = np.abs(logits - expected).max()
+    assert 0 < error < 0.25 * np.abs(expected).max()
+    np.testing.assert_allclose(np.concatenate([session.run(images[:1]), session.run(images[1:8])]), logits[:8])
+    sizes = [(exported.folder / name).stat().st_size for name in ("model.int8.onnx", "model.onnx")]
+    assert sizes[0] < sizes[1]
+
+
+def test_the_accuracy_that_int8_loses_is_counted(exported: Exported, network: StandAlone) -> None:
+    assert exported.report.int8 is not None
+    assert exported.report.int8["calibration_images"] == 40
+    found = exported.report.int8["accuracy"]["test"]
+    judged = list(_quantisation(network).judged_on["test"]())
+    session = OnnxSession(exported.folder / "model.int8.onnx")
+    wrong = sum(int((session.run(images).argmax(1) != labels).sum()) for images, labels in judged)
+    assert found == {
+        "images": 50,
+        "float_top1": 1.0,  # the labels are its own answers
+        "int8_top1": 1 - wrong / 50,
+        "lost": wrong / 50,
+        "only_float": wrong,
+        "only_int8": 0,
+    }
+
+
+def test_the_lines_of_the_card_run(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = (exported.folder / "README.md").read_text()
+    monkeypatch.chdir(exported.folder)
+    blocks = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        assert block.count("\n") == 3
+        names: dict[str, Any] = {}
+        exec(block, names)
+        assert tuple(names["logits"].shape) == (1, 10)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 30])
@@ -189,53 +285,33 @@ def test_parity_refuses_an_absent_file(network: StandAlone, tmp_path: Path) -> N
         check_parity(network, tmp_path / "absent.onnx")
 
 
-@pytest.fixture
-def quick_onnx(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The exporter replaced by its earlier result, to save seconds."""
+def test_parity_sees_a_program_of_another_network(exported: Exported, used: Callable[..., StandAlone]) -> None:
+    other = used(get_space("digits"), GENOME, seed=2)
+    with pytest.raises(ExportError, match="the PyTorch program differs from the network"):
+        check_program(other, (exported.folder / "model.pt2").read_bytes())
+    with pytest.raises(ExportError, match=r"the PyTorch program cannot run on images of shape \(1, 3, 8, 8\)"):
+        check_program(
+            used(get_space("digits").for_data(image_channels=3), GENOME),
+            (exported.folder / "model.pt2").read_bytes(),
+        )
+
+
+def test_parity_sees_labels_of_another_network(exported: Exported, trained: Product) -> None:
     content = (exported.folder / "model.onnx").read_bytes()
-    monkeypatch.setattr(bundle, "to_onnx", lambda _: content)
+    check_labels(trained, content)
+    with pytest.raises(ExportError, match="tells other classes"):
+        check_labels(dataclasses.replace(trained, classes=tuple("abcdefghij")), content)
 
 
-@pytest.mark.usefixtures("quick_onnx")
 def test_without_parity_nothing_is_written(
-    used: Callable[..., StandAlone], product_of: Callable[[StandAlone], Product], tmp_path: Path
+    exported: Exported,
+    used: Callable[..., StandAlone],
+    product_of: Callable[[StandAlone], Product],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(bundle, "to_onnx", lambda _: (exported.folder / "model.onnx").read_bytes())
     other = used(get_space("digits"), GENOME, seed=2)  # the exporter gives the model of another network
     with pytest.raises(ExportError, match="the ONNX model differs from the network"):
         export_product(tmp_path / "models", product_of(other))
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.usefixtures("quick_onnx")
-def test_a_folder_that_cannot_be_written(trained: Product, tmp_path: Path) -> None:
-    (tmp_path / "models").write_text("a file")
-    with pytest.raises(RunDirectoryError, match="cannot write"):
-        export_product(tmp_path / "models" / GENOME, trained)
-
-
-@pytest.mark.usefixtures("quick_onnx")
-def test_a_second_export_replaces_the_first(exported: Exported, trained: Product, tmp_path: Path) -> None:
-    export_product(tmp_path, dataclasses.replace(trained, measures={"test_top1": 1.0}))
-    export_product(tmp_path, trained)
-    for name in exported.report.files[1:]:
-        assert (tmp_path / name).read_bytes() == (exported.folder / name).read_bytes()
-    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(exported.report.files)
-
-
-def test_contradictions_are_refused(network: StandAlone, trained: Product) -> None:
-    good = trained.preprocessing
-    for change, message in (
-        ({"classes": ("a", "b")}, "2 class names for a network of 10 outputs; give one name per output"),
-        (
-            {"preprocessing": dataclasses.replace(good, image_size=32)},
-            "preprocessing gives 32 pixels and 1 channels",
-        ),
-        ({"measures": {"test_top1": float("nan")}}, "test_top1 is nan; give a finite number"),
-    ):
-        with pytest.raises(ExportError, match=message):
-            dataclasses.replace(trained, **change)
-    with pytest.raises(ExportError, match=r"preprocessing\.mean has 1 numbers for 3 channels"):
-        Preprocessing(32, 3, (0.5,), (0.5, 0.5, 0.5))
-    with pytest.raises(ExportError, match=r"preprocessing\.std holds 0\.0; give numbers above 0"):
-        Preprocessing(32, 1, (0.5,), (0.0,))
-    assert issubclass(ExportError, FairnasError)

@@ -1,5 +1,6 @@
 import contextlib
 import copy
+import hashlib
 import json
 import struct
 from collections.abc import Callable
@@ -26,7 +27,7 @@ IMAGES = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
 @pytest.fixture
 def folder(trained: Product, tmp_path: Path) -> Path:
-    (tmp_path / "weights.safetensors").write_bytes(encode_weights(trained))
+    (tmp_path / "model.safetensors").write_bytes(encode_weights(trained))
     (tmp_path / "model.json").write_text(json.dumps({"genome": GENOME}))
     return tmp_path
 
@@ -39,7 +40,7 @@ def _refused(path: Path, message: str) -> None:
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    with safe_open(path / "weights.safetensors", framework="pt") as file:
+    with safe_open(path / "model.safetensors", framework="pt") as file:
         return file.metadata()
 
 
@@ -47,10 +48,10 @@ def _rewrite(path: Path, changes: dict[str, str | None], trained: Product) -> No
     """The same tensors under changed metadata; None drops an entry."""
     metadata = {key: value for key, value in (_metadata(path) | changes).items() if value is not None}
     state = {name: tensor.contiguous() for name, tensor in trained.network.state_dict().items()}
-    save_file(state, path / "weights.safetensors", metadata)
+    save_file(state, path / "model.safetensors", metadata)
 
 
-@pytest.mark.parametrize("name", ["", "weights.safetensors"])
+@pytest.mark.parametrize("name", ["", "model.safetensors"])
 def test_a_loaded_network_computes_the_same_bit_for_bit(folder: Path, network: StandAlone, name: str) -> None:
     loaded = load(folder / name)
     assert fairnas.load(str(folder / name)).genome == loaded.genome == network.genome
@@ -67,14 +68,35 @@ def test_another_space_goes_round(
 ) -> None:
     space = get_space("nas_bench_macro").for_data(image_size=16)
     given = used(space, "01201201")  # identities have no tensors
-    (tmp_path / "weights.safetensors").write_bytes(encode_weights(product_of(given)))
-    loaded = load(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(encode_weights(product_of(given)))
+    loaded = load(tmp_path / "model.safetensors")
     assert loaded.space == space
     stems = [next(one.stem.parameters()) for one in (given, loaded)]
     assert torch.equal(*stems)
     for stem in stems:  # a format that safetensors itself refuses
         assert not stem.is_contiguous()
         assert stem.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_folders_and_files_of_earlier_versions(folder: Path, trained: Product, network: StandAlone) -> None:
+    """Theirs were called weights.safetensors, and said nothing of a licence."""
+    names = ("space", "classes", "preprocessing")
+    metadata, tensors = _metadata(folder), {name: value.contiguous() for name, value in network.state_dict().items()}
+    digest = hashlib.sha256(json.dumps([metadata[name] for name in names]).encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype}".encode())
+        digest.update(tensors[name].numpy().tobytes())
+    _rewrite(folder, {"licence": None, "sha256": digest.hexdigest()}, trained)
+    (folder / "model.safetensors").rename(folder / "weights.safetensors")
+    for path in (folder, folder / "weights.safetensors"):
+        loaded = load(path).state_dict()
+        assert all(torch.equal(tensor, loaded[name]) for name, tensor in tensors.items())
+
+
+def test_half_an_export(folder: Path) -> None:
+    (folder / "model.json").unlink()
+    _refused(folder, r"has no model\.json: its export was interrupted; export the model again")
+    assert load(folder / "model.safetensors").genome
 
 
 def test_metadata(folder: Path, trained: Product) -> None:
@@ -84,22 +106,23 @@ def test_metadata(folder: Path, trained: Product) -> None:
     assert from_dict(json.loads(metadata["space"])) == get_space("digits")
     assert json.loads(metadata["classes"]) == list(trained.classes)
     assert json.loads(metadata["preprocessing"])["mean"] == [0.3]
+    assert metadata["licence"] == "Apache-2.0"
 
 
 def test_absent(tmp_path: Path) -> None:
     _refused(tmp_path / "absent", r"there is no .*absent; give a folder that `fairnas export` wrote")
-    _refused(tmp_path, r"there is no .*weights\.safetensors; give a folder")
+    _refused(tmp_path, r"there is no .*model\.safetensors; give a folder")
 
 
 @pytest.mark.parametrize("kept", [0, 5, 100, 5000, -1])
 def test_truncated(folder: Path, kept: int) -> None:
-    file = folder / "weights.safetensors"
+    file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:kept])
     _refused(folder, "is truncated or not a safetensors file")
 
 
 def test_foreign(folder: Path, trained: Product) -> None:
-    file = folder / "weights.safetensors"
+    file = folder / "model.safetensors"
     _refused(folder / "model.json", "is truncated or not a safetensors file")
     _rewrite(folder, {"format": "pt"}, trained)
     _refused(folder, "was not written by fairnas")
@@ -139,7 +162,13 @@ def test_facts_of_another_genome(folder: Path) -> None:
     for damaged in ("{", "[]", "{}"):
         (folder / "model.json").write_text(damaged)
         _refused(folder, r"model\.json is damaged")
-    assert load(folder / "weights.safetensors").genome  # the weights alone are still good
+    assert load(folder / "model.safetensors").genome  # the weights alone are still good
+
+
+def test_a_licence_that_was_changed_or_dropped(folder: Path, trained: Product) -> None:
+    for changed in ("MIT", None):
+        _rewrite(folder, {"licence": changed}, trained)
+        _refused(folder, "is damaged: its checksum is wrong")
 
 
 def test_space_and_weights_that_were_changed(folder: Path, trained: Product) -> None:
@@ -155,7 +184,7 @@ def test_a_flipped_bit_never_goes_unnoticed(trained: Product, data: st.DataObjec
     header = 8 + struct.unpack("<Q", content[:8])[0]
     place = data.draw(st.integers(0, header - 1) | st.integers(header, len(content) - 1))
     content[place] ^= 1 << data.draw(st.integers(0, 7))
-    file = tmp_path_factory.mktemp("flipped") / "weights.safetensors"
+    file = tmp_path_factory.mktemp("flipped") / "model.safetensors"
     file.write_bytes(content)
     with contextlib.suppress(FairnasError):  # else it is a bit that carries nothing, such as padding
         loaded, expected = load(file), trained.network.state_dict()

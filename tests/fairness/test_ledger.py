@@ -264,6 +264,8 @@ GOOD = {
         {"steps": -1},
         {"backward_passes": None},
         {"level_at": -1},
+        {"architecture_passes": -1},
+        {"block_runs": "2"},
         {"scatter": []},
         {"scatter": [-1.0]},
         {"scatter": ["0"]},
@@ -274,7 +276,7 @@ GOOD = {
     ids=str,
 )
 def test_garbage_is_no_ledger(change) -> None:
-    assert Ledger.from_dict(GOOD).to_dict() == GOOD
+    assert Ledger.from_dict(GOOD).to_dict() == {**GOOD, "architecture_passes": 0, "block_runs": 2}
     with pytest.raises(CheckpointError, match=r"^this is not a ledger: .*; train again$"):
         Ledger.from_dict({**GOOD, **change})
 

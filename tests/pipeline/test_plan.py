@@ -10,10 +10,11 @@ import time
 import pytest
 import torch
 
-from fairnas.config import DataConfig, Resources, RunConfig, SearchConfig, StandAloneConfig, TrainConfig
+from fairnas.config import DataConfig, Resources, RetrainConfig, RunConfig, SearchConfig, StandAloneConfig, TrainConfig
 from fairnas.pipeline import Experiment, SilentNarrator, measure_plan, prepare, rehearsal, run_stage
+from fairnas.pipeline.job_times import JobTimes
 from fairnas.pipeline.plan import foresee
-from fairnas.pipeline.rehearsal import ExportTimes, JobTimes, Measured, SearchTimes
+from fairnas.pipeline.rehearsal import ExportTimes, Measured, SearchTimes
 from fairnas.pipeline.stopwatch import Limits, SpreadSteps, TrainingTimes, time_scoring, time_training, told
 from fairnas.recipes import get_recipe
 from fairnas.rundir import RunDirectory
@@ -75,6 +76,12 @@ def seconds(plan):
     return {stage.name: stage.seconds for stage in plan.stages}
 
 
+def curve(prepared, passes):
+    """Seconds for so many scorings of the validation images while a network trains; 0.125 are for both parts."""
+    validation, test = len(prepared.dataset.validation), len(prepared.dataset.test)
+    return passes * 0.125 * validation / (validation + test)
+
+
 def with_config(prepared, **sections):
     changed = {name: dataclasses.replace(getattr(prepared.config, name), **new) for name, new in sections.items()}
     return dataclasses.replace(prepared, config=dataclasses.replace(prepared.config, **changed))
@@ -87,8 +94,8 @@ def test_a_plan_is_the_sum_of_its_parts(prepared, measured):
     assert plan.path_images_per_s == 6 * 40 / 0.5
     assert found["train"] == 2 + 10 * (0.25 + 3 * 0.5) + 10 * 0.75 + 0.125  # less than a checkpoint's 30 seconds
     assert found["search"] == 8 * 0.5 + 8 * 0.375 + 6 * 0.25 + 3.0
-    light, heavy = (0.5 + 4 * (0.25 + 3 * step) + 0.25 for step in (1.0, 2.0))
-    assert found["retrain"] == 4.0 + max(light, heavy)
+    light, heavy = (0.5 + 4 * (0.25 + 3 * step) + 0.25 + curve(prepared, 3) for step in (1.0, 2.0))
+    assert found["retrain"] == pytest.approx(4.0 + max(light, heavy))
     assert found["export"] == 3.0 + 2.0 + 2 * 0.5
     assert found["report"] == 0.25
     assert plan.seconds == sum(found.values())
@@ -118,11 +125,26 @@ def test_so_many_times_the_epochs_is_so_many_times_the_training(factor, prepared
 
 def test_stand_alone_epochs_and_processes(prepared, measured):
     one = dataclasses.replace(measured, processes=1, process_start=0.0)
-    light, heavy = (0.5 + 4 * (0.25 + 3 * step) + 0.25 for step in (1.0, 2.0))
-    assert seconds(foresee(prepared, one))["retrain"] == light + heavy
+    light, heavy = (0.5 + 4 * (0.25 + 3 * step) + 0.25 + curve(prepared, 3) for step in (1.0, 2.0))
+    assert seconds(foresee(prepared, one))["retrain"] == pytest.approx(light + heavy)
     twice = with_config(prepared, stand_alone={"epochs": 8}, resources={"checkpoint_seconds": 1000.0})
     longer = seconds(foresee(twice, one))["retrain"]
-    assert longer - 2 * 0.75 == 2 * (light + heavy - 2 * 0.75)
+    still = 2 * (0.75 + curve(prepared, 3))
+    assert longer - 2 * (0.75 + curve(prepared, 7)) == pytest.approx(2 * (light + heavy - still))
+
+
+def test_a_product_recipe_is_planned_for_use_and_the_study_trains_all_its_networks(prepared, measured):
+    one = dataclasses.replace(measured, processes=1, process_start=0.0, product=1.5)
+    product = dataclasses.replace(
+        prepared.config,
+        retrain=RetrainConfig(recipe="product", epochs=6, batch_size=80, validations=2),
+        resources=dataclasses.replace(prepared.config.resources, checkpoint_seconds=1000.0),
+    )
+    plan = foresee(dataclasses.replace(prepared, config=product), one)
+    twice = 2 * 1.5  # twice the images in a step, at one and a half times the cost of each
+    light, heavy = (0.5 + 6 * (0.25 + 1 * step * twice) + 0.25 + curve(prepared, 4) for step in (1.0, 2.0))
+    assert seconds(plan)["retrain"] == pytest.approx(light + heavy)
+    assert {stage.name: stage.work for stage in plan.stages}["rank"] == "6 trainings"  # none is done by `retrain`
 
 
 def test_checkpoints_cost(prepared, measured):
@@ -158,6 +180,9 @@ class Sleeping:
         self.network = torch.nn.Linear(1, 1)
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.1)
         self.asked = []
+
+    def images(self, dataset):
+        return dataset
 
     def step(self, batches, step, total):
         time.sleep(0.004 if self.asked else 0.04)
@@ -225,7 +250,7 @@ def test_every_strategy_can_be_measured(strategy, monkeypatch, tmp_path):
     monkeypatch.setattr(rehearsal, "SUPERNET", Limits(0, 0))
     ready = prepare(tiny(strategy=strategy, batch_size=10))
     experiment = Experiment(RunDirectory.create(tmp_path / "run", ready.config), opened=(ready.space, ready.dataset))
-    with rehearsal._threads_put_back():
+    with rehearsal.threads_put_back():
         times, save, checkpoint, curve = rehearsal._supernet(experiment)
     assert min(times.step, save, checkpoint, curve) > 0
 
@@ -260,7 +285,7 @@ def test_the_plan_of_a_run_and_the_run(prepared, monkeypatch, tmp_path):
     assert 1e6 < plan.disk < 1e8
 
     run = RunDirectory.create(tmp_path / "run", prepared.config)
-    with run.locked(), rehearsal._threads_put_back():
+    with run.locked(), rehearsal.threads_put_back():
         begin = time.perf_counter()
         run_stage(Experiment(run, opened=(prepared.space, prepared.dataset)), "train")
         true = time.perf_counter() - begin

@@ -6,8 +6,10 @@ import json
 import pytest
 
 from fairnas.pipeline import Experiment
-from fairnas.pipeline.jobs import CURVE_POINTS, Job, one_thread, run_job
+from fairnas.pipeline.courses import CURVE_POINTS
+from fairnas.pipeline.jobs import one_thread, run_job
 from fairnas.pipeline.truth import workshop_of
+from fairnas.pipeline.workshop import Job
 from fairnas.rundir import RunDirectory
 from fairnas.train import Pace
 

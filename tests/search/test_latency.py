@@ -12,6 +12,7 @@ from fairnas.config import RewardConfig, SearchConfig
 from fairnas.errors import ConfigError
 from fairnas.search import (
     Archive,
+    LatencyCheck,
     LatencyTable,
     check_bounds,
     cost_ranges,
@@ -96,7 +97,7 @@ def test_what_is_wrong_is_said_in_one_line(world, path: Path, change: dict, mess
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "\x00", '{"schema": 1}', "[" * 100_000])
 def test_other_files_are_refused(world, path: Path, text: str) -> None:
     path.write_text(text)
-    with pytest.raises(ConfigError, match=r"latency table .*see docs/search.md for the format"):
+    with pytest.raises(ConfigError, match=r"latency table .*see docs/latency.md for the format"):
         read_latency_table(path, world.space)
 
 
@@ -120,10 +121,26 @@ def test_the_bound_that_the_fastest_network_just_meets_is_accepted_and_less_is_n
         check_bounds(world.space, less, ranges)
 
 
-def test_a_bound_without_a_table_says_which_flag_is_missing() -> None:
+def test_a_bound_without_a_table_says_which_flag_is_missing(world, tmp_path: Path) -> None:
     for config in (SearchConfig(max_latency=20), SearchConfig(objectives=("top1", "latency"))):
-        with pytest.raises(ConfigError, match=r"give its table with --search\.latency-table"):
-            objectives_from(config)
+        with (
+            Archive(tmp_path / "a", "s") as archive,
+            pytest.raises(ConfigError, match=r"give its table with --search\.latency-table"),
+        ):
+            run_search(world.space, config, world.evaluate, world.costs, archive, 0)
+
+
+def test_a_check_is_read_back_and_changes_nothing(world, path: Path) -> None:
+    table = table_of(world.space)
+    check = LatencyCheck((("01234501", 1.5, 1.4), ("11111111", 1.0, 1.1)), 0.05, 0.1, None, 1.0, 40, True)
+    checked = dataclasses.replace(table, check=check)
+    write_latency_table(path, checked)
+    assert read_latency_table(path, world.space) == checked
+    assert checked.fingerprint == table.fingerprint
+    for damaged in ({"networks": 3}, [], {**dataclasses.asdict(check), "tau": "high"}):
+        path.write_text(json.dumps({**table.to_dict(), "check": damaged}))
+        with pytest.raises(ConfigError, match="its check is damaged"):
+            read_latency_table(path, world.space)
 
 
 @pytest.mark.parametrize("searcher", ["moremnas", "mnasnet_rl", "spos_ea", "random"])
@@ -180,7 +197,7 @@ def test_another_table_prices_every_network_anew_and_scores_none(world, tmp_path
 
 
 def test_the_example_in_the_docs_is_a_table(path: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "search.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "latency.md").read_text()
     example = page.split("```json\n")[1].split("```")[0]
     path.write_text(example)
     table = read_latency_table(path, get_space("nas_bench_macro"))

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairnas.errors import GenomeError, SpaceError
+from fairnas.nets import cost_table
 from fairnas.space import (
     CATALOG,
     Identity,
@@ -26,6 +27,7 @@ from fairnas.space import (
     chain_space,
     format_genome,
     get_space,
+    scaled,
 )
 
 SIZES = {
@@ -326,3 +328,48 @@ def test_skip_is_offered_where_the_shape_stays_and_only_once() -> None:
 def test_chains_that_cannot_be(changes, message: str) -> None:
     with pytest.raises(SpaceError, match=re.escape(message)):
         _chain(**changes)
+
+
+@given(st.sampled_from(sorted(CATALOG)), st.floats(0.25, 4), st.floats(0.25, 4))
+@settings(max_examples=40, deadline=None)
+def test_a_scaled_space_has_the_same_choices_and_shortcuts_and_costs_follow_the_width(name, a, b):
+    space, (narrow, wide) = get_space(name), sorted((a, b))
+    small, large = scaled(space, narrow), scaled(space, wide)
+    assert (small.depth, small.choices, small.name, small.reduction) == (
+        *(space.depth, space.choices, space.name, space.reduction),
+    )
+    for before, after, wider in zip(space.layers, small.layers, large.layers, strict=True):
+        assert after.choices == before.choices
+        assert after.stride == before.stride
+        assert after.keeps_shape or not before.keeps_shape
+        assert after.out_channels <= wider.out_channels
+        assert after.out_channels % 4 == 0 or after.out_channels == before.out_channels
+    assert scaled(space, 1.0) is space
+    assert small.head_channels <= large.head_channels
+    assert small.stem_channels <= large.stem_channels
+
+
+@pytest.mark.parametrize("name", ["digits", "nas_bench_macro"])
+def test_costs_grow_with_the_width(name):
+    tables = [cost_table(scaled(get_space(name).for_data(image_size=8), width)) for width in (0.25, 0.6, 1.0, 1.7)]
+    for measure in ("madds", "params"):
+        for extreme in ("lightest", "heaviest"):
+            costs = [getattr(table, extreme)[measure] for table in tables]
+            assert costs == sorted(set(costs))
+
+
+def test_widths_round_as_mobilenet_v2s_do_and_lose_no_tenth():
+    space = scaled(get_space("mobilenet_v2"), 0.75)
+    assert (space.stem_channels, space.head_channels) == (24, 960)
+    assert [layer.out_channels for layer in space.layers][::3] == [20, 24, 48, 72, 120, 240]
+    for width in (0.26, 0.4, 0.9, 1.1, 3):
+        for before, after in zip(get_space("fbnet").layers, scaled(get_space("fbnet"), width).layers, strict=True):
+            assert after.out_channels >= 0.9 * width * before.out_channels
+            assert after.out_channels % 2 == 0  # two groups
+
+
+def test_a_run_that_was_before_widths_is_known_by_the_same_hash():
+    from fairnas.space.file import to_dict
+
+    assert to_dict(scaled(get_space("compact"), 1.0)) == to_dict(get_space("compact"))
+    assert "width" not in to_dict(scaled(get_space("compact"), 0.5))

@@ -27,6 +27,7 @@ lockstep executor in one process ends as far from the sequential one as two proc
 ZERO = torch.zeros(1, dtype=torch.float64)
 
 
+SHARING = [name for name in STRATEGIES if make_strategy(TrainConfig(strategy=name), (2,), 0).many_processes]
 SHORT = dataclasses.replace(CONFIG, epochs=2)
 JOBS = {
     "single precision": Job(GENTLE),
@@ -35,7 +36,7 @@ JOBS = {
     "mean": Job(dataclasses.replace(GENTLE, epochs=3, shared_gradient="mean")),
     "images, strict": Job(SHORT, 1, double=True),
     "images, uniform": Job(dataclasses.replace(SHORT, strategy="uniform"), 1, double=True),
-    **{name: Job(dataclasses.replace(SHORT, strategy=name), 1) for name in STRATEGIES},
+    **{name: Job(dataclasses.replace(SHORT, strategy=name), 1) for name in SHARING},
     "spoiled": Job(CONFIG, spoiled=True),
 }
 
@@ -130,7 +131,14 @@ def test_path_and_data_parallel_together(tmp_path):
     assert_halves([found[0] for found in results], SHORT, (2, 2))
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name not in SHARING])
+def test_other_strategies_say_that_they_train_in_one_process(strategy):
+    config = TrainConfig(strategy=strategy)
+    with pytest.raises(ConfigError, match=f"^'{strategy}' trains in one process, and 2 were started; start one, or us"):
+        arranged(Group(0, 2), make_strategy(config, (4,) * 3, 0), strategy, batch_size=30)
+
+
+@pytest.mark.parametrize("strategy", SHARING)
 def test_every_strategy_agrees_in_two_processes_and_keeps_its_ledger(strategy, two_processes):
     results = two_processes[strategy]
     assert results[0]["shares"] == (1, 2)

@@ -27,7 +27,18 @@ def same(a, b):
         (x is y) or (x is not None and y is not None and torch.equal(x, y))
         for x, y in ((a[0][key], b[0][key]) for key in a[0])
     )
-    return a[0].keys() == b[0].keys() and tensors and a[1] == b[1]
+    return a[0].keys() == b[0].keys() and tensors and alike(a[1], b[1])
+
+
+def alike(a, b):
+    """Whether two trees of plain data and tensors are equal, bit for bit."""
+    if isinstance(a, torch.Tensor):
+        return isinstance(b, torch.Tensor) and torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(alike(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(alike, a, b))
+    return a == b
 
 
 _undisturbed = {}

@@ -1,0 +1,87 @@
+"""`fairnas compare`: weight-sharing systems beside each other, the paper's Table 1 as measurements."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from fairnas.cli.output import command_line, print_json, print_table
+from fairnas.cli.parsing import parse, peek
+from fairnas.cli.run import recipe_config
+from fairnas.config import RunConfig
+
+_MODELS = 24
+
+
+@dataclass(frozen=True)
+class CompareVerb:
+    """Train weight-sharing systems on one space, one data set and one budget, and measure what Table 1 claims.
+
+    Memory, time, compute, the ledger and its fairness verdicts, how unequally blocks are treated, tau of the scores
+    against networks of known accuracy, and the architecture that each arrives at. Every system gets as much compute as
+    strict training takes in the epochs of the recipe. Repeated on the same folder, it goes on where it stopped; more
+    seeds and systems may join.
+
+    Examples:
+        fairnas compare digits
+        fairnas compare digits --strategies strict uniform darts --seeds 3
+        fairnas compare cifar10 --space nas_bench_macro --data.root DIR --truth nas-bench-macro_cifar10.json
+    """
+
+    name: tyro.conf.Positional[str]
+    """Recipe: what all systems share."""
+    config: Annotated[RunConfig, tyro.conf.arg(name="")]
+    strategies: tuple[str, ...] = ()
+    """Who is compared; default: all of the paper's Table 1, its baselines, ENAS and the sandwich rule."""
+    seeds: int = 1
+    """Trainings per system."""
+    models: int | None = None
+    """Networks that scores are compared on; default: 24 trained from scratch, or all of the benchmark."""
+    truth: Path | None = None
+    """The JSON file of NAS-Bench-Macro for CIFAR-10, instead of training networks from scratch."""
+    out: Path = Path("runs/table1")
+    """Folder of the page and of the trainings."""
+    data: str | None = None
+    """Short for --data.name."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse, train, print."""
+    name = next((argument for argument in arguments[:1] if not argument.startswith("-")), None)
+    wants_help = "--help" in arguments or "-h" in arguments
+    if name is None:
+        arguments, name = (arguments, "digits") if wants_help else (["digits", *arguments], "digits")
+    base = recipe_config(name, peek(arguments, "--data") or peek(arguments, "--data.name"), wants_help)
+    given = parse(CompareVerb, arguments, "compare", CompareVerb(name, base))
+    config = given.config
+    if given.data is not None:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, name=given.data))
+    # torch is only needed from here on
+    from fairnas.cli.progress import interruptible, narrated
+    from fairnas.pipeline.compare import Comparison, measure_table_1
+    from fairnas.pipeline.systems import BESIDE, TABLE_1_SYSTEMS
+
+    comparison = Comparison(
+        base=config,
+        systems=given.strategies or (*TABLE_1_SYSTEMS, *BESIDE),
+        seeds=given.seeds,
+        models=given.models if given.models is not None or given.truth is not None else _MODELS,
+        truth=given.truth,
+        command=command_line(["compare"], arguments),
+    )
+    with interruptible() as stop, narrated() as narrator:
+        numbers = measure_table_1(given.out, comparison, narrator, stop)
+    print_json(numbers) if given.json else _print(numbers)
+
+
+def _print(numbers: dict[str, Any]) -> None:
+    print_table([numbers["columns"][0], *(f" {name}" for name in numbers["columns"][1:])], numbers["rows"])
+    for name, system in numbers["systems"].items():
+        for claim, found in system["verdicts"].items():
+            print(f"{name}: {claim} {found['verdict']} (paper: {found['claimed']}; here {found['measured']})")
+    print(f"page      {numbers['page']}")

@@ -1,0 +1,94 @@
+"""`--minutes` and `--hours`: what the user gave, what was chosen for the rest, and how such a run goes on."""
+
+import dataclasses
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fairnas.cli.parsing import UsageError, peek
+from fairnas.config import RunConfig
+
+if TYPE_CHECKING:
+    from fairnas.pipeline.dial import Dialled
+    from fairnas.rundir import RunDirectory
+
+
+def with_hours(config: RunConfig, hours: float | None, arguments: Sequence[str], verb: str) -> RunConfig:
+    """The configuration with `--hours` as minutes. Raises `UsageError` for both flags, or where there is no dial."""
+    if hours is not None:
+        if peek(arguments, "--minutes") is not None:
+            raise UsageError(f"--hours {hours:g} and --minutes are both given; give one of them")
+        config = dataclasses.replace(config, minutes=hours * 60)
+    if config.minutes is not None and verb not in ("run", "plan"):
+        raise UsageError(
+            f"a whole run ends within so many minutes, `fairnas {verb}` is a part of it; give them to `fairnas run`"
+        )
+    return config
+
+
+def given_settings(arguments: Sequence[str]) -> frozenset[str]:
+    """Dotted names of the settings that flags or the TOML file give, whatever their values; they stay as they are."""
+    flags = (argument[2:].partition("=")[0] for argument in arguments if argument.startswith("--"))
+    names = {flag.replace("-", "_") for flag in flags}
+    file = peek(arguments, "--config")
+    if file is not None:
+        names |= set(_leaves(tomllib.loads(Path(file).read_text(encoding="utf-8"))))
+    return frozenset(names)
+
+
+def _leaves(tree: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{above}{key}.")
+        else:
+            yield above + key
+
+
+def going_on(run: "RunDirectory", config: RunConfig, given: frozenset[str]) -> RunConfig:
+    """The configuration of a run that goes on: what was chosen once stays chosen.
+
+    What the user gives again must be what it was; what a run was not begun with, it cannot take. The run directory
+    refuses the difference, in its own words.
+    """
+    from fairnas.pipeline.effort import DIALLED, value_of
+
+    stored = run.config
+    if stored.minutes is None:
+        return config  # begun without the dial: a difference in minutes is refused
+    chosen = {name: value_of(stored, name) for name in DIALLED if name not in given}
+    if config.minutes is None:
+        chosen["minutes"] = stored.minutes
+    return replaced(config, chosen)
+
+
+def replaced(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
+    """The configuration with some settings by dotted names."""
+    for name, value in settings.items():
+        section, _, field = name.rpartition(".")
+        inner = getattr(config, section) if section else config
+        changed = dataclasses.replace(inner, **{field or name: value})
+        config = dataclasses.replace(config, **{section: changed}) if section else changed
+    return config
+
+
+def dial_lines(dialled: "Dialled") -> list[str]:
+    """What was chosen, as a table in plain lines."""
+    rows = [(each.name, _shown(each.recipe), _shown(each.chosen), each.why) for each in dialled.settings]
+    rows.insert(0, ("setting", "recipe", "chosen", "why"))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows
+    ]
+    minutes = dialled.prepared.config.minutes or 0.0
+    stages = ", ".join(f"{stage.name} {stage.seconds / 60:.2g}" for stage in dialled.plan.stages)
+    return [
+        *lines,
+        f"time       {dialled.seconds / 60:.2g} of {minutes:g} minutes: {dialled.spent / 60:.2g} to measure this "
+        f"device, then {stages}",
+        *(f"note       {note}" for note in dialled.notes),
+    ]
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

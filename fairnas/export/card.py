@@ -1,0 +1,180 @@
+"""The model card: what the files of a network are, how good it is, where it comes from, how to use it. Markdown.
+
+Its front matter is that of the Hugging Face hub.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fairnas.export.product import NOT_STATED
+
+_SHOWN_CLASSES = 20
+_HUB_LICENCES = (
+    "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0",
+    "cc-by-nc-sa-4.0", "isc", "mpl-2.0", "unlicense",
+)  # fmt: skip
+"""SPDX names that the hub knows; it wants them in small letters, and `other` with a name for the rest."""
+
+_MEASURES = (
+    ("test_top1", "top-1", "test", "trained from scratch"),
+    ("test_top5", "top-5", "test", "trained from scratch"),
+    ("validation_top1", "top-1", "validation", "trained from scratch"),
+    ("one_shot_top1", "top-1", "validation", "with the supernet's weights, as the search judged it"),
+)
+_OBJECTIVES = {"max": "as much as possible", "min": "as little as possible"}
+_PROVENANCE = {
+    "recipe": "recipe",
+    "strategy": "supernet trained by",
+    "retraining": "trained from scratch as",
+    "seed": "seed",
+    "data": "data",
+    "data_fingerprint": "fingerprint of the data",
+    "fairnas": "fairnas",
+}
+
+
+def model_card(facts: Mapping[str, Any]) -> str:
+    """The card of an exported network, from the content of its `model.json`."""
+    parts = (
+        _front_matter(facts["licence"]),
+        f"# {_plain(facts['space'])} {facts['genome']}",
+        f"An image classifier of {len(facts['classes'])} classes, found by weight-sharing neural architecture search "
+        "(in the manner of [FairNAS](https://arxiv.org/abs/1907.01845)), then trained from scratch.",
+        _table(("", ""), _about(facts)),
+        "## Accuracy",
+        _table(("measured", "on", "images", "accuracy", "network"), _accuracies(facts)),
+        *_objectives(facts),
+        "## Use",
+        *_use(facts),
+        "## Files",
+        _table(("file", "what it is"), [(f"`{name}`", WHAT_FILES_ARE[name]) for name in facts["files"]]),
+        "The folder has the layout of the Hugging Face hub: `hf upload USER/NAME .` pushes it, and so does "
+        '`fairnas.export.hub.HubModel(".").push_to_hub("USER/NAME")`.',
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+WHAT_FILES_ARE = {
+    "model.safetensors": "weights, genome, space, classes, preprocessing and licence: for `fairnas.load`",
+    "config.json": "the same facts without the weights, for the hub",
+    "model.onnx": "the network for onnxruntime and others, BN folded, any batch size",
+    "model.int8.onnx": "the same in 8 bits",
+    "model.pt2": "the network as a `torch.export` program, BN folded, any batch size; runs without fairnas",
+    "README.md": "this card",
+    "model.json": "everything on this card as data, and the checksums of the files",
+}
+
+
+def _front_matter(licence: str) -> str:
+    lines = ["library_name: fairnas", "pipeline_tag: image-classification", "metrics: [accuracy]"]
+    lines += ["tags: [fairnas, neural-architecture-search, onnx]"]
+    if licence.lower() in _HUB_LICENCES:
+        lines += [f"license: {licence.lower()}"]
+    elif licence != NOT_STATED:
+        lines += ["license: other", f"license_name: {json.dumps(licence)}"]
+    return "\n".join(["---", *lines, "---"])
+
+
+def _about(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    names = [f"`{_plain(name)}`" for name in facts["classes"][:_SHOWN_CLASSES]]
+    more = ", ..." if len(facts["classes"]) > _SHOWN_CLASSES else ""
+    given, images = facts["preprocessing"], facts["images"]
+    colour = "grey" if given["image_channels"] == 1 else "colour"
+    counts = ", ".join(f"{count:,} {split}" for split, count in images.items())
+    return [
+        ("genome", f"`{facts['genome']}` in space `{_plain(facts['space'])}`"),
+        ("multiply-adds", f"{facts['madds'] / 1e6:,.3f} M for one image"),
+        ("parameters", f"{facts['params'] / 1e6:,.4f} M"),
+        *_latencies(facts.get("latency", {})),
+        ("input", f"{given['image_size']} x {given['image_size']} pixels, {colour}"),
+        ("classes", f"{', '.join(names)}{more}"),
+        *((said, f"`{_plain(facts['provenance'][key])}`") for key, said in _PROVENANCE.items()
+          if key in facts["provenance"]),
+        *((("images", counts),) if counts else ()),
+        ("licence of the weights", _plain(facts["licence"])),
+    ]  # fmt: skip
+
+
+def _latencies(latency: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rows for the models that were timed."""
+    device = _plain(latency.get("device", ""))
+    return [
+        (
+            f"latency of `{name}`",
+            f"{each['latency_ms']:.3g} ms for one image, quartiles {each['quartiles_ms'][0]:.3g} to "
+            f"{each['quartiles_ms'][1]:.3g} ms, on {device}",
+        )
+        for name, each in latency.items()
+        if name != "device"
+    ]
+
+
+def _accuracies(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    measures, images = facts["measures"], facts["images"]
+    rows = [
+        (kind, split, f"{images[split]:,}" if split in images else "?", f"{measures[key]:.2%}", network)
+        for key, kind, split, network in _MEASURES
+        if key in measures
+    ]
+    if facts["int8"]:
+        for split, found in facts["int8"]["accuracy"].items():
+            points = f"{abs(found['lost']):.2%}".removesuffix("%")
+            compared = f"{points} points {'below' if found['lost'] > 0 else 'above'}" if found["lost"] else "as good as"
+            of = (
+                f"int8, {compared} float32: {found['only_float']} images that only float32 gets right, "
+                f"{found['only_int8']} that only int8 does"
+            )
+            rows.append(("top-1", split, f"{found['images']:,}", f"{found['int8_top1']:.2%}", of))
+    return rows
+
+
+def _objectives(facts: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (
+            f"`{_plain(each['name'])}`",
+            _OBJECTIVES[each["direction"]],
+            "-" if each["value"] is None else f"{each['value']:,.6g} {_plain(each['unit'])}".strip(),
+        )
+        for each in facts["objectives"]
+    ]
+    return ["## What was searched for", _table(("objective", "wanted", "this network"), rows)] if rows else []
+
+
+def _use(facts: Mapping[str, Any]) -> list[str]:
+    given = facts["preprocessing"]
+    shape = (given["image_channels"], given["image_size"], given["image_size"])
+    zeros = f"(1, {', '.join(map(str, shape))})"
+    return [
+        "Of image files, with class names and probabilities: `fairnas predict . IMAGE ...`.",
+        "Images are resized (shorter side, bilinear) and cut to the centre, scaled to 0..1, less mean "
+        f"`{given['mean']}`, divided by deviation `{given['std']}`. In PyTorch:",
+        _python("import fairnas, torch", 'network = fairnas.load(".")', f"logits = network(torch.zeros{zeros})"),
+        "In onnxruntime:",
+        _python(
+            "import numpy, onnxruntime",
+            'session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])',
+            f'(logits,) = session.run(["logits"], {{"images": numpy.zeros({zeros}, "float32")}})',
+        ),
+        "In PyTorch without fairnas (only for files of people you trust):",
+        _python(
+            "import torch",
+            'network = torch.export.load("model.pt2").module()',
+            f"logits = network(torch.zeros{zeros})",
+        ),
+    ]
+
+
+def _python(*lines: str) -> str:
+    return "\n".join(["```python", *lines, "```"])
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _plain(text: str) -> str:
+    """Text that cannot end a table's cell, a code span or the line: names of classes are names of folders."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return printable.replace("|", "/").replace("`", "'").replace("<", "(").replace(">", ")")

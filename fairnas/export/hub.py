@@ -1,0 +1,72 @@
+"""An exported network as a model of the Hugging Face hub. Needs the package huggingface_hub (`fairnas[hub]`)."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fairnas.errors import ExportError
+from fairnas.export.bundle import CARD, CONFIG, FACTS, INT8, ONNX, PROGRAM, WEIGHTS, load
+from fairnas.nets import StandAlone
+
+try:
+    from huggingface_hub import PyTorchModelHubMixin, snapshot_download
+except ImportError:
+    raise ExportError("the Hugging Face hub needs huggingface_hub; pip install huggingface_hub") from None
+
+_FILES = (WEIGHTS, CONFIG, ONNX, INT8, PROGRAM, CARD, FACTS)
+
+
+class HubModel(StandAlone, PyTorchModelHubMixin, library_name="fairnas", tags=["neural-architecture-search"]):
+    """The network of an exported folder: `HubModel(FOLDER).push_to_hub("USER/NAME")` pushes all of the folder.
+
+    `HubModel.from_pretrained("USER/NAME")` fetches one, checks it as `fairnas.load` does, and is ready to be used.
+    """
+
+    def __init__(self, folder: str) -> None:
+        """Load a folder that `fairnas export` wrote. Raises `ModelFileError`."""
+        network = load(folder)
+        super().__init__(network.space, network.genome)
+        self.load_state_dict(network.state_dict())
+        self.eval()
+        self._folder = Path(folder)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """Copy the folder's files. Weights that were changed since are refused: the other files would not fit them."""
+        exported = load(self._folder).state_dict()
+        if not all(torch.equal(tensor.cpu(), exported[name]) for name, tensor in self.state_dict().items()):
+            raise ExportError(
+                f"the weights were changed since {self._folder} was loaded, and its ONNX model and measures are of "
+                "those before; export the network again, then push it"
+            )
+        for name in _FILES:
+            if (self._folder / name).exists():
+                shutil.copyfile(self._folder / name, save_directory / name)
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        **model_kwargs: Any,
+    ) -> "HubModel":
+        """Called by `from_pretrained`, with a folder or the name of a repository."""
+        if Path(model_id).is_dir():
+            return cls(model_id)
+        return cls(
+            snapshot_download(
+                model_id,
+                revision=revision,
+                cache_dir=cache_dir,
+                force_download=force_download,
+                local_files_only=local_files_only,
+                token=token,
+                allow_patterns=list(_FILES),
+            )
+        )

@@ -1,0 +1,140 @@
+"""Classifying image files with an exported ONNX model, as evaluation saw its images. No torch.
+
+Model and images may be anybody's: the model's account of itself is checked, and an image that cannot be read is said
+so in its place, so that the others are not lost.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fairnas.data.classfolders import shown
+from fairnas.data.decode import SUFFIXES, CorruptImageError, quiet_pillow
+from fairnas.errors import DataError, ExportError, ModelFileError
+from fairnas.export.session import OnnxSession
+
+ONNX = "model.onnx"
+_AT_ONCE = 32  # images per run of the model, fewer if they are so large that together they have
+_PIXELS = 2_000_000  # more than this
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says about one image."""
+
+    image: str
+    classes: tuple[str, ...]
+    """The most probable first."""
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An image that says nothing, in one line: which, and why."""
+
+    image: str
+    reason: str
+
+
+class Classifier:
+    """An exported ONNX model with the names of its classes."""
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        """Open a model.
+
+        Args:
+            path: the ONNX file, or a folder that `fairnas export` wrote.
+            threads: of the runtime.
+
+        Raises:
+            ModelFileError: if there is no model, it is damaged, or doesn't say what it takes and gives.
+            ExportError: if onnxruntime is missing.
+        """
+        self.path = find_model(path)
+        try:
+            self._session = OnnxSession(self.path, threads)
+            self._labels = self._session.labels()
+        except ModelFileError as error:
+            raise ModelFileError(f"{shown(self.path)}: {error}") from None
+        except ExportError as error:
+            raise type(error)(f"{shown(self.path)}: {error}") from None
+        self.classes = self._labels.classes
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """(B, num_classes), float64, for normalised images (B, C, S, S). Raises `ModelFileError`."""
+        logits = self._session.run(images)
+        if logits.shape != (len(images), len(self.classes)):
+            raise ModelFileError(
+                f"{shown(self.path)} gives outputs of shape {logits.shape} for {len(images)} images and "
+                f"{len(self.classes)} class names; export the model again"
+            )
+        logits = logits.astype(np.float64)
+        if not np.isfinite(logits).all():
+            raise ModelFileError(f"{shown(self.path)} gives outputs that are not finite; export the model again")
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return odds / odds.sum(axis=1, keepdims=True)
+
+    def predict(self, images: Sequence[str], top: int) -> Iterator[Prediction | Unreadable]:
+        """The `top` most probable classes of every image file, in the order given. Raises `ModelFileError`."""
+        at_once = max(1, min(_AT_ONCE, _PIXELS // self._labels.preprocessing.image_size**2))
+        for start in range(0, len(images), at_once):
+            some = images[start : start + at_once]
+            pixels, reasons = self._read(some)
+            rows = iter(self.probabilities(np.stack(pixels)) if pixels else ())
+            for image in some:
+                yield Unreadable(image, reasons[image]) if image in reasons else self._named(image, next(rows), top)
+
+    def _read(self, images: Sequence[str]) -> tuple[list[np.ndarray], dict[str, str]]:
+        """Inputs of the images that can be read, and why others cannot."""
+        pixels, reasons = [], {}
+        with quiet_pillow():
+            for image in images:
+                try:
+                    pixels.append(self._labels.preprocessing.read(image))
+                except CorruptImageError as error:
+                    absent = not os.path.lexists(image)
+                    reasons[image] = "there is no such file" if absent else f"cannot be decoded ({error}); replace it"
+                except DataError as error:
+                    reasons[image] = str(error)
+        return pixels, reasons
+
+    def _named(self, image: str, row: np.ndarray, top: int) -> Prediction:
+        order = np.argsort(-row, kind="stable")[:top]
+        return Prediction(image, tuple(self.classes[place] for place in order), tuple(row[order].tolist()))
+
+
+def find_model(path: Path) -> Path:
+    """The ONNX file that a path means. Raises `ModelFileError` if it means none."""
+    if not path.exists():
+        raise ModelFileError(f"there is no {shown(path)}; give an ONNX file or a folder that `fairnas export` wrote")
+    if not path.is_dir():
+        return path
+    if (path / ONNX).is_file():
+        return path / ONNX
+    inside = sorted((path / "models").glob(f"*/{ONNX}"))
+    if inside:
+        names = ", ".join(shown(each.parent) for each in inside[:5])
+        raise ModelFileError(f"{shown(path)} is a run with {len(inside)} exported networks; give one of them: {names}")
+    raise ModelFileError(f"{shown(path)} holds no {ONNX}; give an ONNX file or a folder that `fairnas export` wrote")
+
+
+def find_images(paths: Sequence[Path]) -> list[str]:
+    """Files as given, and images in folders and their subfolders, sorted. Raises `DataError` for an empty folder."""
+    found: list[str] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(str(path))
+            continue
+        inside = [
+            os.path.join(folder, name)
+            for folder, _, names in os.walk(path)
+            for name in names
+            if os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
+        ]
+        if not inside:
+            raise DataError(f"{shown(path)} holds no images ({', '.join(sorted(SUFFIXES))}); give images or a folder")
+        found += sorted(inside)
+    return list(dict.fromkeys(found))

@@ -1,0 +1,81 @@
+"""From an image file to a network's input, as evaluation saw its images. No torch."""
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fairnas.data.decode import read_square
+from fairnas.errors import ExportError
+
+MAX_SIDE = 4096
+"""Larger images count as a damaged description: a model's file is foreign data, and must not fill the memory."""
+_CHANNELS = (1, 3)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From image to input: resize, scale pixels to 0..1, subtract `mean`, divide by `std`."""
+
+    image_size: int
+    """Side of the square image in pixels."""
+    image_channels: int
+    """3 for colour, 1 for grey."""
+    mean: tuple[float, ...]
+    """Per channel, of pixels scaled to 0..1."""
+    std: tuple[float, ...]
+    """Per channel, of pixels scaled to 0..1."""
+
+    def __post_init__(self) -> None:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != self.image_channels:
+                raise ExportError(
+                    f"preprocessing.{name} has {len(values)} numbers for {self.image_channels} channels; "
+                    "give one per channel"
+                )
+            for value in values:
+                if not math.isfinite(value):
+                    raise ExportError(f"preprocessing.{name} holds {value}; give finite numbers")
+        if min(self.std) <= 0:
+            raise ExportError(f"preprocessing.std holds {min(self.std)}; give numbers above 0")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        return {**dataclasses.asdict(self), "mean": list(self.mean), "std": list(self.std)}
+
+    def read(self, path: str) -> np.ndarray:
+        """One image file as a network's input: (C, S, S), float32. Raises as `read_square` does."""
+        pixels, _ = read_square(path, self.image_size, self.image_channels)
+        # in the order and precision of the batches of evaluation (`data.batches`), so that the bits are theirs
+        mean, std = (np.array(values, np.float32) * np.float32(255) for values in (self.mean, self.std))
+        return np.ascontiguousarray(((pixels.astype(np.float32) - mean) / std).transpose(2, 0, 1))
+
+
+def parse_preprocessing(text: str) -> Preprocessing:
+    """What `to_dict` gave, read back from a file that may be anybody's.
+
+    Raises:
+        ValueError: one line about what is wrong with it.
+    """
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError("it is no table")
+    size, channels = (content.get(key) for key in ("image_size", "image_channels"))
+    if type(size) is not int or not 1 <= size <= MAX_SIDE:
+        raise ValueError(f"image_size is {str(size)[:20]}, and may be from 1 to {MAX_SIDE}")
+    if type(channels) is not int or channels not in _CHANNELS:
+        raise ValueError(f"image_channels is {str(channels)[:20]}, and may be 1 or 3")
+    return Preprocessing(size, channels, _numbers(content, "mean"), _numbers(content, "std"))
+
+
+def _numbers(content: dict[str, Any], key: str) -> tuple[float, ...]:
+    values = content.get(key)
+    if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
+        raise ValueError(f"{key} is not a list of numbers")
+    try:
+        return tuple(float(value) for value in values[:9])
+    except OverflowError:
+        raise ValueError(f"{key} is not a list of numbers of a reasonable size") from None

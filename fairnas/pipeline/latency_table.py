@@ -1,0 +1,143 @@
+"""The latency of every choice block of a space on this machine, measured in whole networks.
+
+A block in isolation is not what it is in a network, where the runtime fuses it with its neighbours and arranges the
+memory for all of them. So only whole networks are timed: those of strict-fair steps, in which every block stands
+equally often, and the table is the sum over layers that fits them best. Networks that are not among them tell how
+well it predicts.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from fairnas.errors import ConfigError, FairnasError
+from fairnas.export.blocks import BlockGraph, export_blocks
+from fairnas.export.timing import Run, Timing, device_name, in_turns, open_model
+from fairnas.pipeline.experiment import Narrator, SilentNarrator
+from fairnas.pipeline.latency_measured import LEAST_STEPS, SEED, Agenda, Measured
+from fairnas.pipeline.latency_records import Records, open_records
+from fairnas.randomness import generator
+from fairnas.search import LatencyTable, read_latency_table, write_latency_table
+from fairnas.space import Genome, SearchSpace, format_genome
+from fairnas.space.file import to_dict
+
+
+class Bench(Protocol):
+    """Who runs networks of a space."""
+
+    device: str
+    """In words."""
+
+    def network(self, genome: Genome) -> Run:
+        """A network."""
+        ...
+
+    def beginning(self, genome: Genome, layers: int) -> Run:
+        """Its stem and first so many layers."""
+        ...
+
+
+class OnnxBench:
+    """Networks in onnxruntime on this machine's CPU, put together of blocks that are exported once."""
+
+    def __init__(self, space: SearchSpace, threads: int = 1) -> None:
+        self.space, self.threads, self.device = space, threads, device_name(threads)
+        self._blocks: BlockGraph | None = None
+
+    def network(self, genome: Genome) -> Run:
+        """See `Bench`."""
+        return open_model(self._graph().network(genome), self.threads)
+
+    def beginning(self, genome: Genome, layers: int) -> Run:
+        """See `Bench`."""
+        return open_model(self._graph().beginning(genome, layers), self.threads)
+
+    def _graph(self) -> BlockGraph:
+        if self._blocks is None:
+            self._blocks = export_blocks(self.space)
+        return self._blocks
+
+
+def measure_table(
+    space: SearchSpace,
+    path: Path,
+    minutes: float,
+    *,
+    bench: Bench | None = None,
+    narrator: Narrator | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    clock: Callable[[], float] = time.monotonic,
+) -> LatencyTable:
+    """Measure the latency table of a space and write it, or go on with one that was cut short.
+
+    Args:
+        space: resolved for its data.
+        path: of the table, FILE.json; single measurements are kept beside it, in FILE.jsonl.
+        minutes: after which the table is made of what was measured. Giving it again goes on.
+        bench: who runs networks; default: onnxruntime, on one thread.
+        narrator: told how far it is.
+        stop: true when the work should end; what was measured is kept.
+        clock: seconds.
+
+    Raises:
+        ConfigError: if `path` is no .json, or holds another table.
+        RunDirectoryError: if measurements beside it are of another machine, runtime or space, or in use.
+        KeyboardInterrupt: if `stop` says so.
+    """
+    bench, narrator = bench or OnnxBench(space), narrator or SilentNarrator()
+    require_own(space, path)
+    agenda = Agenda.of(space)
+    digest = hashlib.sha256(json.dumps(to_dict(space), sort_keys=True).encode()).hexdigest()[:16]
+    header = {"device": bench.device, "space": space.name, "image size": str(space.image_size), "space hash": digest}
+    with open_records(path.with_suffix(".jsonl"), header) as records:
+        measured, begin = Measured.of(agenda, records.lines), clock()
+        if measured.complete and path.exists():
+            narrator.say(f"{path} was measured before")
+        while not measured.complete:
+            done = len(measured.steps)
+            if done >= LEAST_STEPS and measured.levels and measured.fitted and clock() - begin > 60 * minutes:
+                narrator.say(f"{done} of {agenda.steps} steps after {minutes:g} minutes; the same again goes on")
+                break
+            narrator.progress(done, agenda.steps, f"steps of {len(agenda.paths(done))} networks")
+            _measure_next(measured, records, bench, stop)
+            measured = Measured.of(agenda, records.lines)
+        table = measured.table(bench.device)
+        write_latency_table(path, table)
+    return table
+
+
+def require_own(space: SearchSpace, path: Path) -> None:
+    """Raise `ConfigError` if a table may not be written to a path: it holds one that was made elsewhere."""
+    if path.suffix != ".json":
+        raise ConfigError(f"a latency table is a JSON file; give FILE.json instead of {path}")
+    if not path.exists() or path.with_suffix(".jsonl").exists():
+        return
+    try:
+        device = read_latency_table(path, space).device
+    except FairnasError as error:
+        raise ConfigError(f"{error}; it is not overwritten, give another file") from None
+    raise ConfigError(f"{path} holds a table measured on '{device}', without its measurements; give another file")
+
+
+def _measure_next(measured: Measured, records: Records, bench: Bench, stop: Callable[[], bool]) -> None:
+    """The step that is next, or after the first one what the layers cost on the whole."""
+    agenda, step = measured.agenda, len(measured.steps)
+    if step and measured.levels is None:
+        genome = agenda.first
+        runs = [bench.beginning(genome, layers) for layers in range(agenda.space.depth + 1)]
+        timings = in_turns(runs, generator(SEED, "turns of beginnings"), stop=stop)
+        records.append({"levels": format_genome(genome), "ms": [timing.undisturbed_ms for timing in timings]})
+        return
+    paths, held = agenda.paths(step), agenda.held(step)
+    runs = [bench.network(genome) for genome in (*paths, *held)]
+    timings = in_turns(runs, generator(SEED, "turns", step), stop=stop)
+    rows = [_row(genome, timing) for genome, timing in zip((*paths, *held), timings, strict=True)]
+    records.append({"step": step, "paths": rows[: len(paths)], "held": rows[len(paths) :]})
+
+
+def _row(genome: Genome, timing: Timing) -> list[Any]:
+    times = (timing.undisturbed_ms, timing.lower_ms, timing.median_ms, timing.upper_ms)
+    return [format_genome(genome), *times, timing.runs]

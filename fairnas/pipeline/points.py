@@ -1,0 +1,130 @@
+"""Where a run can be done: sizes of images and widths of the network, and how long a supernet step takes at each."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import torch
+
+from fairnas.config import RunConfig
+from fairnas.data import Dataset, scan_folder
+from fairnas.data.images import ResidentImages
+from fairnas.nets import cost_table
+from fairnas.pipeline.effort import LEAST_STEPS, Point
+from fairnas.pipeline.experiment import is_small_work, pick_device
+from fairnas.pipeline.prepare import Prepared
+from fairnas.pipeline.rehearsal import threads_put_back
+from fairnas.pipeline.stopwatch import Limits, time_training
+from fairnas.randomness import generator
+from fairnas.recipes import IMAGE_SIZES, folder_augmentation, folder_space
+from fairnas.space import SearchSpace, get_space, scaled
+from fairnas.train import make_strategy, supernet_training
+
+LEAST_SIDE = 32
+"""Photographs below it lose what they show; sets of smaller images keep their size."""
+LEAST_FEATURES = 2
+"""Pixels a side that the last layer must still see; with one, depthwise kernels would have nothing to look at."""
+WIDTHS = (0.75, 0.5, 0.25)
+"""Factors on the channels, tried where images are as small as they may be."""
+PROBE = Limits(least=1.0, most=2.0)
+"""How long a supernet step is measured at one point."""
+PROBE_BATCHES = 4
+
+
+def points_of(prepared: Prepared, given: frozenset[str]) -> tuple[Point, ...]:
+    """The points at which a run can be done, smallest first: the recipe's, larger images, smaller ones, fewer channels.
+
+    Images are not made larger than they are. Settings that were given stay.
+    """
+    config = prepared.config
+    here = prepared.dataset.image_size
+    sizes = [here]
+    if "data.image_size" not in given:
+        sizes += [size for size in IMAGE_SIZES if here < size <= _largest(config, here)]
+        sizes += [size for size in IMAGE_SIZES if LEAST_SIDE <= size < here]
+    points = {size: _point(prepared, given, size) for size in sorted(sizes)}
+    usable = [point for size, point in points.items() if size == here or size >= LEAST_FEATURES * _reduction(point)]
+    widths = () if "width" in given else sorted(config.width * width for width in WIDTHS)
+    narrow = [dataclasses.replace(usable[0], width=width) for width in widths if width >= min(WIDTHS)]
+    return (*narrow, *usable)
+
+
+def _point(prepared: Prepared, given: frozenset[str], size: int) -> Point:
+    config, here = prepared.config, prepared.dataset.image_size
+    follows = config.recipe == "folder" and size != here
+    return Point(
+        size,
+        config.width,
+        folder_space(size) if follows and "space" not in given else config.space,
+        folder_augmentation(size) if follows and "data.augmentation" not in given else config.data.augmentation,
+        prepared.steps if size > here else LEAST_STEPS,
+    )
+
+
+def _largest(config: RunConfig, here: int) -> int:
+    """Pixels that the median image fills."""
+    kind, _, path = config.data.name.partition(":")
+    return scan_folder(Path(path)).median_side if kind == "folder" else here
+
+
+def _reduction(point: Point) -> int:
+    return get_space(point.space).reduction
+
+
+class StepTimes:
+    """Seconds of a supernet step at each point: measured where asked to, elsewhere in proportion to multiply-adds."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self._prepared = prepared
+        self._measured: dict[Point, float] = {}
+
+    def __call__(self, point: Point) -> float:
+        """Seconds at a point, from the nearest that was measured."""
+        if point in self._measured:
+            return self._measured[point]
+        size = self._madds(point)
+        near = min(self._measured, key=lambda other: abs(math.log(self._madds(other) / size)))
+        return self._measured[near] * size / self._madds(near)
+
+    def knows(self, point: Point) -> bool:
+        """Whether it was measured there."""
+        return point in self._measured
+
+    def measure(self, point: Point, patience: float = 1.0) -> None:
+        """Take a few steps on noise, which costs the same and need not be decoded."""
+        prepared, config = self._prepared, point.at(self._prepared.config)
+        space, device = self._space(point), pick_device(config.resources.device)
+        batches = PROBE_BATCHES * make_strategy(config.train, space.choices, config.seed).batches_per_step
+        dataset = _noise(prepared.dataset, space, batches * config.train.batch_size, config)
+        with threads_put_back():
+            if device.type == "cpu" and is_small_work(space, config.train.batch_size):
+                torch.set_num_threads(1)
+            times, _ = time_training(
+                lambda changed: supernet_training(space, changed, config.seed, device, config.resources),
+                *(dataset, config.train, device, 0, PROBE.times(patience)),
+            )
+        self._measured[point] = times.step
+
+    def _madds(self, point: Point) -> float:
+        table = cost_table(self._space(point))
+        return table.lightest["madds"] + table.heaviest["madds"]
+
+    def _space(self, point: Point) -> SearchSpace:
+        dataset = self._prepared.dataset
+        return scaled(get_space(point.space), point.width).for_data(
+            image_size=point.image_size, image_channels=dataset.image_channels, num_classes=len(dataset.classes)
+        )
+
+
+def _noise(dataset: Dataset, space: SearchSpace, most: int, config: RunConfig) -> Dataset:
+    """The data set with its training images replaced by noise of another size."""
+    rng = generator(config.seed, "noise")
+    labels = dataset.train.labels[: min(most, len(dataset.train))]
+    shape = (len(labels), space.image_size, space.image_size, space.image_channels)
+    pixels = torch.from_numpy(rng.integers(0, 256, shape, dtype="uint8"))
+    return dataclasses.replace(
+        dataset,
+        image_size=space.image_size,
+        train=ResidentImages(pixels, labels, space.image_size),
+        augmentation=config.data.augmentation,
+    )

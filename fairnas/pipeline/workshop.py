@@ -1,0 +1,76 @@
+"""What the trainings of single networks of a run share, and where each keeps its files."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fairnas.config import RunConfig, TrainConfig
+from fairnas.rundir import checksum
+from fairnas.space import Genome, format_genome
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training of one network."""
+
+    genome: Genome
+    seed: int
+    """Number of the training, from 0: initial weights, order of images and augmentation depend on it."""
+    keep_weights: bool
+    """Whether the trained weights stay in the run directory, for export."""
+
+    @property
+    def name(self) -> str:
+        """Stem of its files."""
+        return f"{format_genome(self.genome)}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class ProductWork:
+    """What the product recipe needs beside the settings. Plain data, as the workshop."""
+
+    teacher: Genome | None
+    """The supernet's path that networks are taught by."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What all jobs share. Plain data, so that it travels to other processes."""
+
+    config: RunConfig
+    train: TrainConfig
+    identity: str
+    folder: Path
+    """In the run directory: `stand_alone/`, or `retrained/` for the product recipe."""
+    device: str
+    product: ProductWork | None = None
+    """Set where networks are trained by the product recipe, `config.retrain`; None: as the supernet."""
+
+    def result_path(self, job: Job) -> Path:
+        """Where a job's result is written when it is done."""
+        return self.folder / f"{job.name}.json"
+
+    def checkpoint_path(self, job: Job) -> Path:
+        """Where a job saves its state."""
+        return self.folder / f"{job.name}.pt"
+
+    def weights_path(self, job: Job) -> Path:
+        """Where its trained weights stay, if they are kept: in the last checkpoint, or in a file of their own."""
+        return self.checkpoint_path(job) if self.product is None else self.folder / f"{job.name}-weights.pt"
+
+    def finished(self, job: Job) -> dict[str, Any] | None:
+        """The result of a job done before with the same settings, or None."""
+        try:
+            result = json.loads(self.result_path(job).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+            return None  # damaged at rest: train it again
+        if not isinstance(result, dict) or result.get("identity") != self.identity:
+            return None
+        if job.keep_weights and result["status"] == "done":
+            path = self.weights_path(job)
+            if not path.exists() or checksum(path) != result["weights"]:
+                return None
+        return result

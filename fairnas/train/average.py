@@ -1,0 +1,46 @@
+"""The moving average of a network that is being trained: of its weights and of its BN statistics."""
+
+# pyright: reportPrivateImportUsage=false
+# One call for all tensors, as in `rmsprop.py`.
+
+import copy
+
+import torch
+from torch import nn
+
+
+class MovingAverage:
+    """A copy of a network whose numbers follow the trained ones slowly, exponentially.
+
+    Early in a training the average would remember little but the initial weights; so its decay is at most
+    (1 + n) / (10 + n) at update n, as in TensorFlow, and the average covers the last tenth of a short training.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        """Begin with the network's present numbers.
+
+        Args:
+            network: on its device; its tensors are updated in place from now on.
+            decay: share of the average that an update keeps.
+        """
+        self.decay = decay
+        self.network = copy.deepcopy(network).requires_grad_(False).eval()
+        pairs = [
+            (ours, theirs)
+            for each in ("parameters", "buffers")
+            for ours, theirs in zip(getattr(self.network, each)(), getattr(network, each)(), strict=True)
+        ]
+        self._moving = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]  # of mini-batches, in BN
+
+    def kept_at(self, update: int) -> float:
+        """Share of the average that update number `update`, from 1, keeps."""
+        return min(self.decay, (1 + update) / (10 + update))
+
+    @torch.no_grad()
+    def follow(self, update: int) -> None:
+        """Move towards the network after its update number `update`, from 1."""
+        ours, theirs = zip(*self._moving, strict=True)
+        torch._foreach_lerp_(ours, theirs, 1 - self.kept_at(update))
+        for own, other in self._counts:
+            own.copy_(other)

@@ -1,0 +1,83 @@
+"""Strategies: who is trained at a supernet step, and how. One file each, and one line in the list."""
+
+from typing import Any, Literal
+
+from fairnas.config import TrainConfig, WantedStatistics
+from fairnas.errors import ConfigError, UnknownNameError
+from fairnas.train.strategies import (
+    darts,
+    enas,
+    fbnet,
+    one_shot,
+    paths,
+    proxyless,
+    proxyless_reinforce,
+    sandwich,
+    single_path_nas,
+    smash,
+)
+from fairnas.train.strategies.paths import PathStrategy
+from fairnas.train.strategies.strategy import Judge, Strategy, StrategyEntry
+
+__all__ = [
+    "STRATEGIES",
+    "Judge",
+    "PathStrategy",
+    "Strategy",
+    "StrategyEntry",
+    "make_strategy",
+    "scoring_statistics",
+    "strategy_entry",
+]
+
+STRATEGIES: dict[str, StrategyEntry] = {
+    **paths.ENTRIES,
+    **one_shot.ENTRIES,
+    **darts.ENTRIES,
+    **fbnet.ENTRIES,
+    **proxyless.ENTRIES,
+    **proxyless_reinforce.ENTRIES,
+    **enas.ENTRIES,
+    **smash.ENTRIES,
+    **single_path_nas.ENTRIES,
+    **sandwich.ENTRIES,
+}
+
+
+def strategy_entry(config: TrainConfig) -> StrategyEntry:
+    """The entry of the strategy that a configuration names. Raises `UnknownNameError` if there is none."""
+    if config.strategy not in STRATEGIES:
+        raise UnknownNameError("strategy", config.strategy, STRATEGIES, plural="strategies")
+    return STRATEGIES[config.strategy]
+
+
+def make_strategy(config: TrainConfig, choices: tuple[int, ...], seed: int) -> Strategy:
+    """The strategy that a configuration names.
+
+    Raises:
+        UnknownNameError: if there is none.
+        ConfigError: if a setting is given that means nothing to it.
+    """
+    ours = strategy_entry(config)
+    plain = TrainConfig()
+    for name, entry in STRATEGIES.items():
+        for option in entry.options:
+            given = _setting(config, option)
+            if given != _setting(plain, option) and option not in ours.options:
+                raise ConfigError(
+                    f"train.{option} is {given}, which means nothing to strategy '{config.strategy}'; "
+                    f"leave it out, or use '{name}'"
+                )
+    return ours.make(choices, config, seed)
+
+
+def _setting(config: TrainConfig, option: str) -> Any:
+    found: Any = config
+    for name in option.split("."):
+        found = getattr(found, name)
+    return found
+
+
+def scoring_statistics(config: TrainConfig, wanted: WantedStatistics) -> Literal["running", "batch", "recalibrated"]:
+    """The BN statistics to score genomes with: as wanted, or what the strategy was made for."""
+    return strategy_entry(config).statistics if wanted == "auto" else wanted

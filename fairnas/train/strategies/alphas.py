@@ -1,0 +1,74 @@
+"""Architecture parameters: one number per choice block, whose softmax says how much a layer wants it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fairnas.randomness import derived_seed
+from fairnas.space import Genome
+
+INITIAL_SCALE = 1e-3
+"""Standard deviation of the initial numbers, as in the code of DARTS and ProxylessNAS: choices start nearly alike."""
+
+
+class Alphas:
+    """The numbers and the Adam that moves them."""
+
+    def __init__(
+        self,
+        choices: Sequence[int],
+        seed: int,
+        device: torch.device,
+        *,
+        lr: float,
+        betas: tuple[float, float],
+        weight_decay: float,
+        scale: float = INITIAL_SCALE,
+    ) -> None:
+        """Args: `choices` per layer; `seed` and `scale` of the initial numbers; the rest is Adam's."""
+        source = torch.Generator().manual_seed(derived_seed(seed, "architecture parameters"))
+        self.layers = [(scale * torch.randn(count, generator=source)).to(device).requires_grad_() for count in choices]
+        """Per layer (m,)."""
+        self.optimizer = torch.optim.Adam(self.layers, lr=lr, betas=betas, weight_decay=weight_decay)
+
+    def probabilities(self) -> list[Tensor]:
+        """Per layer (m,), summing to one; gradients reach the numbers."""
+        return [torch.softmax(layer, 0) for layer in self.layers]
+
+    def update(self, gradients: Sequence[Tensor]) -> None:
+        """One step of Adam."""
+        for layer, gradient in zip(self.layers, gradients, strict=True):
+            layer.grad = gradient
+        self.optimizer.step()
+
+    def rows(self) -> list[np.ndarray]:
+        """The numbers, per layer (m,), on the CPU in one copy."""
+        flat = torch.cat([layer.detach() for layer in self.layers]).double().cpu().numpy()
+        return np.split(flat, np.cumsum([len(layer) for layer in self.layers])[:-1])
+
+    def sample(self, rng: np.random.Generator) -> Genome:
+        """Draw a genome, each layer by its softmax: the largest number after Gumbel noise is distributed so."""
+        return tuple(int((row + rng.gumbel(size=len(row))).argmax()) for row in self.rows())
+
+    def log_probability(self, genome: Genome) -> float:
+        """Of a genome, where each layer draws by its softmax."""
+        rows = [torch.log_softmax(layer.detach().double(), 0) for layer in self.layers]
+        return sum(float(row[choice]) for row, choice in zip(rows, genome, strict=True))
+
+    def most_likely(self) -> Genome:
+        """The choice with the largest number in every layer; the first of equals."""
+        return tuple(int(layer.argmax()) for layer in self.layers)
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"layers": [layer.detach().clone() for layer in self.layers], "optimizer": self.optimizer.state_dict()}
+
+    def restore(self, content: dict[str, Any]) -> None:
+        """Take back what `state` gave."""
+        with torch.no_grad():
+            for layer, stored in zip(self.layers, content["layers"], strict=True):
+                layer.copy_(stored)
+        self.optimizer.load_state_dict(content["optimizer"])

@@ -1,0 +1,147 @@
+"""DARTS (Liu, Simonyan, Yang, 2019): a softmax mixture of all blocks, weights and architecture learning in turn."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fairnas.config import TrainConfig
+from fairnas.space import Genome
+from fairnas.train.executors import arithmetic, loss_of
+from fairnas.train.message import Share
+from fairnas.train.step import Batch, Bench, StepResult, finish_step
+from fairnas.train.strategies.alphas import Alphas
+from fairnas.train.strategies.strategy import Judge, Strategy, StrategyEntry
+
+SHARE, LR, BETAS, DECAY = 0.5, 3e-4, (0.5, 0.999), 1e-3  # of the architecture, as published
+FINITE_DIFFERENCE = 0.01
+"""Length of the step in weights from which the second-order term is estimated."""
+
+
+class Darts(Strategy):
+    """A layer is the sum of its blocks, weighted by the softmax of its architecture parameters.
+
+    A step first moves these by the loss on images that weights never learn from, then the weights. The second order
+    also asks how the weights would answer: the loss is taken after a step of theirs, and its effect estimated by finite
+    differences. On a chain each layer has parameters of its own, and the architecture is the largest of every layer;
+    the paper shares them between cells, and has a `none` operation. Weights follow `train.lr`, as all strategies do.
+    """
+
+    def __init__(self, choices: tuple[int, ...], config: TrainConfig, seed: int, *, second_order: bool) -> None:
+        ours = config.architecture
+        self.choices, self.seed, self.second_order = choices, seed, second_order
+        self.architecture_share = SHARE if ours.share is None else ours.share
+        self.lr, self.warm_up = LR if ours.lr is None else ours.lr, ours.warm_up or 0.0
+
+    def begin(self, bench: Bench) -> None:
+        """Choices start nearly alike."""
+        device = next(bench.supernet.parameters()).device
+        self.alphas = Alphas(self.choices, self.seed, device, lr=self.lr, betas=BETAS, weight_decay=DECAY)
+
+    def step(self, bench: Bench, batches: Sequence[Batch], step: int, total: int) -> StepResult:
+        """The architecture learns, then the weights."""
+        passes = 0
+        if step >= self.warm_up * total:
+            assert bench.architecture_images is not None
+            passes = self._teach_architecture(bench, batches[0], bench.architecture_images(step))
+        bench.optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(bench, batches[0], [row.detach() for row in self.alphas.probabilities()])
+        loss.backward()
+        every_block = np.ones(sum(self.choices), dtype=np.int64)
+        result = finish_step(bench, loss.detach().double(), None, [Share(every_block, 1)])
+        return result.with_architecture(passes, passes * len(every_block))
+
+    def _loss(self, bench: Bench, batch: Batch, weights: Sequence[Tensor]) -> Tensor:
+        images, labels = batch
+        with arithmetic(bench.config.precision, images.device):
+            return loss_of(bench.supernet.weighted(images, [dict(enumerate(row)) for row in weights]), labels)
+
+    def _teach_architecture(self, bench: Bench, batch: Batch, held_out: Batch) -> int:
+        """Move the architecture; return the backward passes that took."""
+
+        def loss_on(images_and_labels: Batch) -> Tensor:
+            return self._loss(bench, images_and_labels, self.alphas.probabilities())
+
+        if not self.second_order:
+            self.alphas.update(torch.autograd.grad(loss_on(held_out), self.alphas.layers))
+            return 1
+        weights = [weight for weight in bench.supernet.parameters() if weight.requires_grad]
+        direct, implicit = _unrolled(
+            bench, weights, self.alphas.layers, lambda: loss_on(batch), lambda: loss_on(held_out)
+        )
+        rate = bench.optimizer.param_groups[0]["lr"]
+        self.alphas.update([a - rate * b for a, b in zip(direct, implicit, strict=True)])
+        return 4
+
+    def state(self) -> dict[str, Any]:
+        """The architecture."""
+        return self.alphas.state()
+
+    def restore(self, content: dict[str, Any]) -> None:
+        """Take it back."""
+        self.alphas.restore(content)
+
+    def preference(self, genome: Genome) -> float:
+        """Its log-probability."""
+        return self.alphas.log_probability(genome)
+
+    def derive(self, judge: Judge) -> Genome:
+        """The largest parameter of every layer."""
+        return self.alphas.most_likely()
+
+
+def _unrolled(
+    bench: Bench,
+    weights: Sequence[Tensor],
+    alphas: Sequence[Tensor],
+    train_loss: Callable[[], Tensor],
+    held_out_loss: Callable[[], Tensor],
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Gradients of the held-out loss after one step of the weights w' = w - xi (momentum v + grad + decay w).
+
+    Returns:
+        Its gradient by alpha at w', and the mixed second derivative times its gradient by w', which xi multiplies.
+    """
+    config, rate = bench.config, bench.optimizer.param_groups[0]["lr"]
+    start = [weight.detach().clone() for weight in weights]
+    gradients = torch.autograd.grad(train_loss(), weights)
+    with torch.no_grad():
+        for weight, gradient in zip(weights, gradients, strict=True):
+            velocity = bench.optimizer.state[weight].get("momentum_buffer", 0.0)
+            weight -= rate * (config.momentum * velocity + gradient + config.weight_decay * weight)
+    found = torch.autograd.grad(held_out_loss(), [*alphas, *weights])
+    direct, towards = list(found[: len(alphas)]), found[len(alphas) :]
+    length = FINITE_DIFFERENCE / torch.linalg.vector_norm(torch.stack([part.norm() for part in towards]))
+    sides = []
+    for sign in (1, -1):
+        with torch.no_grad():
+            for weight, begun, part in zip(weights, start, towards, strict=True):
+                weight.copy_(begun + sign * length * part)
+        sides.append(torch.autograd.grad(train_loss(), alphas))
+    with torch.no_grad():
+        for weight, begun in zip(weights, start, strict=True):
+            weight.copy_(begun)
+    return direct, [(plus - minus) / (2 * length) for plus, minus in zip(*sides, strict=True)]
+
+
+_OPTIONS = ("architecture.share", "architecture.lr", "architecture.warm_up")
+ENTRIES = {
+    "darts": StrategyEntry(
+        "softmax mixture of all blocks; architecture and weights learn in turn, on different images; first order",
+        "DARTS, Liu et al. 2019",
+        lambda choices, config, seed: Darts(choices, config, seed, second_order=False),
+        _OPTIONS,
+        statistics="batch",
+        claims="DARTS",
+    ),
+    "darts_second_order": StrategyEntry(
+        "as darts, but the architecture learns from the loss after a step of the weights",
+        "DARTS, Liu et al. 2019, equations 6 to 8",
+        lambda choices, config, seed: Darts(choices, config, seed, second_order=True),
+        _OPTIONS,
+        statistics="batch",
+        claims="DARTS",
+    ),
+}

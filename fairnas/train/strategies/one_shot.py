@@ -1,0 +1,59 @@
+"""One-Shot (Bender et al., 2018): all blocks of a layer in the graph, some dropped."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fairnas.config import TrainConfig
+from fairnas.fairness.samplers import PathDropout
+from fairnas.train.executors import arithmetic, loss_of
+from fairnas.train.message import Share
+from fairnas.train.step import Batch, Bench, StepResult, finish_step
+from fairnas.train.strategies.strategy import Strategy, StrategyEntry
+
+
+class OneShot(Strategy):
+    """All blocks of a layer in the graph, their outputs added up, some dropped.
+
+    The chance that a layer would lose all its blocks grows linearly from 0 to `chance` over the training. On a chain
+    of layers with shortcuts, the shortcut is taken once (see `Supernet.mixture`). Sums of several blocks have other
+    statistics than the one block of a genome, so genomes are scored with the statistics of each batch. The original
+    also cuts the mini-batch into ghost batches that drop different blocks; here a mini-batch drops the same ones.
+    """
+
+    promise = "expectation"
+    many_processes = True
+
+    def __init__(self, dropout: PathDropout, chance: float) -> None:
+        """Args: `dropout` draws the blocks that stay; `chance` is r at the end."""
+        self.dropout, self.chance = dropout, chance
+
+    def step(self, bench: Bench, batches: Sequence[Batch], step: int, total: int) -> StepResult:
+        """One forward pass through all blocks that stay, one backward pass, one update."""
+        (images, labels), supernet = batches[0], bench.supernet
+        active = self.dropout.active(step, self.chance * step / total)
+        bench.optimizer.zero_grad(set_to_none=True)
+        before = bench.group.statistics(supernet)
+        with arithmetic(bench.config.precision, images.device):
+            loss = loss_of(supernet.mixture(images, active), labels)
+        loss.backward()
+        passes = np.concatenate(
+            [np.isin(np.arange(m), kept) for m, kept in zip(supernet.space.choices, active, strict=True)]
+        )
+        return finish_step(bench, loss.detach().double(), before, [Share(passes.astype(np.int64), 1)])
+
+
+def _make(choices: tuple[int, ...], config: TrainConfig, seed: int) -> OneShot:
+    return OneShot(PathDropout(choices, seed), 0.05 if config.path_dropout is None else config.path_dropout)
+
+
+ENTRIES = {
+    "one_shot": StrategyEntry(
+        "all blocks of a layer at once, added up, some dropped; scored with the BN statistics of each batch",
+        "One-Shot, Bender et al. 2018 (path dropout)",
+        _make,
+        ("path_dropout",),
+        statistics="batch",
+        claims="One-Shot",
+    ),
+}

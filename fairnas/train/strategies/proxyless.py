@@ -1,0 +1,160 @@
+"""ProxylessNAS (Cai, Zhu, Han, 2019): one path per step; the architecture learns by the gates of two blocks a layer."""
+
+import abc
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fairnas.config import TrainConfig
+from fairnas.nets import Supernet
+from fairnas.randomness import generator
+from fairnas.space import Genome
+from fairnas.train.executors import arithmetic, loss_of, statistics_at_rest
+from fairnas.train.step import Batch, Bench, StepResult, supernet_step
+from fairnas.train.strategies.alphas import Alphas
+from fairnas.train.strategies.costs import BlockCosts
+from fairnas.train.strategies.strategy import Judge, Strategy, StrategyEntry
+
+SHARE, LR, BETAS, DECAY = 0.1, 1e-3, (0.0, 0.999), 0.0  # of the architecture, as published; the share for CIFAR-10
+WARM_UP = 40 / (40 + 120)
+"""40 epochs of weights alone come before 120 of both."""
+GATES_EVERY, GATES_COST_WEIGHT = 5, 0.1
+OPTIONS = ("architecture.share", "architecture.lr", "architecture.warm_up", "architecture.cost_weight")
+"""What all of this family may be set to."""
+
+
+class Proxyless(Strategy):
+    """Weights learn on one path that is drawn by the architecture's softmax, which a step now and then moves.
+
+    The architecture is the largest parameter of every layer. Cost is measured in that of the average network of the
+    space, as the published code measures it in a wanted latency. The mini-batches that teach the architecture leave
+    no trace in the running statistics of BN; in the published code they do. Weights follow `train.lr` throughout.
+    """
+
+    every: int
+    """Steps of the weights for one of the architecture."""
+    default_cost_weight: float
+
+    def __init__(
+        self, choices: tuple[int, ...], config: TrainConfig, seed: int, costs: BlockCosts | None = None
+    ) -> None:
+        ours = config.architecture
+        self.choices, self.seed, self.costs = choices, seed, costs
+        self.architecture_share = SHARE if ours.share is None else ours.share
+        self.lr = LR if ours.lr is None else ours.lr
+        self.warm_up = WARM_UP if ours.warm_up is None else ours.warm_up
+        self.cost_weight = self.default_cost_weight if ours.cost_weight is None else ours.cost_weight
+
+    def begin(self, bench: Bench) -> None:
+        """Choices start nearly alike."""
+        device = next(bench.supernet.parameters()).device
+        self.alphas = Alphas(self.choices, self.seed, device, lr=self.lr, betas=BETAS, weight_decay=DECAY)
+        self.costs = self.costs or BlockCosts.of_madds(bench.supernet.space)
+
+    def step(self, bench: Bench, batches: Sequence[Batch], step: int, total: int) -> StepResult:
+        """The weights learn on one path; in some steps the architecture learns after them."""
+        path = self.alphas.sample(generator(self.seed, "paths", step))
+        result = supernet_step(bench, [(batches[0], [path])])
+        if step < self.warm_up * total or (step + 1) % self.every:
+            return result
+        assert bench.architecture_images is not None
+        number = step // self.every
+        with statistics_at_rest(bench.supernet):
+            passes, runs = self.teach(bench, bench.architecture_images(number), number)
+        return result.with_architecture(passes, runs)
+
+    @abc.abstractmethod
+    def teach(self, bench: Bench, batch: Batch, number: int) -> tuple[int, int]:
+        """Update `number` of the architecture; return the backward passes that took, and the blocks that ran."""
+
+    def state(self) -> dict[str, Any]:
+        """The architecture."""
+        return self.alphas.state()
+
+    def restore(self, content: dict[str, Any]) -> None:
+        """Take it back."""
+        self.alphas.restore(content)
+
+    def preference(self, genome: Genome) -> float:
+        """Its log-probability."""
+        return self.alphas.log_probability(genome)
+
+    def derive(self, judge: Judge) -> Genome:
+        """The largest parameter of every layer."""
+        return self.alphas.most_likely()
+
+
+class BinaryGates(Proxyless):
+    """Two blocks of a layer are drawn, one of which is open; the gradients of their gates teach the architecture.
+
+    The loss is the paper's, cross-entropy + lambda * expected cost (`add#linear` in the published code, which also has
+    a product, `mul#log`). After the update both parameters of a pair are shifted, so that the chance of drawing either
+    of the two is what it was.
+    """
+
+    every, default_cost_weight = GATES_EVERY, GATES_COST_WEIGHT
+
+    def teach(self, bench: Bench, batch: Batch, number: int) -> tuple[int, int]:
+        """One backward pass through two blocks a layer."""
+        (images, labels), layers = batch, self.alphas.layers
+        rng = generator(self.seed, "pairs of blocks", number)
+        pairs = [draw_pair(row, rng) for row in self.alphas.rows()]
+        gates = [torch.tensor([1.0, 0.0][: len(pair)], device=images.device).requires_grad_() for pair in pairs]
+        with arithmetic(bench.config.precision, images.device):
+            loss = loss_of(gated(bench.supernet, images, pairs, gates), labels)
+        gate_gradients = torch.autograd.grad(loss, gates)
+        assert self.costs is not None
+        cost = self.cost_weight * self.costs.expected(self.alphas.probabilities()) / self.costs.average
+        gradients = torch.autograd.grad(cost, layers)
+        before = [layer.detach()[pair] for layer, pair in zip(layers, pairs, strict=True)]
+        for gradient, pair, logits, of_gates in zip(gradients, pairs, before, gate_gradients, strict=True):
+            gradient[pair] += through_softmax(of_gates, logits)
+        self.alphas.update(gradients)
+        with torch.no_grad():
+            for layer, pair, logits in zip(layers, pairs, before, strict=True):
+                layer[pair] -= layer[pair].logsumexp(0) - logits.logsumexp(0)
+        return 1, sum(map(len, pairs))
+
+
+def draw_pair(logits: np.ndarray, rng: np.random.Generator) -> list[int]:
+    """The open and the closed block of a layer: two different ones drawn by the softmax, then one of the two by theirs.
+
+    A layer of one choice has no closed one.
+    """
+    drawn = np.argsort(-(logits + rng.gumbel(size=len(logits))))[:2]
+    opened = int((logits[drawn] + rng.gumbel(size=len(drawn))).argmax())
+    return [int(drawn[opened]), *(int(choice) for place, choice in enumerate(drawn) if place != opened)]
+
+
+def gated(supernet: Supernet, images: Tensor, pairs: Sequence[Sequence[int]], gates: Sequence[Tensor]) -> Tensor:
+    """Logits where a layer is gate times block, added up; of closed blocks only the output is kept in memory."""
+    features = supernet.stem(images)
+    for number, (pair, gate) in enumerate(zip(pairs, gates, strict=True)):
+        opened, *closed = pair
+        parts = [gate[0] * supernet.block(number, opened)(features)]
+        for place, choice in enumerate(closed, start=1):
+            with torch.no_grad():
+                output = supernet.block(number, choice)(features)
+            parts.append(gate[place] * output.detach())  # an identity hands on its input, gradient and all
+        features = sum(parts[1:], parts[0])
+    return supernet.head(features)
+
+
+def through_softmax(gate_gradients: Tensor, logits: Tensor) -> Tensor:
+    """Gradients of the parameters of a pair: sum_j dL/dg_j * p_j * (1 if i = j else 0, less p_i); p of the pair."""
+    p = torch.softmax(logits, 0)
+    return p * (gate_gradients - (p * gate_gradients).sum())
+
+
+ENTRIES = {
+    "proxyless": StrategyEntry(
+        "one path per step, drawn by the architecture, which learns by the gates of two blocks a layer and from cost",
+        "ProxylessNAS, Cai et al. 2019 (gradient-based)",
+        BinaryGates,
+        OPTIONS,
+        claims="ProxylessNAS",
+    ),
+}

@@ -1,0 +1,15 @@
+"""The reward of systems that learn by REINFORCE: the accuracy of a path on a few images, without a gradient."""
+
+import torch
+
+from fairnas.space import Genome
+from fairnas.train.executors import arithmetic
+from fairnas.train.step import Batch, Bench
+
+
+def accuracy(bench: Bench, genome: Genome, batch: Batch) -> float:
+    """Share of a mini-batch that the path of a genome classifies right, with the BN that the supernet is set to."""
+    images, labels = batch
+    with torch.no_grad(), arithmetic(bench.config.precision, images.device):
+        found = bench.supernet(images, genome).argmax(1)
+    return float((found == labels).float().mean())

@@ -1,0 +1,71 @@
+"""`fairnas latency`: a table measured here, a model timed, and what can be wrong."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from fairnas.search import read_latency_table
+from fairnas.space import get_space
+
+WRONG = {
+    "nothing": ([], "takes one: a space, an ONNX file, or --run DIR"),
+    "two things": (["digits", "--run", "x"], "takes one: a space, an ONNX file, or --run DIR"),
+    "space": (["digitz"], "unknown space 'digitz'; did you mean 'digits'?"),
+    "image size": (["mobilenet_v2", "--image-size", "8"], "8 pixels are too few, give 32 or more"),
+    "negative size": (["digits", "--image-size", "-8"], "--image-size is -8; give a number above 0"),
+    "no time": (["digits", "--minutes", "0"], "--minutes is 0.0; give a number above 0"),
+    "no number": (["digits", "--minutes", "nan"], "--minutes is nan; give a number above 0"),
+    "threads": (["digits", "--threads", "0"], "--threads is 0; give a number above 0"),
+    "no JSON": (["digits", "--out", "t.txt"], "give FILE.json instead of t.txt"),
+    "no model": (["none.onnx"], "there is no file none.onnx; give an ONNX model"),
+    "no run": (["--run", "nowhere"], "nowhere is not a run directory"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG.values(), ids=WRONG.keys())
+def test_wrong_input_is_one_line_and_nothing_written(arguments, message, fairnas, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = fairnas("latency", *arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.count("\n") == 1, outcome.err
+    assert message in outcome.err
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_corrupt_model_is_one_line(fairnas, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.onnx").write_bytes(b"\x08\x09 nothing")
+    outcome = fairnas("latency", "bad.onnx")
+    assert outcome.code == 2
+    assert outcome.err.count("\n") == 1
+    assert "onnxruntime cannot run bad.onnx" in outcome.err
+
+
+SPACE = """
+name = "small"
+image_size = 8
+stem = { channels = 4, stride = 2 }
+stages = [{ channels = 6, layers = 4, stride = 1 }]
+head = 8
+kernels = [3, 5]
+expansions = [2]
+"""
+
+
+def test_a_table_is_measured_printed_and_goes_on(fairnas, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("small.toml").write_text(SPACE)
+    outcome = fairnas("latency", "small.toml", "--minutes", "0.0001", "--json")
+    assert outcome.code == 0, outcome.err
+    assert "the same again goes on" in outcome.err
+    assert outcome.json["check"]["complete"] is False
+    shown = fairnas("latency", "small.toml")
+    for words in ("milliseconds of each choice", "onnxruntime", "latency-small-8.json", "of 8 pixels"):
+        assert words in shown.out
+    table = read_latency_table(Path("latency-small-8.json"), get_space("small.toml"))
+    again = fairnas("latency", "small.toml", "--json")
+    assert "was measured before" in again.err
+    assert again.json == {"table": "latency-small-8.json", **json.loads(table.to_json())}
+    assert again.json["check"]["complete"] is True

@@ -1,0 +1,83 @@
+"""`fairnas retrain`: from the flags to the exported network."""
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+import torch
+
+import fairnas as package
+from fairnas.rundir import RunDirectory
+from fairnas.train import read_checkpoint
+
+
+@pytest.fixture
+def copied_run(finished_run, tmp_path):
+    run = RunDirectory(shutil.copytree(finished_run[0], tmp_path / "run"))
+    resources = dataclasses.replace(run.config.resources, processes=1)
+    run.write_config(dataclasses.replace(run.config, resources=resources))
+    return run
+
+
+def result_of(run, folder, genome):
+    return json.loads((run.path / folder / f"{genome}-s0.json").read_text())
+
+
+def test_the_product_recipe_from_flags_to_export(copied_run, fairnas):
+    before = fairnas("export", "--run", copied_run.path, "--json").json
+    genome = before["selected"][0]["genome"]
+    flags = ("--recipe", "product", "--epochs", "3", "--lr", "0.1", "--distillation", "0.2", "--initial", "inherit")
+    outcome = fairnas("retrain", "--run", copied_run.path, *flags, "--json")
+    assert outcome.code == 0, outcome.err
+    assert not copied_run.is_finished("export")  # what was exported is no longer what was trained
+    assert outcome.json["ranking"] == before["ranking"]
+    result = result_of(copied_run, "retrained", genome)
+    assert outcome.json["selected"][0]["stand_alone_top1"] == result["test"]["top1"]
+    assert [set(row) for row in result["curve"]] == [
+        {"epoch", "loss", "lr", "validation_top1", "raw_validation_top1"}
+    ] * 3
+    settings = copied_run.config.retrain
+    assert (settings.epochs, settings.lr, settings.distillation, settings.label_smoothing) == (3, 0.1, 0.2, 0.1)
+    assert fairnas("export", "--run", copied_run.path, "--json").code == 0
+    exported = package.load(copied_run.path / "models" / genome).state_dict()
+    stored = read_checkpoint(copied_run.path / "retrained" / f"{genome}-s0-weights.pt", "stand-alone network")
+    kept = {name: tensor for name, tensor in stored["network"].items() if "num_batches" not in name}
+    assert kept
+    assert all(torch.equal(exported[name], tensor) for name, tensor in kept.items())
+
+    again = fairnas("retrain", "--run", copied_run.path, "--json").json  # the settings have become the run's own
+    assert [row["stand_alone_top1"] for row in again["selected"]] == [
+        row["stand_alone_top1"] for row in outcome.json["selected"]
+    ]
+    assert result_of(copied_run, "retrained", genome) == result
+    back = fairnas("retrain", "--run", copied_run.path, "--recipe", "supernet", "--json").json
+    assert [row["stand_alone_top1"] for row in back["selected"]] == [
+        row["stand_alone_top1"] for row in before["selected"]
+    ]
+    assert fairnas("report", "--run", copied_run.path).code == 0
+
+
+BAD = {
+    "settings of another recipe": (("--epochs", "3"), "retrain.epochs is 3, which retrain.recipe 'supernet' does not"),
+    "an impossible value": (("--recipe", "product", "--dropout", "1"), "retrain.dropout is 1.0; give a number from 0"),
+    "an unknown recipe": (("--recipe", "best"), "invalid choice 'best' for argument '--recipe'"),
+    "too large a square": (("--recipe", "product", "--cutout", "9"), "retrain.cutout is 9 pixels, which blanks images"),
+    "an unknown network": (("0123",), "genome '0123' has 4 choices"),
+}
+
+
+@pytest.mark.parametrize(("flags", "message"), BAD.values(), ids=BAD)
+def test_bad_input_is_one_line_and_changes_nothing(flags, message, copied_run, fairnas):
+    stages, config = (copied_run.path / "stages.json").read_text(), copied_run.config
+    outcome = fairnas("retrain", *flags, "--run", copied_run.path)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1
+    assert ((copied_run.path / "stages.json").read_text(), copied_run.config) == (stages, config)
+
+
+def test_no_run_is_one_line(tmp_path, fairnas):
+    outcome = fairnas("retrain", "--run", tmp_path / "none")
+    assert (outcome.code, len(outcome.err.strip().splitlines())) == (2, 1)
+    assert "is not a run directory" in outcome.err

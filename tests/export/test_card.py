@@ -1,0 +1,123 @@
+"""The model card as text, and the folder as a model of the Hugging Face hub. Nothing here needs a network."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from fairnas.errors import FairnasError
+from fairnas.export import Product
+from fairnas.export.bundle import _config
+from fairnas.export.card import model_card
+from fairnas.export.hub import HubModel
+from fairnas.export.weights import encode_weights
+from fairnas.nets import StandAlone
+
+LOST = {"images": 797, "float_top1": 0.975, "int8_top1": 0.97, "lost": 0.005, "only_float": 5, "only_int8": 1}
+MORE = {
+    "madds": 510_272,
+    "params": 21_046,
+    "files": ["model.safetensors", "model.json"],
+    "latency": {"device": "a CPU, 1 thread", "model.onnx": {"latency_ms": 0.25, "quartiles_ms": [0.2, 0.3125]}},
+    "int8": {"calibration_images": 64, "accuracy": {"test": LOST}},
+}
+
+
+def _front_matter(card: str) -> dict:
+    return yaml.safe_load(card.split("---\n")[1])
+
+
+def test_the_card_tells_accuracies_with_n_costs_and_origin(trained: Product) -> None:
+    card = model_card({**trained.facts(), **MORE})
+    for said in (
+        "| top-1 | test | 797 | 97.50% | trained from scratch |",
+        "| top-1 | test | 797 | 97.00% | int8, 0.50 points below float32: 5 images that only float32 gets right, "
+        "1 that only int8 does |",
+        "| genome | `04215320` in space `digits` |",
+        "| multiply-adds | 0.510 M for one image |",
+        "| parameters | 0.0210 M |",
+        "| latency of `model.onnx` | 0.25 ms for one image, quartiles 0.2 to 0.312 ms, on a CPU, 1 thread |",
+        "| `madds` | as little as possible | 510,272 multiply-adds |",
+        "| `taste` | as much as possible | - |",
+        "| recipe | `digits` |",
+        "| seed | `3` |",
+        "| images | 1,000 train, 797 test |",
+        "| licence of the weights | Apache-2.0 |",
+        "hf upload USER/NAME .",
+    ):
+        assert said in card, said
+
+
+@pytest.mark.parametrize(
+    ("licence", "told"),
+    [
+        (None, {}),
+        ("Apache-2.0", {"license": "apache-2.0"}),
+        ("LicenseRef-Ours", {"license": "other", "license_name": "LicenseRef-Ours"}),
+    ],
+)
+def test_the_front_matter_tells_the_licence_only_where_it_is_stated(
+    trained: Product, licence: str | None, told: dict[str, str]
+) -> None:
+    found = _front_matter(model_card({**dataclasses.replace(trained, licence=licence).facts(), **MORE}))
+    assert {key: value for key, value in found.items() if key.startswith("license")} == told
+    assert found["library_name"] == "fairnas"
+
+
+def test_names_of_classes_cannot_break_the_card(trained: Product) -> None:
+    classes = ("a|b", "`x`", "line\nbreak", "<script>", *"efghij")
+    card = model_card({**dataclasses.replace(trained, classes=classes).facts(), **MORE})
+    (row,) = (line for line in card.splitlines() if line.startswith("| classes"))
+    assert "`a/b`, `'x'`, `line break`, `(script)`, `e`" in row
+    assert row.count("|") == 3
+
+
+@pytest.fixture
+def folder(trained: Product, tmp_path: Path) -> Path:
+    files = {
+        "model.safetensors": encode_weights(trained),
+        "config.json": _config(trained),
+        "README.md": model_card({**trained.facts(), **MORE}).encode(),
+        "model.json": json.dumps(trained.facts()).encode(),
+    }
+    (tmp_path / "exported").mkdir()
+    for name, content in files.items():
+        (tmp_path / "exported" / name).write_bytes(content)
+    return tmp_path / "exported"
+
+
+def test_a_folder_goes_through_the_hubs_mixin(folder: Path, network: StandAlone, tmp_path: Path) -> None:
+    HubModel(str(folder)).save_pretrained(tmp_path / "saved")
+    for file in folder.iterdir():
+        assert (tmp_path / "saved" / file.name).read_bytes() == file.read_bytes()
+    fetched = HubModel.from_pretrained(str(tmp_path / "saved"))
+    assert not fetched.training
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(fetched.state_dict()[name], tensor)
+
+
+def test_a_repository_is_fetched_and_checked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {}
+
+    def fetch(name: str, **options: object) -> str:
+        asked[name] = options
+        return str(folder)
+
+    monkeypatch.setattr("fairnas.export.hub.snapshot_download", fetch)
+    monkeypatch.setattr("huggingface_hub.hub_mixin.hf_hub_download", lambda **_: str(folder / "config.json"))
+    assert HubModel.from_pretrained("someone/network", revision="v1").genome
+    assert asked["someone/network"]["revision"] == "v1"
+    (folder / "model.safetensors").write_bytes(b"malice")
+    with pytest.raises(FairnasError, match="is truncated or not a safetensors file"):
+        HubModel.from_pretrained("someone/network")
+
+
+def test_weights_that_were_changed_are_not_pushed_with_the_old_files(folder: Path, tmp_path: Path) -> None:
+    model = HubModel(str(folder))
+    with torch.no_grad():
+        model.head.classifier.bias.add_(1)
+    with pytest.raises(FairnasError, match=r"the weights were changed since .* export the network again"):
+        model.save_pretrained(tmp_path / "saved")

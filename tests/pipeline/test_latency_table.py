@@ -1,0 +1,142 @@
+"""The latency table: known costs are found, what was measured is never lost, and machines are never mixed."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fairnas.errors import ConfigError, RunDirectoryError
+from fairnas.pipeline.latency_measured import Agenda, Measured
+from fairnas.pipeline.latency_table import measure_table
+from fairnas.search import read_latency_table
+from fairnas.space import get_space
+
+SPACE = get_space("digits")
+
+
+class FakeBench:
+    """Networks that take exactly the sum of their blocks, but for noise."""
+
+    def __init__(self, device: str = "a fake, 1 thread", noise: float = 0.0, fail_after: int | None = None) -> None:
+        self.device, self.noise, self.fail_after = device, noise, fail_after
+        self.rng, self.opened = np.random.default_rng(3), 0
+        costs = np.random.default_rng(1)
+        self.stem, self.head = 2.0, 3.0
+        self.rows = [costs.uniform(0.5, 2, count) for count in SPACE.choices]
+
+    def _run(self, milliseconds: float):
+        self.opened += 1
+        if self.fail_after is not None and self.opened > self.fail_after:
+            raise KeyboardInterrupt
+        return lambda: milliseconds * (1 + self.noise * abs(self.rng.standard_normal()))
+
+    def network(self, genome):
+        return self._run(self.true(genome))
+
+    def beginning(self, genome, layers: int):
+        return self._run(self.stem + sum(row[c] for row, c in zip(self.rows, genome[:layers], strict=False)))
+
+    def true(self, genome) -> float:
+        return self.stem + self.head + sum(row[c] for row, c in zip(self.rows, genome, strict=True))
+
+
+def test_additive_networks_give_their_blocks_back(tmp_path: Path) -> None:
+    bench = FakeBench()
+    table = measure_table(SPACE, tmp_path / "t.json", 5, bench=bench)
+    assert table.fixed == pytest.approx(5, rel=1e-6)
+    assert [list(row) for row in table.layers] == [pytest.approx(row.tolist(), rel=1e-6) for row in bench.rows]
+    check = table.check
+    assert check is not None
+    assert check.complete
+    assert len(check.networks) == 30
+    assert check.median_error == pytest.approx(0, abs=1e-9)
+    assert check.spearman == pytest.approx(1)
+    assert read_latency_table(tmp_path / "t.json", SPACE) == table
+
+
+def test_held_out_networks_are_not_what_the_table_is_made_of() -> None:
+    agenda = Agenda.of(SPACE)
+    used = {genome for step in range(agenda.steps) for genome in agenda.paths(step)}
+    held = {genome for step in range(agenda.steps) for genome in agenda.held(step)}
+    assert held == set(agenda.held_out)
+    assert len(held) == 30
+    assert not used & held
+    small = dataclasses.replace(SPACE, layers=SPACE.layers[:1])
+    held = Agenda.of(small).held_out
+    assert len(held) == 2  # of six networks
+    assert not set(Agenda.of(small).paths(0)) & set(held)
+
+
+def test_noise_is_told_by_the_check(tmp_path: Path) -> None:
+    table = measure_table(SPACE, tmp_path / "t.json", 5, bench=FakeBench(noise=0.05))
+    assert table.check is not None
+    assert 0 < table.check.median_error < 0.01
+    assert table.check.spearman is not None
+    assert table.check.spearman > 0.95
+
+
+def test_killed_at_any_moment_it_goes_on_and_ends_the_same(tmp_path: Path) -> None:
+    whole = measure_table(SPACE, tmp_path / "whole.json", 5, bench=FakeBench())
+    path, opened = tmp_path / "t.json", 0
+    for _ in range(100):
+        bench = FakeBench(fail_after=30)
+        try:
+            table = measure_table(SPACE, path, 5, bench=bench)
+            break
+        except KeyboardInterrupt:
+            assert not path.exists()
+            with open(path.with_suffix(".jsonl"), "ab") as file:
+                file.write(b'{"step": 3, "pa')  # cut short
+        opened += bench.opened
+    assert opened > 60
+    assert table == whole
+    again = FakeBench(fail_after=0)
+    assert measure_table(SPACE, path, 5, bench=again) == whole  # finished: nothing is run
+
+
+def test_out_of_time_it_makes_a_table_and_the_same_again_goes_on(tmp_path: Path) -> None:
+    clock = iter(range(0, 100_000, 70)).__next__
+    first = measure_table(SPACE, tmp_path / "t.json", 1, bench=FakeBench(), clock=clock)
+    assert first.check is not None
+    assert not first.check.complete
+    second = measure_table(SPACE, tmp_path / "t.json", 60, bench=FakeBench())
+    assert second.check is not None
+    assert second.check.complete
+    assert second.check.fitted > first.check.fitted
+    assert second.fingerprint != first.fingerprint
+
+
+def test_another_machine_or_size_does_not_go_on(tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    measure_table(SPACE, path, 5, bench=FakeBench())
+    with pytest.raises(RunDirectoryError, match="was measured with device 'a fake, 1 thread', now it is 'other'"):
+        measure_table(SPACE, path, 5, bench=FakeBench("other"))
+    with pytest.raises(RunDirectoryError, match="was measured with image size '8', now it is '16'"):
+        measure_table(SPACE.for_data(image_size=16), path, 5, bench=FakeBench())
+
+
+@pytest.mark.parametrize("content", ['{"schema": 1}', "", None])
+def test_a_table_from_elsewhere_is_never_overwritten(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "t.json"
+    if content is None:
+        measure_table(SPACE, path, 5, bench=FakeBench())
+        path.with_suffix(".jsonl").unlink()
+    else:
+        path.write_text(content)
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match="give another file"):
+        measure_table(SPACE, path, 5, bench=FakeBench())
+    assert path.read_bytes() == before
+    with pytest.raises(ConfigError, match=r"give FILE\.json"):
+        measure_table(SPACE, tmp_path / "t.txt", 5, bench=FakeBench())
+
+
+def test_records_of_others_and_lines_that_are_none_do_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text("hello\n")
+    with pytest.raises(RunDirectoryError, match="holds no measurements of ours"):
+        measure_table(SPACE, tmp_path / "t.json", 5, bench=FakeBench())
+    agenda = Agenda.of(SPACE)
+    assert not Measured.of(agenda, [3, None, {"x": 1}, "y"]).steps
+    assert json.loads(json.dumps(agenda.paths(0)))  # plain numbers

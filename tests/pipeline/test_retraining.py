@@ -1,0 +1,214 @@
+"""Networks retrained by the product recipe, as jobs of a run: resumed, side by side, and apart from the study's."""
+
+import dataclasses
+import itertools
+import shutil
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fairnas.config import RetrainConfig
+from fairnas.errors import ConfigError, RunDirectoryError
+from fairnas.evaluate import Score
+from fairnas.pipeline import Experiment, courses, jobs, reconfigure, retraining, run_stage
+from fairnas.pipeline.courses import ProductCourse, measured_epochs
+from fairnas.pipeline.jobs import one_thread, run_job, run_jobs
+from fairnas.pipeline.retraining import require_retrainable, retraining_length, retraining_workshop, teacher_of
+from fairnas.pipeline.truth import workshop_of
+from fairnas.pipeline.workshop import Job
+from fairnas.rundir import RunDirectory
+from fairnas.train import DivergedError, Pace, read_checkpoint, train
+
+EVERYTHING = RetrainConfig(
+    recipe="product", epochs=4, lr=0.05, average=0.9, mixup=0.4, cutout=3, distillation=0.5, temperature=2.0,
+    initial="inherit", clip_norm=1.0,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def searched_run(trained_run, tmp_path_factory):
+    path = shutil.copytree(trained_run, tmp_path_factory.mktemp("searched") / "run")
+    run = RunDirectory(path)
+    with run.locked():
+        run_stage(Experiment(run), "search")
+    return path
+
+
+def experiment_with(path, settings=EVERYTHING, **resources) -> Experiment:
+    run = RunDirectory(path)
+    config = run.config
+    new = dataclasses.replace(config, retrain=settings, resources=dataclasses.replace(config.resources, **resources))
+    reconfigure(run, new, "retrain")
+    return Experiment(run, resources=new.resources)
+
+
+@pytest.fixture
+def experiment(searched_run, tmp_path):
+    return experiment_with(shutil.copytree(searched_run, tmp_path / "run"))
+
+
+def weights_of(workshop, job):
+    return read_checkpoint(workshop.weights_path(job), "stand-alone network")["network"]
+
+
+def same(ours, theirs) -> bool:
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def work(workshop, job, experiment, pace=None):
+    with one_thread():
+        return run_job(workshop, job, experiment.space, experiment.dataset, pace or Pace())
+
+
+def test_a_training_with_every_trick_resumes_bit_exactly(experiment, monkeypatch):
+    workshop = retraining_workshop(experiment)
+    genome = tuple(number % 6 for number in range(experiment.space.depth))
+    job = Job(genome, 0, True)
+    whole = dataclasses.replace(workshop, folder=experiment.run.path / "whole")
+    expected = work(whole, job, experiment)
+    for after in (1, 2, 5):
+        asked = itertools.count(1)
+        with pytest.raises(KeyboardInterrupt):
+            work(workshop, job, experiment, Pace(stop=lambda asked=asked, after=after: next(asked) >= after))
+        assert read_checkpoint(workshop.checkpoint_path(job), "product training")["step"] > 0
+    with monkeypatch.context() as patch:  # stopped with all but the result written
+        patch.setattr(jobs, "write_atomically", _full)
+        with pytest.raises(RunDirectoryError):
+            work(workshop, job, experiment)
+    assert workshop.finished(job) is None
+    assert work(workshop, job, experiment) == expected == workshop.finished(job)
+    assert same(weights_of(workshop, job), weights_of(whole, job))
+    assert not workshop.checkpoint_path(job).exists()
+    curve = expected["curve"]
+    assert [row["epoch"] for row in curve] == [1, 2, 3, 4]
+    best = max(row["validation_top1"] for row in curve)
+    assert expected["validation"]["top1"] == best == curve[expected["best_epoch"] - 1]["validation_top1"]
+    assert (expected["recipe"], expected["initial"]) == ("product", "inherit")
+    assert experiment.space.parse(expected["teacher"]) == teacher_of(experiment)
+
+
+def _full(path, content) -> None:
+    raise RunDirectoryError(f"cannot write {path}")
+
+
+def test_the_best_weights_are_kept_and_not_the_last(experiment, monkeypatch):
+    workshop, job = retraining_workshop(experiment), Job((0,) * experiment.space.depth, 0, True)
+    course = ProductCourse(workshop, job, experiment.space, experiment.dataset, 0)
+    looks = itertools.count(1)
+    monkeypatch.setattr(courses, "score_network", lambda *_: Score(1 / next(looks), 1.0, 0.0, 50))
+    train(course.training, experiment.dataset, workshop.train, 0, Pace(on_epoch=course.on_epoch))
+    assert next(looks) == 1 + 2 * 4  # average and raw weights after each of 4 epochs, and no look at the test images
+    assert course.finish()["best_epoch"] == 1
+    assert course.training.best is not None
+    assert course.training.average is not None
+    assert same(weights_of(workshop, job), course.training.best.weights)
+    assert not same(weights_of(workshop, job), course.training.average.network.state_dict())
+
+
+def test_two_processes_give_what_one_gives(experiment):
+    work = [Job((choice,) * experiment.space.depth, 0, True) for choice in (0, 1)]
+    experiment = experiment_with(experiment.run.path, dataclasses.replace(EVERYTHING, epochs=1))
+    found = {}
+    for processes in (1, 2):
+        resources = dataclasses.replace(experiment.config.resources, processes=processes)
+        workshop = retraining_workshop(Experiment(experiment.run, resources=resources))
+        workshop = dataclasses.replace(workshop, folder=experiment.run.path / f"by{processes}")
+        data = lambda: (experiment.space, experiment.dataset)  # noqa: E731
+        results = run_jobs(workshop, work, data, lambda *_: None, lambda: False)
+        found[processes] = results, [weights_of(workshop, job) for job in work]
+    assert found[1][0] == found[2][0]
+    assert all(same(*pair) for pair in zip(found[1][1], found[2][1], strict=True))
+
+
+def test_the_study_keeps_its_own_trainings(experiment):
+    product, study = retraining_workshop(experiment), workshop_of(experiment)
+    job = Job((0,) * experiment.space.depth, 0, True)
+    assert (product.folder.name, study.folder.name) == ("retrained", "stand_alone")
+    assert product.identity != study.identity
+    alone = work(study, job, experiment)
+    assert product.finished(job) is None
+    used = work(product, job, experiment)
+    assert study.finished(job) == alone
+    assert product.finished(job) == used
+    assert "recipe" not in alone
+    back = experiment_with(experiment.run.path, RetrainConfig())
+    assert retraining_workshop(back) == workshop_of(back)
+    assert retraining_workshop(back).finished(job) == alone
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"epochs": 5}, {"lr": 0.01}, {"dropout": 0.0}, {"initial": "scratch"}, {"validations": 2}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_another_setting_is_another_training(experiment, changes):
+    before = retraining_workshop(experiment).identity
+    assert retraining_workshop(experiment_with(experiment.run.path)).identity == before
+    changed = dataclasses.replace(EVERYTHING, **changes)
+    assert retraining_workshop(experiment_with(experiment.run.path, changed)).identity != before
+
+
+def test_inherited_weights_are_where_training_begins(experiment):
+    """With a learning rate of nearly nothing, the network scores as the supernet's path does."""
+    still = RetrainConfig(recipe="product", epochs=1, lr=1e-30, average=0, bn_momentum=0, initial="inherit")
+    other = experiment_with(experiment.run.path, still)
+    genome = teacher_of(other)
+    path = next(row for row in RunDirectory(other.run.path).read_json("search.json")["front"] if row["top1"])
+    result = work(retraining_workshop(other), Job(genome, 0, False), other)
+    assert result["validation"]["top1"] >= path["top1"]  # the teacher is the best of all
+    assert result["teacher"] is None
+    assert result["weights"] is None
+    assert not list((other.run.path / "retrained").glob("*.pt"))
+
+
+def test_a_diverged_training_is_recorded(experiment, monkeypatch):
+    def diverge(*_):
+        raise DivergedError("the loss is nan")
+
+    monkeypatch.setattr(jobs, "train", diverge)
+    workshop, job = retraining_workshop(experiment), Job((0,) * experiment.space.depth, 0, True)
+    result = work(workshop, job, experiment)
+    assert (result["status"], result["reason"]) == ("diverged", "the loss is nan")
+    assert workshop.finished(job) == result
+
+
+def test_a_changed_supernet_is_another_teacher(experiment, other_weights):
+    before = retraining_workshop(experiment).identity
+    shutil.copy(other_weights, experiment.run.path / "supernet" / "checkpoint.pt")
+    assert retraining_workshop(experiment_with(experiment.run.path)).identity != before
+
+
+def test_how_long_a_retraining_is(experiment):
+    length = retraining_length(experiment.config, experiment.dataset)
+    assert dataclasses.astuple(length) == (4, 40, 12, 4)
+    alone = dataclasses.replace(experiment.config, retrain=RetrainConfig())
+    assert dataclasses.astuple(retraining_length(alone, experiment.dataset)) == (2, 40, 6, 2)
+    huge = RetrainConfig(recipe="product", epochs=30, batch_size=4096, validations=7)
+    huge = dataclasses.replace(experiment.config, retrain=huge)
+    assert dataclasses.astuple(retraining_length(huge, experiment.dataset)) == (30, 120, 30, 7)
+
+
+def test_cutout_as_large_as_the_images_is_refused(experiment):
+    blank = dataclasses.replace(experiment.config, retrain=dataclasses.replace(EVERYTHING, cutout=8))
+    with pytest.raises(ConfigError, match=r"^retrain.cutout is 8 pixels, which blanks images of 8; give less"):
+        require_retrainable(blank, experiment.space, experiment.dataset)
+
+
+def test_weights_that_blocks_do_not_hold_are_not_inherited(experiment, monkeypatch):
+    require_retrainable(experiment.config, experiment.space, experiment.dataset)
+    own = SimpleNamespace(has_own_networks=True)
+    monkeypatch.setattr(retraining, "make_strategy", lambda *_: own)
+    with pytest.raises(ConfigError, match=r"^retrain.initial is 'inherit', but 'strict' makes weights .* 'scratch'$"):
+        require_retrainable(experiment.config, experiment.space, experiment.dataset)
+
+
+@given(st.integers(1, 400), st.none() | st.integers(1, 500))
+def test_measured_epochs_are_even_and_end_with_the_last(epochs, wanted):
+    measured = sorted(measured_epochs(epochs, wanted))
+    assert len(measured) == min(epochs, wanted or epochs)
+    assert measured[-1] == epochs
+    gaps = [after - before for before, after in itertools.pairwise([0, *measured])]
+    assert max(gaps) - min(gaps) <= 1
