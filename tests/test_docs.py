@@ -37,9 +37,10 @@ def test_every_room_is_on_the_design_page():
 @pytest.mark.parametrize("page", PAGES, ids=by_name)
 def test_python_blocks_run(page, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    names = {}  # a page is read from its beginning
     for elsewhere, block in re.findall(r"(<!-- not run here.*?-->\n)?```python\n(.*?)```", page.read_text(), re.DOTALL):
         if not elsewhere and "runs/" not in block:  # those need a finished run
-            exec(compile(block, str(page), "exec"), {})
+            exec(compile(block, str(page), "exec"), names)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=by_name)

@@ -16,10 +16,11 @@ from fairnas.errors import CheckpointError, ConfigError, RunDirectoryError
 from fairnas.evaluate import EvaluationCopy, OwnImagesCopy, OwnNetworks, RecalibratedCopy
 from fairnas.nets import Supernet, cost_table
 from fairnas.pipeline.calibration import CalibrationImages
-from fairnas.rundir import RunDirectory
+from fairnas.rundir import RunDirectory, checksum
 from fairnas.space import SearchSpace, get_space, scaled
 from fairnas.space.file import from_dict, to_dict
 from fairnas.train import Group, Strategy, make_strategy, new_supernet, read_checkpoint, scoring_statistics
+from fairnas.train.strategies import own_file
 from fairnas.train.supernet import SupernetTraining
 
 
@@ -85,6 +86,8 @@ def training_identity(train: TrainConfig, config: RunConfig, space: SearchSpace,
     settings = dataclasses.asdict(train)
     if train.architecture == ArchitectureConfig():
         del settings["architecture"]  # trainings from before it was a setting go on
+    if (own := own_file(train)) is not None:
+        settings["strategy_file"] = checksum(own)
     content = [settings, to_dict(space), dataset.fingerprint, config.seed]
     content.append(dataclasses.asdict(config.data))
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

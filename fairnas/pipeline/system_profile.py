@@ -24,8 +24,8 @@ WINDOWS = (0.0, 0.3, 0.6, 0.9)
 WINDOW = 10
 """Steps of each; a multiple of how often any system teaches its architecture, so that none is missed."""
 NOMINAL_STEPS = 1000
-TRACED = 5
-"""Steps whose memory is traced, at the end."""
+TRACED = ((0.0, 2), (0.9, 5))
+"""Whose memory is traced: places in a training, and steps there. Path dropout holds most at the beginning."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,7 @@ def profile(
         small = supernet_training(fewer, config, seed, device)
         small.network.train()
         again = _endless(small, dataset, config, seed, device)
-        for step in range(2):
-            small.step(next(again), int(0.9 * NOMINAL_STEPS) + step, NOMINAL_STEPS)
+        small.step(next(again), 0, NOMINAL_STEPS)
         peak_of_two = _peak(small, again, device)
     return SystemProfile(runs / steps / space.depth, min(seconds) / images, peak, peak_of_two)
 
@@ -92,12 +91,11 @@ def _endless(
 
 def _peak(training: SupernetTraining, batches: Iterator[Sequence[Batch]], device: torch.device) -> int:
     peaks = []
-    for step in range(TRACED):
+    for step in (int(share * NOMINAL_STEPS) + number for share, count in TRACED for number in range(count)):
         taken = next(batches)
 
         def work(step: int = step, taken: Sequence[Batch] = taken) -> None:
-            training.optimizer.zero_grad(set_to_none=True)
-            training.step(taken, int(0.9 * NOMINAL_STEPS) + step, NOMINAL_STEPS)
+            training.step(taken, step, NOMINAL_STEPS)
 
         training.optimizer.zero_grad(set_to_none=True)
         peak = measured_peak(work, device)

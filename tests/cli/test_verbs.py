@@ -77,14 +77,10 @@ def test_zoo_and_lists(fairnas):
     assert found["madds"] == 321_024_992
     sizes = {row["name"]: row["size"] for row in fairnas("spaces", "--json").json["spaces"]}
     assert sizes["mobilenet_v2"] == 2_821_109_907_456
-    assert [row["name"] for row in fairnas("strategies", "--json").json["strategies"]] == [
-        "strict",
-        "uniform",
-        "uniform_k",
-        "one_shot",
-        "strict_fresh_batches",
-        "strict_separate_updates",
-    ]
+    strategies = [row["name"] for row in fairnas("strategies", "--json").json["strategies"]]
+    assert strategies[:3] == ["strict", "uniform", "uniform_k"]
+    table_1 = {"smash", "one_shot", "darts", "fbnet", "proxyless", "uniform", "single_path_nas", "strict"}
+    assert table_1 | {"enas", "sandwich"} <= set(strategies)
     searchers = [row["name"] for row in fairnas("searchers", "--json").json["searchers"]]
     assert searchers == ["moremnas", "nsga2", "nsga2_reinforced", "mnasnet_rl", "spos_ea", "random"]
     for verb in ("zoo", "spaces", "strategies", "searchers"):

@@ -13,13 +13,16 @@ from hypothesis import strategies as st
 from fairnas.config import RetrainConfig
 from fairnas.errors import ConfigError, RunDirectoryError
 from fairnas.evaluate import Score
+from fairnas.nets import build
 from fairnas.pipeline import Experiment, courses, jobs, reconfigure, retraining, run_stage
+from fairnas.pipeline.candidates import read_candidates
 from fairnas.pipeline.courses import ProductCourse, measured_epochs
 from fairnas.pipeline.jobs import one_thread, run_job, run_jobs
 from fairnas.pipeline.retraining import require_retrainable, retraining_length, retraining_workshop, teacher_of
 from fairnas.pipeline.truth import workshop_of
 from fairnas.pipeline.workshop import Job
 from fairnas.rundir import RunDirectory
+from fairnas.space import format_genome
 from fairnas.train import DivergedError, Pace, read_checkpoint, train
 
 EVERYTHING = RetrainConfig(
@@ -152,16 +155,20 @@ def test_another_setting_is_another_training(experiment, changes):
 
 
 def test_inherited_weights_are_where_training_begins(experiment):
-    """With a learning rate of nearly nothing, the network scores as the supernet's path does."""
-    still = RetrainConfig(recipe="product", epochs=1, lr=1e-30, average=0, bn_momentum=0, initial="inherit")
-    other = experiment_with(experiment.run.path, still)
-    genome = teacher_of(other)
-    path = next(row for row in RunDirectory(other.run.path).read_json("search.json")["front"] if row["top1"])
-    result = work(retraining_workshop(other), Job(genome, 0, False), other)
-    assert result["validation"]["top1"] >= path["top1"]  # the teacher is the best of all
-    assert result["teacher"] is None
-    assert result["weights"] is None
-    assert not list((other.run.path / "retrained").glob("*.pt"))
+    genome = (2,) * experiment.space.depth
+    for initial in ("inherit", "scratch"):
+        other = experiment_with(experiment.run.path, dataclasses.replace(EVERYTHING, initial=initial))
+        begun = ProductCourse(retraining_workshop(other), Job(genome, 0, False), other.space, other.dataset, 0).training
+        path = build(other.space, genome, inherit=other.supernet)
+        assert same(begun.network.state_dict(), path.state_dict()) == (initial == "inherit")
+
+
+def test_the_teacher_is_the_best_that_was_scored(experiment):
+    table = read_candidates(experiment.run).columns
+    top1 = dict(zip(table["genome"], table["top1"], strict=True))
+    assert len(set(top1.values())) > 1
+    teacher = format_genome(teacher_of(experiment))
+    assert teacher == min(genome for genome, value in top1.items() if value == max(top1.values()))
 
 
 def test_a_diverged_training_is_recorded(experiment, monkeypatch):

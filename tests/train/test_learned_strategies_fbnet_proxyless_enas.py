@@ -220,7 +220,8 @@ def test_what_teaches_the_architecture_leaves_the_supernet_as_it_was(name):
     before = {}
 
     def images(number):
-        before.update({key: value.clone() for key, value in bench.supernet.state_dict().items()})
+        if not before:
+            before.update({key: value.clone() for key, value in bench.supernet.state_dict().items()})
         return pictures(number)
 
     listening, step = dataclasses.replace(bench, architecture_images=images), 0
@@ -316,6 +317,19 @@ def test_it_finds_the_only_architecture_that_works(name):
     assert max(bench.supernet.space.enumerate(), key=strategy.preference) == GOOD
 
 
+@pytest.mark.parametrize("name", ["fbnet", "enas"])
+def test_of_what_it_draws_it_takes_what_is_best_on_validation(name):
+    strategy, _ = started(name, a_space())
+    asked = []
+
+    def judge(genomes):
+        asked.extend(genomes)
+        return [genome[0] + genome[1] / 10 for genome in genomes]
+
+    assert strategy.derive(judge) == max(asked)
+    assert len(set(asked)) == len(asked) > 2
+
+
 @pytest.mark.parametrize("name", ["fbnet", "proxyless", "proxyless_reinforce"])
 def test_where_all_work_alike_it_prefers_the_cheapest_by_the_costs_that_it_is_given(name):
     def alike(supernet):
@@ -356,7 +370,7 @@ def test_what_it_has_learned_goes_through_a_checkpoint(name):
         assert torch.equal(value, ends[1][1][key]), key
 
 
-def test_memory_of_gates_is_that_of_two_paths_and_of_a_mixture_that_of_all_blocks():
+def test_memory_of_gates_is_at_most_that_of_two_paths_and_of_a_mixture_that_of_all_blocks():
     peaks = {}
     for kernels, expansions in (((3,), (3, 6)), ((3, 5, 7), (3, 6))):
         space = a_space(kernels=kernels, expansions=expansions, layers=4, side=8, width=8)
@@ -370,6 +384,6 @@ def test_memory_of_gates_is_that_of_two_paths_and_of_a_mixture_that_of_all_block
         strategy, bench = started("fbnet", space, warm_up=0.0)
         mixture = lambda s=strategy, b=bench, i=images: s.step(b, [i], 0, 10)  # noqa: E731
         peaks[count, "mixture"] = measured_peak(mixture, CPU)
-    assert peaks[6, "gates"] < 2.6 * peaks[6, "path"]
+    assert peaks[6, "gates"] < 1.5 * peaks[6, "path"], "of closed blocks only the output stays"
     assert peaks[6, "mixture"] > 2.5 * peaks[2, "mixture"]
     assert peaks[6, "mixture"] > 3 * peaks[6, "gates"]

@@ -1,9 +1,12 @@
 """Strategies: who is trained at a supernet step, and how. One file each, and one line in the list."""
 
+import functools
+from pathlib import Path
 from typing import Any, Literal
 
 from fairnas.config import TrainConfig, WantedStatistics
 from fairnas.errors import ConfigError, UnknownNameError
+from fairnas.space.file import run_python
 from fairnas.train.strategies import (
     darts,
     enas,
@@ -26,6 +29,7 @@ __all__ = [
     "Strategy",
     "StrategyEntry",
     "make_strategy",
+    "own_file",
     "scoring_statistics",
     "strategy_entry",
 ]
@@ -45,10 +49,34 @@ STRATEGIES: dict[str, StrategyEntry] = {
 
 
 def strategy_entry(config: TrainConfig) -> StrategyEntry:
-    """The entry of the strategy that a configuration names. Raises `UnknownNameError` if there is none."""
+    """The entry of the strategy that a configuration names: one of the list, or a user's own as FILE.py:NAME.
+
+    Raises:
+        UnknownNameError: if the list has none of that name.
+        ConfigError: if the file does not define it.
+    """
+    if own_file(config) is not None:
+        return _from_python(config.strategy)
     if config.strategy not in STRATEGIES:
         raise UnknownNameError("strategy", config.strategy, STRATEGIES, plural="strategies")
     return STRATEGIES[config.strategy]
+
+
+def own_file(config: TrainConfig) -> Path | None:
+    """The Python file that a strategy of the user's own is in; None for one of the list."""
+    path, found, _ = config.strategy.rpartition(".py:")
+    return Path(path + ".py") if found else None
+
+
+@functools.lru_cache(maxsize=8)
+def _from_python(text: str) -> StrategyEntry:
+    path, _, name = text.rpartition(".py:")
+    entry = run_python(Path(path + ".py"), "strategy", ConfigError).get(name)
+    if not isinstance(entry, StrategyEntry):
+        raise ConfigError(
+            f"strategy file {path}.py does not define a StrategyEntry called '{name}'; see docs/strategies.md"
+        )
+    return entry
 
 
 def make_strategy(config: TrainConfig, choices: tuple[int, ...], seed: int) -> Strategy:

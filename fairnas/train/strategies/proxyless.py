@@ -91,8 +91,9 @@ class BinaryGates(Proxyless):
     """Two blocks of a layer are drawn, one of which is open; the gradients of their gates teach the architecture.
 
     The loss is the paper's, cross-entropy + lambda * expected cost (`add#linear` in the published code, which also has
-    a product, `mul#log`). After the update both parameters of a pair are shifted, so that the chance of drawing either
-    of the two is what it was.
+    a product, `mul#log`). After the update both parameters of a pair are shifted, so that the sum of their exponentials
+    is what it was: what is learned of two blocks says nothing of the others. Of a closed block only the output is kept,
+    as in the published code: an update needs little more memory than one path, where the paper speaks of two.
     """
 
     every, default_cost_weight = GATES_EVERY, GATES_COST_WEIGHT

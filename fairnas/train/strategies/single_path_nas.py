@@ -36,6 +36,8 @@ class SinglePathNas(Strategy):
     any space. The architecture is what the thresholds say in the end, and any other genome can be cut out of the
     superkernels; it is scored with the statistics of each batch, as the running ones are those of many parts.
 
+    What is shut depends on lambda and on how long it acts, so the authors search with several.
+
     Adapted: any grid of kernels and expansions, each nested in the next. Channels are shut at the projection and the
     layer at its output, where the paper zeroes the kernel: BN would make constants of such zeros. SGD moves weights
     and thresholds, all by `train.lr`.
