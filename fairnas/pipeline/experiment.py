@@ -99,6 +99,15 @@ def stand_alone_config(config: RunConfig) -> TrainConfig:
     return dataclasses.replace(train, epochs=ours.epochs or train.epochs, lr=ours.lr or train.lr, lr_scale=1.0)
 
 
+def require_scorable(config: RunConfig, has_own_networks: bool) -> None:
+    """Raise `ConfigError` if genomes are to be scored by BN statistics that their weights cannot have."""
+    if has_own_networks and scoring_statistics(config.train, config.evaluate.bn) == "recalibrated":
+        raise ConfigError(
+            f"evaluate.bn is 'recalibrated', but '{config.train.strategy}' makes weights for each network; "
+            "give 'batch', 'running' or 'auto'"
+        )
+
+
 def tensors_in(learned: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, torch.Tensor]]:
     """Every tensor in a tree of plain data, with its place."""
     for key, value in learned.items():
@@ -235,11 +244,8 @@ class Experiment:
         statistics = scoring_statistics(self.config.train, evaluate.bn)
         memory, precision = evaluate.activation_mib, precision or evaluate.precision
         if self._has_own_networks:
-            if statistics == "recalibrated":
-                raise ConfigError(
-                    f"evaluate.bn is 'recalibrated', but '{self.config.train.strategy}' makes weights for each "
-                    "network; give 'batch', 'running' or 'auto'"
-                )
+            require_scorable(self.config, self._has_own_networks)
+            assert statistics != "recalibrated"
             learned = strategy or self.strategy
             return OwnNetworks(supernet, lambda g: learned.network(supernet, g), statistics, precision=precision)
         if statistics != "recalibrated":

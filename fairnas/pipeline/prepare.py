@@ -6,7 +6,7 @@ from fairnas.config import RunConfig
 from fairnas.data import Dataset
 from fairnas.errors import ConfigError, UnknownNameError
 from fairnas.nets import cost_table
-from fairnas.pipeline.experiment import open_data, pick_device, training_identity
+from fairnas.pipeline.experiment import open_data, pick_device, require_scorable, training_identity
 from fairnas.pipeline.prices import measures_latency, prices_before
 from fairnas.pipeline.retraining import require_retrainable, retraining_config, retraining_length
 from fairnas.search import SEARCHERS, check_bounds, cost_ranges, objectives_from
@@ -119,6 +119,7 @@ def prepare(config: RunConfig, group: Group | None = None) -> Prepared:
     misfit = strategy.misfit(space)
     if misfit:
         raise ConfigError(f"'{config.train.strategy}' cannot train space '{space.name}': {misfit}")
+    require_scorable(config, strategy.has_own_networks)
     training_steps(parts_of(dataset, strategy)[0], config.train, strategy.batches_per_step)
     group = arranged(
         group or Group(),

@@ -20,10 +20,13 @@ def one_shot(experiment: Experiment, genomes: Sequence[Genome]) -> list[float]:
 
 
 def by_each_statistics(experiment: Experiment, genomes: Sequence[Genome]) -> Mapping[str, Sequence[float]]:
-    """One-shot top-1 by each of the BN statistics that the run's own scores are not made with (paper 4.4)."""
-    ours = statistics_of(experiment)
+    """One-shot top-1 by each of the BN statistics that the run's own scores are not made with (paper 4.4).
+
+    Networks whose weights are made for them cannot be scored by recalibrated ones (`Experiment.judge_of`).
+    """
+    left_out = {statistics_of(experiment)} | ({"recalibrated"} if experiment.strategy.has_own_networks else set())
     scores = {}
-    for statistics in (each for each in get_args(Statistics) if each != ours):
+    for statistics in (each for each in get_args(Statistics) if each not in left_out):
         evaluate = dataclasses.replace(experiment.config.evaluate, bn=statistics, calibration="shared")
         other = copy.copy(experiment)
         other.config = dataclasses.replace(experiment.config, evaluate=evaluate)

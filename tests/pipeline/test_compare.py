@@ -13,7 +13,7 @@ from fairnas.config import DataConfig, Resources, RunConfig, SearchConfig, Stand
 from fairnas.errors import ConfigError, RunDirectoryError, UnknownNameError
 from fairnas.fairness import Ledger
 from fairnas.fairness.ledger import gini
-from fairnas.pipeline import SilentNarrator
+from fairnas.pipeline import SilentNarrator, system_profile
 from fairnas.pipeline import compare as comparing
 from fairnas.pipeline.compare import Comparison, measure_table_1
 from fairnas.pipeline.experiment import open_data
@@ -27,7 +27,7 @@ from tests.train import processes
 BASE = RunConfig(
     recipe="digits",
     space=f"{processes.__file__}:SPACE",  # three layers of four choices
-    data=DataConfig("digits", train_per_class=8, validation_per_class=5, augmentation="shift"),
+    data=DataConfig("digits", train_per_class=12, validation_per_class=5, augmentation="shift"),
     train=TrainConfig(epochs=2, batch_size=20, lr=0.05),
     search=SearchConfig(population=6, generations=2),
     stand_alone=StandAloneConfig(epochs=1, seeds=1),
@@ -184,3 +184,26 @@ def test_gini_is_half_the_relative_mean_difference(amounts, factor):
         pairs = np.abs(row[:, None] - row[None]).mean()
         assert found == pytest.approx(pairs / (2 * row.mean()))
     assert gini(np.full(4, factor)) == pytest.approx(0)
+
+
+WHOLE_SUPERNET = {"one_shot", "darts", "darts_second_order", "fbnet"}
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_holds_what_its_class_of_memory_does(name, monkeypatch):
+    monkeypatch.setattr(system_profile, "WINDOWS", (0.0,))
+    monkeypatch.setattr(system_profile, "WINDOW", 1)
+    monkeypatch.setattr(system_profile, "TRACED", ((0.0, 1), (0.9, 5)))
+    space, data = _opened()
+    peaks = {
+        each: profile(space, data, dataclasses.replace(BASE.train, strategy=each), 0, torch.device("cpu"))
+        for each in ("uniform", name)
+    }
+    ratio, of_two = (
+        peaks[name].peak / peaks["uniform"].peak,
+        peaks[name].peak_of_two / peaks["uniform"].peak_of_two,
+    )
+    if name in WHOLE_SUPERNET:
+        assert ratio > 1.4 * of_two > 1.4
+    else:
+        assert ratio < 1.3

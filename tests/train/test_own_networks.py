@@ -368,3 +368,13 @@ def test_of_equal_ends_it_takes_the_first():
     block = twins.layers[0].choices[0]
     layer = dataclasses.replace(twins.layers[0], choices=(block, block, Identity(), Identity()))
     assert ends_of(dataclasses.replace(twins, layers=(layer,))) == ((0,), (2,))
+
+
+def test_statistics_that_own_networks_cannot_have_are_refused_before_anything_is_trained():
+    from fairnas.pipeline.prepare import prepare
+    from fairnas.recipes import digits
+
+    base = digits()
+    smash = dataclasses.replace(base, train=dataclasses.replace(base.train, strategy="smash"))
+    with pytest.raises(ConfigError, match="evaluate.bn is 'recalibrated', but 'smash' makes weights for each network"):
+        prepare(dataclasses.replace(smash, evaluate=dataclasses.replace(base.evaluate, bn="recalibrated")))
