@@ -11,10 +11,13 @@ from torch.nn.functional import cross_entropy
 
 from fairnas.config import ArchitectureConfig, DataConfig, RunConfig, SearchConfig, TrainConfig
 from fairnas.data import training_batches
+from fairnas.errors import ConfigError
 from fairnas.evaluate import OwnNetworks, score_genomes, score_network
 from fairnas.evaluate.folding import folded, normalised_by_batch
 from fairnas.nets import Supernet, batch_norms, cost
 from fairnas.pipeline import Experiment, run_stage
+from fairnas.pipeline.prepare import prepare
+from fairnas.recipes import digits
 from fairnas.rundir import RunDirectory
 from fairnas.space import CATALOG, Identity, Layer, Stage, Stem, chain_space, get_space
 from fairnas.train import Bench, Pace, make_strategy, train
@@ -371,10 +374,9 @@ def test_of_equal_ends_it_takes_the_first():
 
 
 def test_statistics_that_own_networks_cannot_have_are_refused_before_anything_is_trained():
-    from fairnas.pipeline.prepare import prepare
-    from fairnas.recipes import digits
-
     base = digits()
     smash = dataclasses.replace(base, train=dataclasses.replace(base.train, strategy="smash"))
-    with pytest.raises(ConfigError, match="evaluate.bn is 'recalibrated', but 'smash' makes weights for each network"):
+    with pytest.raises(
+        ConfigError, match=r"evaluate\.bn is 'recalibrated', but 'smash' makes weights for each network"
+    ):
         prepare(dataclasses.replace(smash, evaluate=dataclasses.replace(base.evaluate, bn="recalibrated")))
