@@ -66,7 +66,7 @@ class TrainConfig:
     """Stage one: how the supernet is trained (paper 3.1 and 4.1)."""
 
     strategy: str = "strict"
-    """Who is trained at a supernet step; `fairnas strategies` lists them. Your own: FILE.py:NAME (docs/strategies.md)."""
+    """Who is trained at a supernet step; `fairnas strategies` lists them. Your own: FILE.py:NAME."""
     epochs: int = 150
     """Passes over the training images."""
     batch_size: int = 256
