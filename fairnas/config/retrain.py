@@ -45,7 +45,8 @@ class RetrainConfig:
     average: float = 0.9999
     """Decay of the moving average of weights and BN statistics that is evaluated and exported; 0: no average."""
     bn_momentum: float = 0.01
-    """Share of a new mini-batch in the running BN statistics."""
+    """Share of a new mini-batch in the running BN statistics, at least: they never look back over more than a hundredth
+    of a training, or 10 steps."""
     clip_norm: float | None = None
     """Largest norm of all gradients together; longer ones are scaled down. Default: no limit."""
     mixup: float = 0.0

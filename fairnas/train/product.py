@@ -28,6 +28,7 @@ from fairnas.train.step import Batch
 MNASNET_EPOCHS = 350
 """Of MnasNet's own training, which the lengths of warm-up and stairs are proportions of."""
 _WARMUP_EPOCHS, _STAIR_EPOCHS = 5, 2.4
+_MOST_OF_A_BATCH, _LOOKED_BACK = 0.1, 100  # of BN's statistics: a mini-batch's share; 1 / share of the training
 IMAGES_OF_THE_RATE = 256
 """Size of the mini-batch that `retrain.lr` is for."""
 
@@ -69,8 +70,6 @@ class ProductTraining:
         """
         assert (teacher is not None) == (settings.distillation > 0)
         self.network, self.settings, self.config, self.seed, self.teacher = network, settings, config, seed, teacher
-        for norm in batch_norms(network):
-            norm.momentum = settings.bn_momentum
         self.optimizer = product_optimizer(network, settings)
         self.schedule = product_schedule(settings, config)
         self.average = MovingAverage(network, settings.average) if settings.average else None
@@ -93,6 +92,8 @@ class ProductTraining:
         images, labels = batches[0]
         mixed = mixture(images, labels, mixup=ours.mixup, cutout=ours.cutout, seed=self.seed, step=step)
         self.optimizer.zero_grad(set_to_none=True)
+        for norm in batch_norms(self.network):
+            norm.momentum = share_of_a_batch(ours.bn_momentum, total)
         drawn = global_seed(derived_seed(self.seed, "dropout", step), images.device)
         with drawn, arithmetic(self.config.precision, images.device):
             logits = self.network(mixed.images)
@@ -163,6 +164,15 @@ def product_schedule(settings: RetrainConfig, config: TrainConfig) -> WarmStairc
         factor=settings.decay,
         remedy=f"retrain.lr = {settings.lr}; try a lower rate, such as {settings.lr / 3:.2g}",
     )
+
+
+def share_of_a_batch(least: float, steps: int) -> float:
+    """Share of a mini-batch in BN's statistics during a training of so many steps.
+
+    MnasNet's 0.01 looks back over 100 of 100,000 steps and more. Of 400 steps these would be a quarter, in which weights
+    change so much that the statistics fit none of them: networks that had learned then scored like chance.
+    """
+    return max(least, min(_MOST_OF_A_BATCH, _LOOKED_BACK / steps))
 
 
 def distance(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:

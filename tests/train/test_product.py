@@ -153,9 +153,17 @@ def test_dropout_is_a_function_of_seed_and_step(space, batch):
     assert torch.equal(torch.get_rng_state(), untouched)
 
 
-def test_bn_momentum_and_clipping_are_the_settings(space, batch):
-    training = make(space, dataclasses.replace(PLAIN, bn_momentum=0.03, clip_norm=1e-4, weight_decay=0))
-    assert {norm.momentum for norm in batch_norms(training.network)} == {0.03}
+@pytest.mark.parametrize(
+    ("least", "steps", "share"), [(0.03, 10**5, 0.03), (0.01, 10**5, 0.01), (0.01, 2000, 0.05), (0.01, 396, 0.1)]
+)
+def test_bn_statistics_look_back_over_a_hundredth_of_the_training_at_most(least, steps, share, space, batch):
+    training = make(space, dataclasses.replace(PLAIN, bn_momentum=least))
+    training.step([batch], 0, steps)
+    assert {norm.momentum for norm in batch_norms(training.network)} == {pytest.approx(share)}
+
+
+def test_clipping_is_the_setting(space, batch):
+    training = make(space, dataclasses.replace(PLAIN, clip_norm=1e-4, weight_decay=0))
     training.step([batch], 0, 1)
     gradients = [parameter.grad for parameter in training.network.parameters() if parameter.grad is not None]
     assert float(torch.stack([each.norm() for each in gradients]).norm()) == pytest.approx(1e-4, rel=1e-3)
