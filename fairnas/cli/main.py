@@ -18,6 +18,7 @@ VERBS: dict[str, str] = {
     "export": "the retrained networks as ONNX, int8, PyTorch and safetensors files",
     "predict": "classify images with an exported network",
     "report": "write report.html",
+    "watch": "the report of a run that is going on, live in the browser",
     "audit": "the fairness verdict over a run",
     "compare": "weight-sharing systems beside each other: the paper's Table 1, measured",
     "similarity": "how alike the choice blocks of every layer are: why single-path training works",

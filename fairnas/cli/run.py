@@ -158,6 +158,7 @@ def print_summary(result: dict[str, Any]) -> None:
         columns += [column(name, unit) for name, unit in result["units"].items()]
         columns.append(" stand-alone top-1 (test)")
         print_table(columns, rows)
+        print_exported(result)
     if result["operators"]:
         born = [
             f"{name} {tally['children']:,} ({tally['survived'] / tally['children']:.0%})"
@@ -179,6 +180,34 @@ def print_summary(result: dict[str, Any]) -> None:
             print(f"          {sentence}")
     if result["report"]:
         print(f"report    {result['report']}")
+
+
+def print_exported(result: dict[str, Any]) -> None:
+    """What was measured of the exported files, and whether it is what was asked for."""
+    found = result["selected"]
+    if any(row["onnx_ms"] is not None for row in found):
+        columns = ["ONNX files", " float32 (ms)", " int8 (ms)", " int8 top-1 (test)"]
+        rows = [
+            [row["genome"], value(row["onnx_ms"]), value(row["int8_ms"]), percent(row["int8_top1"])] for row in found
+        ]
+        print_table(columns, rows)
+    for line in bound_lines(result):
+        print(line)
+
+
+def bound_lines(result: dict[str, Any]) -> list[str]:
+    """Whether the exported networks are as fast as was asked for: the search only knew predictions."""
+    bound, rows = result["latency_bound"], [row for row in result["selected"] if row["onnx_ms"] is not None]
+    if bound is None or not rows:
+        return []
+    over = [row for row in rows if row["onnx_ms"] > bound]
+    if not over:
+        return [f"bound     every ONNX file takes at most {value(bound)} ms, as measured at its export"]
+    return [
+        f"bound     {row['genome']} takes {value(row['onnx_ms'])} ms, {row['onnx_ms'] / bound - 1:.1%} more than the "
+        f"{value(bound)} ms asked for (median, as measured at its export)"
+        for row in over
+    ]
 
 
 def fairness_line(fairness: dict[str, Any]) -> str:

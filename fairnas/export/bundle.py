@@ -52,6 +52,8 @@ class ExportReport:
     """Multiply-adds for one image."""
     params: int
     """Trainable numbers."""
+    latency: Mapping[str, Any]
+    """As of `timing.latency_facts`."""
     unchanged: bool = False
     """Whether the folder held just this before, and was left alone."""
 
@@ -143,6 +145,7 @@ def _report(facts: Mapping[str, Any], *, unchanged: bool = False) -> ExportRepor
         files=tuple(facts["files"]),
         madds=facts["madds"],
         params=facts["params"],
+        latency=facts["latency"],
         unchanged=unchanged,
     )
 

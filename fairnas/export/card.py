@@ -133,12 +133,22 @@ def _objectives(facts: Mapping[str, Any]) -> list[str]:
     rows = [
         (
             f"`{_plain(each['name'])}`",
-            _OBJECTIVES[each["direction"]],
-            "-" if each["value"] is None else f"{each['value']:,.6g} {_plain(each['unit'])}".strip(),
+            _OBJECTIVES[each["direction"]] + _bound(each),
+            "-" if each["value"] is None else _quantity(each["value"], each["unit"]),
         )
         for each in facts["objectives"]
     ]
     return ["## What was searched for", _table(("objective", "wanted", "this network"), rows)] if rows else []
+
+
+def _bound(aim: Mapping[str, Any]) -> str:
+    if aim.get("bound") is None:
+        return ""
+    return f", {'at most' if aim['direction'] == 'min' else 'at least'} {_quantity(aim['bound'], aim['unit'])}"
+
+
+def _quantity(value: float, unit: str) -> str:
+    return f"{f'{value:,.0f}' if abs(value) >= 10_000 else f'{value:,.4g}'} {_plain(unit)}".strip()
 
 
 def _use(facts: Mapping[str, Any]) -> list[str]:

@@ -25,6 +25,8 @@ class Aim:
     unit: str
     value: float | None
     """The network's; None where it was not part of the search."""
+    bound: float | None = None
+    """The most that was allowed (`min`), or the least (`max`)."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ DESCRIPTION = "fairnas.json"
 
 def to_program(product: Product) -> bytes:
     """The content of a `.pt2` file: images (B, C, H, W), normalised, any B, to logits (B, num_classes); BN folded."""
-    network = folded(product.network).cpu()
+    # torch.export.save takes weights in channels_last for parts of larger ones, and warns
+    network = folded(product.network).cpu().to(memory_format=torch.contiguous_format)
     images = torch.zeros(2, *image_shape(product.network.space))  # two: one would be taken for a constant
     program = torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
     for graph in program.graph_module.modules():

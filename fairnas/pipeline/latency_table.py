@@ -101,7 +101,7 @@ def measure_table(
             if done >= LEAST_STEPS and measured.levels and measured.fitted and clock() - begin > 60 * minutes:
                 narrator.say(f"{done} of {agenda.steps} steps after {minutes:g} minutes; the same again goes on")
                 break
-            narrator.progress(done, agenda.steps, f"steps of {len(agenda.paths(done))} networks")
+            narrator.progress(done, agenda.steps, f"steps of timing {len(agenda.paths(done))} networks")
             _measure_next(measured, records, bench, stop)
             measured = Measured.of(agenda, records.lines)
         table = measured.table(bench.device)

@@ -91,7 +91,7 @@ def foresee(prepared: Prepared, measured: Measured) -> Plan:
         "search": _search(prepared, measured),
         "retrain": _retrain(prepared, measured),
         "rank": _rank(prepared, measured),
-        "export": _export(measured),
+        "export": _export(prepared, measured),
         "report": ("one page", measured.report),
     }
     who = (
@@ -135,8 +135,10 @@ def _search(prepared: Prepared, measured: Measured) -> tuple[str, float]:
     generations = counted(prepared.config.search.generations, "generation")
     work = f"{generations}, about {counted(genomes, 'network')} to score"
     config = prepared.config.search
-    latency = 60 * config.latency_minutes if measures_latency(config) else 0.0
-    return work, scoring + bookkeeping + latency
+    if not measures_latency(config):
+        return work, scoring + bookkeeping
+    latency = 60 * config.latency_minutes
+    return f"{work}, {config.latency_minutes:g} min of measuring latency", scoring + bookkeeping + latency
 
 
 def _genomes_scored(measured: Measured) -> int:
@@ -196,9 +198,12 @@ def _one_training(prepared: Prepared, measured: Measured, madds: float) -> float
     return float(np.interp(madds, sorted(known), [fmean(known[size]) for size in sorted(known)]))
 
 
-def _export(measured: Measured) -> tuple[str, float]:
+def _export(prepared: Prepared, measured: Measured) -> tuple[str, float]:
     count, times = len(measured.retrained), measured.export
-    return counted(count, "network"), times.first + (count - 1) * times.next + _score(measured, count)
+    work = counted(count, "network")
+    if prepared.config.export.int8:  # its accuracy is measured on all images, which nothing here has timed
+        work += ", without the time for int8"
+    return work, times.first + (count - 1) * times.next + _score(measured, count)
 
 
 def _disk(prepared: Prepared, measured: Measured) -> int:

@@ -7,9 +7,9 @@ from fairnas.data import Dataset
 from fairnas.errors import ConfigError, UnknownNameError
 from fairnas.nets import cost_table
 from fairnas.pipeline.experiment import open_data, pick_device, require_scorable, training_identity
-from fairnas.pipeline.prices import measures_latency, prices_before
+from fairnas.pipeline.prices import measured_first, measures_latency, prices_before
 from fairnas.pipeline.retraining import require_retrainable, retraining_config, retraining_length
-from fairnas.search import SEARCHERS, check_bounds, cost_ranges, objectives_from
+from fairnas.search import SEARCHERS, Objective, check_bounds, cost_ranges, objectives_from
 from fairnas.space import SearchSpace
 from fairnas.train import Execution, Group, arranged, choose_execution, make_strategy, training_steps
 from fairnas.train.supernet import parts_of
@@ -41,7 +41,7 @@ class Prepared:
         trained, length = retraining_config(self.config), retraining_length(self.config, self.dataset)
         return (
             *self.training_plan(),
-            f"search     {search.searcher}: {search.generations} generations of {search.population}, "
+            f"search     {search.searcher}: {search.generations} generations of {search.population}{self._bounds()}, "
             f"then {search.select} networks at equal distances in "
             f"{'multiply-adds' if search.max_latency is None else 'latency'}",
             *self._latency_plan(),
@@ -51,12 +51,19 @@ class Prepared:
             f"{alone.epochs or train.epochs} epochs each, lr {alone.lr or train.lr:g}",
         )
 
+    def _bounds(self) -> str:
+        bounds = [each for each in objectives_from(self.config.search) if each.bound is not None]
+        told = [f"{each.name} {'up to' if each.direction == 'min' else 'from'} {_told(each)}" for each in bounds]
+        return f" with {' and '.join(told)}" if told else ""
+
     def _latency_plan(self) -> tuple[str, ...]:
         if not measures_latency(self.config.search):
             return ()
-        minutes = self.config.search.latency_minutes
+        search = self.config.search
+        when = "before anything is trained" if measured_first(search) else "before the search"
         return (
-            f"latency    of every choice block, measured on this CPU before the search: {minutes:g} minutes at most",
+            f"latency    of every choice block, measured on this CPU {when}, "
+            f"for {search.latency_minutes:g} minutes at most",
         )
 
     def training_plan(self) -> tuple[str, ...]:
@@ -99,6 +106,12 @@ class Prepared:
             f", {group.size} processes: {group.path_processes} share out the paths, "
             f"{group.image_processes} the images of a mini-batch"
         )
+
+
+def _told(objective: Objective) -> str:
+    """Its bound, in the words that a flag takes."""
+    assert objective.bound is not None
+    return f"{objective.bound / 1e6:g}M" if objective.bound >= 1e5 else f"{objective.bound:g} {objective.unit}"
 
 
 def prepare(config: RunConfig, group: Group | None = None) -> Prepared:

@@ -10,7 +10,16 @@ from fairnas.export.timing import device_name
 from fairnas.nets import cost_table
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.latency_table import measure_table
-from fairnas.search import LATENCY, Costs, LatencyCheck, LatencyTable, read_latency_table
+from fairnas.search import (
+    LATENCY,
+    Costs,
+    LatencyCheck,
+    LatencyTable,
+    check_bounds,
+    cost_ranges,
+    objectives_from,
+    read_latency_table,
+)
 from fairnas.search.candidate import Measures
 from fairnas.space import Genome, SearchSpace
 from fairnas.versions import version_of
@@ -91,10 +100,36 @@ def prices_in_run(experiment: Experiment) -> Prices:
         narrator.say(f"measuring latency on this machine, for {config.latency_minutes:g} minutes at most")
         table = measure_table(experiment.space, path, config.latency_minutes, narrator=narrator, stop=experiment.stop)
         narrator.say(f"latency measured on {table.device}{told_check(table.check)}")
+        narrator.say(f"networks of space '{experiment.space.name}' take {told_range(experiment.space, config, path)}")
     prices = prices_of(experiment.space, config, path)
     if measures_latency(config) and prices.latency is not None and prices.latency.device != device_name(1):
         narrator.say(f"{MEASURED} was measured on {prices.latency.device}; delete it to measure it here")
     return prices
+
+
+def measured_first(search: SearchConfig) -> bool:
+    """Whether a run measures latency before it trains anything: there is a bound, which may be one that none meets."""
+    return measures_latency(search) and search.max_latency is not None
+
+
+def require_reachable_latency(experiment: Experiment) -> None:
+    """Measure latency. Raises `ConfigError` for a bound that no network meets: after minutes rather than hours."""
+    config = experiment.config.search
+    prices = prices_in_run(experiment)
+    try:
+        check_bounds(experiment.space, objectives_from(config), cost_ranges(experiment.space, prices))
+    except ConfigError as error:
+        path = experiment.run.path
+        raise ConfigError(f"{error}; {path} keeps the old bound: delete it, or give another --out, too") from None
+
+
+def told_range(space: SearchSpace, search: SearchConfig, path: Path) -> str:
+    """From which latency to which, and whether a bound binds."""
+    low, high = cost_ranges(space, prices_of(space, search, path))[LATENCY.name]
+    told = f"{low:.3g} to {high:.3g} ms"
+    if search.max_latency is not None and search.max_latency >= high:
+        return f"{told}; the bound of {search.max_latency:g} ms leaves none out"
+    return told
 
 
 def told_check(check: LatencyCheck | None) -> str:

@@ -10,6 +10,7 @@ import fairnas
 from fairnas.data import ordered_batches
 from fairnas.errors import RunDirectoryError
 from fairnas.export import Aim, ExportReport, Preprocessing, Product, Quantisation, export_product
+from fairnas.export.bundle import INT8, ONNX
 from fairnas.export.int8 import Batches
 from fairnas.nets import StandAlone, build, cost
 from fairnas.pipeline.calibration import CalibrationImages
@@ -101,7 +102,7 @@ def aims_of(experiment: Experiment, genome: Genome, one_shot_top1: float) -> tup
     size = cost(experiment.space, genome)
     known = {"top1": one_shot_top1, "madds": size.madds, "params": size.params} | rows.get(format_genome(genome), {})
     return tuple(
-        Aim(each["name"], each["direction"], each["unit"], known.get(each["name"]))
+        Aim(each["name"], each["direction"], each["unit"], known.get(each["name"]), each["bound"])
         for each in search.get("objectives", ())
     )
 
@@ -137,13 +138,16 @@ def export_line(genome: str, report: ExportReport) -> str:
     if report.unchanged:
         return f"{genome}: its files are there and unchanged"
     error = max(report.parity_error, report.program_parity_error)
-    line = f"{genome}: ONNX and torch.export agree with PyTorch to {error:.0e}"
+    line = (
+        f"{genome}: ONNX and torch.export agree with PyTorch to {error:.0e}; "
+        f"ONNX takes {report.latency[ONNX]['latency_ms']:.3g} ms for one image"
+    )
     if report.int8 is None:
         return line
     test = report.int8["accuracy"]["test"]
     return (
-        f"{line}; int8 has {test['int8_top1']:.1%} top-1 where float32 has {test['float_top1']:.1%} "
-        f"({test['images']:,} test images)"
+        f"{line}; int8 takes {report.latency[INT8]['latency_ms']:.3g} ms and has {test['int8_top1']:.1%} top-1 "
+        f"where float32 has {test['float_top1']:.1%} ({test['images']:,} test images)"
     )
 
 

@@ -8,6 +8,7 @@ from fairnas.config import RunConfig
 from fairnas.configfile import differing_keys
 from fairnas.errors import RunDirectoryError
 from fairnas.pipeline.experiment import Experiment
+from fairnas.pipeline.prices import MEASURED, measured_first, require_reachable_latency
 from fairnas.pipeline.products import export, report
 from fairnas.pipeline.stage_one import train
 from fairnas.pipeline.stage_two import changed_sources, search
@@ -43,6 +44,10 @@ _BY_NAME = {stage.name: stage for stage in STAGES}
 def run_story(experiment: Experiment) -> None:
     """Run every stage that is not finished, in order."""
     run = experiment.run
+    if not run.is_finished("train") and measured_first(experiment.config.search):
+        if not (run.path / MEASURED).exists():
+            experiment.narrator.stage(0, len(STAGES), "measure latency", STAGES[0].title)
+        require_reachable_latency(experiment)
     for number, stage in enumerate(STAGES):
         discard_damaged(experiment, stage.name)
         if stage.name == "search" and run.is_finished("search"):

@@ -25,6 +25,7 @@ def summarise(run: RunDirectory) -> dict[str, Any]:
         "units": {},
         "selected": None,
         "ranking": None,
+        "latency_bound": None,
         "report": str(run.path / "report.html") if run.is_finished("report") else None,
     }
     if run.is_finished("search"):
@@ -32,6 +33,7 @@ def summarise(run: RunDirectory) -> dict[str, Any]:
         result["operators"] = search.get("operators")
         result["selected"] = [_selected(run, row) | further(search, row) for row in search["selected"]]
         result["units"] = further_objectives(search)
+        result["latency_bound"] = measured_bound(run)
     if run.is_finished("rank"):
         result["ranking"] = run.read_json("ranking.json")
     return result
@@ -48,6 +50,12 @@ def further(search: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
     return {name: row.get(name) for name in further_objectives(search)}
 
 
+def measured_bound(run: RunDirectory) -> float | None:
+    """The bound on latency in milliseconds, where it is one on this machine's: the run measured its own table."""
+    search = run.config.search
+    return search.max_latency if search.latency_table is None else None
+
+
 def _selected(run: RunDirectory, row: dict[str, Any]) -> dict[str, Any]:
     genome = format_genome(parse_genome(row["genome"]))
     found = {key: row[key] for key in ("madds", "params")} | {
@@ -58,4 +66,18 @@ def _selected(run: RunDirectory, row: dict[str, Any]) -> dict[str, Any]:
         result = run.read_json(f"{run.config.retrain.folder}/{genome}-s0.json")
         found["stand_alone_top1"] = result["test"]["top1"] if result["status"] == "done" else None
     model = run.path / "models" / genome / "model.onnx"
-    return {"genome": genome, **found, "onnx": str(model) if model.exists() else None}
+    return {"genome": genome, **found, "onnx": str(model) if model.exists() else None, **exported_facts(run, genome)}
+
+
+def exported_facts(run: RunDirectory, genome: str) -> dict[str, float | None]:
+    """Of a network's files, what was measured: milliseconds for one image, and the test accuracy that int8 leaves."""
+    found: dict[str, float | None] = {"onnx_ms": None, "int8_ms": None, "int8_top1": None}
+    name = f"models/{genome}/model.json"
+    if not run.is_finished("export") or not (run.path / name).exists():
+        return found
+    facts = run.read_json(name)
+    for key, file in (("onnx_ms", "model.onnx"), ("int8_ms", "model.int8.onnx")):
+        found[key] = facts.get("latency", {}).get(file, {}).get("latency_ms")
+    if facts.get("int8"):
+        found["int8_top1"] = facts["int8"]["accuracy"]["test"]["int8_top1"]
+    return found

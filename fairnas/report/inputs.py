@@ -17,12 +17,14 @@ from fairnas.report.lessons import Lesson, read_lessons
 from fairnas.report.records import (
     Data,
     Epoch,
+    Exported,
     Ranking,
     Scored,
     Search,
     Trained,
     parse_data,
     parse_epochs,
+    parse_exported,
     parse_ranking,
     parse_search,
     parse_training,
@@ -58,16 +60,24 @@ class Inputs:
     ranking: Ranking | None
     files: Mapping[str, tuple[tuple[str, int], ...]]
     """Per exported genome: (file name, octets)."""
+    exported: Mapping[str, Exported]
+    """Per exported genome, what was measured of its files."""
     versions: Mapping[str, str]
     """Of the packages that made the run; empty if the run did not keep them."""
     similarity: SimilaritySummary | None = None
     """Of the choice blocks, if somebody asked for it."""
     lessons: tuple[Lesson, ...] = ()
     """How the networks of the ranking study learned; empty if an earlier fairnas trained them, which kept no curves."""
+    linked: bool = True
+    """Whether the exported files can be reached from where the page is."""
 
 
-def read_inputs(run: RunDirectory) -> Inputs:
+def read_inputs(run: RunDirectory, archive: Path | None = None) -> Inputs:
     """Read a run directory.
+
+    Args:
+        run: its directory.
+        archive: a copy of its archive, where its own must not be touched.
 
     Raises:
         RunDirectoryError: if a file is damaged or not what fairnas writes; the message says the remedy.
@@ -76,7 +86,7 @@ def read_inputs(run: RunDirectory) -> Inputs:
     resolved = _exists(run, "space.json")  # else the file that the space came from is still needed
     space = from_dict(run.read_json("space.json")) if resolved else scaled(get_space(config.space), config.width)
     search = _made(run, "search", "search.json", lambda plain: parse_search(plain, space))
-    candidates = _candidates(run) if search else ()
+    candidates = _candidates(run, archive or run.path / "archive.sqlite") if search else ()
     selected = search.selected if search else ()
     named = _named(config.stand_alone.genomes, space, selected, candidates)
     return Inputs(
@@ -93,6 +103,7 @@ def read_inputs(run: RunDirectory) -> Inputs:
         trained=_trained(run, (*selected, *named)) if run.is_finished("retrain") else {},
         ranking=_made(run, "rank", "ranking.json", lambda plain: parse_ranking(plain, space)),
         files=_files(run) if run.is_finished("export") else {},
+        exported=_exported(run) if run.is_finished("export") else {},
         versions=_parsed(run, "versions.json", "train", parse_versions) if _exists(run, "versions.json") else {},
         similarity=_similarity(run),
         lessons=_lessons(run) if run.is_finished("rank") else (),
@@ -137,9 +148,8 @@ def _checked(run: RunDirectory, name: str, verb: str, parse: Callable[[Any], T],
         ) from error
 
 
-def _candidates(run: RunDirectory) -> tuple[Scored, ...]:
+def _candidates(run: RunDirectory, path: Path) -> tuple[Scored, ...]:
     """Candidates of the setting that `search.json` belongs to; none if the archive was not kept."""
-    path = run.path / "archive.sqlite"
     if not path.exists():
         return ()
     setting = _parsed(run, "search.json", "search", lambda plain: plain["setting"])
@@ -171,6 +181,13 @@ def _trained(run: RunDirectory, networks: Sequence[Scored]) -> dict[str, Trained
     names = {each.genome: f"{folder}/{each.genome}-s0.json" for each in networks}
     return {
         genome: _parsed(run, name, "retrain", parse_training) for genome, name in names.items() if _exists(run, name)
+    }
+
+
+def _exported(run: RunDirectory) -> dict[str, Exported]:
+    folders = sorted(path.parent for path in (run.path / "models").glob("*/model.json"))
+    return {
+        folder.name: _parsed(run, f"models/{folder.name}/model.json", "export", parse_exported) for folder in folders
     }
 
 

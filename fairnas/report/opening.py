@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from fairnas.report.goals import Goal, bounds_in_words, further_goals, quantity
 from fairnas.report.inputs import Inputs
 from fairnas.report.markup import Html, Section, command, joined, missing, paragraphs, prose, table, tag
-from fairnas.report.records import Scored, Trained
-from fairnas.report.units import UNKNOWN, counted, interval, millions, percent, size
+from fairnas.report.records import Exported, Scored, Trained
+from fairnas.report.units import UNKNOWN, counted, interval, listed, millions, percent, size
 from fairnas.report.verdicts import (
     Verdict,
     accuracy_interval,
@@ -68,6 +69,9 @@ def answered(question: str, verdict: Verdict) -> Html:
 
 
 def _network_table(inputs: Inputs, networks: Sequence[Scored]) -> Html:
+    goals = further_goals(inputs.search.goals) if inputs.search else ()
+    devices = {each.device: None for each in inputs.exported.values() if each.onnx_ms is not None}
+    measured = bool(devices)
     rows = [
         (
             str(number),
@@ -75,15 +79,40 @@ def _network_table(inputs: Inputs, networks: Sequence[Scored]) -> Html:
             millions(network.madds),
             millions(network.params),
             percent(network.top1),
+            *(quantity(value, goal.unit) for value, goal in zip(_further(network, goals), goals, strict=True)),
             _tested(inputs.trained.get(network.genome)),
+            *([_measured(inputs.exported.get(network.genome))] if measured else []),
             _file_links(inputs, network.genome),
         )
         for number, network in enumerate(networks, start=1)
     ]
-    scores = ("one-shot top-1, validation", "stand-alone top-1, test")
-    head = ("network", "genome", "MAdds", "parameters", *scores, "files")
-    caption = "Selected networks, each trained from scratch once; 95\u00a0% intervals from the number of test images"
+    names = [f"{goal.words}, predicted" if goal.name == "latency" else goal.words for goal in goals]
+    head = ("network", "genome", "MAdds", "parameters", "one-shot top-1, validation", *names)
+    head = (*head, "stand-alone top-1, test", *(["ONNX for one image, measured"] if measured else []), "files")
+    begun = "from scratch" if inputs.config.retrain.initial == "scratch" else "from the supernet's weights"
+    bounds = bounds_in_words(inputs.search.goals) if inputs.search else []
+    caption = (
+        f"Selected networks{f' with {listed(bounds)}' if bounds else ''}, each trained {begun} once by the recipe "
+        f"'{inputs.config.retrain.recipe}'; 95\u00a0% intervals from the number of test images"
+        f"{f'; measured on {listed(list(devices))}' if measured else ''}"
+    )
     return table(caption, head, rows, classes="networks", stacked=True)
+
+
+def _further(network: Scored, goals: Sequence[Goal]) -> tuple[float | None, ...]:
+    """Its values of the further objectives; a network that only the user named has none."""
+    return network.further or (None,) * len(goals)
+
+
+def _measured(exported: Exported | None) -> Html:
+    """Median latency of a network's ONNX file, and what its int8 file is like."""
+    if exported is None or exported.onnx_ms is None:
+        return Html(UNKNOWN)
+    parts = [tag("strong", quantity(exported.onnx_ms, "ms"))]
+    if exported.int8_ms is not None and exported.int8_top1 is not None:
+        told = f"int8 {quantity(exported.int8_ms, 'ms')}, {percent(exported.int8_top1)} top-1 on the test images"
+        parts += [Html("<br>"), tag("small", told)]
+    return joined(parts)
 
 
 def _tested(result: Trained | None) -> Html:
@@ -104,7 +133,11 @@ def _file_links(inputs: Inputs, genome: str) -> Html:
     if not files:
         return tag("span", "not exported: ", prose(command("export", inputs.path)))
     links = [
-        joined([tag("a", name, attributes=f'href="models/{quote(genome)}/{quote(name)}"'), f" {size(octets)}"])
+        joined([_link(f"models/{genome}/{name}", name) if inputs.linked else name, f" {size(octets)}"])
         for name, octets in files
     ]
     return joined([tag("code", f"models/{genome}/"), Html("<br>"), joined(links, ", ")])
+
+
+def _link(path: str, text: str) -> Html:
+    return tag("a", text, attributes=f'href="{quote(path)}"')

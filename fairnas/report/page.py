@@ -6,6 +6,7 @@ import html
 import importlib.resources
 import string
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fairnas import __version__
 from fairnas.report.evidence import accuracies, curves, drawings, fairness, front, ranking, similarity, training
@@ -18,27 +19,40 @@ from fairnas.report.units import whole
 SECTIONS = (verdicts, front, fairness, ranking, accuracies, curves, training, similarity, drawings, reproduction)
 """In the order of the page. Each makes its section from what was read."""
 
+_NO_ICON = '\n<link rel="icon" href="data:,">'
+"""Browsers ask servers for one otherwise."""
 
-def render(inputs: Inputs) -> str:
+
+@dataclass(frozen=True)
+class Live:
+    """What a page needs beyond its content to follow a run."""
+
+    line: Html
+    """Stands above everything."""
+    style: str
+    script: str
+    """Asks whoever served the page for news."""
+
+
+def render(inputs: Inputs, live: Live | None = None) -> str:
     """The report as HTML. The same inputs give the same page."""
     footer = f"Written by fairnas {__version__} from the files of the run directory, and nothing else."
     title = f"{inputs.path.resolve().name}: fairnas report"
     optional = {similarity: inputs.similarity, curves: inputs.lessons}
     asked = [write for write in SECTIONS if optional.get(write, True)]
-    return whole_page(title, _header(inputs), [write(inputs) for write in asked], footer)
+    return whole_page(title, _header(inputs), [write(inputs) for write in asked], footer, live)
 
 
-def whole_page(title: str, header: Html, sections: Sequence[Section], footer: str) -> str:
+def whole_page(title: str, header: Html, sections: Sequence[Section], footer: str, live: Live | None = None) -> str:
     """A page of sections as HTML, with everything that it needs inside."""
-    from plotly.offline import get_plotlyjs
-
-    # browsers hash scripts after turning line ends into \n
-    plotly, script = (text.replace("\r\n", "\n") for text in (get_plotlyjs(), _resource("page.js")))
+    plotly, script, *more = _scripts(live)
     assert "</script" not in plotly.lower(), "plotly.js would end its own element"
     return string.Template(_resource("page.html")).substitute(
-        policy=_policy(plotly, script),
+        policy=_policy(plotly, script, *more),
+        icon=_NO_ICON if live else "",
         title=html.escape(title),
-        style=_resource("page.css"),
+        style=_resource("page.css") + (live.style if live else ""),
+        live=f"{live.line}\n" if live else "",
         first=sections[0].name,
         first_title=html.escape(sections[0].title.lower()),
         header=header,
@@ -48,6 +62,7 @@ def whole_page(title: str, header: Html, sections: Sequence[Section], footer: st
         figures=script_json({name: figure for section in sections for name, figure in section.plots}),
         plotly=plotly,
         script=script,
+        follow="".join(f"\n<script>{each}</script>" for each in more),
     )
 
 
@@ -55,11 +70,24 @@ def _resource(name: str) -> str:
     return importlib.resources.files("fairnas.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _policy(*scripts: str) -> str:
-    """What the browser may do: run these scripts and no others, and ask no network for anything."""
-    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
+def policy(live: Live | None = None) -> str:
+    """What the browser may do with a page that `whole_page` makes."""
+    return _policy(*_scripts(live))
+
+
+def _scripts(live: Live | None) -> list[str]:
+    from plotly.offline import get_plotlyjs
+
+    scripts = [get_plotlyjs(), _resource("page.js"), *([live.script] if live else [])]
+    return [text.replace("\r\n", "\n") for text in scripts]  # as browsers do before they hash them
+
+
+def _policy(plotly: str, script: str, *more: str) -> str:
+    """Run these scripts and no others, and ask no network for anything; with more, the server of the page."""
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (plotly, script, *more)]
+    asked = "; connect-src 'self'" if more else ""
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
-    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
+    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:{asked}"
 
 
 def _header(inputs: Inputs) -> Html:

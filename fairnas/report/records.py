@@ -57,6 +57,17 @@ class Trained:
 
 
 @dataclass(frozen=True)
+class Exported:
+    """`model.json` of an exported network: what was measured of its files. None: not measured, or no int8 file."""
+
+    device: str
+    onnx_ms: float | None
+    int8_ms: float | None
+    int8_top1: float | None
+    """On the test images."""
+
+
+@dataclass(frozen=True)
 class Agreement:
     """Kendall's tau-b over n networks with its 95 % interval. NaN where it is not defined."""
 
@@ -240,6 +251,14 @@ def parse_training(plain: Any) -> Trained:
         raise ValueError(f"status is {plain['status']!r}, not 'done' or 'diverged'")
     validation, test = plain["validation"], plain["test"]
     return Trained(float(validation["top1"]), float(test["top1"]), int(test["images"]))
+
+
+def parse_exported(plain: Any) -> Exported:
+    """Read a network's `model.json`; of an earlier version, it has no latency and knows no int8."""
+    latency, int8 = plain.get("latency", {}), plain.get("int8")
+    onnx_ms, int8_ms = (_number(latency.get(name, {}).get("latency_ms")) for name in ("model.onnx", "model.int8.onnx"))
+    top1 = float(int8["accuracy"]["test"]["int8_top1"]) if int8 else None
+    return Exported(str(latency.get("device", "")), onnx_ms, int8_ms, top1)
 
 
 def _agreement(plain: Any) -> Agreement:

@@ -169,8 +169,8 @@ def product_schedule(settings: RetrainConfig, config: TrainConfig) -> WarmStairc
 def share_of_a_batch(least: float, steps: int) -> float:
     """Share of a mini-batch in BN's statistics during a training of so many steps.
 
-    MnasNet's 0.01 looks back over 100 of 100,000 steps and more. Of 400 steps these would be a quarter, in which weights
-    change so much that the statistics fit none of them: networks that had learned then scored like chance.
+    MnasNet's 0.01 looks back over 100 of 100,000 steps and more. Of 400 steps these would be a quarter, in which
+    weights change so much that the statistics fit none of them: networks that had learned then scored like chance.
     """
     return max(least, min(_MOST_OF_A_BATCH, _LOOKED_BACK / steps))
 

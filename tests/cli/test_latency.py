@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fairnas.search import read_latency_table
+from fairnas.cli.run import bound_lines
+from fairnas.export.timing import device_name
+from fairnas.search import LatencyTable, read_latency_table, write_latency_table
 from fairnas.space import get_space
 
 WRONG = {
@@ -41,6 +43,35 @@ def test_a_corrupt_model_is_one_line(fairnas, tmp_path, monkeypatch) -> None:
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1
     assert "onnxruntime cannot run bad.onnx" in outcome.err
+
+
+def test_a_bound_that_no_network_meets_is_refused_before_anything_is_trained(
+    fairnas, tiny, tmp_path, monkeypatch
+) -> None:
+    def measured(space, path, minutes, **_):
+        table = LatencyTable(space.name, device_name(1), 1.0, tuple((0.5,) * count for count in space.choices))
+        write_latency_table(path, table)
+        return table
+
+    monkeypatch.setattr("fairnas.pipeline.prices.measure_table", measured)
+    outcome = fairnas("run", "digits", "--out", tmp_path / "run", *tiny, "--max-latency", "4.9ms")
+    assert outcome.code == 2
+    assert "networks of space 'digits' take 5 to 5 ms\n" in outcome.err
+    assert "search.max_latency is 4.9 ms; the smallest network of space 'digits' has 5, give" in outcome.err
+    assert "run keeps the old bound: delete it, or give another --out, too" in outcome.err.splitlines()[-1]
+    assert not (tmp_path / "run" / "supernet").exists()
+    assert "[1/6]" not in outcome.err
+
+
+def test_the_summary_tells_who_is_slower_than_was_asked_for() -> None:
+    rows = [{"genome": "00", "onnx_ms": 1.5}, {"genome": "01", "onnx_ms": 1.0}, {"genome": "02", "onnx_ms": None}]
+    (line,) = bound_lines({"latency_bound": 1.2, "selected": rows})
+    assert "00 takes 1.5 ms, 25.0% more than the 1.2 ms asked for" in line
+    assert bound_lines({"latency_bound": 1.5, "selected": rows}) == [
+        "bound     every ONNX file takes at most 1.5 ms, as measured at its export"
+    ]
+    assert bound_lines({"latency_bound": None, "selected": rows}) == []
+    assert bound_lines({"latency_bound": 1.2, "selected": rows[2:]}) == []
 
 
 SPACE = """

@@ -334,6 +334,11 @@ def test_export_with_int8_changes_what_is_new_and_predict_uses_it(copied_run, fa
     outcome = fairnas("export", "--run", copied_run, "--int8", "--calibration-images", "30", "--json")
     assert outcome.code == 0, outcome.err
     genomes = [row["genome"] for row in outcome.json["selected"]]
+    for row in outcome.json["selected"]:
+        told = json.loads((copied_run / "models" / row["genome"] / "model.json").read_text())
+        assert row["int8_top1"] == told["int8"]["accuracy"]["test"]["int8_top1"]
+        assert row["onnx_ms"] == told["latency"]["model.onnx"]["latency_ms"]
+        assert row["int8_ms"] == told["latency"]["model.int8.onnx"]["latency_ms"]
     for genome in genomes:
         assert f"{genome}: ONNX and torch.export agree with PyTorch to" in outcome.err
         found = json.loads((copied_run / "models" / genome / "model.json").read_text())

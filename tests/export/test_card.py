@@ -40,7 +40,7 @@ def test_the_card_tells_accuracies_with_n_costs_and_origin(trained: Product) -> 
         "| multiply-adds | 0.510 M for one image |",
         "| parameters | 0.0210 M |",
         "| latency of `model.onnx` | 0.25 ms for one image, quartiles 0.2 to 0.312 ms, on a CPU, 1 thread |",
-        "| `madds` | as little as possible | 510,272 multiply-adds |",
+        "| `madds` | as little as possible, at most 520,000 multiply-adds | 510,272 multiply-adds |",
         "| `taste` | as much as possible | - |",
         "| recipe | `digits` |",
         "| seed | `3` |",

@@ -25,6 +25,7 @@ from fairnas.export import (
     export_product,
 )
 from fairnas.export.parity import check_labels, check_program
+from fairnas.export.program import to_program
 from fairnas.export.session import OnnxSession
 from fairnas.nets import StandAlone, cost
 from fairnas.space import get_space
@@ -116,8 +117,8 @@ def test_facts(exported: Exported, trained: Product) -> None:
         "measures": {"test_top1": 0.975, "one_shot_top1": 0.9125},
         "images": {"train": 1000, "test": 797},
         "objectives": [
-            {"name": "madds", "direction": "min", "unit": "multiply-adds", "value": 510_272},
-            {"name": "taste", "direction": "max", "unit": "", "value": None},
+            {"name": "madds", "direction": "min", "unit": "multiply-adds", "value": 510_272, "bound": 520_000},
+            {"name": "taste", "direction": "max", "unit": "", "value": None, "bound": None},
         ],
         "provenance": {"recipe": "digits", "seed": "3"},
         "licence": "Apache-2.0",
@@ -315,3 +316,11 @@ def test_without_parity_nothing_is_written(
     with pytest.raises(ExportError, match="the ONNX model differs from the network"):
         export_product(tmp_path / "models", product_of(other))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_program_of_channels_last_weights_is_saved_without_a_warning(used, product_of, recwarn) -> None:
+    space = dataclasses.replace(get_space("digits"), image_channels=3)
+    network = used(space, GENOME).to(memory_format=torch.channels_last)
+    program = to_program(product_of(network))
+    assert [str(each.message) for each in recwarn] == []
+    assert check_program(network, program) < 1e-4

@@ -144,6 +144,32 @@ def test_selected_networks_with_their_files(page, whole_run):
     assert len(page.all("svg")) == len(selected) == 3
 
 
+def test_latency_and_int8_stand_beside_the_networks_that_they_were_measured_of(run_copy):
+    search = run_copy.read_json("search.json")
+    for number, row in enumerate(search["selected"]):
+        row["latency"] = 1.25 + number
+    search["objectives"] = [
+        {"name": "top1", "direction": "max", "unit": "share of images", "bound": None},
+        {"name": "latency", "direction": "min", "unit": "ms", "bound": 4.5},
+    ]
+    run_copy.write_json("search.json", search)
+    timed, plain, _ = (row["genome"] for row in search["selected"])
+    latency = {"device": "a phone", "model.onnx": {"latency_ms": 1.5}, "model.int8.onnx": {"latency_ms": 0.75}}
+    int8 = {"accuracy": {"test": {"int8_top1": 0.625}}}
+    run_copy.write_json(f"models/{timed}/model.json", {"latency": latency, "int8": int8})
+    only_float = {"device": "a phone", "model.onnx": {"latency_ms": 2.5}}
+    run_copy.write_json(f"models/{plain}/model.json", {"latency": only_float, "int8": None})
+    text = Page(write_report(run_copy)).text.replace("\u00a0", " ")
+    for said in (
+        "Selected networks with latency up to 4.50 ms, each trained from scratch once by the recipe 'supernet'",
+        "measured on a phone",
+        "1.25 ms",
+        "1.50 msint8 0.750 ms, 62.5 % top-1 on the test images",
+        "2.50 ms",
+    ):
+        assert said in text, said
+
+
 def test_all_candidates_of_the_search_and_no_others_are_drawn(page, whole_run):
     cloud = json.loads(page.scripts[0])["front-madds"]["data"][0]
     assert len(cloud["x"]) == 480

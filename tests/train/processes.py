@@ -42,7 +42,7 @@ def started(function, size: int, folder: Path, *arguments) -> list:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(120)
+        process.join(500)  # of a busy machine
         assert process.exitcode == 0, (folder / f"error{processes.index(process)}.txt").read_text()
     return [torch.load(folder / f"result{rank}.pt", weights_only=False) for rank in range(size)]
 

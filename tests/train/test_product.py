@@ -159,7 +159,7 @@ def test_dropout_is_a_function_of_seed_and_step(space, batch):
 def test_bn_statistics_look_back_over_a_hundredth_of_the_training_at_most(least, steps, share, space, batch):
     training = make(space, dataclasses.replace(PLAIN, bn_momentum=least))
     training.step([batch], 0, steps)
-    assert {norm.momentum for norm in batch_norms(training.network)} == {pytest.approx(share)}
+    assert {norm.momentum for norm in batch_norms(training.network)} == {share}
 
 
 def test_clipping_is_the_setting(space, batch):
@@ -169,7 +169,7 @@ def test_clipping_is_the_setting(space, batch):
     assert float(torch.stack([each.norm() for each in gradients]).norm()) == pytest.approx(1e-4, rel=1e-3)
 
 
-@given(st.integers(0, 99), st.integers(0, 10**6), st.floats(0.1, 3), st.integers(0, 7))
+@given(st.integers(0, 99), st.integers(0, 10**6), st.floats(0.5, 3), st.integers(0, 7))
 def test_mixing_is_a_function_of_seed_and_step_and_keeps_what_it_does_not_name(seed, step, alpha, side):
     images, labels = torch.rand(6, 3, 8, 8) + 1, torch.arange(6)
     mixed = mixture(images, labels, mixup=alpha, cutout=side, seed=seed, step=step)
