@@ -186,10 +186,11 @@ def print_exported(result: dict[str, Any]) -> None:
     """What was measured of the exported files, and whether it is what was asked for."""
     found = result["selected"]
     if any(row["onnx_ms"] is not None for row in found):
-        columns = ["ONNX files", " float32 (ms)", " int8 (ms)", " int8 top-1 (test)"]
-        rows = [
-            [row["genome"], value(row["onnx_ms"]), value(row["int8_ms"]), percent(row["int8_top1"])] for row in found
-        ]
+        columns, rows = ["ONNX files", " float32 (ms)"], [[row["genome"], value(row["onnx_ms"])] for row in found]
+        if any(row["int8_ms"] is not None for row in found):
+            columns += [" int8 (ms)", " int8 top-1 (test)"]
+            for cells, row in zip(rows, found, strict=True):
+                cells += [value(row["int8_ms"]), percent(row["int8_top1"])]
         print_table(columns, rows)
     for line in bound_lines(result):
         print(line)
