@@ -62,14 +62,8 @@ def read_scores(run: RunDirectory) -> dict[str, Any]:
 def train_and_score(experiment: Experiment, genomes: Sequence[Genome]) -> None:
     """Train the supernet, going on where it stopped, and score the genomes. That it diverged is a result, too."""
     run = experiment.run
-    discard_damaged(experiment, "train")
-    if not run.is_finished("train"):
-        try:
-            run_stage(experiment, "train")
-        except DivergedError as error:
-            run.write_json(SCORES, {"status": "diverged", "reason": str(error)})
-            experiment.narrator.say(f"{run.path.name} diverged: {error}")
-            return
+    if not trained(experiment, SCORES):
+        return
     top1 = score_top1(experiment, genomes)
     run.write_json(
         SCORES,
@@ -81,6 +75,20 @@ def train_and_score(experiment: Experiment, genomes: Sequence[Genome]) -> None:
             "top1": top1,
         },
     )
+
+
+def trained(experiment: Experiment, file: str) -> bool:
+    """Train the supernet, going on where it stopped. False if it diverged, which is written to `file` as a result."""
+    run = experiment.run
+    discard_damaged(experiment, "train")
+    if not run.is_finished("train"):
+        try:
+            run_stage(experiment, "train")
+        except DivergedError as error:
+            run.write_json(file, {"status": "diverged", "reason": str(error)})
+            experiment.narrator.say(f"{run.path.name} diverged: {error}")
+            return False
+    return True
 
 
 def score_top1(experiment: Experiment, genomes: Sequence[Genome]) -> list[float]:

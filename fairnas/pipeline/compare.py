@@ -22,19 +22,18 @@ from fairnas.errors import ConfigError
 from fairnas.fairness import Ledger
 from fairnas.fairness.theory import TABLE_1
 from fairnas.nets import cost_table
-from fairnas.pipeline.arm_training import score_top1
+from fairnas.pipeline.arm_training import score_top1, trained
 from fairnas.pipeline.experiment import Experiment, Narrator, pick_device
 from fairnas.pipeline.figure_folder import claim
 from fairnas.pipeline.ground_truth import Truth
 from fairnas.pipeline.prepare import prepare
 from fairnas.pipeline.stage_two import known_candidates
-from fairnas.pipeline.stages import discard_damaged, run_stage
+from fairnas.pipeline.stages import run_stage
 from fairnas.pipeline.system_profile import SystemProfile, profile
 from fairnas.pipeline.systems import SystemPlan, check_systems, plan_systems, system_config
 from fairnas.report.table_1 import System, SystemTraining, TableOne, render_table_1
 from fairnas.rundir import RunDirectory, checksum, write_atomically
 from fairnas.space import Genome, SearchSpace, format_genome
-from fairnas.train import DivergedError
 from fairnas.versions import installed_versions
 
 RESULT = "system.json"
@@ -162,14 +161,8 @@ def _result(run: RunDirectory, genomes: Sequence[Genome]) -> dict[str, Any] | No
 def _train_and_judge(experiment: Experiment, genomes: Sequence[Genome]) -> None:
     """Train, score the networks of the truth, and derive an architecture. That it diverged is a result, too."""
     run = experiment.run
-    discard_damaged(experiment, "train")
-    if not run.is_finished("train"):
-        try:
-            run_stage(experiment, "train")
-        except DivergedError as error:
-            run.write_json(RESULT, {"status": "diverged", "reason": str(error)})
-            experiment.narrator.say(f"{run.path.name} diverged: {error}")
-            return
+    if not trained(experiment, RESULT):
+        return
     top1 = score_top1(experiment, genomes)
     preferences = [experiment.strategy.preference(genome) for genome in genomes]
     own = experiment.strategy.derive(lambda asked: score_top1(experiment, asked))

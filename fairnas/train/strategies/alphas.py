@@ -9,9 +9,32 @@ from torch import Tensor
 
 from fairnas.randomness import derived_seed
 from fairnas.space import Genome
+from fairnas.train.strategies.strategy import Judge, Strategy
 
 INITIAL_SCALE = 1e-3
 """Standard deviation of the initial numbers, as in the code of DARTS and ProxylessNAS: choices start nearly alike."""
+
+
+class LearnsAlphas(Strategy):
+    """A strategy whose only learning beside the weights is of `alphas`, which its `begin` makes."""
+
+    alphas: "Alphas"
+
+    def state(self) -> dict[str, Any]:
+        """The architecture's parameters."""
+        return self.alphas.state()
+
+    def restore(self, content: dict[str, Any]) -> None:
+        """Take them back."""
+        self.alphas.restore(content)
+
+    def preference(self, genome: Genome) -> float:
+        """Its log-probability."""
+        return self.alphas.log_probability(genome)
+
+    def derive(self, judge: Judge) -> Genome:
+        """The largest parameter of every layer."""
+        return self.alphas.most_likely()
 
 
 class Alphas:

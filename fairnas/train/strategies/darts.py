@@ -1,26 +1,24 @@
 """DARTS (Liu, Simonyan, Yang, 2019): a softmax mixture of all blocks, weights and architecture learning in turn."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from fairnas.config import TrainConfig
-from fairnas.space import Genome
 from fairnas.train.executors import arithmetic, loss_of
 from fairnas.train.message import Share
 from fairnas.train.step import Batch, Bench, StepResult, finish_step
-from fairnas.train.strategies.alphas import Alphas
-from fairnas.train.strategies.strategy import Judge, Strategy, StrategyEntry
+from fairnas.train.strategies.alphas import Alphas, LearnsAlphas
+from fairnas.train.strategies.strategy import StrategyEntry
 
 SHARE, LR, BETAS, DECAY = 0.5, 3e-4, (0.5, 0.999), 1e-3  # of the architecture, as published
 FINITE_DIFFERENCE = 0.01
 """Length of the step in weights from which the second-order term is estimated."""
 
 
-class Darts(Strategy):
+class Darts(LearnsAlphas):
     """A layer is the sum of its blocks, weighted by the softmax of its architecture parameters.
 
     A step first moves these by the loss on images that weights never learn from, then the weights. The second order
@@ -74,22 +72,6 @@ class Darts(Strategy):
         rate = bench.optimizer.param_groups[0]["lr"]
         self.alphas.update([a - rate * b for a, b in zip(direct, implicit, strict=True)])
         return 4
-
-    def state(self) -> dict[str, Any]:
-        """The architecture."""
-        return self.alphas.state()
-
-    def restore(self, content: dict[str, Any]) -> None:
-        """Take it back."""
-        self.alphas.restore(content)
-
-    def preference(self, genome: Genome) -> float:
-        """Its log-probability."""
-        return self.alphas.log_probability(genome)
-
-    def derive(self, judge: Judge) -> Genome:
-        """The largest parameter of every layer."""
-        return self.alphas.most_likely()
 
 
 def _unrolled(

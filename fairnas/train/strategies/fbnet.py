@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +13,9 @@ from fairnas.space import Genome
 from fairnas.train.executors import arithmetic, loss_of
 from fairnas.train.message import Share
 from fairnas.train.step import Batch, Bench, StepResult, finish_step
-from fairnas.train.strategies.alphas import Alphas
+from fairnas.train.strategies.alphas import Alphas, LearnsAlphas
 from fairnas.train.strategies.costs import BlockCosts
-from fairnas.train.strategies.strategy import Judge, Strategy, StrategyEntry, best_of
+from fairnas.train.strategies.strategy import Judge, StrategyEntry, best_of
 
 SHARE, LR, BETAS, DECAY = 0.2, 0.01, (0.9, 0.999), 5e-4  # of theta, as published
 WARM_UP = 10 / 90
@@ -30,7 +29,7 @@ SAMPLES = 6
 """Networks drawn in the end, of which the best is taken; the number is ours."""
 
 
-class FBNet(Strategy):
+class FBNet(LearnsAlphas):
     """A layer is the sum of its blocks, weighted by softmax((theta + Gumbel noise) / temperature).
 
     Weights learn from 80 % of the images by cross-entropy, theta from the others by
@@ -96,18 +95,6 @@ class FBNet(Strategy):
         assert self.costs is not None
         ratio = self.costs.expected(mixture) / self.costs.lightest
         return ALPHA * (LOG_OF_LIGHTEST + ratio.log()) ** self.beta
-
-    def state(self) -> dict[str, Any]:
-        """Theta."""
-        return self.alphas.state()
-
-    def restore(self, content: dict[str, Any]) -> None:
-        """Take it back."""
-        self.alphas.restore(content)
-
-    def preference(self, genome: Genome) -> float:
-        """Its log-probability."""
-        return self.alphas.log_probability(genome)
 
     def derive(self, judge: Judge) -> Genome:
         """The most accurate of a few that are drawn."""

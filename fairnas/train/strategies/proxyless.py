@@ -2,7 +2,6 @@
 
 import abc
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +10,11 @@ from torch import Tensor
 from fairnas.config import TrainConfig
 from fairnas.nets import Supernet
 from fairnas.randomness import generator
-from fairnas.space import Genome
 from fairnas.train.executors import arithmetic, loss_of, statistics_at_rest
 from fairnas.train.step import Batch, Bench, StepResult, supernet_step
-from fairnas.train.strategies.alphas import Alphas
+from fairnas.train.strategies.alphas import Alphas, LearnsAlphas
 from fairnas.train.strategies.costs import BlockCosts
-from fairnas.train.strategies.strategy import Judge, Strategy, StrategyEntry
+from fairnas.train.strategies.strategy import StrategyEntry
 
 SHARE, LR, BETAS, DECAY = 0.1, 1e-3, (0.0, 0.999), 0.0  # of the architecture, as published; the share for CIFAR-10
 WARM_UP = 40 / (40 + 120)
@@ -26,7 +24,7 @@ OPTIONS = ("architecture.share", "architecture.lr", "architecture.warm_up", "arc
 """What all of this family may be set to."""
 
 
-class Proxyless(Strategy):
+class Proxyless(LearnsAlphas):
     """Weights learn on one path that is drawn by the architecture's softmax, which a step now and then moves.
 
     The architecture is the largest parameter of every layer. Cost is measured in that of the average network of the
@@ -69,22 +67,6 @@ class Proxyless(Strategy):
     @abc.abstractmethod
     def teach(self, bench: Bench, batch: Batch, number: int) -> tuple[int, int]:
         """Update `number` of the architecture; return the backward passes that took, and the blocks that ran."""
-
-    def state(self) -> dict[str, Any]:
-        """The architecture."""
-        return self.alphas.state()
-
-    def restore(self, content: dict[str, Any]) -> None:
-        """Take it back."""
-        self.alphas.restore(content)
-
-    def preference(self, genome: Genome) -> float:
-        """Its log-probability."""
-        return self.alphas.log_probability(genome)
-
-    def derive(self, judge: Judge) -> Genome:
-        """The largest parameter of every layer."""
-        return self.alphas.most_likely()
 
 
 class BinaryGates(Proxyless):
