@@ -1,7 +1,9 @@
 """The public names, and that importing them costs nothing."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -31,3 +33,18 @@ def test_importing_the_package_loads_nothing_else() -> None:
         "sys.exit(0 if new == {'fairnas'} else f'imports {new}')"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+PACKAGE = Path(fairnas.__file__).parent
+
+
+@pytest.mark.parametrize("room", [PACKAGE, PACKAGE.parent / "benchmarks"], ids=["fairnas", "benchmarks"])
+def test_files_and_functions_are_short_enough_to_read(room: Path) -> None:
+    for file in room.rglob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        assert text.count("\n") <= 400, file
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                docstring = ast.get_docstring(node, clean=False) or ""
+                lines = (node.end_lineno or node.lineno) - node.lineno - docstring.count("\n")
+                assert lines <= 60, f"{file}: {node.name} has {lines} lines"

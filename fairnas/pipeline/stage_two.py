@@ -5,12 +5,14 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fairnas.config import SearchConfig
 from fairnas.pipeline.cluster import evaluator_of
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.judge import evaluation_setting
 from fairnas.pipeline.precision import require_ranks_of_float32
 from fairnas.pipeline.prices import MEASURED, measures_latency, prices_in_run, prices_of
 from fairnas.pipeline.tracker import Tracker
+from fairnas.rundir import RunDirectory
 from fairnas.search import (
     ACCURACY,
     LATENCY,
@@ -20,11 +22,13 @@ from fairnas.search import (
     Candidate,
     Evaluator,
     Objective,
+    SearchResult,
     objectives_from,
     pareto_front,
     run_search,
     select_evenly,
 )
+from fairnas.search.archive import DamagedArchiveError
 from fairnas.search.objectives import merit
 from fairnas.search.scoring import Scoring
 from fairnas.space import format_genome
@@ -62,49 +66,55 @@ def search(experiment: Experiment, evaluator: Evaluator | None = None) -> tuple[
         for name, source in prices.sources.items():  # also for networks that only earlier searches asked for
             rows = {c.genome: {name: prices(c.genome)[name]} for c in archive.candidates()}
             archive.add(rows, 0, setting=Scoring.value_setting(name, source))
+        kept = archive.fingerprint()
     selected = spread_over_front(result.front, config.select, objectives)
     if result.failed:
         narrator.say(f"{result.failed:,} of {result.distinct:,} networks failed; the first: {result.failure}")
     if len(selected) < config.select:
         narrator.say(f"the front has only {len(selected)} networks; {config.select} were to be selected")
-    run.write_json(
-        "search.json",
-        {
-            "searcher": config.searcher,
-            "population": config.population,
-            "generations": result.generations,
-            "evaluations": result.evaluations,
-            "distinct": result.distinct,
-            "rejected": result.rejected,
-            "failed": result.failed,
-            "failure": result.failure,
-            "operators": {name: dataclasses.asdict(tally) for name, tally in result.operators.items()},
-            "hypervolume": list(result.hypervolume),
-            "reference": list(result.reference),
-            "objectives": [
-                {
-                    "name": each.name,
-                    "direction": each.direction,
-                    "unit": each.unit,
-                    "bound": each.bound,
-                    "range": list(result.ranges[each.name]) if each.name in result.ranges else None,
-                    "range_is_estimated": each.name in result.estimated,
-                }
-                for each in objectives
-            ],
-            "bounds": {MADDS.name: None, PARAMS.name: None}
-            | {each.name: each.bound for each in objectives if each.bound is not None},
-            "sources": {**prices.sources, **{each.name: each.source for each in objectives if each.source}},
-            "setting": setting,
-            "front": [candidate_row(candidate) for candidate in result.front],
-            "selected": [candidate_row(candidate) for candidate in selected],
-        },
-    )
+    sources = {**prices.sources, **{each.name: each.source for each in objectives if each.source}}
+    origin = {"sources": sources, "setting": setting, "archive": kept}
+    run.write_json("search.json", _record(config, result, objectives, selected) | origin)
     with Tracker(run, "search") as tracker:
         tracker.rewind(-1)
         for generation, volume in enumerate(result.hypervolume):
             tracker.record(generation, {"hypervolume": volume})
     return ("search.json",)
+
+
+def _record(
+    config: SearchConfig, result: SearchResult, objectives: Sequence[Objective], selected: Sequence[Candidate]
+) -> dict[str, Any]:
+    """What `search.json` says of a search."""
+    bounds = {MADDS.name: None, PARAMS.name: None}
+    return {
+        "searcher": config.searcher,
+        "population": config.population,
+        "generations": result.generations,
+        "evaluations": result.evaluations,
+        "distinct": result.distinct,
+        "rejected": result.rejected,
+        "failed": result.failed,
+        "failure": result.failure,
+        "operators": {name: dataclasses.asdict(tally) for name, tally in result.operators.items()},
+        "hypervolume": list(result.hypervolume),
+        "reference": list(result.reference),
+        "objectives": [_objective_row(each, result) for each in objectives],
+        "bounds": bounds | {each.name: each.bound for each in objectives if each.bound is not None},
+        "front": [candidate_row(candidate) for candidate in result.front],
+        "selected": [candidate_row(candidate) for candidate in selected],
+    }
+
+
+def _objective_row(objective: Objective, result: SearchResult) -> dict[str, Any]:
+    return {
+        "name": objective.name,
+        "direction": objective.direction,
+        "unit": objective.unit,
+        "bound": objective.bound,
+        "range": list(result.ranges[objective.name]) if objective.name in result.ranges else None,
+        "range_is_estimated": objective.name in result.estimated,
+    }
 
 
 def candidate_row(candidate: Candidate) -> dict[str, Any]:
@@ -127,6 +137,20 @@ def known_candidates(experiment: Experiment) -> tuple[Candidate, ...]:
     setting = experiment.run.read_json("search.json")["setting"]
     with Archive(experiment.run.path / ARCHIVE, setting) as archive:
         return tuple(candidate for candidate in archive.candidates() if not candidate.failed)
+
+
+def has_lost_candidates(run: RunDirectory) -> bool:
+    """Whether the archive of a finished search no longer holds, unchanged, what the search left in it."""
+    stored, path = run.read_json("search.json"), run.path / ARCHIVE
+    if "archive" not in stored:  # a search of before
+        return False
+    if not path.is_file() or path.stat().st_size == 0:
+        return True
+    try:
+        with Archive(path, stored["setting"], read_only=True) as archive:
+            return archive.fingerprint(stored["archive"]["rows"]) != stored["archive"]
+    except DamagedArchiveError:
+        return True
 
 
 def front_and_selected(experiment: Experiment) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:

@@ -5,8 +5,8 @@ the scores. To go on after a kill it runs again from its seed while the archive 
 knows, which takes seconds, and ends exactly as the undisturbed search.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from fairnas.config import SearchConfig
 from fairnas.errors import ConfigError
@@ -52,6 +52,29 @@ class SearchResult:
     failed: int
     failure: str
     operators: Mapping[str, Tally]
+
+
+@dataclass
+class _Seen:
+    """What a search has seen so far."""
+
+    found: dict[Genome, Candidate] = field(default_factory=dict)
+    front: tuple[Candidate, ...] = ()
+    volumes: list[float] = field(default_factory=list)
+    asked: int = 0
+
+    def add(self, genomes: Sequence[Genome], new: Mapping[Genome, Candidate], objectives: Sequence[Objective]) -> None:
+        self.asked += len(genomes)
+        self.found |= new
+        self.front = pareto_front([*self.front, *new.values()], objectives)
+
+    def failures(self) -> list[Genome]:
+        return [genome for genome, candidate in self.found.items() if candidate.failed]
+
+    def line(self) -> str:
+        failed = len(self.failures())
+        text = f"front of {len(self.front)}, hypervolume {self.volumes[-1]:.4f}, {len(self.found)} networks seen"
+        return text + (f", {failed} failed" if failed else "")
 
 
 def run_search(
@@ -100,42 +123,35 @@ def run_search(
     known = ranges = known_ranges(objectives, cost_limits)
     searcher = make_searcher(space, objectives, costs, config, seed)
     scoring = Scoring(space, objectives, evaluator, costs, archive, cost_sources or {})
-    found: dict[Genome, Candidate] = {}
-    front: tuple[Candidate, ...] = ()
-    volumes: list[float] = []
-    asked = 0
+    seen = _Seen()
     for generation in range(config.generations):
         genomes = [space.canonical(genome) for genome in searcher.ask()]
         if not genomes:
             break
-        asked += len(genomes)
-        new = scoring.candidates([each for each in dict.fromkeys(genomes) if each not in found], generation)
-        found |= new
-        searcher.tell([found[genome] for genome in genomes])
-        front = pareto_front([*front, *new.values()], objectives)
+        new = scoring.candidates([each for each in dict.fromkeys(genomes) if each not in seen.found], generation)
+        seen.add(genomes, new, objectives)
+        searcher.tell([seen.found[genome] for genome in genomes])
         if not generation:
             ranges = estimated_ranges(objectives, known, tuple(new.values()))
-        volumes.append(hypervolume(front, objectives, ranges))
+        seen.volumes.append(hypervolume(seen.front, objectives, ranges))
         if on_progress is not None:
-            text = f"front of {len(front)}, hypervolume {volumes[-1]:.4f}, {len(found)} networks seen"
-            failed = sum(candidate.failed for candidate in found.values())
-            on_progress(generation + 1, config.generations, text + (f", {failed} failed" if failed else ""))
+            on_progress(generation + 1, config.generations, seen.line())
         if stop():
             raise KeyboardInterrupt
-    failures = [genome for genome, candidate in found.items() if candidate.failed]
-    if not front and not failures:
+    failures = seen.failures()
+    if not seen.front and not failures:
         bounds = " and ".join(f"{o.bound_name} {number(o.bound)}" for o in objectives if o.bound is not None)
         raise ConfigError(f"no network of space '{space.name}' was found that meets {bounds}; loosen one of them")
-    missed = [c for c in found.values() if not c.failed and violation(c.measures, objectives) > 0]
+    missed = [c for c in seen.found.values() if not c.failed and violation(c.measures, objectives) > 0]
     return SearchResult(
-        front=front,
-        hypervolume=tuple(volumes),
+        front=seen.front,
+        hypervolume=tuple(seen.volumes),
         reference=reference_point(objectives, ranges),
         ranges=ranges,
         estimated=tuple(each.name for each in objectives if each.name not in known),
-        generations=len(volumes),
-        evaluations=asked,
-        distinct=len(found),
+        generations=len(seen.volumes),
+        evaluations=seen.asked,
+        distinct=len(seen.found),
         rejected=len(missed),
         failed=len(failures),
         failure=f"{format_genome(failures[0])}: {scoring.reasons.get(failures[0], '')}" if failures else "",

@@ -35,6 +35,43 @@ def choose_execution(
     strategy = make_strategy(config, space.choices, 0)
     together = strategy.passes_together
     static = strategy.promise == "strict" and set(space.choices) == {together} and group.path_processes == 1
+    wants_lockstep = _wants_lockstep(config, resources, together, static)
+    compiles = resources.compile == "on" or (resources.compile == "auto" and device.type == "cuda" and static)
+    table = activation_table(space)
+    images = config.batch_size // group.image_processes
+    scale = images * (1 if config.precision == "float32" else 0.5) / group.path_processes
+    whole, lean = table.of_all_blocks * scale, table.of_all_hand_overs * scale
+
+    def lockstep(save_memory: bool, reason: str) -> Execution:
+        does = f"{together} paths layer by layer, {reason}"
+        if save_memory:
+            executor = Lockstep(config.precision, save_memory=True)
+            return Execution(executor, f"lockstep, insides of blocks computed twice: {does}")
+        if compiles:
+            return Execution(CompiledLockstep(config.precision), f"lockstep, compiled: {does}")
+        return Execution(Lockstep(config.precision), f"lockstep: {does}")
+
+    if wants_lockstep:
+        needed = lean if resources.save_memory else whole
+        return lockstep(resources.save_memory, f"as the settings say; activations take about {_gigabytes(needed)}")
+    one_by_one = Sequential(config.precision)
+    if resources.executor == "sequential":
+        return Execution(one_by_one, "sequential: one path after another, as the settings say")
+    if together == 1:
+        return Execution(one_by_one, f"sequential: '{config.strategy}' trains one path at a time")
+    if device.type != "cuda":
+        return Execution(one_by_one, "sequential: one path after another, which is as fast as lockstep on a CPU")
+    free = SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0]
+    for save_memory, needed in ((False, whole), (True, lean)):
+        if needed <= free:
+            return lockstep(save_memory, f"activations take about {_gigabytes(needed)} of {_gigabytes(free)}")
+    return Execution(
+        one_by_one, f"sequential: lockstep would take {_gigabytes(lean)}, and {_gigabytes(free)} are at hand"
+    )
+
+
+def _wants_lockstep(config: TrainConfig, resources: Resources, together: int, static: bool) -> bool:
+    """Whether the resources ask for lockstep. Raises `ConfigError` if that cannot be, or they contradict each other."""
     wants = [
         text
         for text, asked in (
@@ -58,38 +95,7 @@ def choose_execution(
         )
     if resources.compile == "on" and resources.save_memory:
         raise ConfigError("resources.save_memory works without compilation only; drop it or resources.compile = 'on'")
-    compiles = resources.compile == "on" or (resources.compile == "auto" and device.type == "cuda" and static)
-    table = activation_table(space)
-    images = config.batch_size // group.image_processes
-    scale = images * (1 if config.precision == "float32" else 0.5) / group.path_processes
-    whole, lean = table.of_all_blocks * scale, table.of_all_hand_overs * scale
-
-    def lockstep(save_memory: bool, reason: str) -> Execution:
-        does = f"{together} paths layer by layer, {reason}"
-        if save_memory:
-            executor = Lockstep(config.precision, save_memory=True)
-            return Execution(executor, f"lockstep, insides of blocks computed twice: {does}")
-        if compiles:
-            return Execution(CompiledLockstep(config.precision), f"lockstep, compiled: {does}")
-        return Execution(Lockstep(config.precision), f"lockstep: {does}")
-
-    if wants:
-        needed = lean if resources.save_memory else whole
-        return lockstep(resources.save_memory, f"as the settings say; activations take about {_gigabytes(needed)}")
-    one_by_one = Sequential(config.precision)
-    if resources.executor == "sequential":
-        return Execution(one_by_one, "sequential: one path after another, as the settings say")
-    if together == 1:
-        return Execution(one_by_one, f"sequential: '{config.strategy}' trains one path at a time")
-    if device.type != "cuda":
-        return Execution(one_by_one, "sequential: one path after another, which is as fast as lockstep on a CPU")
-    free = SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0]
-    for save_memory, needed in ((False, whole), (True, lean)):
-        if needed <= free:
-            return lockstep(save_memory, f"activations take about {_gigabytes(needed)} of {_gigabytes(free)}")
-    return Execution(
-        one_by_one, f"sequential: lockstep would take {_gigabytes(lean)}, and {_gigabytes(free)} are at hand"
-    )
+    return bool(wants)
 
 
 def _gigabytes(count: float) -> str:
