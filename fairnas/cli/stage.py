@@ -32,6 +32,7 @@ def do_stage(
     """
     from fairnas.cli.progress import interruptible, narrated
     from fairnas.pipeline import Experiment, prepare, reconfigure, run_stage, summarise
+    from fairnas.pipeline.prices import MEASURED, check_measured
     from fairnas.train import Group, in_all_processes
 
     run = RunDirectory.open(given.run)
@@ -40,6 +41,7 @@ def do_stage(
         in_all_processes(group, lambda: held.enter_context(run.locked()))
         if config is not None and config != run.config:
             prepared = prepare(config)
+            check_measured(prepared.space, config.search, run.path / MEASURED)  # before any of it is written
             reconfigure(run, config, name)
         for line in prepared.training_plan() if prepared and name == "train" else ():
             narrator.say(line)

@@ -117,10 +117,20 @@ def require_reachable_latency(experiment: Experiment) -> None:
     config = experiment.config.search
     prices = prices_in_run(experiment)
     try:
-        check_bounds(experiment.space, objectives_from(config), cost_ranges(experiment.space, prices))
+        _check_bounds(prices, config)
     except ConfigError as error:
         path = experiment.run.path
         raise ConfigError(f"{error}; {path} keeps the old bound: delete it, or give another --out, too") from None
+
+
+def check_measured(space: SearchSpace, search: SearchConfig, path: Path) -> None:
+    """Raise `ConfigError` for a bound that no network meets by the table that a run has measured, if it has."""
+    if measures_latency(search) and path.exists():
+        _check_bounds(prices_of(space, search, path), search)
+
+
+def _check_bounds(prices: Prices, search: SearchConfig) -> None:
+    check_bounds(prices.space, objectives_from(search), cost_ranges(prices.space, prices))
 
 
 def told_range(space: SearchSpace, search: SearchConfig, path: Path) -> str:

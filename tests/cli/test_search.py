@@ -147,6 +147,11 @@ def test_without_a_table_the_run_measures_its_own_once_and_spreads_over_latency(
     assert search_of(run)["sources"] == found["sources"]
     experiment = Experiment(RunDirectory.open(run))
     assert changed_sources(experiment) == ()
+    config = (run / "config.toml").read_text()
+    refused = fairnas("search", "--run", run, "--max-latency", "1ms")
+    assert refused.code == 2
+    assert "search.max_latency is 1 ms; the smallest network" in refused.err
+    assert (run / "config.toml").read_text() == config
     (run / "latency.json").unlink()
     assert changed_sources(experiment) == ("latency",)  # so that `fairnas run` measures and searches again
 
