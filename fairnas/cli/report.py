@@ -1,21 +1,77 @@
-"""`fairnas report --run DIR`: the one page to look at."""
+"""`fairnas report --run DIR`: the one page to look at; `fairnas report A B`: two runs beside each other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
 
-from fairnas.cli.parsing import RunArguments, parse
+import tyro
+
+from fairnas.cli.output import print_json
+from fairnas.cli.parsing import RunArguments, UsageError, parse
 from fairnas.cli.stage import do_stage
+from fairnas.rundir import RunDirectory
 
 
 @dataclass(frozen=True)
-class ReportVerb(RunArguments):
-    """Write report.html from what the run holds by now.
+class ReportVerb:
+    """Write report.html from what the run holds by now, or the page of two runs beside each other.
 
-    Example:
+    Examples:
         fairnas report --run runs/digits
+        fairnas report runs/strict runs/uniform
+        fairnas report runs/strict runs/uniform --page strict-and-uniform.html
     """
+
+    runs: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """One run directory, or two to compare."""
+    run: Annotated[Path | None, tyro.conf.arg(aliases=("--out",))] = None
+    """The run directory, as the other verbs take it."""
+    page: Path | None = None
+    """Where the page of two runs is written; default: against-B.html in the directory of A."""
+    json: bool = False
+    """Print one JSON object and nothing else."""
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, write, print."""
-    do_stage("report", parse(ReportVerb, arguments, "report"))
+    given = parse(ReportVerb, arguments, "report")
+    runs = (*([given.run] if given.run is not None else []), *given.runs)
+    if not 1 <= len(runs) <= 2:
+        raise UsageError(
+            f"{len(runs)} run directories are given; give one for its report, `fairnas report --run DIR`, "
+            "or two to compare, `fairnas report A B`"
+        )
+    if len(runs) == 2:
+        _compare(runs[0], runs[1], given)
+        return
+    if given.page is not None:
+        raise UsageError("--page is for the page of two runs; the report of one lies in its directory")
+    do_stage("report", RunArguments(runs[0], given.json))
+
+
+def _compare(first: Path, second: Path, given: ReportVerb) -> None:
+    one, other = RunDirectory.open(first), RunDirectory.open(second)
+    from fairnas.report import write_comparison  # torch is only needed from here on
+
+    numbers = write_comparison(one, other, given.page)
+    print_json(numbers) if given.json else _print(numbers)
+
+
+def _print(numbers: Mapping[str, Any]) -> None:
+    a, b = numbers["runs"]
+    if not numbers["same_space"]:
+        print("the search spaces differ: the same genome is another network in each of them")
+    if numbers["same_data"] is False:
+        print("the data differ: accuracies of the one say nothing about those of the other")
+    settings = ", ".join(f"{key} ({one}; {other})" for key, (one, other) in numbers["settings"].items())
+    print(f"settings that differ: {settings or 'none'}")
+    if numbers["hypervolume"] is not None:
+        one, other = numbers["hypervolume"]
+        print(f"hypervolume with one reference: {one:.4f} of {a}, {other:.4f} of {b}")
+    gap = numbers["tau_difference"]
+    if gap is not None:
+        low, high = gap["interval"]
+        limits = "no interval" if low is None or high is None else f"95 % interval {low:.2f} to {high:.2f}"
+        print(f"tau of {a} minus tau of {b}: {gap['difference']:.2f} ({limits})")
+    print(f"page      {numbers['page']}")

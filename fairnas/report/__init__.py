@@ -1,12 +1,17 @@
 """The one page to look at: verdicts, pictures and numbers of a run, in one file that opens offline."""
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
+from fairnas.errors import RunDirectoryError
 from fairnas.report.inputs import read_inputs
 from fairnas.report.page import render
+from fairnas.report.side_by_side import render_two_runs
+from fairnas.report.two_runs import TwoRuns
 from fairnas.rundir import RunDirectory, write_atomically
 
-__all__ = ["write_report"]
+__all__ = ["write_comparison", "write_report"]
 
 
 def write_report(run: RunDirectory) -> Path:
@@ -23,3 +28,33 @@ def write_report(run: RunDirectory) -> Path:
     path = run.path / "report.html"
     write_atomically(path, render(read_inputs(run)).encode())
     return path
+
+
+def write_comparison(first: RunDirectory, second: RunDirectory, page: Path | None = None) -> dict[str, Any]:
+    """Write the page of two runs beside each other, from the files of their directories and nothing else.
+
+    Args:
+        first: a run; the page lies in its directory, unless `page` says otherwise.
+        second: another run.
+        page: where to write; default: `against-NAME.html`, with the name of the second run.
+
+    Returns:
+        What the page says as numbers (`TwoRuns.numbers`), and its path as `page`.
+
+    Raises:
+        RunDirectoryError: if both are the same run, a file of a run is damaged, or the page cannot be written.
+    """
+    paths = [run.path.resolve() for run in (first, second)]
+    if paths[0] == paths[1]:
+        raise RunDirectoryError(f"{first.path} and {second.path} are the same run; give two, or one for its own report")
+    names = [path.name for path in paths]
+    if names[0] == names[1]:
+        names = [f"{path.parent.name}/{path.name}" for path in paths]
+    if names[0] == names[1]:
+        names = [str(path) for path in paths]
+    # files are linked from a run's own page, which lies beside them
+    inputs = [dataclasses.replace(read_inputs(run), linked=False) for run in (first, second)]
+    runs = TwoRuns(inputs[0], inputs[1], (names[0], names[1]))
+    target = page or first.path / f"against-{paths[1].name}.html"
+    write_atomically(target, render_two_runs(runs).encode())
+    return runs.numbers() | {"page": str(target)}

@@ -7,6 +7,7 @@ are classes, so the page's style sheet changes them in dark mode.
 
 import html
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fairnas.space import (
     Block,
@@ -28,6 +29,49 @@ _ABOVE, _BELOW = 8, 24
 """Room over the tallest block, and under it for the names of channels and sizes."""
 
 
+@dataclass(frozen=True)
+class Pieces:
+    """The drawings of all networks of a space, in pieces: a choice stands at the same place whatever is around it."""
+
+    first: str
+    """Everything before the layers that are chosen."""
+    choices: tuple[tuple[str, ...], ...]
+    """Per layer, the piece of each of its choices."""
+    last: str
+    width: float
+    height: float
+
+    @property
+    def frame(self) -> str:
+        """Attributes of the element around the pieces."""
+        size = f"min-width:{0.8 * self.width:g}px;max-width:{self.width:g}px"
+        return f'class="network" role="img" viewBox="0 0 {self.width:g} {self.height:g}" style="{size}"'
+
+
+def pieces_of(space: SearchSpace) -> Pieces:
+    """What `draw_network` puts together, for every genome at once."""
+    tallest = max((_expansion(block) for layer in space.layers for block in layer.choices), default=1)
+    canvas = _Canvas(space.image_size)
+    canvas.downsampling(space.stem_stride)
+    canvas.note()
+    canvas.box("stem", "stem", _TALLEST * 0.6, f"{space.stem_channels}")
+    for layer in space.fixed:
+        canvas.block(layer, layer.choices[0], tallest)
+    canvas.dashed()
+    first = canvas.taken()
+    choices = []
+    for layer in space.layers:
+        began, drawn = (canvas.x, canvas.image_size), []
+        for block in layer.choices:
+            canvas.x, canvas.image_size = began
+            canvas.block(layer, block, tallest)
+            drawn.append(canvas.taken())
+        choices.append(tuple(drawn))
+    canvas.dashed()
+    canvas.box("head", "head", _TALLEST * 0.6, f"{space.head_channels}")
+    return Pieces(first, tuple(choices), canvas.taken(), canvas.x, _ABOVE + _TALLEST + _BELOW)
+
+
 def draw_network(space: SearchSpace, genome: Genome) -> str:
     """One network as an SVG element, width and height in pixels at its natural size.
 
@@ -35,29 +79,26 @@ def draw_network(space: SearchSpace, genome: Genome) -> str:
         GenomeError: if the genome does not fit the space.
     """
     genome = space.validate(genome)
-    chosen = [(layer, layer.choices[choice]) for layer, choice in zip(space.layers, genome, strict=True)]
-    before = [(layer, layer.choices[0]) for layer in space.fixed]
-    tallest = max((_expansion(block) for layer in space.layers for block in layer.choices), default=1)
-    canvas = _Canvas(space.image_size)
-    canvas.downsampling(space.stem_stride)
-    canvas.note()
-    canvas.box("stem", "stem", _TALLEST * 0.6, f"{space.stem_channels}")
-    for layer, block in before:
-        canvas.block(layer, block, tallest)
-    canvas.dashed()
-    for layer, block in chosen:
-        canvas.block(layer, block, tallest)
-    canvas.dashed()
-    canvas.box("head", "head", _TALLEST * 0.6, f"{space.head_channels}")
-    return canvas.svg(format_genome(genome), describe_network(space, genome))
+    pieces = pieces_of(space)
+    chosen = [drawn[choice] for drawn, choice in zip(pieces.choices, genome, strict=True)]
+    label, title = html.escape(describe_network(space, genome)), html.escape(format_genome(genome))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {pieces.frame} aria-label="{label}"><title>{title}</title>'
+        f"{pieces.first}{''.join(chosen)}{pieces.last}</svg>"
+    )
+
+
+def block_words(space: SearchSpace) -> list[list[str]]:
+    """Per layer, each of its choices in the words of `describe_network`."""
+    return [
+        [(f"downsample {layer.stride}x, " if layer.stride > 1 else "") + block_label(block) for block in layer.choices]
+        for layer in space.layers
+    ]
 
 
 def describe_network(space: SearchSpace, genome: Genome) -> str:
     """The drawing in words, for those who cannot see it."""
-    parts = [
-        (f"downsample {layer.stride}x, " if layer.stride > 1 else "") + block_label(layer.choices[choice])
-        for layer, choice in zip(space.layers, genome, strict=True)
-    ]
+    parts = [words[choice] for words, choice in zip(block_words(space), genome, strict=True)]
     return f"Network {format_genome(genome)}, from stem to head: {', '.join(parts)}."
 
 
@@ -157,11 +198,7 @@ class _Canvas:
             self.note()
         self.box(kernel_class(block), block_label(block), _height(block, tallest), f"{layer.out_channels}")
 
-    def svg(self, genome: str, description: str) -> str:
-        height = _ABOVE + _TALLEST + _BELOW
-        return (
-            f'<svg class="network" xmlns="http://www.w3.org/2000/svg" role="img" '
-            f'viewBox="0 0 {self.x:g} {height}" style="min-width:{0.8 * self.x:g}px;max-width:{self.x:g}px" '
-            f'aria-label="{html.escape(description)}">'
-            f"<title>{html.escape(genome)}</title>{''.join(self.parts)}</svg>"
-        )
+    def taken(self) -> str:
+        """What was drawn since it was last asked."""
+        drawn, self.parts = "".join(self.parts), []
+        return drawn

@@ -17,6 +17,7 @@ from fairnas.report.figures import (
 )
 from fairnas.report.goals import bounds_in_words
 from fairnas.report.markup import Html, Section, folded, joined, listing, paragraphs, plot, table, tag
+from fairnas.report.operators import operator_table
 from fairnas.report.page import whole_page
 from fairnas.report.records import Scored, Search
 from fairnas.report.reproduction import versions_table
@@ -212,27 +213,7 @@ def _progress(evolution: Evolution) -> Section:
 
 
 def _operators(evolution: Evolution) -> Section:
-    born = {name: tally for name, tally in evolution.operators.items() if name != "first" and tally.children}
-    if not born:
-        said = f"Searcher {evolution.search.searcher} has no operators."
-        return Section("operators", "Operators", paragraphs([said]))
-    children = sum(tally.children for tally in born.values())
-    rows = [
-        (
-            name,
-            whole(tally.children),
-            percent(tally.children / children),
-            percent(tally.survived / tally.children),
-            percent(tally.on_front / tally.children),
-        )
-        for name, tally in sorted(born.items(), key=lambda item: (-item[1].children, item[0]))
-    ]
-    head = ("operator", "children", "share", "lived on", "on the first front")
-    caption = (
-        f"Who made the {counted(children, 'child', 'children')} after the first generation; lived on: in the "
-        "population of the next one"
-    )
-    return Section("operators", "Operators", table(caption, head, rows))
+    return Section("operators", "Operators", operator_table(evolution.operators, evolution.search.searcher))
 
 
 def _reproduction(evolution: Evolution) -> Section:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fairnas.report.records import Epoch, Ranked, Scored
-from fairnas.report.units import COST_NAMES, millions, percent
+from fairnas.report.units import millions, percent, share_interval
 
 Figure = dict[str, Any]
 
@@ -36,73 +36,16 @@ def staircase(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float
     return tuple(kept)
 
 
-def front_figure(
-    cost: Literal["madds", "params"],
-    candidates: Sequence[Scored],
-    front: Sequence[Scored],
-    selected: Sequence[Scored],
-) -> Figure:
-    """One-shot accuracy over a cost: the cloud of candidates, the front, the selected networks."""
+def rank_figure(models: Sequence[Ranked], validation_images: int = 0, test_images: int = 0) -> Figure:
+    """Stand-alone over one-shot accuracy, mean over seeds, with bars.
 
-    def points(scored: Sequence[Scored], name: str, **style: Any) -> Figure:
-        return {
-            "type": "scatter",
-            "name": name,
-            "mode": "markers",
-            "x": [six_digits(getattr(each, cost) / 1e6) for each in scored],
-            "y": [six_digits(100 * each.top1) for each in scored],
-            "text": [_hover(each) for each in scored],
-            "hovertemplate": "%{text}<extra></extra>",
-            **style,
-        }
-
-    drawn = thinned(candidates)
-    stairs = staircase([(getattr(each, cost) / 1e6, 100 * each.top1) for each in front])
-    line = {
-        "type": "scatter",
-        "name": "best for the cost",
-        "mode": "lines",
-        "x": [six_digits(x) for x, _ in stairs],
-        "y": [six_digits(y) for _, y in stairs],
-        "line": {"shape": "hv", "width": 1.5, "color": "var(--front)"},
-        "hoverinfo": "skip",
-        "showlegend": False,
-    }
-    last = max((each.generation for each in drawn), default=0)
-    cloud = {
-        "size": 6,
-        "color": [each.generation for each in drawn],
-        "colorscale": [[0, "var(--cloud-early)"], [1, "var(--cloud-late)"]],
-        "cmin": 0,
-        "cmax": max(last, 1),
-        "showscale": False,
-    }
-    marks = {"size": 18, "color": "var(--chosen)", "line": outline(1.5)}
-    numbers = {"mode": "markers+text", "textposition": "middle center"}
-    numbers |= {"textfont": {"color": "var(--surface)", "size": 12}}
-    chosen = points(selected, "selected", marker=marks, **numbers)
-    chosen |= {"customdata": chosen["text"], "hovertemplate": "%{customdata}<extra></extra>"}
-    chosen["text"] = [f"<b>{number}</b>" for number, _ in enumerate(selected, start=1)]
-    data = [
-        points(drawn, "candidates", marker=cloud),
-        line,
-        points(front, "front", marker={"size": 7, "color": "var(--front)", "line": outline(1)}),
-        chosen,
-    ]
-    return {
-        "data": data,
-        "layout": plain_layout(
-            f"{COST_NAMES[cost]} (M)", "one-shot top-1, validation (%)", legend=True, hovermode="closest"
-        ),
-    }
-
-
-def rank_figure(models: Sequence[Ranked]) -> Figure:
-    """Stand-alone over one-shot accuracy: mean over seeds, bars from the worst seed to the best."""
+    Upright bars reach from the worst seed to the best; of one seed they are 95 % intervals from the number of test
+    images, as those of one-shot accuracy are from the number of validation images. Without numbers there are none.
+    """
     shown = [each for each in models if each.finished]
     means = [sum(each.finished) / len(each.finished) for each in shown]
-    above = [max(each.finished) - mean for each, mean in zip(shown, means, strict=True)]
-    below = [mean - min(each.finished) for each, mean in zip(shown, means, strict=True)]
+    one_shot = [_ends(each.one_shot, (each.one_shot,), validation_images) for each in shown]
+    alone = [_ends(mean, each.finished, test_images) for each, mean in zip(shown, means, strict=True)]
     text = [
         f"<b>{html.escape(each.genome)}</b><br>one-shot {percent(each.one_shot)}<br>"
         f"stand-alone {', '.join(percent(value) for value in each.stand_alone)}<br>"
@@ -114,21 +57,33 @@ def rank_figure(models: Sequence[Ranked]) -> Figure:
         "mode": "markers",
         "x": [six_digits(100 * each.one_shot) for each in shown],
         "y": [six_digits(100 * mean) for mean in means],
-        "error_y": {
-            "type": "data",
-            "symmetric": False,
-            "array": [six_digits(100 * value) for value in above],
-            "arrayminus": [six_digits(100 * value) for value in below],
-            "color": "var(--muted)",
-            "thickness": 1.2,
-            "width": 4,
-        },
+        "error_y": _bars(means, alone, width=4),
+        "error_x": _bars([each.one_shot for each in shown], one_shot, width=0),
         "marker": {"size": 10, "color": "var(--front)", "line": outline(1)},
         "text": text,
         "hovertemplate": "%{text}<extra></extra>",
     }
     layout = plain_layout("one-shot top-1, validation (%)", "stand-alone top-1, test (%)", hovermode="closest")
     return {"data": [trace], "layout": layout}
+
+
+def _ends(mean: float, values: Sequence[float], images: int) -> tuple[float, float]:
+    """Ends of the bar at a mean of some trainings; of one, the interval from so many images."""
+    if len(values) == 1 and images:
+        return share_interval(mean, images)
+    return min(values), max(values)
+
+
+def _bars(values: Sequence[float], ends: Sequence[tuple[float, float]], width: int) -> Figure:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [six_digits(100 * max(high - value, 0.0)) for value, (_, high) in zip(values, ends, strict=True)],
+        "arrayminus": [six_digits(100 * max(value - low, 0.0)) for value, (low, _) in zip(values, ends, strict=True)],
+        "color": "var(--muted)",
+        "thickness": 1.2 if width else 0.6,
+        "width": width,
+    }
 
 
 def bin_edges(values: Sequence[float], most: int = _BINS) -> tuple[float, ...]:
@@ -217,14 +172,6 @@ def hypervolume_figure(values: Sequence[float]) -> Figure:
     return {"data": [trace], "layout": plain_layout("generation", "hypervolume (0 to 1)", hovermode="closest")}
 
 
-def _hover(each: Scored) -> str:
-    return (
-        f"<b>{html.escape(each.genome)}</b><br>one-shot top-1 {percent(each.top1)}<br>"
-        f"{millions(each.madds)} multiply-adds<br>{millions(each.params)} parameters<br>"
-        f"generation {each.generation + 1}"
-    )
-
-
 def six_digits(value: float) -> float:
     """Six digits: more than a screen can show, and half the bytes."""
     return float(f"{value:.6g}")
@@ -267,5 +214,6 @@ def plain_layout(x: str, y: str, *, legend: bool = False, **more: Any) -> Figure
             "font": {"color": "var(--ink)", "size": 13},
             "align": "left",
         },
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "var(--muted)", "activecolor": "var(--ink)"},
         **more,
     }

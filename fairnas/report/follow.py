@@ -24,6 +24,7 @@ _ARCHIVE = ("archive.sqlite", "archive.sqlite-wal")
 _FILES = (
     *("config.toml", "space.json", "data.json", "versions.json", "metrics.jsonl", "ledger.json", "search.json"),
     *("latency.json", "ranking.json", "similarity.json", "stages.json", *_ARCHIVE),
+    *("similarity/similarity.json", "table1/table1.json", "table2.json", "table2-latency.json"),
 )
 _FOLDERS = ("stand_alone", "retrained", "models")
 _COPIES = 3

@@ -4,6 +4,7 @@ A part whose stage is not finished is None (or empty), even if an earlier attemp
 stage that cannot be used is an error.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,18 @@ from typing import Any, TypeVar
 from fairnas.config import RunConfig
 from fairnas.errors import RunDirectoryError
 from fairnas.fairness import Ledger
+from fairnas.report.goals import Goal, further_goals
 from fairnas.report.lessons import Lesson, read_lessons
+from fairnas.report.paper_tables import (
+    TABLE_1_FILE,
+    TABLE_2_FILE,
+    TABLE_2_TIMES,
+    MeasuredTable,
+    TableTwo,
+    parse_table_1,
+    parse_table_2,
+    parse_times,
+)
 from fairnas.report.records import (
     Data,
     Epoch,
@@ -30,13 +42,19 @@ from fairnas.report.records import (
     parse_training,
     parse_versions,
 )
-from fairnas.report.similarity import SimilaritySummary, parse_summary
+from fairnas.report.similarity_section import SimilaritySummary, parse_matrices, parse_summary
 from fairnas.rundir import RunDirectory
 from fairnas.search import Archive
 from fairnas.space import SearchSpace, format_genome, get_space, scaled
 from fairnas.space.file import from_dict
 
 T = TypeVar("T")
+_MATRICES = "similarity/similarity.json"
+_REMEDIES = {
+    "zoo": "`fairnas zoo --json` and `fairnas zoo --latency --out FILE` make such files anew",
+    "compare": "`fairnas compare` with --out makes it anew",
+}
+"""Of files that no stage writes; those of the others name the run."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +86,10 @@ class Inputs:
     """Of the choice blocks, if somebody asked for it."""
     lessons: tuple[Lesson, ...] = ()
     """How the networks of the ranking study learned; empty if an earlier fairnas trained them, which kept no curves."""
+    table_1: MeasuredTable | None = None
+    """Weight-sharing systems beside each other, if `fairnas compare` wrote them into this run."""
+    table_2: TableTwo | None = None
+    """Published networks, if `fairnas zoo` wrote them into this run."""
     linked: bool = True
     """Whether the exported files can be reached from where the page is."""
 
@@ -84,9 +106,13 @@ def read_inputs(run: RunDirectory, archive: Path | None = None) -> Inputs:
     """
     config = run.config
     resolved = _exists(run, "space.json")  # else the file that the space came from is still needed
+    if not resolved and ".py" in config.space:  # a run may be anybody's, and looking at it must not run its code
+        raise RunDirectoryError(
+            f"{run.path} has no space.json yet, and a report runs no Python; `fairnas train --run {run.path}` makes it"
+        )
     space = from_dict(run.read_json("space.json")) if resolved else scaled(get_space(config.space), config.width)
     search = _made(run, "search", "search.json", lambda plain: parse_search(plain, space))
-    candidates = _candidates(run, archive or run.path / "archive.sqlite") if search else ()
+    candidates = _candidates(run, archive or run.path / "archive.sqlite", search.goals) if search else ()
     selected = search.selected if search else ()
     named = _named(config.stand_alone.genomes, space, selected, candidates)
     return Inputs(
@@ -107,21 +133,41 @@ def read_inputs(run: RunDirectory, archive: Path | None = None) -> Inputs:
         versions=_parsed(run, "versions.json", "train", parse_versions) if _exists(run, "versions.json") else {},
         similarity=_similarity(run),
         lessons=_lessons(run) if run.is_finished("rank") else (),
+        table_1=_parsed(run, TABLE_1_FILE, "compare", parse_table_1) if _exists(run, TABLE_1_FILE) else None,
+        table_2=_table_2(run),
     )
 
 
 def _lessons(run: RunDirectory) -> tuple[Lesson, ...]:
     models = _parsed(run, "ranking.json", "rank", lambda plain: plain["models"])
-    try:
-        return read_lessons(run, models)
-    except RunDirectoryError:
-        return ()
+
+    def read(models: Any) -> tuple[Lesson, ...]:
+        try:
+            return read_lessons(run, models)
+        except RunDirectoryError:
+            return ()
+
+    return _checked(run, "ranking.json or a training of it", "rank", read, models)
 
 
 def _similarity(run: RunDirectory) -> SimilaritySummary | None:
     if not (_exists(run, "similarity.json") and run.is_finished("train")):
         return None
-    return _parsed(run, "similarity.json", "similarity", parse_summary)
+    summary = _parsed(run, "similarity.json", "similarity", parse_summary)
+    if not _exists(run, _MATRICES):
+        return summary
+    return dataclasses.replace(summary, matrices=_parsed(run, _MATRICES, "similarity", parse_matrices))
+
+
+def _table_2(run: RunDirectory) -> TableTwo | None:
+    """The published networks, where they were counted for this run; with their times, where they were timed."""
+    if not _exists(run, TABLE_2_FILE):
+        return None
+    found = _parsed(run, TABLE_2_FILE, "zoo", parse_table_2)
+    if not _exists(run, TABLE_2_TIMES):
+        return found
+    device, times = _parsed(run, TABLE_2_TIMES, "zoo", parse_times)
+    return dataclasses.replace(found, device=device, latency_ms=times)
 
 
 def _exists(run: RunDirectory, name: str) -> bool:
@@ -140,22 +186,26 @@ def _parsed(run: RunDirectory, name: str, verb: str, parse: Callable[[Any], T]) 
 def _checked(run: RunDirectory, name: str, verb: str, parse: Callable[[Any], T], plain: Any) -> T:
     try:
         return parse(plain)
-    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError) as error:
         why = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise RunDirectoryError(
             f"{run.path / name} is not what fairnas writes ({why}); "
-            f"delete it, then `fairnas {verb} --run {run.path}` makes it anew"
+            f"delete it, then {_REMEDIES.get(verb, f'`fairnas {verb} --run {run.path}` makes it anew')}"
         ) from error
 
 
-def _candidates(run: RunDirectory, path: Path) -> tuple[Scored, ...]:
+def _candidates(run: RunDirectory, path: Path, goals: Sequence[Goal]) -> tuple[Scored, ...]:
     """Candidates of the setting that `search.json` belongs to; none if the archive was not kept."""
     if not path.exists():
         return ()
     setting = _parsed(run, "search.json", "search", lambda plain: plain["setting"])
+    further = [goal.name for goal in further_goals(goals)]
     with Archive(path, setting, read_only=True) as archive:
         return tuple(
-            Scored(format_genome(c.genome), c.value("top1"), c.value("madds"), c.value("params"), c.generation)
+            Scored(
+                *(format_genome(c.genome), c.value("top1"), c.value("madds"), c.value("params"), c.generation),
+                tuple(c.value(name) if c.has([name]) else None for name in further),
+            )
             for c in archive.candidates()
             if not c.failed and c.has(("top1", "madds", "params"))
         )

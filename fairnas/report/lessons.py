@@ -70,6 +70,8 @@ def _lesson(run: RunDirectory, model: Mapping[str, Any]) -> Lesson:
 
 def mean_curve(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[tuple[int, float], ...]:
     """Mean over trainings, where all of them have a value."""
+    if not curves:
+        raise ValueError("a network has no trainings")
     shared = set.intersection(*({epoch for epoch, _ in curve} for curve in curves))
     known = [dict(curve) for curve in curves]
     return tuple((epoch, statistics.fmean(curve[epoch] for curve in known)) for epoch in sorted(shared))

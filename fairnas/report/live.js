@@ -10,7 +10,8 @@
 
   function keep() {
     const open = folded().map((each) => each.open);
-    sessionStorage.setItem(KEY, JSON.stringify({ top: window.scrollY, open, paused }));
+    const chosen = document.getElementById("network")?.dataset.genome;
+    sessionStorage.setItem(KEY, JSON.stringify({ top: window.scrollY, open, paused, chosen }));
   }
 
   function take() {
@@ -19,6 +20,7 @@
     const kept = JSON.parse(sessionStorage.getItem(KEY) || "null");
     if (!kept || !entry || entry.type !== "reload") return;
     folded().forEach((each, number) => { each.open = Boolean(kept.open[number]); });
+    if (kept.chosen) window.fairnasNetworks?.show(kept.chosen);
     show(kept.paused);
     window.scrollTo({ top: kept.top, behavior: "instant" });
   }
@@ -43,8 +45,9 @@
     }
     live.classList.remove("stopped");
     state.textContent = news.line;
-    // who is marking text to copy it would lose it
-    if (news.version !== live.dataset.version && getSelection().isCollapsed && !paused) location.reload();
+    // who is marking text to copy it, or networks, would lose it
+    const marking = !getSelection().isCollapsed || window.fairnasNetworks?.marking();
+    if (news.version !== live.dataset.version && !marking && !paused) location.reload();
   }
 
   async function follow() {

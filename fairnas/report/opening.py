@@ -22,14 +22,23 @@ _UNKNOWN = "Not known yet"
 
 def verdicts(inputs: Inputs) -> Section:
     """The three questions, answered; then the selected networks as a table."""
-    answers = [
-        answered("Is this supernet fair?", _fairness(inputs)),
-        answered("Can its ranking be believed?", _ranking(inputs)),
-        answered("Which networks to take?", _networks(inputs)),
-    ]
+    articles = [answered(question, verdict) for question, verdict in answers(inputs)]
+    return Section("verdicts", "Verdicts", joined([*articles, offered_table(inputs)]))
+
+
+def answers(inputs: Inputs) -> tuple[tuple[str, Verdict], ...]:
+    """The three questions with their verdicts."""
+    return (
+        ("Is this supernet fair?", _fairness(inputs)),
+        ("Can its ranking be believed?", _ranking(inputs)),
+        ("Which networks to take?", _networks(inputs)),
+    )
+
+
+def offered_table(inputs: Inputs) -> Html:
+    """The networks to take as a table; nothing if there are none yet."""
     networks = _offered(inputs)
-    rows = _network_table(inputs, networks) if networks else Html("")
-    return Section("verdicts", "Verdicts", joined([*answers, rows]))
+    return _network_table(inputs, networks) if networks else Html("")
 
 
 def _offered(inputs: Inputs) -> tuple[Scored, ...]:
@@ -62,10 +71,14 @@ def _networks(inputs: Inputs) -> Verdict:
 
 def answered(question: str, verdict: Verdict) -> Html:
     """A question with its verdict."""
+    return tag("article", tag("h3", question), answer(verdict), classes=f"verdict {verdict.status}")
+
+
+def answer(verdict: Verdict) -> Html:
+    """A verdict in words, with a symbol for how good the news is."""
     symbol = tag("span", _SYMBOLS[verdict.status], classes="symbol", attributes='aria-hidden="true"')
-    answer = tag("p", symbol, verdict.answer, classes="answer")
-    said = tag("div", answer, paragraphs(verdict.sentences))
-    return tag("article", tag("h3", question), said, classes=f"verdict {verdict.status}")
+    said = tag("p", symbol, verdict.answer, classes="answer")
+    return tag("div", said, paragraphs(verdict.sentences))
 
 
 def _network_table(inputs: Inputs, networks: Sequence[Scored]) -> Html:

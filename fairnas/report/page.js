@@ -4,12 +4,19 @@
   const figures = JSON.parse(document.getElementById("figures").textContent);
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const touch = window.matchMedia("(pointer: coarse)").matches;
+  const networks = window.fairnasNetworks; // of the page of a run, which links some plots
+  const MARKING = ["lasso2d", "select2d"];
   const config = {
     responsive: true,
     displaylogo: false,
     displayModeBar: touch ? false : "hover",
-    modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+    modeBarButtonsToRemove: [...MARKING, "autoScale2d", "zoomIn2d", "zoomOut2d"],
   };
+  const marking = {
+    ...config,
+    modeBarButtonsToRemove: config.modeBarButtonsToRemove.filter((name) => !MARKING.includes(name)),
+  };
+  const linked = (figure) => Boolean(networks && figure.layout.meta && figure.layout.meta.linked);
 
   function coloured(value, style) {
     if (typeof value === "string") {
@@ -30,11 +37,13 @@
       const place = document.getElementById("plot-" + name);
       const { data, layout } = coloured(figure, style);
       layout.font.family = family;
-      layout.dragmode = touch ? false : "zoom"; // a finger scrolls the page
-      Plotly.react(place, data, layout, config);
+      layout.dragmode = touch ? false : linked(figure) ? "select" : "zoom"; // a finger scrolls the page
+      Plotly.react(place, data, layout, linked(figure) ? marking : config);
+      if (linked(figure)) networks.drawn(place);
     }
   }
 
+  Object.values(figures).filter(linked).forEach((figure) => networks.prepare(figure));
   dark.addEventListener("change", draw);
   draw();
 })();

@@ -9,14 +9,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fairnas import __version__
-from fairnas.report.evidence import accuracies, curves, drawings, fairness, front, ranking, similarity, training
+from fairnas.report.evidence import accuracies, curves, drawings, similarity, training
+from fairnas.report.evolution import evolution
+from fairnas.report.fairness_section import fairness
+from fairnas.report.front import front
 from fairnas.report.inputs import Inputs
 from fairnas.report.markup import Html, Section, joined, script_json, tag
 from fairnas.report.opening import verdicts
+from fairnas.report.paper_tables import table_1, table_2
+from fairnas.report.ranking_section import ranking
 from fairnas.report.reproduction import reproduction
 from fairnas.report.units import whole
 
-SECTIONS = (verdicts, front, fairness, ranking, accuracies, curves, training, similarity, drawings, reproduction)
+SECTIONS = (
+    *(verdicts, front, drawings, evolution, fairness, training, ranking, accuracies, curves, similarity),
+    *(table_1, table_2, reproduction),
+)
 """In the order of the page. Each makes its section from what was read."""
 
 _NO_ICON = '\n<link rel="icon" href="data:,">'
@@ -38,20 +46,33 @@ def render(inputs: Inputs, live: Live | None = None) -> str:
     """The report as HTML. The same inputs give the same page."""
     footer = f"Written by fairnas {__version__} from the files of the run directory, and nothing else."
     title = f"{inputs.path.resolve().name}: fairnas report"
-    optional = {similarity: inputs.similarity, curves: inputs.lessons}
+    optional = {
+        similarity: inputs.similarity,
+        curves: inputs.lessons,
+        table_1: inputs.table_1,
+        table_2: inputs.table_2,
+    }
     asked = [write for write in SECTIONS if optional.get(write, True)]
-    return whole_page(title, _header(inputs), [write(inputs) for write in asked], footer, live)
+    return whole_page(title, _header(inputs), [write(inputs) for write in asked], footer, live, linked=True)
 
 
-def whole_page(title: str, header: Html, sections: Sequence[Section], footer: str, live: Live | None = None) -> str:
-    """A page of sections as HTML, with everything that it needs inside."""
-    plotly, script, *more = _scripts(live)
+def whole_page(
+    title: str,
+    header: Html,
+    sections: Sequence[Section],
+    footer: str,
+    live: Live | None = None,
+    *,
+    linked: bool = False,
+) -> str:
+    """A page of sections as HTML, with everything that it needs inside; linked: with linked views of networks."""
+    plotly, *scripts = _scripts(live, linked)
     assert "</script" not in plotly.lower(), "plotly.js would end its own element"
     return string.Template(_resource("page.html")).substitute(
-        policy=_policy(plotly, script, *more),
+        policy=policy(live, linked=linked),
         icon=_NO_ICON if live else "",
         title=html.escape(title),
-        style=_resource("page.css") + (live.style if live else ""),
+        style=_resource("page.css") + (_resource("networks.css") if linked else "") + (live.style if live else ""),
         live=f"{live.line}\n" if live else "",
         first=sections[0].name,
         first_title=html.escape(sections[0].title.lower()),
@@ -61,8 +82,7 @@ def whole_page(title: str, header: Html, sections: Sequence[Section], footer: st
         footer=tag("p", footer),
         figures=script_json({name: figure for section in sections for name, figure in section.plots}),
         plotly=plotly,
-        script=script,
-        follow="".join(f"\n<script>{each}</script>" for each in more),
+        scripts="\n".join(f"<script>{each}</script>" for each in scripts),
     )
 
 
@@ -70,24 +90,24 @@ def _resource(name: str) -> str:
     return importlib.resources.files("fairnas.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def policy(live: Live | None = None) -> str:
-    """What the browser may do with a page that `whole_page` makes."""
-    return _policy(*_scripts(live))
+def policy(live: Live | None = None, *, linked: bool = False) -> str:
+    """What the browser may do with a page that `whole_page` makes: run its scripts and no others, and ask no network.
 
-
-def _scripts(live: Live | None) -> list[str]:
-    from plotly.offline import get_plotlyjs
-
-    scripts = [get_plotlyjs(), _resource("page.js"), *([live.script] if live else [])]
-    return [text.replace("\r\n", "\n") for text in scripts]  # as browsers do before they hash them
-
-
-def _policy(plotly: str, script: str, *more: str) -> str:
-    """Run these scripts and no others, and ask no network for anything; with more, the server of the page."""
-    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (plotly, script, *more)]
-    asked = "; connect-src 'self'" if more else ""
+    Only a live page may ask, and only whoever served it.
+    """
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in _scripts(live, linked)]
+    asked = "; connect-src 'self'" if live else ""
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:{asked}"
+
+
+def _scripts(live: Live | None, linked: bool) -> list[str]:
+    """In the order in which they run; what links networks must be there before the plots are drawn."""
+    from plotly.offline import get_plotlyjs
+
+    own = [*(["networks.js"] if linked else []), "page.js"]
+    scripts = [get_plotlyjs(), *map(_resource, own), *([live.script] if live else [])]
+    return [text.replace("\r\n", "\n") for text in scripts]  # as browsers do before they hash them
 
 
 def _header(inputs: Inputs) -> Html:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fairnas.report.goals import Goal, further_goals, parse_goals
+from fairnas.search.mutators import Tally
 from fairnas.space import SearchSpace, format_genome
 
 
@@ -40,6 +41,8 @@ class Search:
     goals: tuple[Goal, ...]
     front: tuple[Scored, ...]
     selected: tuple[Scored, ...]
+    operators: tuple[tuple[str, Tally], ...] = ()
+    """What became of the children of each operator; none of searchers that have no operators."""
 
     @property
     def bounds(self) -> tuple[tuple[str, float], ...]:
@@ -229,17 +232,29 @@ def parse_search(plain: Any, space: SearchSpace) -> Search:
         evaluations=int(plain["evaluations"]),
         distinct=int(plain["distinct"]),
         failed=int(plain["failed"]),
-        hypervolume=tuple(float(value) for value in plain["hypervolume"]),
+        hypervolume=tuple(_finite(value) for value in plain["hypervolume"]),
         goals=goals,
         front=rows("front"),
         selected=rows("selected"),
+        operators=tuple((str(name), _tally(counts)) for name, counts in plain.get("operators", {}).items()),
     )
+
+
+def _tally(counts: Any) -> Tally:
+    return Tally(**{str(name): int(count) for name, count in counts.items()})
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value} is not a finite number")
+    return number
 
 
 def _scored(row: Any, space: SearchSpace, goals: tuple[Goal, ...]) -> Scored:
     genome = format_genome(space.parse(row["genome"]))
     further = tuple(_number(row.get(goal.name)) for goal in further_goals(goals))
-    top1, madds, params = float(row["top1"]), float(row["madds"]), float(row["params"])
+    top1, madds, params = _finite(row["top1"]), _finite(row["madds"]), _finite(row["params"])
     return Scored(genome, top1, madds, params, int(row["generation"]), further)
 
 
@@ -306,10 +321,10 @@ def parse_ranking(plain: Any, space: SearchSpace) -> Ranking:
     models = tuple(
         Ranked(
             genome=format_genome(space.parse(row["genome"])),
-            one_shot=float(row["one_shot"]),
+            one_shot=_finite(row["one_shot"]),
             stand_alone=tuple(_number(value) for value in row["stand_alone"]),
-            madds=float(row["madds"]),
-            params=float(row["params"]),
+            madds=_finite(row["madds"]),
+            params=_finite(row["params"]),
         )
         for row in plain["models"]
     )

@@ -1,4 +1,4 @@
-"""How alike the choice blocks of a supernet are: the values, what they say, and the section in the report of a run."""
+"""How alike the choice blocks of a supernet are: the values, and what they say."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from fairnas.analysis.similarity import LayerSimilarity, Spread
-from fairnas.report.markup import Section, folded, joined, paragraphs, table
 from fairnas.report.units import counted, decimal, whole
 from fairnas.versions import installed_versions
 
@@ -234,58 +233,3 @@ def mean_of_known(values: Sequence[float]) -> float:
     """The mean of what is not NaN."""
     known = [value for value in values if not math.isnan(value)]
     return sum(known) / len(known) if known else math.nan
-
-
-# The report of a run ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class SimilaritySummary:
-    """What the report shows of `similarity.json`."""
-
-    image: str | None
-    images: int
-    paths: int
-    sentences: tuple[str, ...]
-    layers: tuple[tuple[int, int, float | None, float | None, float | None, float | None, int], ...]
-    """Layer, blocks; mean cosine on the same channel, without shortcut, before training, of different channels (mean
-    size); n."""
-
-
-def parse_summary(plain: Any) -> SimilaritySummary:
-    """Read `similarity.json`."""
-    rows = []
-    for row in plain["layers"]:
-        trained, before = row["trained"], row["untrained"]
-        rows.append(
-            (
-                int(row["layer"]),
-                len(row["blocks"]),
-                _number(trained["whole"]["aligned"]["mean"]),
-                _number(trained["added"]["aligned"]["mean"]) if trained["added"] else None,
-                _number(before["whole"]["aligned"]["mean"]),
-                _number(trained["whole"]["cross_channel"]["mean_absolute"]),
-                len(trained["whole"]["samples"]),
-            )
-        )
-    image = None if plain["image"] is None else str(plain["image"])
-    sentences = tuple(str(each) for each in plain["sentences"])
-    return SimilaritySummary(image, int(plain["images"]), len(plain["paths"]), sentences, tuple(rows))
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
-
-
-def summary_section(summary: SimilaritySummary) -> Section:
-    """The short section of a run's report."""
-    head = ("layer", "blocks", "same channel", "no shortcut", "before training", "other channel, size", "n")
-    rows = [
-        (str(layer), whole(blocks), *(cosine(value, 3) for value in values), whole(n))
-        for layer, blocks, *values, n in summary.layers
-    ]
-    seen = f"the image {summary.image}" if summary.image else counted(summary.images, "validation image")
-    upto = f"{counted(summary.paths, 'path')} up to the layer"
-    caption = f"Mean cosines for {seen} after {upto}; n: inputs. A dash: the layer has no shortcut"
-    body = [paragraphs(summary.sentences), folded("Similarity layer by layer", table(caption, head, rows))]
-    return Section("similarity", "Similarity of choice blocks", joined(body))

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from fairnas import __version__
-from fairnas.report.figures import Figure, plain_axis, plain_layout, six_digits
+from fairnas.report.figures import Figure, plain_axis, plain_layout
 from fairnas.report.markup import Html, Section, folded, joined, listing, paragraphs, plot, prose, table, tag
+from fairnas.report.matrices import drawable, heat, matrix_figure
 from fairnas.report.page import whole_page
 from fairnas.report.reproduction import versions_table
 from fairnas.report.similarity import DrawnLayer, LayerAlikeness, Similarity, cosine, findings, mean_of_known
@@ -16,7 +17,6 @@ from fairnas.versions import installed_versions
 
 _MOST_PIXELS = 32
 """Side of a feature map on the page; larger ones are averaged down."""
-_SCALE = [[0, "var(--front)"], [0.5, "var(--surface)"], [1, "var(--chosen)"]]
 
 
 def render_similarity(similarity: Similarity) -> str:
@@ -93,12 +93,12 @@ def layer_figure(similarity: Similarity) -> Figure:
             | {
                 "name": title,
                 "mode": "lines+markers",
-                "y": _drawable([each.mean for each in spreads]),
+                "y": drawable([each.mean for each in spreads]),
                 "error_y": {
                     "type": "data",
                     "symmetric": False,
-                    "array": _drawable([each.quartiles[2] - each.mean for each in spreads]),
-                    "arrayminus": _drawable([each.mean - each.quartiles[0] for each in spreads]),
+                    "array": drawable([each.quartiles[2] - each.mean for each in spreads]),
+                    "arrayminus": drawable([each.mean - each.quartiles[0] for each in spreads]),
                     "color": colour,
                     "thickness": 1,
                     "width": 3,
@@ -114,7 +114,7 @@ def layer_figure(similarity: Similarity) -> Figure:
                 "name": f"{title}, different channels",
                 "mode": "lines",
                 "showlegend": False,
-                "y": _drawable([each.whole.cross_channel.mean_absolute for each in supernet.layers]),
+                "y": drawable([each.whole.cross_channel.mean_absolute for each in supernet.layers]),
                 "line": {"color": colour, "width": 1.5, "dash": "dot"},
                 "hovertemplate": f"{title}<br>different channels, mean size %{{y:.3f}}<extra></extra>",
             }
@@ -128,7 +128,7 @@ def layer_figure(similarity: Similarity) -> Figure:
                     "mode": "markers",
                     "showlegend": False,
                     "x": [at for at, _ in added],
-                    "y": _drawable([value for _, value in added]),
+                    "y": drawable([value for _, value in added]),
                     "marker": {"size": 8, "symbol": "circle-open", "color": colour, "line": {"width": 1.5}},
                     "hovertemplate": f"{title}<br>same channel, without shortcut %{{y:.3f}}<extra></extra>",
                 }
@@ -141,10 +141,6 @@ def layer_figure(similarity: Similarity) -> Figure:
 
 def _lowest(data: Sequence[Figure]) -> list[float]:
     return [min((value for value in trace["y"] if value is not None), default=0.0) for trace in data] or [0.0]
-
-
-def _drawable(values: Sequence[float]) -> list[float | None]:
-    return [None if math.isnan(value) else six_digits(value) for value in values]
 
 
 def layer_table(similarity: Similarity) -> Html:
@@ -201,7 +197,7 @@ def _growth(similarity: Similarity) -> Section:
             "name": f"layer {layer}",
             "showlegend": False,
             "x": epochs,
-            "y": _drawable([each.layers[layer] for each in similarity.growth]),
+            "y": drawable([each.layers[layer] for each in similarity.growth]),
             "line": {"color": "var(--bars)", "width": 1},
             "hovertemplate": f"layer {layer}, epoch %{{x}}<br>%{{y:.3f}}<extra></extra>",
         }
@@ -212,7 +208,7 @@ def _growth(similarity: Similarity) -> Section:
         "mode": "lines+markers",
         "name": "mean of layers",
         "x": epochs,
-        "y": _drawable([mean_of_known(each.layers) for each in similarity.growth]),
+        "y": drawable([mean_of_known(each.layers) for each in similarity.growth]),
         "line": {"color": "var(--front)", "width": 3},
         "hovertemplate": "mean, epoch %{x}<br>%{y:.3f}<extra></extra>",
     }
@@ -244,7 +240,7 @@ def _drawn(layer: DrawnLayer, similarity: Similarity) -> Section:
     titles = [f"block {place}" for place in range(found.blocks)]
     figures = {
         "maps": _tiled_maps(layer, [str(place) for place in range(found.blocks)]),
-        "blocks": _matrix_figure(found.across_blocks, labels),
+        "blocks": matrix_figure(found.across_blocks, labels),
         "channels": _tiles(_in_rows(list(found.same_channel), math.ceil(math.sqrt(1.6 * found.channels))), ()),
         "within": _tiles([[found.within(block) for block in range(found.blocks)]], titles),
     }
@@ -252,7 +248,7 @@ def _drawn(layer: DrawnLayer, similarity: Similarity) -> Section:
         figures["between"] = _tiles([[found.between(0, block) for block in range(1, found.blocks)]], titles[1:])
     if number in similarity.drawn_against:
         theirs = similarity.drawn_against[number].found
-        figures["against"] = _matrix_figure(theirs.across_blocks, labels)
+        figures["against"] = matrix_figure(theirs.across_blocks, labels)
         captions["against"] = f"Across blocks on the same channel in {similarity.against}, mean over channels."
     places = {name: plot(f"{name}-{number}", f"Heat map, layer {number}.", captions[name]) for name in figures}
     beside = [name for name in ("against", "channels") if name in places]
@@ -274,28 +270,6 @@ def _in_rows(items: Sequence[np.ndarray], width: int) -> list[list[np.ndarray]]:
     return rows
 
 
-def _matrix_figure(values: np.ndarray, labels: Sequence[str]) -> Figure:
-    """One matrix with its numbers."""
-    names = [f"{place} {label}" for place, label in enumerate(labels)]
-    trace = _heat(values) | {"x": names, "y": names, "texttemplate": "%{z:.2f}"}
-    layout = plain_layout("", "", hovermode="closest")
-    layout["xaxis"] |= {"showgrid": False, "ticks": ""}
-    layout["yaxis"] |= {"showgrid": False, "ticks": "", "autorange": "reversed"}
-    return {"data": [trace], "layout": layout}
-
-
-def _heat(values: np.ndarray) -> Figure:
-    return {
-        "type": "heatmap",
-        "z": [_drawable(np.round(row, 2).tolist()) for row in values],
-        "zmin": -1,
-        "zmax": 1,
-        "colorscale": _SCALE,
-        "colorbar": {"thickness": 10, "outlinewidth": 0},
-        "hovertemplate": "%{z:.2f}<extra></extra>",
-    }
-
-
 def _tiled(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     """Matrices of one shape beside and below each other, a gap between them."""
     height, width = rows[0][0].shape
@@ -310,7 +284,7 @@ def _tiled(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
 
 
 def _tiles(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str]) -> Figure:
-    return _tile_figure(_heat(_tiled(rows)), rows, titles)
+    return _tile_figure(heat(_tiled(rows)), rows, titles)
 
 
 def _tile_figure(trace: Figure, rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str]) -> Figure:
@@ -327,7 +301,7 @@ def _tile_figure(trace: Figure, rows: Sequence[Sequence[np.ndarray]], titles: Se
 def _tiled_maps(layer: DrawnLayer, titles: Sequence[str]) -> Figure:
     rows = [[shrunk(layer.maps[block, channel]) for block in range(len(layer.maps))] for channel in layer.shown]
     stretched = [[stretch(tile) for tile in row] for row in rows]
-    trace = _heat(_tiled(stretched)) | {"zmin": 0, "showscale": False, "hoverinfo": "skip"}
+    trace = heat(_tiled(stretched)) | {"zmin": 0, "showscale": False, "hoverinfo": "skip"}
     trace["colorscale"] = [[0, "var(--ink)"], [1, "var(--surface)"]]
     del trace["hovertemplate"]
     return _tile_figure(trace, stretched, titles)

@@ -85,6 +85,8 @@ class TableOne:
     space: str
     choices: int
     """m, the largest number of choices of a layer."""
+    whole_supernet: float
+    """Activations of all blocks, in those of the largest path."""
     data: str
     validation_images: int
     truth: str
@@ -131,16 +133,7 @@ class TableOne:
             return ()
         ratio = self.memory(system)
         assert ratio is not None, "all choices can be trained"
-        found = memory_class(ratio)
-        claimed: MemoryClass = system.claims.memory  # pyright: ignore[reportAssignmentType]
-        rows = [
-            ClaimVerdict(
-                "memory",
-                MEMORY_NAMES[claimed],
-                "confirmed" if claimed == found else "contradicted",
-                f"{ratio:.1f} times that of a single path: {MEMORY_NAMES[found]}",
-            )
-        ]
+        rows = [memory_verdict(system.claims.memory, ratio, self.whole_supernet)]  # pyright: ignore[reportArgumentType]
         if not system.trainings:
             why = "every training diverged" if system.diverged else "not trained here"
             return (*rows, *(ClaimVerdict(f"{kind} fairness", "", "not measurable", why) for kind in ("EF", "SF")))
@@ -173,6 +166,24 @@ def _fairness(kind: str, claimed: bool, found: bool, measured: str) -> ClaimVerd
     name = {"EF": "expectation fairness", "SF": "strict fairness"}[kind]
     verdict = "confirmed" if claimed == found else "contradicted"
     return ClaimVerdict(name, "yes" if claimed else "no", verdict, f"{'yes' if found else 'no'}: {measured}")
+
+
+def memory_verdict(claimed: MemoryClass, ratio: float, whole_supernet: float) -> ClaimVerdict:
+    """What became of a claim about memory.
+
+    Args:
+        claimed: a single path, two, or all.
+        ratio: what a step took, in that of a single path.
+        whole_supernet: what all blocks of the space take. With few or small choices that is hardly more than two paths.
+    """
+    found = memory_class(ratio)
+    measured = f"{ratio:.1f} times that of a single path"
+    if found != "SP" and claimed != "SP" and whole_supernet < TWO:
+        why = f"all blocks of this space take {whole_supernet:.1f}, so two paths and all cannot be told apart"
+        return ClaimVerdict("memory", MEMORY_NAMES[claimed], "not measurable", f"{measured}; {why}")
+    verdict = "confirmed" if claimed == found else "contradicted"
+    told = MEMORY_NAMES[found] if found == "SP" or whole_supernet >= TWO else "more than a single path"
+    return ClaimVerdict("memory", MEMORY_NAMES[claimed], verdict, f"{measured}: {told}")
 
 
 def memory_class(ratio: float) -> MemoryClass:

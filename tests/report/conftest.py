@@ -170,6 +170,11 @@ def write_search(run: RunDirectory) -> None:
         "distinct": len(rows) + 1,
         "failed": 1,
         "hypervolume": hypervolume,
+        "operators": {
+            "first": {"children": 24, "survived": 24, "on_front": 3},
+            "crossover": {"children": 300, "survived": 120, "on_front": 40},
+            "random": {"children": 156, "survived": 30, "on_front": 4},
+        },
         "reference": [0.0, 2e6, 4e4],
         "front": front,
         "selected": [front[-1], front[len(front) // 2], front[0]],

@@ -18,7 +18,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PLOTS = ("front-madds", "front-params", "ranking", "accuracies", "curve-top1", "curve-loss", "training", "hypervolume")
+PLOTS = ("front-madds", "front-params", "ranking", "accuracies", "curve-top1", "curve-loss", "training")
+PLOTS += ("hypervolume", "evolution", "operators")
 PAPER = {"light": "rgb(245, 246, 248)", "dark": "rgb(15, 20, 26)"}
 TICK = "getComputedStyle(document.querySelector('#plot-ranking .xtick text')).fill"
 INK = {"light": "rgb(23, 32, 43)", "dark": "rgb(228, 233, 239)"}
@@ -76,7 +77,7 @@ def test_the_page_fits_follows_the_scheme_draws_all_plots_and_answers_to_hoverin
     colours = "getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color"
     assert opened.evaluate(f"[{colours}]") == [PAPER[scheme], INK[scheme]]
     assert opened.evaluate(TICK) == INK[scheme], "plots follow the scheme"
-    assert opened.locator("svg.network").count() == 3
+    assert opened.locator("svg.network").count() == 4, "three that were selected, and the one that is shown"
     check_hovering(opened, whole_run.read_json("search.json")["selected"][1]["genome"])
 
 
@@ -109,8 +110,8 @@ def test_keys_and_screen_readers_reach_everything(opened):
         assert opened.get_by_role("region", name=name, exact=True).count() == 1
     assert opened.get_by_role("heading", level=1).count() == 1
     assert opened.get_by_role("table").count() >= 4
-    assert opened.get_by_role("img", name="from stem to head").count() == 3
-    assert opened.get_by_role("navigation", name="Contents").get_by_role("link").count() == 9
+    assert opened.get_by_role("img", name="from stem to head").count() == 4
+    assert opened.get_by_role("navigation", name="Contents").get_by_role("link").count() == 10
 
 
 @phone

@@ -116,7 +116,7 @@ def test_answers_are_strict_about_what_a_browser_may_do(opened):
     assert "'unsafe-inline'" not in policy.split("style-src")[0]
     assert "connect-src 'self'" in policy
     assert "frame-ancestors 'none'" in policy
-    assert policy.count("sha256-") == 3
+    assert policy.count("sha256-") == 4
     inside = re.search(r'Content-Security-Policy" content="([^"]*)"', body)
     assert inside is not None
     assert policy.startswith(inside[1])

@@ -1,5 +1,6 @@
 """Plots as data: what plotly accepts, and what they show."""
 
+import dataclasses
 import itertools
 import json
 import re
@@ -10,7 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairnas.report import figures
+from fairnas.report.goals import parse_goals
+from fairnas.report.networks import GENERATION, Networks, costs_of, view_figure
+from fairnas.report.operators import operator_figure
 from fairnas.report.records import Epoch, Ranked, Scored
+from fairnas.search.mutators import Tally
 
 CLOUD = tuple(Scored(f"{n:08d}", 0.9 + 0.001 * (n % 50), 1e6 + n, 2e4 - n, n // 10) for n in range(90))
 MODELS = (
@@ -19,11 +24,18 @@ MODELS = (
     Ranked("<b>", 0.7, (0.9, 0.9), 1e6, 2e4),
 )
 EPOCHS = tuple(Epoch(n, 2 / n, 0.1 * n, 0.05) for n in range(1, 9))
+TOP1 = {"name": "top1", "direction": "max", "unit": "share of images", "bound": None}
+LATENCY = {"name": "latency", "direction": "min", "unit": "ms", "bound": 4.5}
+NETWORKS = Networks(CLOUD, tuple(range(90)), (0, 1, 12, 33, 4), (1, 33))
+MADDS, PARAMS = costs_of(())
 ALL = {
-    "madds": figures.front_figure("madds", CLOUD, CLOUD[:5], CLOUD[:2]),
-    "params": figures.front_figure("params", CLOUD, CLOUD[:5], CLOUD[:2]),
-    "empty": figures.front_figure("madds", (), (), ()),
+    "madds": view_figure(NETWORKS, MADDS),
+    "params": view_figure(NETWORKS, PARAMS),
+    "empty": view_figure(Networks((), (), (), ()), MADDS),
+    "generations": view_figure(NETWORKS, GENERATION, best_so_far=True),
+    "operators": operator_figure({"first": Tally(9, 9, 9), "random": Tally(10, 4, 1), "prior": Tally(30, 9, 0)}),
     "rank": figures.rank_figure(MODELS),
+    "rank with images": figures.rank_figure(MODELS, 300, 300),
     "histogram": figures.histogram_figure([each.top1 for each in CLOUD]),
     "training": figures.training_figure(EPOCHS),
     "loss only": figures.training_figure([Epoch(1, 2.0, None, None), Epoch(2, 1.0, None, None)]),
@@ -62,19 +74,41 @@ def test_front_figure_marks_cloud_front_and_selected():
     assert "parameters (M)" in str(ALL["params"]["layout"]["xaxis"])
 
 
-def test_hover_names_genome_objectives_and_generation():
-    text = trace(ALL["madds"], "candidates")["text"][11].replace("\u00a0", " ")
-    assert (
-        text
-        == "<b>00000011</b><br>one-shot top-1 91.1 %<br>1.00 M multiply-adds<br>0.0200 M parameters<br>generation 2"
-    )
-    assert trace(ALL["madds"], "selected")["customdata"][1].startswith("<b>00000001</b>")
+def test_every_mark_of_a_linked_view_is_a_row_at_its_own_numbers():
+    numbers = {"madds": lambda each: each.madds / 1e6, "params": lambda each: each.params / 1e6}
+    numbers["generations"] = lambda each: each.generation + 1
+    for name, number in numbers.items():
+        assert ALL[name]["layout"]["meta"] == {"linked": True}
+        for marks in (trace(ALL[name], each) for each in ("candidates", "front", "selected")):
+            points = zip(marks["customdata"], marks["x"], marks["y"], strict=True)
+            for row, x, y in points:
+                assert (x, y) == pytest.approx((number(CLOUD[row]), 100 * CLOUD[row].top1), rel=1e-5)
+
+
+def test_networks_without_a_number_are_left_out_of_its_view_alone():
+    latency = costs_of(parse_goals({"objectives": [TOP1, LATENCY]}))[-1]
+    some = tuple(dataclasses.replace(each, further=(None if each.generation else 2.5,)) for each in CLOUD)
+    figure = view_figure(dataclasses.replace(NETWORKS, rows=some), latency)
+    assert trace(figure, "candidates")["customdata"] == list(range(10))
+    assert trace(figure, "candidates")["marker"]["color"] == [0] * 10
+    assert "latency (ms)" in str(figure["layout"]["xaxis"])
 
 
 def test_hover_texts_are_escaped():
     assert "<b>&lt;b&gt;</b>" in ALL["rank"]["data"][0]["text"][1]
-    nasty = figures.front_figure("madds", [Scored("<img>", 0.9, 1, 1, 0)], (), ())
-    assert "<img>" not in json.dumps(nasty)
+
+
+def test_operator_shares_leave_the_random_first_generation_out():
+    made, lived = (trace(ALL["operators"], name) for name in ("made", "lived on"))
+    assert (made["y"], made["x"]) == (["random", "prior"], [25, 75])
+    assert lived["x"] == [pytest.approx(100 * 4 / 13, abs=1e-3), pytest.approx(100 * 9 / 13, abs=1e-3)]
+
+
+def test_bars_of_one_training_are_intervals_from_the_number_of_images():
+    one = figures.rank_figure((Ranked("000", 0.5, (0.5,), 1e6, 2e4),), 100, 400)["data"][0]
+    assert one["error_x"]["array"] == [pytest.approx(9.62, abs=0.01)]
+    assert one["error_y"]["array"] == [pytest.approx(4.88, abs=0.01)]
+    assert ALL["rank with images"]["data"][0]["error_y"] == ALL["rank"]["data"][0]["error_y"], "seeds tell more"
 
 
 def test_rank_figure_shows_means_with_the_spread_of_seeds_and_leaves_diverged_networks_out():

@@ -1,0 +1,130 @@
+"""The section on the front: linked views of all candidates, what is marked in them, and one network in full."""
+
+from fairnas.report.goals import bounds_in_words, further_goals, quantity
+from fairnas.report.inputs import Inputs
+from fairnas.report.markup import (
+    Html,
+    Section,
+    joined,
+    missing,
+    paragraphs,
+    plot,
+    script_json,
+    table,
+    tag,
+)
+from fairnas.report.networks import ACCURACY, GENERATION, Quantity, costs_of, network_data, networks_of, view_figure
+from fairnas.report.records import Search
+from fairnas.report.units import counted, listed, millions, percent, whole
+
+_HOW = (
+    "The plots here and that of the generations are linked. Drag a box over networks in one of them, or give limits "
+    "below (as on a touch screen, where a finger scrolls), and the same networks stay marked in all of them; a double "
+    "click or the button shows all again. A click on a network, or on its genome in a list, shows it below the plots."
+)
+
+
+def front(inputs: Inputs) -> Section:
+    """The front over the cloud of candidates, against each cost."""
+    title = "Front"
+    if not inputs.search:
+        return Section("front", title, paragraphs([missing("search result", "search", inputs.path)]))
+    search, networks = inputs.search, networks_of(inputs)
+    cloud, drawn = inputs.candidates, networks.cloud
+    some = f", {whole(len(drawn))} of them drawn" if len(drawn) < len(cloud) else ""
+    first = (
+        f"{counted(len(cloud), 'candidate')}{some}; the stronger the tone, the later the generation."
+        " The line leads along what no other network on the front beats in this plot's two quantities; "
+        "numbers are the selected networks."
+    )
+    costs = costs_of(search.goals)
+    places = [
+        plot(
+            f"front-{cost.name}",
+            f"Scatter plot of one-shot accuracy over {cost.words}: {counted(len(cloud), 'candidate')}, "
+            f"{counted(len(search.front), 'network')} on the front. The table below holds the front.",
+            f"The same networks over {cost.words}." if number else first,
+        )
+        for number, cost in enumerate(costs)
+    ]
+    data = tag(
+        "script", script_json(network_data(inputs, networks)), attributes='type="application/json" id="networks"'
+    )
+    body = [
+        paragraphs([_search_summary(search), _HOW]),
+        tag("div", *places, classes="pair"),
+        _limits((ACCURACY, *costs, GENERATION)),
+        _one_network(),
+        _front_table(search),
+        data,
+    ]
+    plots = [(f"front-{cost.name}", view_figure(networks, cost)) for cost in costs]
+    return Section("front", title, joined(body), tuple(plots))
+
+
+def _limits(quantities: tuple[Quantity, ...]) -> Html:
+    """Brushing with the keyboard: from and to of every quantity, and what they mark."""
+
+    def field(each: Quantity, end: str) -> Html:
+        named = f'aria-label="{each.words}, {"at least" if end == "from" else "at most"}" data-end="{end}"'
+        return tag("input", attributes=f'type="number" step="any" inputmode="decimal" {named}')
+
+    rows = [
+        tag(
+            "div",
+            tag("span", each.title),
+            field(each, "from"),
+            tag("span", "to", attributes='aria-hidden="true"'),
+            field(each, "to"),
+            classes="limit",
+            attributes=f'data-name="{each.name}"',
+        )
+        for each in quantities
+    ]
+    every = tag("button", "Show all", attributes='type="button" id="networks-all" disabled')
+    told = tag("p", attributes='id="networks-marked" role="status"')
+    found = tag("ol", attributes='id="networks-found" aria-label="Marked networks, the most accurate first"')
+    inner = [tag("legend", "Mark networks by their numbers"), tag("div", *rows, classes="limits"), every, told, found]
+    return tag("fieldset", *inner, classes="marking")
+
+
+def _one_network() -> Html:
+    """Where the page's script shows the network that was chosen."""
+    empty = tag("p", "A click on a network shows it here; this needs JavaScript.")
+    return tag("aside", empty, attributes='id="network" aria-label="The chosen network" tabindex="-1"')
+
+
+def _search_summary(search: Search) -> str:
+    bounds = bounds_in_words(search.goals)
+    return (
+        f"Searcher {search.searcher} scored {counted(search.distinct, 'different network')} in "
+        f"{counted(search.generations, 'generation')}"
+        + (f", with {listed(bounds)}" if bounds else "")
+        + (f"; {counted(search.failed, 'network')} failed" if search.failed else "")
+        + f". {counted(len(search.front), 'network')} on the front: no other is better in "
+        f"{listed([goal.words for goal in search.goals], 'or')} without being worse in another of them."
+    )
+
+
+def network_button(genome: str) -> Html:
+    """A genome that shows its network; plain text without JavaScript."""
+    return tag("button", tag("code", genome), classes="genome", attributes=f'type="button" data-genome="{genome}"')
+
+
+def _front_table(search: Search) -> Html:
+    further = further_goals(search.goals)
+    rows = [
+        (
+            network_button(each.genome),
+            millions(each.madds),
+            millions(each.params),
+            percent(each.top1),
+            *(quantity(value, goal.unit) for value, goal in zip(each.further, further, strict=True)),
+            whole(each.generation + 1),
+        )
+        for each in search.front
+    ]
+    names = [goal.words for goal in further]
+    head = ("genome", "MAdds", "parameters", "one-shot top-1, validation", *names, "generation")
+    shown = table(f"The front, {counted(len(rows), 'network')}, lightest first", head, rows, classes="front")
+    return tag("div", shown, classes="tall")

@@ -1,0 +1,194 @@
+"""The networks of a search as a compact table, which the linked views of the page share.
+
+Every network is a row. Plots hold row numbers, so that what is marked in one of them can be found in the others, and
+the page's script makes texts, drawings and commands from the row. Figures are plain data, as in `figures`.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fairnas.report.drawing import block_words, pieces_of
+from fairnas.report.figures import Figure, outline, plain_layout, six_digits, staircase, thinned
+from fairnas.report.goals import Goal, further_goals
+from fairnas.report.inputs import Inputs
+from fairnas.report.records import Scored
+from fairnas.report.units import COST_NAMES, UNKNOWN, interval, is_known, percent
+from fairnas.report.verdicts import accuracy_interval
+
+Kind = Literal["share", "millions", "generation", "plain"]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Something that every network has a number of."""
+
+    name: str
+    words: str
+    kind: Kind
+    unit: str
+    """Of the numbers that are drawn."""
+    place: int = -1
+    """Among the further objectives of the search."""
+
+    def of(self, each: Scored) -> float | None:
+        """The number of a network, as it is drawn."""
+        if self.kind == "generation":
+            return each.generation + 1
+        value = each.further[self.place] if self.place >= 0 and each.further else getattr(each, self.name, None)
+        if value is None or not is_known(value):
+            return None
+        return six_digits(value * {"share": 100, "millions": 1e-6, "plain": 1}[self.kind])
+
+    @property
+    def title(self) -> str:
+        """Of its axis."""
+        return f"{self.words} ({self.unit})" if self.unit else self.words
+
+
+ACCURACY = Quantity("top1", "one-shot top-1, validation", "share", "%")
+GENERATION = Quantity("generation", "generation", "generation", "")
+_COSTS = tuple(Quantity(name, words, "millions", "M") for name, words in COST_NAMES.items())
+
+
+def costs_of(goals: Sequence[Goal]) -> tuple[Quantity, ...]:
+    """What accuracy is drawn over: multiply-adds, parameters, and whatever else the search was after."""
+    further = [
+        Quantity(goal.name, goal.words, "share" if goal.unit == "share of images" else "plain", goal.unit, place)
+        for place, goal in enumerate(further_goals(goals))
+    ]
+    return (*_COSTS, *further)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks that the views show, each once."""
+
+    rows: tuple[Scored, ...]
+    cloud: tuple[int, ...]
+    """Rows of the candidates that are drawn, in the order of scoring."""
+    front: tuple[int, ...]
+    selected: tuple[int, ...]
+
+
+def networks_of(inputs: Inputs) -> Networks:
+    """What the search of a run found; of very many candidates only some are drawn, and the whole front."""
+    assert inputs.search is not None
+    search, drawn = inputs.search, thinned(inputs.candidates)
+    known = {each.genome: each for each in (*drawn, *search.front, *search.selected)}
+    named = {each.genome: each for each in inputs.named if is_known(each.top1)}
+    place = {genome: number for number, genome in enumerate(known | named)}
+
+    def rows(scored: Sequence[Scored]) -> tuple[int, ...]:
+        return tuple(place[each.genome] for each in scored)
+
+    # those of the search know all of its objectives, so they come last and win
+    return Networks(tuple((known | named).values()), rows(drawn), rows(search.front), rows(search.selected))
+
+
+def network_data(inputs: Inputs, networks: Networks) -> dict[str, Any]:
+    """What the script of the page needs of them, as plain data."""
+    assert inputs.search is not None
+    costs = costs_of(inputs.search.goals)
+    pieces = pieces_of(inputs.space)
+    number = {each.genome: row for row, each in enumerate(networks.rows)}
+    return {
+        "genomes": [each.genome for each in networks.rows],
+        "quantities": [
+            {"name": each.name, "words": each.words, "kind": each.kind, "unit": each.unit}
+            | {"values": [each.of(scored) for scored in networks.rows]}
+            for each in (ACCURACY, *costs, GENERATION)
+        ],
+        "front": list(networks.front),
+        "selected": list(networks.selected),
+        "told": {number[genome]: told for genome, told in _told(inputs).items() if genome in number},
+        "retrained": [number[genome] for genome in inputs.trained if genome in number],
+        "run": shlex.quote(str(inputs.path)),
+        "drawing": {
+            "frame": pieces.frame,
+            "first": pieces.first,
+            "choices": pieces.choices,
+            "last": pieces.last,
+            "words": block_words(inputs.space),
+        },
+    }
+
+
+def _told(inputs: Inputs) -> Mapping[str, list[tuple[str, str]]]:
+    """Per genome, what is known of it beyond the search: names and texts."""
+    told: dict[str, list[tuple[str, str]]] = {}
+    for genome, result in inputs.trained.items():
+        if result.test is None:
+            said = "diverged"
+        else:
+            images = result.test_images
+            said = f"{percent(result.test, images)} ({interval(*(percent(b) for b in accuracy_interval(result)))})"
+        told.setdefault(genome, []).append(("stand-alone top-1, test", said))
+    for model in inputs.ranking.models if inputs.ranking else ():
+        values = ", ".join(percent(each) if each is not None else "diverged" for each in model.stand_alone)
+        told.setdefault(model.genome, []).append(("in the ranking study", values or UNKNOWN))
+    for genome in inputs.files:
+        told.setdefault(genome, []).append(("exported to", f"models/{genome}/"))
+    return told
+
+
+def view_figure(networks: Networks, x: Quantity, *, best_so_far: bool = False) -> Figure:
+    """Accuracy over another quantity: the cloud of candidates, the front, the selected networks.
+
+    Args:
+        networks: all of them.
+        x: what accuracy is drawn over.
+        best_so_far: whether the line leads along the best until then, in place of the best for the cost.
+    """
+
+    def points(rows: Sequence[int], name: str, **style: Any) -> Figure:
+        shown = [row for row in rows if x.of(networks.rows[row]) is not None]
+        return {
+            "type": "scatter",
+            "name": name,
+            "mode": "markers",
+            "x": [x.of(networks.rows[row]) for row in shown],
+            "y": [ACCURACY.of(networks.rows[row]) for row in shown],
+            "customdata": shown,
+            "hovertemplate": "%{hovertext}<extra></extra>",  # the texts are made by the page
+            "selected": {"marker": {"opacity": 1}},
+            "unselected": {"marker": {"opacity": 0.1}},
+            **style,
+        }
+
+    last = max((networks.rows[row].generation for row in networks.cloud), default=0)
+    cloud = {
+        "size": 6,
+        "color": [networks.rows[row].generation for row in networks.cloud],
+        "colorscale": [[0, "var(--cloud-early)"], [1, "var(--cloud-late)"]],
+        "cmin": 0,
+        "cmax": max(last, 1),
+        "showscale": False,
+    }
+    candidates = points(networks.cloud, "candidates", marker=cloud)
+    cloud["color"] = [networks.rows[row].generation for row in candidates["customdata"]]
+    front = points(networks.front, "front", marker={"size": 7, "color": "var(--front)", "line": outline(1)})
+    marks = {"size": 18, "color": "var(--chosen)", "line": outline(1.5)}
+    numbers = {"mode": "markers+text", "textposition": "middle center"}
+    numbers |= {"textfont": {"color": "var(--surface)", "size": 12}}
+    chosen = points(networks.selected, "selected", marker=marks, **numbers)
+    chosen["unselected"] = {"marker": {"opacity": 0.25}, "textfont": {"color": "var(--muted)"}}
+    order = {row: f"<b>{number}</b>" for number, row in enumerate(networks.selected, start=1)}
+    chosen["text"] = [order[row] for row in chosen["customdata"]]
+    source = candidates if best_so_far else front
+    stairs = staircase([(a, b) for a, b in zip(source["x"], source["y"], strict=True) if b is not None])
+    line = {
+        "type": "scatter",
+        "name": "best so far" if best_so_far else "best for the cost",
+        "mode": "lines",
+        "x": [a for a, _ in stairs] + ([last + 1] if best_so_far and stairs else []),
+        "y": [b for _, b in stairs] + ([stairs[-1][1]] if best_so_far and stairs else []),
+        "line": {"shape": "hv", "width": 1.5, "color": "var(--front)"},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+    layout = plain_layout(x.title, ACCURACY.title, legend=True, hovermode="closest")
+    layout["meta"] = {"linked": True}
+    layout["newselection"] = {"line": {"color": "var(--chosen)", "width": 1.5, "dash": "dot"}}
+    return {"data": [candidates, line, front, chosen], "layout": layout}

@@ -1,0 +1,170 @@
+"""Two runs beside each other: what differs, and what may be said about it."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fairnas.analysis import paired_difference
+from fairnas.configfile import differing_keys
+from fairnas.report.inputs import Inputs
+from fairnas.report.records import Agreement, Scored
+from fairnas.search.candidate import Candidate
+from fairnas.search.objectives import ACCURACY, MADDS, PARAMS, Objective
+from fairnas.search.pareto import hypervolume
+from fairnas.space import parse_genome
+
+_GOALS: tuple[Objective, ...] = (ACCURACY, MADDS, PARAMS)
+_FEWEST = 3
+"""Networks that a difference of two taus on the same networks needs."""
+
+
+@dataclass(frozen=True)
+class TauGap:
+    """How much better the first supernet orders networks than the second, with a 95 % interval."""
+
+    difference: float
+    interval: tuple[float, float]
+    n: int
+    """Networks that both studies have; 0 if each tau is of its own networks."""
+
+    @property
+    def certain(self) -> bool:
+        """Whether the interval excludes 0."""
+        low, high = self.interval
+        return low > 0 or high < 0
+
+
+@dataclass(frozen=True)
+class TwoRuns:
+    """What both runs hold, and under which names they are told apart."""
+
+    first: Inputs
+    second: Inputs
+    names: tuple[str, str]
+
+    @property
+    def both(self) -> tuple[Inputs, Inputs]:
+        """In order."""
+        return self.first, self.second
+
+    @property
+    def same_space(self) -> bool:
+        """Whether genomes of the one mean the same networks in the other."""
+        return self.first.space == self.second.space
+
+    @property
+    def same_data(self) -> bool | None:
+        """Whether accuracies were measured on the same images; None if a run has not opened its data yet."""
+        a, b = self.first.data, self.second.data
+        if a is None or b is None:
+            return None
+        return (a.fingerprint, a.counts, a.image_size) == (b.fingerprint, b.counts, b.image_size)
+
+    def differing_settings(self) -> tuple[tuple[str, Any, Any], ...]:
+        """Dotted name and both values of every setting that results depend on."""
+        one, other = self.first.config, self.second.config
+        return tuple((key, _setting(one, key), _setting(other, key)) for key in differing_keys(one, other))
+
+    def differing_versions(self) -> tuple[tuple[str, str, str], ...]:
+        """Packages of which the runs had different versions, as far as both kept them."""
+        a, b = self.first.versions, self.second.versions
+        return tuple((name, a[name], b[name]) for name in a if name in b and a[name] != b[name])
+
+    def volumes(self) -> tuple[float, float] | None:
+        """Hypervolumes of both fronts with one reference; None unless both have searched.
+
+        Of accuracy from 0 to 1, and of multiply-adds and parameters from 0 to the largest of either run.
+        """
+        fronts = self._fronts()
+        if fronts is None:
+            return None
+        every = [each for run in self.both for each in (*run.candidates, *(run.search.front if run.search else ()))]
+        ranges = {name: (0.0, max(getattr(each, name) for each in every)) for name in ("madds", "params")}
+        one, other = (hypervolume([_candidate(each) for each in front], _GOALS, ranges) for front in fronts)
+        return one, other
+
+    def beaten(self) -> tuple[int, int] | None:
+        """Of each front, how many networks one of the other front beats in accuracy and cost."""
+        fronts = self._fronts()
+        if fronts is None:
+            return None
+        a, b = fronts
+        return sum(any(_beats(y, x) for y in b) for x in a), sum(any(_beats(x, y) for x in a) for y in b)
+
+    def _fronts(self) -> tuple[Sequence[Scored], Sequence[Scored]] | None:
+        a, b = self.first.search, self.second.search
+        return (a.front, b.front) if a and b and a.front and b.front else None
+
+    def tau_gap(self) -> TauGap | None:
+        """Difference of the taus; on the networks that both studies have, if there are enough. None if not known."""
+        a, b = self.first.ranking, self.second.ranking
+        if a is None or b is None or not (math.isfinite(a.tau.tau) and math.isfinite(b.tau.tau)):
+            return None
+        if self.same_space and self.same_data:
+            theirs = {model.genome: model for model in b.models if model.finished}
+            pairs = [(x, theirs[x.genome]) for x in a.models if x.finished and x.genome in theirs]
+            if len(pairs) >= _FEWEST:
+                truth = [statistics.fmean((*x.finished, *y.finished)) for x, y in pairs]
+                found = paired_difference([x.one_shot for x, _ in pairs], [y.one_shot for _, y in pairs], truth)
+                if math.isfinite(found.difference):
+                    return TauGap(found.difference, found.interval, found.n)
+        return independent_gap(a.tau, b.tau)
+
+    def numbers(self) -> dict[str, Any]:
+        """Everything as plain data, for JSON; what is not known is null."""
+        gap = self.tau_gap()
+        return {
+            "runs": [str(run.path) for run in self.both],
+            "same_space": self.same_space,
+            "same_data": self.same_data,
+            "settings": {key: [one, other] for key, one, other in self.differing_settings()},
+            "versions": {name: [one, other] for name, one, other in self.differing_versions()},
+            "strict_fair": [run.ledger.audit().strict_fair if run.ledger else None for run in self.both],
+            "hypervolume": self.volumes(),
+            "beaten": self.beaten(),
+            "tau": [_known(run.ranking.tau.tau) if run.ranking else None for run in self.both],
+            "tau_difference": gap
+            and {"difference": gap.difference, "interval": [_known(each) for each in gap.interval], "shared": gap.n},
+        }
+
+
+def independent_gap(one: Agreement, other: Agreement) -> TauGap:
+    """Difference of two taus of different networks.
+
+    The interval is put together of the two (Zou and Donner's MOVER): their distances on the sides that count add as
+    the legs of a right triangle do. It is wider than that of one study on the same networks.
+    """
+    gap = one.tau - other.tau
+    low = gap - math.hypot(one.tau - one.low, other.high - other.tau)
+    high = gap + math.hypot(one.high - one.tau, other.tau - other.low)
+    return TauGap(gap, (low, high), 0)
+
+
+def side_of(gap: TauGap) -> Literal["first", "second", "open"]:
+    """Whose order is better, as far as the interval tells."""
+    if not gap.certain:
+        return "open"
+    return "first" if gap.difference > 0 else "second"
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _setting(config: Any, key: str) -> Any:
+    for name in key.split("."):
+        config = config.get(name) if isinstance(config, dict) else getattr(config, name)
+    return config
+
+
+def _candidate(each: Scored) -> Candidate:
+    return Candidate.of(
+        parse_genome(each.genome), {"top1": each.top1, "madds": each.madds, "params": each.params}, each.generation
+    )
+
+
+def _beats(one: Scored, other: Scored) -> bool:
+    a, b = ((each.madds, each.params, -each.top1) for each in (one, other))
+    return a != b and all(x <= y for x, y in zip(a, b, strict=True))
