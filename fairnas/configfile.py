@@ -11,6 +11,7 @@ import tomli_w
 
 from fairnas.config import RunConfig
 from fairnas.errors import ConfigError, UnknownNameError
+from fairnas.foreign import parse_toml
 
 
 def to_toml(config: RunConfig) -> str:
@@ -26,7 +27,7 @@ def from_toml(text: str, default: RunConfig | None = None, source: str = "the co
     from pydantic import TypeAdapter, ValidationError  # 60 ms that `--help` needs not pay
 
     try:
-        given = tomllib.loads(text)
+        given = parse_toml(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source} is not valid TOML: {error}; see `fairnas run --help` for the keys") from None
     _check_keys(given, dataclasses.asdict(RunConfig(recipe="")), source)

@@ -7,9 +7,29 @@ invariant that must hold even under `python -O` is strict fairness, which raises
 import difflib
 from collections.abc import Iterable
 
+_LONGEST = 2000
+_LONGEST_NAME = 100  # what is longer is no slip of the keyboard, and takes long to compare
+
+
+def one_line(message: str) -> str:
+    """A message that can be printed anywhere, whatever it quotes: file names, keys and values may be anybody's.
+
+    What would move a terminal's cursor, change its colours or begin a line is written as its escape. Of a long message
+    the middle is left out, because it begins with what is wrong and ends with what to do.
+    """
+    if len(message) > _LONGEST:
+        half = _LONGEST // 2
+        message = f"{message[:half]} ... {message[-half:]}"
+    if message.isprintable():
+        return message
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
+
 
 class FairnasError(ValueError):
     """Wrong input of any kind. The command line prints its one line and exits with 2."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(one_line(message))
 
 
 class UnknownNameError(FairnasError):
@@ -17,7 +37,7 @@ class UnknownNameError(FairnasError):
 
     def __init__(self, kind: str, given: str, allowed: Iterable[str], plural: str = "") -> None:
         self.kind, self.given, self.allowed = kind, given, tuple(allowed)
-        close = difflib.get_close_matches(given, self.allowed, n=1)
+        close = difflib.get_close_matches(given[:_LONGEST_NAME], self.allowed, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         # A long list would drown the hint, which is what the reader needs.
         names = "" if close and len(self.allowed) > 20 else f" ({plural or kind + 's'}: {', '.join(self.allowed)})"

@@ -4,13 +4,13 @@ Su et al., CVPR 2021: 8 layers of 3 choices, CIFAR-10, three trainings per netwo
 part of fairnas; whoever has it says where it lies.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fairnas.errors import DataError
+from fairnas.foreign import parse_json
 from fairnas.space import Genome, get_space
 
 SPACE = "nas_bench_macro"
@@ -37,7 +37,7 @@ def read_nas_bench_macro(path: Path) -> Mapping[Genome, TrueNetwork]:
     """
     wanted = "give the JSON file of NAS-Bench-Macro for CIFAR-10"
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror}); {wanted}") from None
     except ValueError as error:  # of JSON, and of text that is not UTF-8
@@ -47,7 +47,7 @@ def read_nas_bench_macro(path: Path) -> Mapping[Genome, TrueNetwork]:
         if not isinstance(rows, dict):
             raise TypeError("it is no object with a key per genome")
         truth = {space.parse(text): _network(row) for text, row in rows.items()}
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         why = f"a network lacks {error}" if isinstance(error, KeyError) else str(error)
         raise DataError(f"{path} is JSON of another format ({why}); {wanted}") from None
     if len(truth) != space.size:

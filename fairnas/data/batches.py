@@ -71,6 +71,16 @@ def ordered_batches(
     """All images of a split, not augmented, in an order that never changes and mixes the classes.
 
     The last batch may be smaller. Otherwise as `training_batches`; `dataset` gives mean and deviation.
+
+    Args:
+        images: the split.
+        dataset: what it is a part of.
+        batch_size: images per batch.
+        device: where the batches are wanted.
+        workers: processes that decode streamed images; 0: this one.
+
+    Yields:
+        Pairs of images (B, C, H, W), normalised float32, and labels (B,).
     """
     places = np.arange(len(images))
     tasks = [(start // batch_size, places[start : start + batch_size]) for start in range(0, len(images), batch_size)]

@@ -8,7 +8,9 @@ import contextlib
 import errno
 import math
 import os
+import stat
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,6 +26,10 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", 
 
 MAX_PIXELS = 89_478_485
 """Larger images count as corrupt: Pillow's own limit against files that explode when decoded."""
+
+_LARGE = 8_000_000  # pixels
+_one_large = threading.Lock()
+"""Held while a large image is decoded: several threads would need gigabytes, as it takes up to 16 bytes a pixel."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels of an upright image."""
@@ -88,7 +94,8 @@ def check(path: str) -> Header:
     """
     with _opened(path) as (image, file):
         if not _has_end(image, file):
-            image.load()
+            with _one_large if image.width * image.height > _LARGE else contextlib.nullcontext():
+                image.load()
         return Header(*image.size, image.mode in _GREY)
 
 
@@ -120,7 +127,7 @@ def read_part(path: str, size: int, channels: int, part: Callable[[int, int], Bo
         channels: 1 or 3.
         part: called with width and height of the upright image, returns the rectangle.
     """
-    with _opened(path) as (image, _):
+    with _opened(path) as (image, _), _one_large if image.width * image.height > _LARGE else contextlib.nullcontext():
         if image.format not in ("JPEG", "MPO"):
             image.load()  # some formats know their orientation, or obey it, only then
         turn = _turn(image)
@@ -155,6 +162,8 @@ def quiet_pillow() -> Iterator[None]:
 def _opened(path: str) -> Iterator[tuple[Image.Image, BinaryIO]]:
     """An image whose header has been read, and its file; damage found inside becomes `CorruptImageError`."""
     try:
+        if _never_ends(os.stat(path).st_mode):
+            raise CorruptImageError("it is a pipe or a device, not a file")
         with open(path, "rb") as file, Image.open(file, formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise CorruptImageError(f"{image.width} x {image.height} pixels are too many")
@@ -167,6 +176,11 @@ def _opened(path: str) -> Iterator[tuple[Image.Image, BinaryIO]]:
         if isinstance(error, OSError) and error.errno is not None:  # the system's complaint, not a decoder's
             raise DataError(f"cannot read {path}: {error.strerror}; make it readable or remove it") from None
         raise CorruptImageError(str(error) or type(error).__name__) from error
+
+
+def _never_ends(mode: int) -> bool:
+    """Whether reading may wait for ever, or never come to an end."""
+    return any(kind(mode) for kind in (stat.S_ISFIFO, stat.S_ISCHR, stat.S_ISBLK, stat.S_ISSOCK))
 
 
 def _has_end(image: Image.Image, file: BinaryIO) -> bool:

@@ -21,6 +21,7 @@ from fairnas.export.product import Product
 from fairnas.export.program import to_program
 from fairnas.export.timing import latency_facts
 from fairnas.export.weights import content_digest, encode_weights, read_weights
+from fairnas.foreign import parse_json
 from fairnas.nets import StandAlone, cost
 from fairnas.rundir import checksum, write_atomically
 from fairnas.space import format_genome
@@ -128,7 +129,7 @@ def _made_of(product: Product, quantisation: Quantisation | None) -> str:
 def _exported_before(folder: Path, made_of: str) -> dict[str, Any] | None:
     """The facts of a folder that was made of the same and is undamaged; else None: damaged ones are made again."""
     try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        facts = parse_json((folder / FACTS).read_text(encoding="utf-8"))
         if facts["made_of"] != made_of:
             return None
         good = all(checksum(folder / name) == digest for name, digest in facts["sha256"].items())
@@ -183,7 +184,7 @@ def load(path: Path | str) -> StandAlone:
 
 def _genome_of(path: Path) -> str:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["genome"]
+        return parse_json(path.read_text(encoding="utf-8"))["genome"]
     except FileNotFoundError:
         raise ModelFileError(
             f"{path.parent} has no {FACTS}: its export was interrupted; export the model again, "

@@ -1,7 +1,6 @@
 """From an image file to a network's input, as evaluation saw its images. No torch."""
 
 import dataclasses
-import json
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 
 from fairnas.data.decode import read_square
 from fairnas.errors import ExportError
+from fairnas.foreign import parse_json
 
 MAX_SIDE = 4096
 """Larger images count as a damaged description: a model's file is foreign data, and must not fill the memory."""
@@ -60,7 +60,7 @@ def parse_preprocessing(text: str) -> Preprocessing:
     Raises:
         ValueError: one line about what is wrong with it.
     """
-    content = json.loads(text)
+    content = parse_json(text)
     if not isinstance(content, dict):
         raise ValueError("it is no table")
     size, channels = (content.get(key) for key in ("image_size", "image_channels"))

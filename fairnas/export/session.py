@@ -3,8 +3,8 @@
 The file may be anybody's: what it says about itself is checked before it is used.
 """
 
+import contextlib
 import importlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 
 from fairnas.errors import ExportError, ModelFileError
 from fairnas.export.preprocessing import Preprocessing, parse_preprocessing
+from fairnas.foreign import parse_json
 
 MAX_CLASSES = 1_000_000
 _SHOWN = 200  # characters of a runtime's complaint
@@ -66,7 +67,8 @@ class OnnxSession:
         options.log_severity_level = 4  # an error is raised, and need not be printed, too
         content = onnx_model if isinstance(onnx_model, bytes) else str(onnx_model)
         try:
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            with contextlib.redirect_stdout(None):  # it prints errors that it raises as well
+                self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
             self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
             self.input_name: str = self._session.get_inputs()[0].name
         except (*self._failures, IndexError, UnicodeDecodeError) as error:
@@ -91,7 +93,7 @@ class OnnxSession:
             raise ModelFileError(f"its metadata lack {' and '.join(absent)}; give a model that `fairnas export` wrote")
         try:
             preprocessing = parse_preprocessing(self.metadata["preprocessing"])
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise ModelFileError(
                 f"its preprocessing cannot be used ({first_line(error)}); export the model again"
             ) from None
@@ -100,8 +102,8 @@ class OnnxSession:
 
 def _classes(text: str) -> tuple[str, ...]:
     try:
-        names: Any = json.loads(text)
-    except (ValueError, RecursionError):
+        names: Any = parse_json(text)
+    except ValueError:
         names = None
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise ModelFileError("its classes are not a list of names; export the model again")

@@ -13,6 +13,7 @@ import torch
 
 from fairnas.errors import GenomeError, ModelFileError, SpaceError
 from fairnas.export.product import Product
+from fairnas.foreign import parse_json
 from fairnas.nets import StandAlone, build
 from fairnas.space import format_genome
 from fairnas.space.file import from_dict, to_dict
@@ -34,7 +35,16 @@ def encode_weights(product: Product) -> bytes:
         **product.description(),
         "space": json.dumps(to_dict(product.network.space)),  # all of it, not only its name
     }
-    return save(tensors, metadata | {"sha256": _digest(metadata, tensors)})
+    return _ordered(save(tensors, metadata | {"sha256": _digest(metadata, tensors)}))
+
+
+def _ordered(content: bytes) -> bytes:
+    """The same file with its header in order: safetensors writes metadata in another order every time."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = header.encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
 def content_digest(product: Product) -> str:
@@ -52,17 +62,21 @@ def read_weights(path: Path) -> StandAlone:
     """
     metadata, tensors = _read(path)
     try:
-        network = build(from_dict(json.loads(metadata["space"])), metadata["genome"])
+        space = from_dict(parse_json(metadata["space"]))
+        genome = space.parse(metadata["genome"])
     except (json.JSONDecodeError, SpaceError, GenomeError) as error:
         raise ModelFileError(f"{path}: {error}; export the model again") from None
-    wanted, found = (_shapes(state) for state in (network.state_dict(), tensors))
+    with torch.device("meta"):  # what the file asks for may not fit into any memory
+        asked = StandAlone(space, genome)
+    wanted, found = (_shapes(state) for state in (asked.state_dict(), tensors))
     differing = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
     if differing:
         name = differing[0]
         raise ModelFileError(
-            f"{path} holds weights of another genome than '{format_genome(network.genome)}': {name} is "
+            f"{path} holds weights of another genome than '{format_genome(genome)}': {name} is "
             f"{found.get(name, 'absent')}, and should be {wanted.get(name, 'absent')}; export the model again"
         )
+    network = build(space, genome)
     network.load_state_dict(tensors)
     return network.eval()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fairnas.errors import ConfigError
+from fairnas.foreign import parse_json
 from fairnas.rundir import write_atomically
 from fairnas.space import Genome, SearchSpace
 
@@ -102,10 +103,10 @@ def read_latency_table(path: Path, space: SearchSpace) -> LatencyTable:
     that is no time.
     """
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read the latency table {path}: {error.strerror}; give a JSON file") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ConfigError(f"latency table {path} is not JSON ({error}); see docs/latency.md for the format") from None
     table = _from_plain(path, plain)
     if table.space != space.name:
@@ -165,7 +166,7 @@ def _check_from(plain: Any, wrong: Callable[[str], ConfigError]) -> LatencyCheck
         spearman, tau = (None if plain[name] is None else float(plain[name]) for name in ("spearman", "tau"))
         errors = float(plain["median_error"]), float(plain["largest_error"])
         return LatencyCheck(networks, *errors, spearman, tau, int(plain["fitted"]), bool(plain["complete"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise wrong(f"its check is damaged ({error!r})") from None
 
 

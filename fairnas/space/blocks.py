@@ -125,16 +125,23 @@ class Identity:
 Block = InvertedResidual | Separable | ShuffleUnit | ShuffleXception | Identity
 
 
-def require_count(what: str, value: object) -> None:
-    """Raise `SpaceError` unless the value is a whole number of 1 or more; spaces in files may hold anything."""
+MOST = 65_536
+"""Of channels and the like: a space in a file may ask for a network that no machine holds."""
+_WIDEST_KERNEL = 255
+
+
+def require_count(what: str, value: object, most: int = MOST) -> None:
+    """Raise `SpaceError` unless the value is a whole number from 1 to `most`; spaces in files may hold anything."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise SpaceError(f"{what} is {value!r}; give a whole number")
     if value < 1:
         raise SpaceError(f"{what} is {value}; give 1 or more")
+    if value > most:
+        raise SpaceError(f"{what} is {value}; give at most {most:,}")
 
 
 def _check_kernel(kernel: int) -> None:
-    require_count("kernel", kernel)
+    require_count("kernel", kernel, _WIDEST_KERNEL)
     if kernel % 2 == 0:
         raise SpaceError(f"kernel is {kernel}; give an odd number")
 

@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fairnas.errors import SpaceError
-from fairnas.space.blocks import Activation, Block, Identity, InvertedResidual, Separable, require_count
-from fairnas.space.space import Layer, SearchSpace
+from fairnas.space.blocks import MOST, Activation, Block, Identity, InvertedResidual, Separable, require_count
+from fairnas.space.genome import ALPHABET
+from fairnas.space.space import MOST_LAYERS, Layer, SearchSpace
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,12 @@ def chain_space(
     if not isinstance(skip, bool):
         raise SpaceError(f"skip of space '{name}' is {skip!r}; give true or false")
     if choices is None:
+        kernels, expansions = tuple(kernels), tuple(expansions)
+        if len(kernels) * len(expansions) > len(ALPHABET):
+            raise SpaceError(
+                f"space '{name}' has {len(kernels)} kernels and {len(expansions)} expansions, which make "
+                f"{len(kernels) * len(expansions)} choices; give at most {len(ALPHABET)}"
+            )
         choices = [InvertedResidual(k, e) for e in expansions for k in kernels]
     blocks = tuple(choices)
     width = stem.channels
@@ -93,8 +100,8 @@ def chain_space(
         width = first
     layers = []
     for stage in stages:
-        for what in ("channels", "layers", "stride"):
-            require_count(f"{what} of {stage} of space '{name}'", getattr(stage, what))
+        for what, most in (("channels", MOST), ("layers", MOST_LAYERS), ("stride", MOST)):
+            require_count(f"{what} of {stage} of space '{name}'", getattr(stage, what), most)
         for number in range(stage.layers):
             layer = Layer(width, stage.channels, stage.stride if number == 0 else 1, blocks)
             if skip and layer.keeps_shape and Identity() not in blocks:

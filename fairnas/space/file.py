@@ -1,13 +1,12 @@
 """Search spaces in files: a user's own as TOML or Python, a resolved one as JSON in a run directory."""
 
 import dataclasses
-import json
 import runpy
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from fairnas.errors import FairnasError, SpaceError
+from fairnas.foreign import parse_json, parse_toml
 from fairnas.space.blocks import Block, Identity, InvertedResidual, Separable, ShuffleUnit, ShuffleXception
 from fairnas.space.chain import Stage, Stem, chain_space
 from fairnas.space.space import Layer, SearchSpace
@@ -31,8 +30,8 @@ def load_space(path: Path, attribute: str = "space") -> SearchSpace:
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
-            return from_dict(json.loads(text))
-        given = tomllib.loads(text)
+            return from_dict(parse_json(text))
+        given = parse_toml(text)
         given["stem"] = Stem(**given["stem"])
         given["stages"] = tuple(Stage(**stage) for stage in given["stages"])
         return chain_space(**given)

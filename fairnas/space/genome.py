@@ -29,7 +29,11 @@ def format_genome(genome: Sequence[int]) -> str:
 
 
 def distance(a: Genome, b: Genome) -> int:
-    """Number of layers in which two genomes of one space differ (Hamming distance)."""
+    """Number of layers in which two genomes of one space differ (Hamming distance).
+
+    Raises:
+        GenomeError: if they differ in length.
+    """
     if len(a) != len(b):
         raise GenomeError(f"genomes of {len(a)} and {len(b)} layers have no distance; give two of the same space")
     return sum(x != y for x, y in zip(a, b, strict=True))

@@ -12,8 +12,15 @@ from typing import get_args
 import numpy as np
 
 from fairnas.errors import GenomeError, SpaceError
-from fairnas.space.blocks import Activation, Block, Identity, require_count
+from fairnas.space.blocks import MOST, Activation, Block, Identity, require_count
 from fairnas.space.genome import ALPHABET, Genome, format_genome, parse_genome
+
+MOST_LAYERS = 1000
+# Bounds of what a file may ask for, beyond any network of use and within what 64 bits can count.
+_MOST = {
+    **{"image_size": 16_384, "image_channels": MOST, "num_classes": 1_000_000},
+    **{"stem_channels": MOST, "stem_stride": MOST, "head_channels": MOST},
+}
 
 
 @dataclass(frozen=True)
@@ -59,15 +66,8 @@ class SearchSpace:
         for name in ("name", "source"):
             if not isinstance(getattr(self, name), str):
                 raise SpaceError(f"{name} of a space is {getattr(self, name)!r}; give text")
-        for name in (
-            "image_size",
-            "image_channels",
-            "num_classes",
-            "stem_channels",
-            "stem_stride",
-            "head_channels",
-        ):
-            require_count(f"{name} of space '{self.name}'", getattr(self, name))
+        for name, most in _MOST.items():
+            require_count(f"{name} of space '{self.name}'", getattr(self, name), most)
         if self.activation not in get_args(Activation):
             raise SpaceError(
                 f"activation of space '{self.name}' is {self.activation!r}; give {' or '.join(get_args(Activation))}"
@@ -78,6 +78,9 @@ class SearchSpace:
             raise SpaceError(f"bn_eps of space '{self.name}' is {self.bn_eps!r}; give a number between 0 and 1")
         if not self.layers:
             raise SpaceError(f"space '{self.name}' has no choice layers; give at least one")
+        if len(self.layers) + len(self.fixed) > MOST_LAYERS:
+            count = len(self.layers) + len(self.fixed)
+            raise SpaceError(f"space '{self.name}' has {count:,} layers; give at most {MOST_LAYERS:,}")
         for layer in self.fixed:
             self._check_layer(f"a fixed layer of space '{self.name}'", layer)
         for number, layer in enumerate(self.layers):

@@ -131,7 +131,7 @@ BAD = {
     "too few means": ({"preprocessing": json.dumps({**GOOD, "mean": [0.5]})}, "mean has 1 numbers for 3 channels"),
     "zero deviation": ({"preprocessing": json.dumps({**GOOD, "std": [0, 1, 1]})}, r"std holds 0\.0"),
     "not finite": ({"preprocessing": json.dumps({**GOOD, "mean": [float("nan")] * 3})}, "mean holds nan"),
-    "too large": ({"preprocessing": json.dumps({**GOOD, "mean": [10**400] * 3})}, "of a reasonable size"),
+    "too large": ({"preprocessing": json.dumps({**GOOD, "mean": [10**400] * 3})}, "a number of 401 digits"),
 }
 
 
