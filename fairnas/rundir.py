@@ -12,7 +12,7 @@
     precision.json   bfloat16 against float32, where genomes are scored in it
     similarity.json  how alike the choice blocks are, if asked for; figures and a page in similarity/
     dial.json        with --minutes: what was chosen, and how long it was foreseen to take
-    stages.json      finished stages, with the checksums of what they wrote
+    stages.json      finished stages, with the checksums of what they wrote, and their lines of metrics.jsonl
 
 Every file is written beside its name, flushed to the disk and renamed. One process at a time holds the lock.
 """
@@ -24,7 +24,7 @@ import json
 import os
 import time
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from typing import Any
 from fairnas.config import RunConfig
 from fairnas.configfile import differing_keys, from_toml, to_toml
 from fairnas.errors import RunDirectoryError
+from fairnas.foreign import parse_json
 
 SCHEMA = 1
 _TEMPORARY = ".tmp"
@@ -104,6 +105,7 @@ class RunDirectory:
             if run.config != config:
                 run.write_config(config)  # resources may change when a run goes on
             return run
+        _require_configuration(path)
         if path.exists() and (not path.is_dir() or any(not _is_leftover(file) for file in path.iterdir())):
             raise RunDirectoryError(f"{path} exists and is not a run directory; give a new or an empty directory")
         run.write_config(config)
@@ -113,6 +115,7 @@ class RunDirectory:
     def open(path: Path) -> "RunDirectory":
         """An existing run. Raises `RunDirectoryError` if there is none at `path`."""
         if not (path / "config.toml").is_file():
+            _require_configuration(path)
             raise RunDirectoryError(f"{path} is not a run directory; `fairnas run RECIPE --out {path}` makes one")
         return RunDirectory(path)
 
@@ -121,7 +124,11 @@ class RunDirectory:
         """The configuration the run was started with."""
         path = self.path / "config.toml"
         try:
-            return from_toml(path.read_text(encoding="utf-8"), source=str(path))
+            text = path.read_text(encoding="utf-8")
+            config = from_toml(text, source=str(path))
+            if "[resources]" not in text:  # the last section, so all before it is there where it is
+                raise RunDirectoryError(f"{path} is cut short; put it back (report.html shows it), or start a new run")
+            return config
         except (OSError, UnicodeDecodeError) as error:
             raise RunDirectoryError(f"cannot read {path}: {error}; restore it or start a new run") from error
 
@@ -167,7 +174,7 @@ class RunDirectory:
         if maker == "run":
             remedy = f"the `fairnas run {self.config.recipe}` command that began {self.path} makes it"
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            return parse_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise RunDirectoryError(f"{path} is not there yet; {remedy}") from None
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -176,8 +183,10 @@ class RunDirectory:
     # Finished stages ------------------------------------------------------------------------------------------
 
     def finish_stage(self, stage: str, files: tuple[str, ...]) -> None:
-        """Record that a stage is done and what it wrote, with checksums."""
+        """Record that a stage is done and what it wrote: checksums of its files, and its measurements as they are."""
         record = {"at": time.time(), "files": {name: checksum(self.path / name) for name in files}}
+        if rows := self.metrics(stage):
+            record["metrics"] = rows
         stages = self._stages() | {stage: record}
         self.write_json("stages.json", {"schema": SCHEMA, "stages": stages})
 
@@ -205,11 +214,23 @@ class RunDirectory:
     def damaged_files(self, stage: str) -> tuple[str, ...]:
         """Files of a finished stage that are gone or no longer what the stage wrote."""
         files: Mapping[str, str] = self._stages().get(stage, {"files": {}})["files"]
-        return tuple(
-            name
-            for name, digest in files.items()
-            if not (self.path / name).is_file() or checksum(self.path / name) != digest
-        )
+        return tuple(name for name, digest in files.items() if not self._holds(name, digest))
+
+    def _holds(self, name: str, digest: str) -> bool:
+        """Whether a file is there and what was written."""
+        try:
+            return (self.path / name).is_file() and checksum(self.path / name) == digest
+        except (OSError, ValueError):  # it cannot be read, or no file can have such a name
+            return False
+
+    def restore_metrics(self, stage: str) -> bool:
+        """Put the measurements of a finished stage back into `metrics.jsonl`. Whether they were lost or damaged."""
+        rows = self._stages().get(stage, {}).get("metrics", [])
+        if json.dumps(rows) == json.dumps(self.metrics(stage)) or not rows:  # as text, where NaN equals itself
+            return False
+        others = [row for row in self.metrics() if row["stage"] != stage]
+        self._write_metrics([*others, *rows])
+        return True
 
     def _stages(self) -> dict[str, Any]:
         if not (self.path / "stages.json").exists():
@@ -222,9 +243,18 @@ class RunDirectory:
             )
         stages = content.get("stages")
         if not isinstance(stages, dict) or not all(
-            isinstance(record, dict) and isinstance(record.get("files"), dict) for record in stages.values()
+            isinstance(record, dict)
+            and isinstance(record.get("files"), dict)
+            and isinstance(record.get("metrics", []), list)
+            for record in stages.values()
         ):
             raise RunDirectoryError(f"{self.path / 'stages.json'} is damaged; delete it and run the same command again")
+        for name in (name for record in stages.values() for name in record["files"]):
+            if "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
+                raise RunDirectoryError(
+                    f"{self.path / 'stages.json'} names a file outside the run, {name!r}; "
+                    "delete it and run the same command again"
+                )
         return stages
 
     # Measurements ---------------------------------------------------------------------------------------------
@@ -248,13 +278,16 @@ class RunDirectory:
         rows = []
         for line in lines:
             with contextlib.suppress(json.JSONDecodeError):
-                rows.append(json.loads(line))
+                rows.append(parse_json(line))
+        rows = [row for row in rows if isinstance(row, dict) and isinstance(row.get("step"), int) and "stage" in row]
         return [row for row in rows if stage is None or row["stage"] == stage]
 
     def rewind_metrics(self, stage: str, step: int) -> None:
         """Drop a stage's measurements after `step`: they are made again when the stage goes on from there."""
-        kept = [row for row in self.metrics() if row["stage"] != stage or row["step"] <= step]
-        content = "".join(json.dumps(row) + "\n" for row in kept)
+        self._write_metrics([row for row in self.metrics() if row["stage"] != stage or row["step"] <= step])
+
+    def _write_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        content = "".join(json.dumps(row) + "\n" for row in rows)
         write_atomically(self.path / "metrics.jsonl", content.encode())
 
 
@@ -273,6 +306,15 @@ _MAKERS = {
     "similarity.json": "similarity",
     "models": "export",
 }
+
+
+def _require_configuration(path: Path) -> None:
+    """Raise `RunDirectoryError` if a directory holds a run without its configuration."""
+    if (path / "stages.json").exists() or (path / "space.json").exists():
+        raise RunDirectoryError(
+            f"{path / 'config.toml'} is lost, which says what the run in {path} is; put it back "
+            "(report.html shows its text), or start a new run in another directory"
+        )
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:

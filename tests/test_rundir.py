@@ -292,6 +292,7 @@ def test_damage_is_noticed_wherever_it_is(run: RunDirectory, damage: str) -> Non
         ('{"schema": 1, "stages": []}', "stages.json is damaged; delete it"),
         ('{"schema": 1, "stages": {"train": 3}}', "stages.json is damaged; delete it"),
         ('{"schema": 1, "stages": {"train": {"files": ["a"]}}}', "stages.json is damaged; delete it"),
+        ('{"schema": 1, "stages": {"train": {"files": {}, "metrics": 3}}}', "stages.json is damaged; delete it"),
     ],
 )
 def test_foreign_newer_and_damaged_records_are_refused(run: RunDirectory, content: str, message: str) -> None:

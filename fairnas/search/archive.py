@@ -6,6 +6,7 @@ in a table of its own, which files of earlier versions lack.
 """
 
 import contextlib
+import hashlib
 import json
 import math
 import sqlite3
@@ -15,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from fairnas.errors import GenomeError, RunDirectoryError
+from fairnas.foreign import parse_json
 from fairnas.search.candidate import Candidate, Measures, plain
 from fairnas.space import Genome, format_genome, parse_genome
 
@@ -38,6 +40,10 @@ CREATE TABLE candidate (
     UNIQUE (setting, genome)
 ) STRICT
 """
+
+
+class DamagedArchiveError(RunDirectoryError):
+    """The file is an archive, but its pages or rows are not what was written."""
 
 
 class Archive:
@@ -141,6 +147,16 @@ class Archive:
             )
             return tuple(Candidate.of(parse_genome(g), _read(measures), number) for g, measures, number in rows)
 
+    def fingerprint(self, count: int | None = None) -> dict[str, Any]:
+        """What tells whether the setting's candidates, or the first `count` of them, are still what was written.
+
+        Rows are only ever added, so what comes later does not change it.
+        """
+        with self._explained():
+            query = "SELECT genome, generation, measures FROM candidate WHERE setting = ? ORDER BY id LIMIT ?"
+            rows = self._database.execute(query, (self._setting, -1 if count is None else count)).fetchall()
+        return {"rows": len(rows), "sha256": hashlib.sha256(json.dumps(rows).encode()).hexdigest()}
+
     def __len__(self) -> int:
         with self._explained():
             query = "SELECT count(*) FROM candidate WHERE setting = ?"
@@ -192,9 +208,17 @@ class Archive:
                 f"{self._path} has schema {version}, this fairnas reads {SCHEMA}; "
                 f"use the {age} fairnas that wrote it, or start a new run"
             )
-        if self._pragma("quick_check") != "ok" or "candidate" not in self._tables():
+        # before anything is asked of the tables: checks and triggers of others would run
+        if self._foreign_schema() or self._pragma("quick_check") != "ok":
             raise self._damaged("its pages or tables are not what was written")
         self._pragma("synchronous = FULL")  # a generation costs minutes, a flush milliseconds
+
+    def _foreign_schema(self) -> bool:
+        """Whether the file has other tables than ours, or triggers, views and indices, which may compute anything."""
+        rows = self._database.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
+        found = {name: _statement(sql) for name, sql in rows if not str(name).startswith("sqlite_")}
+        allowed = {"candidate": _statement(_TABLE), "failure": _statement(_REASONS)}
+        return "candidate" not in found or not found.items() <= allowed.items()
 
     def _pragma(self, text: str) -> Any:
         row = self._database.execute(f"PRAGMA {text}").fetchone()
@@ -214,8 +238,8 @@ class Archive:
                 self._database.execute("ROLLBACK")
             raise
 
-    def _damaged(self, why: str) -> RunDirectoryError:
-        return RunDirectoryError(
+    def _damaged(self, why: str) -> DamagedArchiveError:
+        return DamagedArchiveError(
             f"{self._path} is damaged ({why}); restore it, or delete it and search again from the start"
         )
 
@@ -224,10 +248,12 @@ class Archive:
         """Turn SQLite's errors that are not our fault into one line with a remedy."""
         try:
             yield
-        except (json.JSONDecodeError, GenomeError) as error:
+        except (json.JSONDecodeError, GenomeError, TypeError, UnicodeDecodeError) as error:
             raise self._damaged(str(error)) from error
         except sqlite3.Error as error:
-            if _is(error, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            # SQLITE_ERROR, TOOBIG and MISMATCH: tables or values that we did not make, as our statements are right
+            foreign = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_CONSTRAINT)
+            if _is(error, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, *foreign) or "decode" in str(error):
                 raise self._damaged(str(error)) from error
             if _is(error, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise RunDirectoryError(f"{self._path} is in use by another process; wait for it to end") from error
@@ -255,12 +281,17 @@ def _is(error: sqlite3.Error, *codes: int) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in codes
 
 
+def _statement(sql: object) -> str:
+    """A statement without what SQLite leaves out when it stores it."""
+    return " ".join(str(sql).replace("IF NOT EXISTS ", "").split())
+
+
 def _write(measures: Measures) -> str:
     return json.dumps({name: None if math.isnan(value) else value for name, value in plain(measures).items()})
 
 
 def _read(text: str) -> Measures:
-    content = json.loads(text)
+    content = parse_json(text)
     if not isinstance(content, dict) or not all(isinstance(v, int | float | None) for v in content.values()):
         raise json.JSONDecodeError("these are no measures", text, 0)
     return {name: math.nan if value is None else value for name, value in content.items()}

@@ -100,7 +100,18 @@ SEARCHERS: Mapping[str, SearcherInfo] = {
 def make_searcher(
     space: SearchSpace, objectives: tuple[Objective, ...], costs: Costs, config: SearchConfig, seed: int
 ) -> Searcher:
-    """The searcher that the configuration names. Raises `UnknownNameError`, with the nearest name."""
+    """The searcher that the configuration names.
+
+    Args:
+        space: what it proposes genomes of.
+        objectives: what it optimises, with their bounds.
+        costs: multiply-adds, parameters and whatever else is known of a genome without scoring it.
+        config: population, generations, and its own settings.
+        seed: of everything that it draws.
+
+    Raises:
+        UnknownNameError: with the nearest name.
+    """
     if config.searcher not in SEARCHERS:
         raise UnknownNameError("searcher", config.searcher, SEARCHERS)
     return SEARCHERS[config.searcher].factory(space, objectives, costs, config, seed)

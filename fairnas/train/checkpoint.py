@@ -2,6 +2,9 @@
 
 import io
 import pickle
+import pickletools
+import re
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,19 @@ from fairnas.rundir import write_atomically
 
 FORMAT = "fairnas checkpoint"
 VERSION = 1
+
+
+_STORAGE = re.compile(r"torch [A-Za-z0-9]+Storage")
+
+# What torch's reader of plain data raises over content that nobody wrote, beside its own errors.
+_DAMAGE = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, TypeError, ValueError),
+    *(RecursionError, struct.error),
+)
+
+# What torch writes for tensors and for dicts that keep their order. Its own list of what is safe is longer, and holds
+# calls that fill the memory.
+_GLOBALS = frozenset({"torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter", "collections OrderedDict"})
 
 
 def write_checkpoint(path: Path, kind: str, content: dict[str, Any]) -> None:
@@ -28,6 +44,30 @@ def write_checkpoint(path: Path, kind: str, content: dict[str, Any]) -> None:
     write_atomically(path, buffer.getvalue())
 
 
+def _require_plain(archive: zipfile.ZipFile, remedy: str) -> None:
+    """Raise `CheckpointError` for what torch never writes: compressed members, or calls other than for tensors.
+
+    The pickle inside is looked at, not run.
+    """
+    for member in archive.infolist():
+        if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+            raise CheckpointError(f"the checkpoint is compressed, which fairnas never does; {remedy}")
+        if member.filename.endswith("/data.pkl") and not _is_plain(archive.read(member)):
+            raise CheckpointError(f"the checkpoint holds code or foreign objects and was not loaded; {remedy}")
+
+
+def _is_plain(pickled: bytes) -> bool:
+    """Whether a pickle names nothing but what torch writes for tensors."""
+    for code, argument, _ in pickletools.genops(pickled):
+        if code.name == "PROTO" and argument != 2:  # torch's; of others its reader warns, and goes on
+            return False
+        if code.name in ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"):
+            return False
+        if code.name == "GLOBAL" and argument not in _GLOBALS and not _STORAGE.fullmatch(str(argument)):
+            return False
+    return True
+
+
 def read_checkpoint(path: Path, kind: str) -> dict[str, Any]:
     """Read a checkpoint on the CPU.
 
@@ -38,6 +78,7 @@ def read_checkpoint(path: Path, kind: str) -> dict[str, Any]:
     remedy = f"delete it to train again ({path})"
     try:
         with zipfile.ZipFile(path) as archive:
+            _require_plain(archive, remedy)
             damaged = archive.testzip()  # torch does not check the checksums that it writes
         if damaged is not None:
             raise CheckpointError(f"the checkpoint is damaged at '{damaged}'; {remedy}")
@@ -49,6 +90,10 @@ def read_checkpoint(path: Path, kind: str) -> dict[str, Any]:
         raise CheckpointError(f"the checkpoint is truncated or not a checkpoint ({reason}); {remedy}") from None
     except pickle.UnpicklingError:
         raise CheckpointError(f"the checkpoint holds code or foreign objects and was not loaded; {remedy}") from None
+    except CheckpointError:
+        raise
+    except _DAMAGE as error:
+        raise CheckpointError(f"the checkpoint is not what was written ({type(error).__name__}); {remedy}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"the file was not written by fairnas; {remedy}")
     if content.get("version") != VERSION:

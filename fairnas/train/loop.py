@@ -19,11 +19,15 @@ from fairnas.train.schedule import Schedule, Scheduled
 from fairnas.train.step import Batch
 
 FINITE_CHECK_STEPS = 20
-"""A loss that is not a number is noticed within so many steps; looking more often would stall a GPU."""
+"""A loss that exploded or is not a number is noticed within so many steps; looking more often would stall a GPU."""
+
+
+EXPLODED = 1e4
+"""A mean loss beyond this is lost: a network that knows nothing has the logarithm of the number of classes."""
 
 
 class DivergedError(FairnasError):
-    """The loss is no longer a finite number."""
+    """The loss is no longer a finite number, or far beyond what any network has; or weights are not finite."""
 
 
 class Training(Protocol):
@@ -153,7 +157,7 @@ def train(
         group: the processes that train together; only the first reads and writes the checkpoint.
 
     Raises:
-        DivergedError: if the loss becomes NaN or infinite; the checkpoint is from before.
+        DivergedError: if the loss explodes or becomes NaN, or weights do; the checkpoint is from before.
         CheckpointError: if the checkpoint cannot be read or belongs to something else.
         KeyboardInterrupt: when `pace.stop` said so; everything is saved.
         LostProcessError: if another process of the group ended.
@@ -198,6 +202,7 @@ def train(
                 training.network.train()
                 loss_sum = torch.zeros_like(loss_sum)
             if due or stopping or step == total:
+                _require_finite_weights(training.network, step, schedule)
                 _save(training, step, loss_sum, pace)
                 saved_at, saved_step = time.monotonic(), step
             if stopping and step < total:
@@ -215,8 +220,15 @@ def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def _require_finite(loss: Tensor, step: int, schedule: Schedule) -> None:
-    if not math.isfinite(loss.item()):
-        raise DivergedError(f"the loss is {loss.item()} at step {step} with {schedule.remedy}")
+    if not abs(loss.item()) < EXPLODED:
+        raise DivergedError(f"the loss is {loss.item():.4g} at step {step} with {schedule.remedy}")
+
+
+def _require_finite_weights(network: nn.Module, step: int, schedule: Schedule) -> None:
+    """Before they replace a good checkpoint: a step may ruin what its own loss, taken before the update, is of."""
+    tensors = [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
+    if not torch.stack([torch.isfinite(tensor).all() for tensor in tensors]).all():  # one wait for a GPU, not many
+        raise DivergedError(f"weights are NaN or infinite after step {step} with {schedule.remedy}")
 
 
 def _save(training: Training, step: int, loss_sum: Tensor, pace: Pace) -> None:

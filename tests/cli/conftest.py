@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from fairnas.cli.main import main
-from tests.cli.process import TINY, start
+from tests.cli.process import SMALLEST, TINY, start
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,17 @@ def fairnas(capsys):
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory):
     """A whole tiny run, done once; tests must not change it."""
-    path = tmp_path_factory.mktemp("finished") / "run"
-    process = start("run", "digits", "--out", path, "--json", *TINY)
+    return finished(tmp_path_factory.mktemp("finished") / "run", TINY)
+
+
+@pytest.fixture(scope="session")
+def smallest_run(tmp_path_factory):
+    """The directory of a whole run with the smallest settings, done once; tests must not change it."""
+    return finished(tmp_path_factory.mktemp("smallest") / "run", SMALLEST)[0]
+
+
+def finished(path, settings):
+    process = start("run", "digits", "--out", path, "--json", *settings)
     out, err = process.communicate(timeout=500)
     assert process.returncode == 0, err
     return path, Outcome(process.returncode, out, err)

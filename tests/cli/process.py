@@ -12,6 +12,14 @@ TINY = [
 ]  # fmt: skip
 """Flags that make `fairnas run digits` as short as it can be."""
 
+SMALLEST = [
+    "--data.train-per-class", "8", "--data.validation-per-class", "2",
+    "--train.epochs", "2", "--train.batch-size", "40", "--search.population", "6", "--search.generations", "3",
+    "--search.select", "1", "--stand-alone.models", "3", "--stand-alone.seeds", "2", "--stand-alone.epochs", "1",
+    "--resources.processes", "1", "--resources.checkpoint-steps", "1",
+]  # fmt: skip
+"""The same, with less of everything, for tests of how a run ends; nothing is learned. All in one process."""
+
 
 def start(*arguments) -> subprocess.Popen:
     """Start one command in a process of its own."""

@@ -32,10 +32,10 @@ def files_of(path):
     return {file: file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name not in left_out}
 
 
-def trained_again(path):
-    """Record the files of the training as they are now."""
-    files = json.loads((path / "stages.json").read_text())["stages"]["train"]["files"]
-    RunDirectory.open(path).finish_stage("train", tuple(files))
+def record_again(path, stage):
+    """Record the files of a finished stage as they are now."""
+    files = json.loads((path / "stages.json").read_text())["stages"][stage]["files"]
+    RunDirectory.open(path).finish_stage(stage, tuple(files))
 
 
 def ranking_of(path):
@@ -128,7 +128,9 @@ def test_figure_10_has_the_curves_of_all_trainings(finished_run, fairnas, tmp_pa
 def test_trainings_of_an_earlier_version_have_no_curve_which_is_said(copied_run, fairnas, tmp_path):
     genome = ranking_of(copied_run)["models"][0]["genome"]
     file = copied_run / "stand_alone" / f"{genome}-s1.json"
-    file.write_text(json.dumps({key: value for key, value in json.loads(file.read_text()).items() if key != "curve"}))
+    result = json.loads(file.read_text())
+    file.write_text(json.dumps({key: value for key, value in result.items() if key != "curve"}))
+    record_again(copied_run, "rank")
     outcome = fairnas("figure", "10", "--run", copied_run, "--out", tmp_path / "ten")
     assert outcome.code == 2
     assert f"{file} holds no training curve, as it is of an earlier fairnas; delete it, and `" in outcome.err
@@ -154,6 +156,7 @@ def test_a_diverged_training_is_shown_and_in_no_tau(copied_run, fairnas, tmp_pat
     result = json.loads(file.read_text())
     lost = {key: result[key] for key in ("genome", "seed", "identity", "epochs", "curve")}
     file.write_text(json.dumps(lost | {"status": "diverged", "reason": "the loss is nan at step 3"}))
+    record_again(copied_run, "rank")
     outcome = fairnas("rank", "--run", copied_run)
     assert outcome.code == 0, outcome.err
     assert f"{genome} diverged with seed 1: the loss is nan at step 3" in outcome.err
@@ -178,7 +181,7 @@ def test_a_supernet_with_nan_weights_is_refused_before_anything_is_trained(copie
     name, weight = next((name, w) for name, w in content["network"].items() if w.is_floating_point())
     weight.view(-1)[0] = float("nan")
     torch.save(content, path)
-    trained_again(copied_run)
+    record_again(copied_run, "train")
     shutil.rmtree(copied_run / "stand_alone")
     outcome = fairnas("rank", "--run", copied_run)
     assert outcome.code == 2
@@ -222,7 +225,7 @@ def test_bad_input_is_one_line(copied_run, fairnas, tmp_path, flags, says):
 def test_a_run_of_another_space_or_data_is_no_rival(copied_run, uniform_run, fairnas, tmp_path, file, key, says):
     other = shutil.copytree(uniform_run, tmp_path / "other")
     (other / file).write_text(json.dumps(json.loads((other / file).read_text()) | {key: "other"}))
-    trained_again(other)
+    record_again(other, "train")
     before = (copied_run / "config.toml").read_text()
     for command in (["rank"], ["figure", "8", "--out", tmp_path / "eight"]):
         outcome = fairnas(*command, "--run", copied_run, "--against", other)

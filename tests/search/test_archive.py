@@ -65,6 +65,19 @@ def test_the_first_score_of_a_genome_stays(path: Path) -> None:
         assert archive.candidates() == (Candidate.of((1,), {"top1": 0.1}, 0),)
 
 
+def test_the_fingerprint_is_of_the_first_rows_and_later_ones_do_not_change_it(path: Path) -> None:
+    with Archive(path, "s") as archive:
+        archive.add({(1,): ROW, (2,): ROW}, 0)
+        kept = archive.fingerprint()
+        archive.add({(3,): ROW}, 1)
+        archive.add({(4,): ROW}, 0, setting="other")
+        assert kept["rows"] == 2
+        assert archive.fingerprint(2) == kept
+        assert archive.fingerprint() != kept
+    change(path, "UPDATE candidate SET measures = replace(measures, '0.', '1.') WHERE genome = '2'")
+    assert Archive(path, "s", read_only=True).fingerprint(2) != kept
+
+
 def test_many_genomes_at_once(path: Path) -> None:
     genomes = [(a, b, c) for a in range(36) for b in range(36) for c in range(3)]
     with Archive(path, "s") as archive:

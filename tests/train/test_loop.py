@@ -1,12 +1,13 @@
 """The loop: schedule, divergence."""
 
 import math
+import re
 
 import pytest
 import torch
 
 from fairnas.config import TrainConfig
-from fairnas.train import DivergedError, Pace, read_checkpoint, train
+from fairnas.train import STRATEGIES, DivergedError, Pace, read_checkpoint, train
 from fairnas.train.loop import FINITE_CHECK_STEPS, learning_rate
 
 
@@ -38,3 +39,56 @@ def test_a_loss_that_is_no_number_is_noticed_and_the_checkpoint_is_from_before(m
     content = read_checkpoint(checkpoint, "supernet")
     assert content["step"] <= 6
     assert all(torch.isfinite(value).all() for value in content["network"].values())
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_training_that_explodes_is_noticed_within_50_steps_and_a_good_checkpoint_stays(
+    strategy, make_training, dataset, tmp_path
+):
+    """Of every strategy, at a rate that no training survives; saved after every step, so nothing good is long ago."""
+    training, config = make_training(strategy, epochs=60, lr=1e4)
+    checkpoint = tmp_path / "checkpoint.pt"
+    with pytest.raises(DivergedError, match=r"train.lr = 10000.0; try a lower rate, such as 3.3e\+03") as caught:
+        train(training, dataset, config, 0, Pace(checkpoint=checkpoint, steps=1))
+    assert "\n" not in str(caught.value)
+    at = int(re.findall(r"step (\d+)", str(caught.value))[0])
+    assert at <= 50
+    if checkpoint.exists():  # else the very first step was the last
+        content = read_checkpoint(checkpoint, "supernet")
+        assert content["step"] == at - 1
+        assert all(torch.isfinite(value).all() for value in content["network"].values())
+
+
+def exploding(loss, network):
+    return loss * 1e7
+
+
+def ruining(loss, network):
+    next(network.parameters()).data.fill_(math.inf)
+    return loss
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            exploding,
+            r"the loss is \d\S*e\+07 at step 8 with train.lr = 0.05; try a lower rate, such as 0.017, in a new",
+        ),
+        (ruining, r"weights are NaN or infinite after step 8 with train.lr = 0.05; try a lower rate, such as 0.017"),
+    ],
+)
+def test_what_is_about_to_be_saved_is_looked_at(change, message, make_training, dataset, tmp_path):
+    """A step's loss is of the weights before it, so a checkpoint of weights that it ruined would look good."""
+    training, config = make_training(epochs=30)
+    honest = training.step
+
+    def spoil(batches, step, total):
+        loss = honest(batches, step, total)
+        return change(loss, training.network) if step == 7 else loss
+
+    training.step = spoil
+    checkpoint = tmp_path / "checkpoint.pt"
+    with pytest.raises(DivergedError, match=message):
+        train(training, dataset, config, 0, Pace(checkpoint=checkpoint, steps=4))
+    assert read_checkpoint(checkpoint, "supernet")["step"] == 4
