@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test install lint clean
+.PHONY: demo test docs install lint clean
 
 demo: install
 	$(BIN)/fairnas run digits --out runs/digits
@@ -10,6 +10,11 @@ demo: install
 # One thread per process: tests run side by side, and torch's threads would fight for the cores.
 test: install lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# The site, in site/: every link, anchor and example is checked. `make docs` needs no network, and neither does the site.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "site/index.html"
 
 lint: install
 	$(BIN)/ruff check .
@@ -27,4 +32,4 @@ install: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv build dist site

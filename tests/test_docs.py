@@ -17,8 +17,9 @@ def test_links_lead_somewhere(page):
         assert target.startswith("http") or (page.parent / target).exists(), target
 
 
-def test_files_that_the_design_page_names_exist_and_hold_what_it_says():
-    text = by_name["design.md"].read_text()
+@pytest.mark.parametrize("name", ["design.md", "paper.md"])
+def test_files_that_a_page_names_exist_and_hold_what_it_says(name):
+    text = by_name[name].read_text()
     named = re.findall(r"`((?:[a-z_]+/)?[a-z_]+\.py)`(?:: `([A-Za-z_0-9]+)(?:\.[a-z_]+)?`)?", text)
     assert len(named) > 15
     for path, name in named:
@@ -50,6 +51,8 @@ def test_commands_exist_and_take_their_flags(page):
     for line in re.findall(r"^\s*(?:`)?fairnas ([a-z].*)$", page.read_text(), re.MULTILINE):
         words = shlex.split(line.split("`")[0], comments=True)
         assert words[0] in VERBS, line
+    for verb in re.findall(r"`fairnas ([a-z]+)[^`\n]*`", page.read_text()):
+        assert verb in VERBS, verb
 
 
 def test_the_figures_of_the_readme_are_those_of_the_code():
@@ -61,3 +64,16 @@ def test_the_figures_of_the_readme_are_those_of_the_code():
     assert ", ".join(f"{row['params'] / 1e6:.2f}" for row in rows) + " M" in text
     assert f"{fairnas.equal_count_probability(2, 20):.3f}" in text
     assert f"{fairnas.get_space('mobilenet_v2').size:,}" in text
+
+
+def test_every_promise_on_the_reliability_page_has_its_test():
+    text = by_name["reliability.md"].read_text()
+    rows = [row for row in re.findall(r"^\|(.+)\|(.+)\|$", text, re.MULTILINE) if "held by" not in row[1]]
+    promises = [(promise, tests) for promise, tests in rows if set(promise) != set("-")]
+    assert len(promises) > 20
+    for promise, tests in promises:
+        named = re.findall(r"`(tests/[a-z_0-9/]+\.py)(?:::(test_[a-z_0-9]+))?`", tests)
+        assert named, promise
+        for path, name in named:
+            assert (ROOT / path).exists(), path
+            assert not name or f"def {name}(" in (ROOT / path).read_text(), name

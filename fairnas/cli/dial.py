@@ -1,13 +1,13 @@
 """`--minutes` and `--hours`: what the user gave, what was chosen for the rest, and how such a run goes on."""
 
 import dataclasses
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fairnas.cli.parsing import UsageError, peek
 from fairnas.config import RunConfig
+from fairnas.foreign import parse_toml
 
 if TYPE_CHECKING:
     from fairnas.pipeline.dial import Dialled
@@ -33,7 +33,7 @@ def given_settings(arguments: Sequence[str]) -> frozenset[str]:
     names = {flag.replace("-", "_") for flag in flags}
     file = peek(arguments, "--config")
     if file is not None:
-        names |= set(_leaves(tomllib.loads(Path(file).read_text(encoding="utf-8"))))
+        names |= set(_leaves(parse_toml(Path(file).read_text(encoding="utf-8"))))
     return frozenset(names)
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,32 @@ def _one_line(box: str, verb: str) -> str:
         message.append(row)
     if "Perhaps you meant:" in rows:
         hint = f"; did you mean {rows[rows.index('Perhaps you meant:') + 1].split()[0]}?"
-    return f"{' '.join(message).rstrip('.')}{hint} (see `fairnas {verb} --help`)"
+    return f"{_in_our_words(' '.join(message).rstrip('.'))}{hint} (see `fairnas {verb} --help`)"
+
+
+# What tyro says, and what we say. The first that fits counts; what fits none stays as it is.
+_WORDS: tuple[tuple[str, str], ...] = (
+    (r"Error parsing (--\S+): .*\bint\(\) with base 10: ('.*')", r"\1 is \2; give a whole number"),
+    (r"Error parsing (--\S+): no type matching .*\bINT\b.* from \[('.*?')\].*", r"\1 is \2; give a whole number"),
+    (r"Error parsing (--\S+): no type matching .*\bFLOAT\b.* from \[('.*?')\].*", r"\1 is \2; give a number"),
+    (r"Error parsing (--\S+): could not convert string to float: ('.*')", r"\1 is \2; give a number"),
+    (r"Error parsing config(?:\.\S+)?: (.*)", r"\1"),  # a check of ours, which names the setting
+    (r"Error parsing (--\S+): (.*)", r"\1: \2"),
+    (r"invalid choice ('.*?') for argument '(\S+)'\. Expected one of \((.*?),?\)", r"\2 is \1; give one of \3"),
+    (r"Missing value for argument '(\S+)'.*", r"\1 needs a value"),
+    (r"Missing from (fairnas [^:]+): ((?:--\S+ )?[A-Z]+) (.*?)\.? \(required\).*", r"`\1` needs \2: \3"),
+    (r"Unrecognized options: (--[^\s,]+)(?:, .*)?", r"unknown option \1"),
+    (r"Unrecognized options: (.*)", r"\1: too many arguments"),
+)
+
+
+def _in_our_words(message: str) -> str:
+    """A message of tyro's as one of ours: what was given, what is allowed."""
+    message = message.replace("--out PATH, --run PATH", "--run PATH")
+    for pattern, ours in _WORDS:
+        if found := re.fullmatch(pattern, message):
+            return found.expand(ours)
+    return message
 
 
 def peek(arguments: Sequence[str], flag: str) -> str | None:

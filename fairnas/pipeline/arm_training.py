@@ -1,11 +1,11 @@
 """One arm of Figure 1 with one seed: an ordinary run directory, and the scores of its stratified models beside."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from fairnas.errors import ConfigError
 from fairnas.fairness import StrictSampler
+from fairnas.foreign import parse_json
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.judge import score_on_validation
 from fairnas.pipeline.stages import discard_damaged, run_stage
@@ -52,7 +52,7 @@ def _weights(run: RunDirectory) -> str:
 def read_scores(run: RunDirectory) -> dict[str, Any]:
     """The scores as they were written, or nothing if it is not there or damaged at rest."""
     try:
-        scores = json.loads((run.path / SCORES).read_text(encoding="utf-8"))
+        scores = parse_json((run.path / SCORES).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     known = isinstance(scores, dict) and scores.get("status") in ("done", "diverged")

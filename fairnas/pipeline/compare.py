@@ -21,7 +21,9 @@ from fairnas.data import Dataset
 from fairnas.errors import ConfigError
 from fairnas.fairness import Ledger
 from fairnas.fairness.theory import TABLE_1
+from fairnas.foreign import parse_json
 from fairnas.nets import cost_table
+from fairnas.nets.memory import activation_table
 from fairnas.pipeline.arm_training import score_top1, trained
 from fairnas.pipeline.experiment import Experiment, Narrator, pick_device
 from fairnas.pipeline.figure_folder import claim
@@ -33,6 +35,7 @@ from fairnas.pipeline.system_profile import SystemProfile, profile
 from fairnas.pipeline.systems import SystemPlan, check_systems, plan_systems, system_config
 from fairnas.report.table_1 import System, SystemTraining, TableOne, render_table_1
 from fairnas.rundir import RunDirectory, checksum, write_atomically
+from fairnas.search.candidate import is_number
 from fairnas.space import Genome, SearchSpace, format_genome
 from fairnas.versions import installed_versions
 
@@ -128,16 +131,28 @@ def _profiles(
 ) -> dict[str, SystemProfile]:
     """Measured once and kept, strict training's always among them."""
     path = out / "profiles.json"
-    stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    stored = _stored_profiles(path)
     device = pick_device(given.base.resources.device)
     wanted = dict.fromkeys(["strict", SINGLE_PATH, *given.systems])
     for number, name in enumerate(wanted):
         narrator.progress(number, len(wanted), f"a few steps of {name}")
         if name not in stored:
             config = system_config(given.base.train, name, opened[0].choices)
-            stored[name] = dataclasses.asdict(profile(*opened, config, given.base.seed, device))
-            write_atomically(path, (json.dumps(stored, indent=1) + "\n").encode())
-    return {name: SystemProfile(**stored[name]) for name in wanted}
+            stored[name] = profile(*opened, config, given.base.seed, device)
+            plain = {each: dataclasses.asdict(found) for each, found in stored.items()}
+            write_atomically(path, (json.dumps(plain, indent=1) + "\n").encode())
+    return {name: stored[name] for name in wanted}
+
+
+def _stored_profiles(path: Path) -> dict[str, SystemProfile]:
+    """Profiles of before; none, to be measured again, if there are none or the file is damaged at rest."""
+    try:
+        plain = parse_json(path.read_text(encoding="utf-8"))
+        stored = {name: SystemProfile(**values) for name, values in plain.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+    good = (is_number(value) or value is None for each in stored.values() for value in dataclasses.astuple(each))
+    return stored if all(good) else {}
 
 
 def _run_of(out: Path, given: Comparison, plan: SystemPlan, seed: int) -> RunDirectory:
@@ -148,14 +163,16 @@ def _run_of(out: Path, given: Comparison, plan: SystemPlan, seed: int) -> RunDir
 def _result(run: RunDirectory, genomes: Sequence[Genome]) -> dict[str, Any] | None:
     """What came of a training, or None if it is not there, or not of these networks and weights."""
     try:
-        found = json.loads((run.path / RESULT).read_text(encoding="utf-8"))
+        found = parse_json((run.path / RESULT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        return None
+    if not isinstance(found, dict):
         return None
     if found.get("status") == "diverged":
         return found
     if run.damaged_files("train") or found.get("checkpoint") != checksum(run.path / "supernet" / "checkpoint.pt"):
         return None
-    return found if found["genomes"] == [format_genome(genome) for genome in genomes] else None
+    return found if found.get("genomes") == [format_genome(genome) for genome in genomes] else None
 
 
 def _train_and_judge(experiment: Experiment, genomes: Sequence[Genome]) -> None:
@@ -221,12 +238,14 @@ def _collect(
         diverged = tuple(result["reason"] for _, _, result in results if result["status"] == "diverged")
         systems.append(_system(plan.name, plan, tuple(trainings), diverged))
     data = RunDirectory(out / f"{plans[0].name}-s{given.base.seed}").read_json("data.json")
+    activations = activation_table(space)
     single = SystemPlan(SINGLE_PATH, given.base.train, profiles[SINGLE_PATH], 0.0)
     return TableOne(
         systems=tuple(systems),
         single_path=_system(SINGLE_PATH, single, (), ()),
         space=space.name,
         choices=max(space.choices),
+        whole_supernet=activations.of_all_blocks / activations.of_largest_path,
         data=data["name"],
         validation_images=data["counts"]["validation"],
         truth="NAS-Bench-Macro" if given.truth else f"{given.base.stand_alone.seeds} trainings from scratch each",

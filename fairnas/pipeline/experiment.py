@@ -157,10 +157,12 @@ class Experiment:
             torch.set_num_threads(1)
         if (self.run.path / "data.json").exists():
             self._require_same("data", self.run.read_json("data.json")["fingerprint"], dataset.fingerprint)
+        else:
+            self.run.write_json("data.json", dataset.summary())
+        if (self.run.path / "space.json").exists():
             self._require_same("search space", from_dict(self.run.read_json("space.json")), space)
         else:
             self.run.write_json("space.json", to_dict(space))
-            self.run.write_json("data.json", dataset.summary())
         return space, dataset
 
     def _require_same(self, what: str, stored: Any, found: Any) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from fairnas.config import SearchConfig
 from fairnas.errors import ConfigError, RunDirectoryError, UnknownNameError
+from fairnas.foreign import parse_json
 from fairnas.pipeline.experiment import Narrator
 from fairnas.pipeline.figure_folder import claim
 from fairnas.pipeline.searched import Searched
@@ -192,7 +193,7 @@ class _Finished:
 def _read(path: Path, seed: int, space: SearchSpace) -> _Finished | None:
     """A finished search, or None if it is not there or damaged: then it is made again, from the archive."""
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = parse_json(path.read_text(encoding="utf-8"))
         front = tuple(_candidate(row, space) for row in plain["front"])
         search = SeededSearch(
             seed=seed,
@@ -203,7 +204,7 @@ def _read(path: Path, seed: int, space: SearchSpace) -> _Finished | None:
             front=tuple(map(_scored, front)),
             operators={name: Tally(**counts) for name, counts in plain["operators"].items()},
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
     return _Finished(search, front)
 

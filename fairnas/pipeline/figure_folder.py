@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fairnas.errors import RunDirectoryError
+from fairnas.foreign import parse_json
 from fairnas.rundir import write_atomically
 
 
@@ -14,7 +15,7 @@ def claim(out: Path, settings: Mapping[str, Any]) -> None:
     path = out / "figure.json"
     if path.exists():
         try:
-            stored = dict(_leaves(json.loads(path.read_text(encoding="utf-8"))))
+            stored = dict(_leaves(parse_json(path.read_text(encoding="utf-8"))))
         except (OSError, ValueError, AttributeError) as error:
             raise RunDirectoryError(f"{path} is damaged ({error}); give another --out") from None
         given = dict(_leaves(settings))

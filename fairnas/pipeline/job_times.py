@@ -63,11 +63,11 @@ def time_jobs(
     rounds = math.ceil(len(genomes) / processes)
     count = rounds * processes  # no core is idle
     tasks = [(genomes[number % len(genomes)], genomes, patience) for number in range(count)]
-    begin = time.time()
+    begin = time.monotonic()
     with workers(workshop, processes) as (pool, _):
         done = list(pool.map(_time_job_at_work, tasks))
-        end = time.time()
-    start = max(ready for ready, _ in done) - begin + time.time() - end
+        end = time.monotonic()
+    start = max(ready for ready, _ in done) - begin + time.monotonic() - end
     return tuple(sorted((times for _, times in done), key=lambda each: each.madds)), processes, start
 
 
@@ -90,7 +90,10 @@ def product_ratio(experiment: Experiment, genome: Genome, patience: float) -> fl
 
 
 def _time_job_at_work(task: tuple[Genome, tuple[Genome, ...], float]) -> tuple[float, JobTimes]:
-    """When this process was ready, on the clock of `time.time`, and the times of one training."""
+    """When this process was ready, and the times of one training.
+
+    On the clock of `time.monotonic`, which the processes of a machine share, and which nobody sets back.
+    """
     genome, genomes, patience = task
     ready = _ready(genomes)
     workshop, space, dataset, _ = at_work()
@@ -106,7 +109,7 @@ def _ready(genomes: tuple[Genome, ...]) -> float:
     batch = next(batches)
     for genome in genomes:
         stand_alone_training(space, genome, changed, 0, device).step([batch], 0, 1)
-    return time.time()
+    return time.monotonic()
 
 
 def _time_job(genome: Genome, workshop: Workshop, space: SearchSpace, dataset: Dataset, patience: float) -> JobTimes:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from fairnas.errors import RunDirectoryError
+from fairnas.foreign import parse_json
 
 
 class Records:
@@ -68,12 +69,14 @@ def open_records(path: Path, header: Mapping[str, str]) -> Iterator[Records]:
 
 def _parsed(line: bytes) -> Any:
     with contextlib.suppress(ValueError):
-        return json.loads(line)
+        return parse_json(line)
     return None
 
 
 def _differing(found: Any, header: Mapping[str, str]) -> str:
     if not isinstance(found, dict) or not found.keys() >= header.keys():
         return "holds no measurements of ours"
-    key = next(key for key in header if found[key] != header[key])
+    key = next((key for key in header if found[key] != header[key]), "")
+    if not key:
+        return f"was measured with {', '.join(sorted(found.keys() - header.keys()))} beside what is measured now"
     return f"was measured with {key} '{found[key]}', now it is '{header[key]}'"

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from fairnas.config import RunConfig
 from fairnas.configfile import differing_keys
@@ -11,7 +12,7 @@ from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.prices import MEASURED, measured_first, require_reachable_latency
 from fairnas.pipeline.products import export, report
 from fairnas.pipeline.stage_one import train
-from fairnas.pipeline.stage_two import changed_sources, search
+from fairnas.pipeline.stage_two import ARCHIVE, changed_sources, has_lost_candidates, search
 from fairnas.pipeline.truth import rank, retrain
 from fairnas.rundir import RunDirectory
 
@@ -48,8 +49,8 @@ def run_story(experiment: Experiment) -> None:
         if not (run.path / MEASURED).exists():
             experiment.narrator.stage(0, len(STAGES), "measure latency", STAGES[0].title)
         require_reachable_latency(experiment)
+    discard_damaged(experiment, *_BY_NAME)
     for number, stage in enumerate(STAGES):
-        discard_damaged(experiment, stage.name)
         if stage.name == "search" and run.is_finished("search"):
             discard_outdated(experiment)
         if run.is_finished(stage.name):
@@ -65,7 +66,7 @@ def run_stage(experiment: Experiment, name: str) -> None:
     stage = _BY_NAME[name]
     run = experiment.run
     for needed in stage.needs:
-        damaged = run.damaged_files(needed)
+        damaged = damaged_files(run, needed)
         if damaged:
             raise RunDirectoryError(
                 f"{run.path / damaged[0]} is lost or damaged; `fairnas {needed} --run {run.path}` makes it again"
@@ -75,7 +76,7 @@ def run_stage(experiment: Experiment, name: str) -> None:
                 f"'{name}' needs '{needed}', which {run.path} has not finished; run `fairnas {needed} --run {run.path}`"
             )
     experiment.narrator.stage(1, 1, stage.title, "")
-    discard_damaged(experiment, name)
+    discard_damaged(experiment, *sorted(_with_dependents(name)))
     forget(run, name)
     _do(experiment, stage)
 
@@ -85,14 +86,41 @@ def _do(experiment: Experiment, stage: Stage) -> None:
     experiment.run.finish_stage(stage.name, files)
 
 
-def discard_damaged(experiment: Experiment, name: str) -> None:
-    """If files of a finished stage are not what it wrote, say so, and make way for it to be done again."""
-    damaged = experiment.run.damaged_files(name)
-    if damaged:
-        experiment.narrator.say(f"{', '.join(damaged)} lost or damaged; doing '{name}' again")
+def damaged_files(run: RunDirectory, name: str) -> tuple[str, ...]:
+    """Files of a finished stage that are gone or no longer hold what the stage wrote."""
+    damaged = run.damaged_files(name)
+    if name == "search" and run.is_finished(name) and not damaged and has_lost_candidates(run):
+        return (ARCHIVE,)  # it may grow, so it is known by its rows
+    return damaged
+
+
+def discard_damaged(experiment: Experiment, *names: str) -> None:
+    """If files of finished stages are not what they wrote, say so, and make way for these to be done again.
+
+    All stages are looked at before any is forgotten, because with its record goes what its files are known by.
+    """
+    run, say = experiment.run, experiment.narrator.say
+    found = {name: damaged for name in names if (damaged := damaged_files(run, name))}
+    for name in names:
+        if run.restore_metrics(name):
+            say(f"metrics.jsonl lost or damaged; the lines of '{name}' are put back from stages.json")
+    for name, damaged in found.items():
+        say(f"{', '.join(damaged)} lost or damaged; doing '{name}' again")
         for file in damaged:
-            (experiment.run.path / file).unlink(missing_ok=True)
-        forget(experiment.run, name)
+            _put_away(run.path / file)
+    for name in found:
+        forget(run, name)
+
+
+def _put_away(path: Path) -> None:
+    """Remove a damaged file; but keep an archive aside, because other searches may have scores in it."""
+    if path.name != ARCHIVE:
+        path.unlink(missing_ok=True)
+        return
+    for end in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + end)
+        if part.exists():
+            part.replace(path.with_name(f"{path.name}.damaged{end}"))
 
 
 def discard_outdated(experiment: Experiment) -> None:
@@ -105,13 +133,17 @@ def discard_outdated(experiment: Experiment) -> None:
 
 def forget(run: RunDirectory, name: str) -> None:
     """Drop the records of a stage and of all that build on it."""
-    stale = {name}
-    for stage in STAGES:
-        if stale & set(stage.needs):
-            stale.add(stage.name)
-    stale.add("report")
+    stale = _with_dependents(name)
     if any(run.is_finished(each) for each in stale):
         run.forget_stages(tuple(sorted(stale)))
+
+
+def _with_dependents(name: str) -> set[str]:
+    found = {name, "report"}
+    for stage in STAGES:
+        if found & set(stage.needs):
+            found.add(stage.name)
+    return found
 
 
 def reconfigure(run: RunDirectory, config: RunConfig, stage: str) -> None:

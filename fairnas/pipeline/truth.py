@@ -26,7 +26,8 @@ def retrain(experiment: Experiment) -> tuple[str, ...]:
     for job, result in zip(jobs, results, strict=True):
         if result["status"] == "diverged":
             experiment.narrator.say(f"{format_genome(job.genome)} diverged: {result['reason']}")
-    return tuple(f"{workshop.folder.name}/{job.name}.json" for job in jobs)
+    weights = [workshop.weights_path(job) for job, result in zip(jobs, results, strict=True) if result.get("weights")]
+    return tuple(f"{workshop.folder.name}/{path.name}" for path in [*map(workshop.result_path, jobs), *weights])
 
 
 def retrained_genomes(experiment: Experiment) -> tuple[Genome, ...]:
@@ -44,8 +45,9 @@ def rank(experiment: Experiment) -> tuple[str, ...]:
     scores, statistics = one_shot(experiment, genomes), by_each_statistics(experiment, genomes)
     other = other_supernet(experiment)
     against = (name_beside(experiment.run, other.run), one_shot(other, genomes)) if other else None
+    workshop = workshop_of(experiment)
     jobs = [Job(genome, seed, False) for genome in genomes for seed in range(ours.seeds)]
-    results = _run(experiment, workshop_of(experiment), jobs)
+    results = _run(experiment, workshop, jobs)
     table = cost_table(experiment.space)
     models = []
     for number, genome in enumerate(genomes):
@@ -66,7 +68,7 @@ def rank(experiment: Experiment) -> tuple[str, ...]:
         **as_plain(study),
     }
     experiment.run.write_json("ranking.json", plain)
-    return ("ranking.json",)
+    return ("ranking.json", *(f"{workshop.folder.name}/{workshop.result_path(job).name}" for job in jobs))
 
 
 def choose_models(experiment: Experiment) -> tuple[Genome, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fairnas.config import RunConfig, TrainConfig
+from fairnas.foreign import parse_json
 from fairnas.rundir import checksum
 from fairnas.space import Genome, format_genome
 
@@ -62,15 +63,15 @@ class Workshop:
     def finished(self, job: Job) -> dict[str, Any] | None:
         """The result of a job done before with the same settings, or None."""
         try:
-            result = json.loads(self.result_path(job).read_text(encoding="utf-8"))
+            result = parse_json(self.result_path(job).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError, json.JSONDecodeError):
             return None  # damaged at rest: train it again
         if not isinstance(result, dict) or result.get("identity") != self.identity:
             return None
-        if job.keep_weights and result["status"] == "done":
+        if job.keep_weights and result.get("status") == "done":
             path = self.weights_path(job)
-            if not path.exists() or checksum(path) != result["weights"]:
+            if not path.exists() or checksum(path) != result.get("weights"):
                 return None
         return result

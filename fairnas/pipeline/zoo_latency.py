@@ -11,10 +11,12 @@ from fairnas.analysis import rank_agreement
 from fairnas.errors import RunDirectoryError
 from fairnas.export.graph import OUTPUT, graph_of
 from fairnas.export.timing import Run, device_name, in_turns, open_model
+from fairnas.foreign import parse_json
 from fairnas.nets import batch_norms
 from fairnas.pipeline.experiment import Narrator
 from fairnas.randomness import generator
 from fairnas.rundir import write_atomically
+from fairnas.search.candidate import is_number
 from fairnas.zoo import NETWORKS, TABLE_2, create
 
 SCHEMA = 1
@@ -84,8 +86,10 @@ def _read(path: Path | None, header: Mapping[str, Any]) -> dict[str, Any]:
     if path is None or not path.exists():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
         times = dict(found["networks"])
+        if not all(is_number(each["latency_ms"]) for each in times.values()):
+            raise ValueError("a latency is no number")
         given = {key: found[key] for key in header}
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise RunDirectoryError(f"{path} holds no latencies of ours ({error!r}); give another --out") from None

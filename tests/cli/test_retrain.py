@@ -61,7 +61,7 @@ def test_the_product_recipe_from_flags_to_export(copied_run, fairnas):
 BAD = {
     "settings of another recipe": (("--epochs", "3"), "retrain.epochs is 3, which retrain.recipe 'supernet' does not"),
     "an impossible value": (("--recipe", "product", "--dropout", "1"), "retrain.dropout is 1.0; give a number from 0"),
-    "an unknown recipe": (("--recipe", "best"), "invalid choice 'best' for argument '--recipe'"),
+    "an unknown recipe": (("--recipe", "best"), "--recipe is 'best'; give one of"),
     "too large a square": (("--recipe", "product", "--cutout", "9"), "retrain.cutout is 9 pixels, which blanks images"),
     "an unknown network": (("0123",), "genome '0123' has 4 choices"),
 }

@@ -19,7 +19,7 @@ from fairnas.pipeline.compare import Comparison, measure_table_1
 from fairnas.pipeline.experiment import open_data
 from fairnas.pipeline.system_profile import SystemProfile, profile, with_first_choices
 from fairnas.pipeline.systems import BESIDE, TABLE_1_SYSTEMS, check_systems, plan_systems, system_config
-from fairnas.report.table_1 import memory_class
+from fairnas.report.table_1 import memory_class, memory_verdict
 from fairnas.space import get_space
 from fairnas.train import STRATEGIES
 from tests.train import processes
@@ -61,6 +61,24 @@ def test_every_number_of_the_table_is_what_the_run_directories_hold(measured):
     compute = [system["trainings"][0]["path_images"] for system in numbers["systems"].values()]
     assert max(compute) <= 1.5 * min(compute)
     assert json.loads((out / "table1.json").read_text()) == {k: v for k, v in numbers.items() if k != "page"}
+
+
+@pytest.mark.parametrize(
+    ("claimed", "ratio", "whole", "verdict"),
+    [
+        ("SP", 1.1, 4.5, "confirmed"),
+        ("SP", 1.9, 1.5, "contradicted"),
+        ("TP", 1.9, 4.5, "confirmed"),
+        ("TP", 4.5, 4.5, "contradicted"),
+        ("SN", 4.5, 4.5, "confirmed"),
+        ("SN", 1.9, 4.5, "contradicted"),
+        ("SN", 1.1, 1.5, "contradicted"),
+        ("SN", 1.9, 1.5, "not measurable"),  # three choices, one of them the identity
+        ("TP", 1.9, 1.5, "not measurable"),
+    ],
+)
+def test_memory_is_judged_where_two_paths_and_all_can_be_told_apart(claimed, ratio, whole, verdict):
+    assert memory_verdict(claimed, ratio, whole).verdict == verdict
 
 
 def test_verdicts_stand_beside_the_claims(measured):
