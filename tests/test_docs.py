@@ -20,7 +20,7 @@ def test_links_lead_somewhere(page):
 @pytest.mark.parametrize("name", ["design.md", "paper.md"])
 def test_files_that_a_page_names_exist_and_hold_what_it_says(name):
     text = by_name[name].read_text()
-    named = re.findall(r"`((?:[a-z_]+/)?[a-z_]+\.py)`(?:: `([A-Za-z_0-9]+)(?:\.[a-z_]+)?`)?", text)
+    named = re.findall(r"`((?:[a-z_0-9]+/)*[a-z_0-9]+\.py)`(?:: `([A-Za-z_0-9]+)(?:\.[a-z_]+)?`)?", text)
     assert len(named) > 15
     for path, name in named:
         file = ROOT / "fairnas" / path

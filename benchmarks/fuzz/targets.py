@@ -28,10 +28,11 @@ from fairnas.export.product import Product
 from fairnas.export.weights import encode_weights
 from fairnas.fairness import Ledger
 from fairnas.nets import build, cost
-from fairnas.pipeline import compare, figure_6, zoo_latency
-from fairnas.pipeline.arm_training import SCORES, read_scores
-from fairnas.pipeline.figure_folder import claim
-from fairnas.pipeline.latency_records import open_records
+from fairnas.pipeline.latency import zoo as zoo_latency
+from fairnas.pipeline.latency.records import open_records
+from fairnas.pipeline.studies import compare, figure_6
+from fairnas.pipeline.studies.arm_training import SCORES, read_scores
+from fairnas.pipeline.studies.folder import claim
 from fairnas.recipes import RECIPES
 from fairnas.report.inputs import read_inputs
 from fairnas.report.page import render

@@ -63,8 +63,8 @@ def main(arguments: Sequence[str]) -> None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, name=given.data))
     # torch is only needed from here on
     from fairnas.cli.progress import interruptible, narrated
-    from fairnas.pipeline.compare import Comparison, measure_table_1
-    from fairnas.pipeline.systems import BESIDE, TABLE_1_SYSTEMS
+    from fairnas.pipeline.studies.compare import Comparison, measure_table_1
+    from fairnas.pipeline.studies.systems import BESIDE, TABLE_1_SYSTEMS
 
     comparison = Comparison(
         base=config,

@@ -10,7 +10,7 @@ from fairnas.config import RunConfig
 from fairnas.foreign import parse_toml
 
 if TYPE_CHECKING:
-    from fairnas.pipeline.dial import Dialled
+    from fairnas.pipeline.planning.dial import Dialled
     from fairnas.rundir import RunDirectory
 
 
@@ -51,7 +51,7 @@ def going_on(run: "RunDirectory", config: RunConfig, given: frozenset[str]) -> R
     What the user gives again must be what it was; what a run was not begun with, it cannot take. The run directory
     refuses the difference, in its own words.
     """
-    from fairnas.pipeline.effort import DIALLED, value_of
+    from fairnas.pipeline.planning.effort import DIALLED, value_of
 
     stored = run.config
     if stored.minutes is None:

@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _make_table(given: LatencyVerb) -> None:
     from fairnas.cli.progress import interruptible, narrated
-    from fairnas.pipeline.latency_table import OnnxBench, measure_table, require_own
+    from fairnas.pipeline.latency.table import OnnxBench, measure_table, require_own
     from fairnas.pipeline.prices import MEASURED
 
     with contextlib.ExitStack() as held:

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> None:
     # torch is only needed from here on
     from fairnas.cli.progress import narrated
     from fairnas.pipeline import measure_plan, prepare
-    from fairnas.pipeline.dial import dial
+    from fairnas.pipeline.planning.dial import dial
 
     load = os.getloadavg()[0]
     record, lines = {}, []

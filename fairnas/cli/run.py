@@ -82,7 +82,7 @@ def _prepared(
     given = given_settings(arguments)
     if (path / "config.toml").exists():
         return prepare(going_on(RunDirectory(path), config, given)), None
-    from fairnas.pipeline.dial import DIALLED, dial
+    from fairnas.pipeline.planning.dial import DIALLED, dial
 
     if config.minutes is None or given >= set(DIALLED):  # the file of another run gives everything
         return prepare(config), None

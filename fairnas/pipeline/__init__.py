@@ -1,7 +1,7 @@
 """The whole story: the stages in order, what each needs, and where a run goes on."""
 
 from fairnas.pipeline.experiment import Experiment, Narrator, SilentNarrator
-from fairnas.pipeline.plan import Plan, measure_plan
+from fairnas.pipeline.planning.plan import Plan, measure_plan
 from fairnas.pipeline.prepare import Prepared, prepare
 from fairnas.pipeline.remote import RemoteEvaluator
 from fairnas.pipeline.stage_one import follow

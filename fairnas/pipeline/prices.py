@@ -9,7 +9,7 @@ from fairnas.errors import ConfigError
 from fairnas.export.timing import device_name
 from fairnas.nets import cost_table
 from fairnas.pipeline.experiment import Experiment
-from fairnas.pipeline.latency_table import measure_table
+from fairnas.pipeline.latency.table import measure_table
 from fairnas.search import (
     LATENCY,
     Costs,

@@ -7,8 +7,8 @@ import pytest
 
 from fairnas.cli.dial import given_settings
 from fairnas.configfile import read_config
-from fairnas.pipeline import dial, job_times, rehearsal
-from fairnas.pipeline.stopwatch import Limits
+from fairnas.pipeline.planning import dial, job_times, rehearsal
+from fairnas.pipeline.planning.stopwatch import Limits
 
 REHEARSED = {}
 """One rehearsal serves all tests that don't look at what was measured."""

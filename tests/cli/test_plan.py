@@ -5,8 +5,8 @@ import os
 import pytest
 
 from fairnas.cli.plan import duration, size
-from fairnas.pipeline import rehearsal
-from fairnas.pipeline.stopwatch import Limits
+from fairnas.pipeline.planning import rehearsal
+from fairnas.pipeline.planning.stopwatch import Limits
 
 
 @pytest.fixture(autouse=True)
@@ -66,8 +66,9 @@ def test_bad_input_is_one_line(arguments, message, fairnas, tmp_path):
 def test_a_busy_machine_is_named(monkeypatch, fairnas):
     from fairnas import pipeline
     from fairnas.pipeline import Plan
+    from fairnas.pipeline.planning.plan import StagePlan
 
-    stages = (pipeline.plan.StagePlan("train", "all of it", 7200.0),)
+    stages = (StagePlan("train", "all of it", 7200.0),)
     monkeypatch.setattr(pipeline, "measure_plan", lambda *_: Plan(6, 10.0, stages, 1, "mine", 1, "sequential"))
     for load, busy in ((0.0, False), (1000.0, True)):
         monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, 0.0, 0.0))

@@ -132,7 +132,7 @@ def test_without_a_table_the_run_measures_its_own_once_and_spreads_over_latency(
     from fairnas.pipeline.stage_two import changed_sources
     from fairnas.rundir import RunDirectory
 
-    monkeypatch.setattr("fairnas.pipeline.latency_table.OnnxBench", FakeBench)
+    monkeypatch.setattr("fairnas.pipeline.latency.table.OnnxBench", FakeBench)
     outcome = fairnas("search", "--run", run, "--max-latency", "15.5ms", "--search.select", "3", "--json")
     assert outcome.code == 0, outcome.err
     assert "latency measured on a fake; 30 other networks: median error 0.0%" in outcome.err
@@ -141,7 +141,7 @@ def test_without_a_table_the_run_measures_its_own_once_and_spreads_over_latency(
     latencies = [row["latency"] for row in found["selected"]]
     assert latencies == sorted(latencies, reverse=True)
     table = (run / "latency.json").read_bytes()
-    monkeypatch.delattr("fairnas.pipeline.latency_table.OnnxBench")  # nobody asks for it again
+    monkeypatch.delattr("fairnas.pipeline.latency.table.OnnxBench")  # nobody asks for it again
     flags = ["--search.reward.cost", "latency", "--search.searcher", "mnasnet_rl"]
     again = fairnas("search", "--run", run, *flags, "--json")
     assert again.code == 0, again.err

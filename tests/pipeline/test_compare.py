@@ -13,12 +13,13 @@ from fairnas.config import DataConfig, Resources, RunConfig, SearchConfig, Stand
 from fairnas.errors import ConfigError, RunDirectoryError, UnknownNameError
 from fairnas.fairness import Ledger
 from fairnas.fairness.ledger import gini
-from fairnas.pipeline import SilentNarrator, system_profile
-from fairnas.pipeline import compare as comparing
-from fairnas.pipeline.compare import Comparison, measure_table_1
+from fairnas.pipeline import SilentNarrator
 from fairnas.pipeline.experiment import open_data
-from fairnas.pipeline.system_profile import SystemProfile, profile, with_first_choices
-from fairnas.pipeline.systems import BESIDE, TABLE_1_SYSTEMS, check_systems, plan_systems, system_config
+from fairnas.pipeline.studies import compare as comparing
+from fairnas.pipeline.studies import system_profile
+from fairnas.pipeline.studies.compare import Comparison, measure_table_1
+from fairnas.pipeline.studies.system_profile import SystemProfile, profile, with_first_choices
+from fairnas.pipeline.studies.systems import BESIDE, TABLE_1_SYSTEMS, check_systems, plan_systems, system_config
 from fairnas.report.table_1 import memory_class, memory_verdict
 from fairnas.space import get_space
 from fairnas.train import STRATEGIES

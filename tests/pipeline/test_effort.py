@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairnas.config import RunConfig
-from fairnas.pipeline.effort import (
+from fairnas.pipeline.planning.effort import (
     DIALLED,
     LEAST_STEPS,
     MOST_EPOCHS,

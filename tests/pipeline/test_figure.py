@@ -10,11 +10,12 @@ import pytest
 from fairnas.config import DataConfig, RunConfig, TrainConfig
 from fairnas.errors import ConfigError, RunDirectoryError
 from fairnas.fairness import StrictSampler, equal_count_probability
-from fairnas.pipeline import Experiment, SilentNarrator, arm_training
-from fairnas.pipeline.arm_training import stratified_genomes
-from fairnas.pipeline.arms import plan_arms, require_common_settings
-from fairnas.pipeline.figure_1 import FigureOne, draw_figure_1
-from fairnas.pipeline.figure_4 import BLOCKS, draw_figure_4, equal_counts, multiples, simulate
+from fairnas.pipeline import Experiment, SilentNarrator
+from fairnas.pipeline.studies import arm_training
+from fairnas.pipeline.studies.arm_training import stratified_genomes
+from fairnas.pipeline.studies.arms import plan_arms, require_common_settings
+from fairnas.pipeline.studies.figure_1 import FigureOne, draw_figure_1
+from fairnas.pipeline.studies.figure_4 import BLOCKS, draw_figure_4, equal_counts, multiples, simulate
 from fairnas.rundir import RunDirectory
 from fairnas.space import get_space
 from fairnas.train import DivergedError, make_strategy
@@ -145,7 +146,7 @@ def test_the_numbers_are_those_of_the_runs(drawn):
 
 def test_a_second_call_does_nothing_again_and_says_so(drawn, monkeypatch):
     out, numbers, _ = drawn
-    monkeypatch.setattr("fairnas.pipeline.figure_1.train_and_score", lambda *_: pytest.fail("done before"))
+    monkeypatch.setattr("fairnas.pipeline.studies.figure_1.train_and_score", lambda *_: pytest.fail("done before"))
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     narrator = Listening()
     assert draw_figure_1(out, FIGURE, narrator) == numbers

@@ -7,7 +7,7 @@ import pytest
 
 from fairnas.errors import RunDirectoryError
 from fairnas.pipeline import Experiment, run_stage
-from fairnas.pipeline.figure_11 import draw_figure_11, read_evolution
+from fairnas.pipeline.studies.figure_11 import draw_figure_11, read_evolution
 from fairnas.report.figure_11 import findings
 from fairnas.rundir import RunDirectory
 from fairnas.search import Archive

@@ -9,9 +9,9 @@ import pytest
 from fairnas.config import RewardConfig, SearchConfig
 from fairnas.errors import ConfigError, RunDirectoryError, UnknownNameError
 from fairnas.pipeline import Experiment, SilentNarrator, run_stage
-from fairnas.pipeline.figure_6 import FigureSix, draw_figure_6
 from fairnas.pipeline.prices import Prices
-from fairnas.pipeline.searched import Searched, benchmark_truth, trained_supernet
+from fairnas.pipeline.studies.figure_6 import FigureSix, draw_figure_6
+from fairnas.pipeline.studies.searched import Searched, benchmark_truth, trained_supernet
 from fairnas.rundir import RunDirectory
 from fairnas.search import Archive, Candidate, cost_ranges, hypervolume, objectives_from, pareto_front
 from fairnas.search.ranges import known_ranges

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fairnas.errors import ConfigError, RunDirectoryError
-from fairnas.pipeline.latency_measured import Agenda, Measured
-from fairnas.pipeline.latency_table import measure_table
+from fairnas.pipeline.latency.measured import Agenda, Measured
+from fairnas.pipeline.latency.table import measure_table
 from fairnas.search import read_latency_table
 from fairnas.space import get_space
 

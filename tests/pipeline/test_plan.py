@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from fairnas.config import DataConfig, Resources, RetrainConfig, RunConfig, SearchConfig, StandAloneConfig, TrainConfig
-from fairnas.pipeline import Experiment, SilentNarrator, measure_plan, prepare, rehearsal, run_stage
-from fairnas.pipeline.job_times import JobTimes
-from fairnas.pipeline.plan import foresee
-from fairnas.pipeline.rehearsal import ExportTimes, Measured, SearchTimes
-from fairnas.pipeline.stopwatch import Limits, SpreadSteps, TrainingTimes, time_scoring, time_training, told
+from fairnas.pipeline import Experiment, SilentNarrator, measure_plan, prepare, run_stage
+from fairnas.pipeline.planning import rehearsal
+from fairnas.pipeline.planning.job_times import JobTimes
+from fairnas.pipeline.planning.plan import foresee
+from fairnas.pipeline.planning.rehearsal import ExportTimes, Measured, SearchTimes
+from fairnas.pipeline.planning.stopwatch import Limits, SpreadSteps, TrainingTimes, time_scoring, time_training, told
 from fairnas.recipes import get_recipe
 from fairnas.rundir import RunDirectory
 from fairnas.train import STRATEGIES

@@ -6,7 +6,7 @@ import pytest
 
 from fairnas.errors import RunDirectoryError
 from fairnas.pipeline import SilentNarrator
-from fairnas.pipeline.zoo_latency import zoo_latencies
+from fairnas.pipeline.latency.zoo import zoo_latencies
 from fairnas.zoo import NETWORKS
 
 NAMES = ["mobilenet_v2", "proxyless_r", "fairnas_a", "fairnas_c"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fairnas.pipeline.figure_4 import draw_figure_4
+from fairnas.pipeline.studies.figure_4 import draw_figure_4
 from fairnas.report.figure_1 import render_comparison
 from fairnas.report.figure_6 import render_search_comparison
 from fairnas.report.figure_8 import render_believed

@@ -3,11 +3,11 @@
 import dataclasses
 
 from fairnas.config import RunConfig
-from fairnas.pipeline.effort import Foreseen
-from fairnas.pipeline.plan import Plan, foresee
+from fairnas.pipeline.planning.effort import Foreseen
+from fairnas.pipeline.planning.plan import Plan, foresee
+from fairnas.pipeline.planning.rehearsal import JobTimes, Measured, SearchTimes
+from fairnas.pipeline.planning.stopwatch import TrainingTimes
 from fairnas.pipeline.prepare import Prepared
-from fairnas.pipeline.rehearsal import JobTimes, Measured, SearchTimes
-from fairnas.pipeline.stopwatch import TrainingTimes
 
 
 def plan_of(prepared: Prepared, measured: Measured, config: RunConfig, ratio: float = 1.0) -> Plan:

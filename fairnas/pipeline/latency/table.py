@@ -17,8 +17,8 @@ from fairnas.errors import ConfigError, FairnasError
 from fairnas.export.blocks import BlockGraph, export_blocks
 from fairnas.export.timing import Run, Timing, device_name, in_turns, open_model
 from fairnas.pipeline.experiment import Narrator, SilentNarrator
-from fairnas.pipeline.latency_measured import LEAST_STEPS, SEED, Agenda, Measured
-from fairnas.pipeline.latency_records import Records, open_records
+from fairnas.pipeline.latency.measured import LEAST_STEPS, SEED, Agenda, Measured
+from fairnas.pipeline.latency.records import Records, open_records
 from fairnas.randomness import generator
 from fairnas.search import LatencyTable, read_latency_table, write_latency_table
 from fairnas.space import Genome, SearchSpace, format_genome

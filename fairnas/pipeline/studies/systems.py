@@ -8,7 +8,7 @@ from typing import Any
 from fairnas.config import RunConfig, TrainConfig
 from fairnas.data import Dataset
 from fairnas.errors import ConfigError, UnknownNameError
-from fairnas.pipeline.system_profile import SystemProfile
+from fairnas.pipeline.studies.system_profile import SystemProfile
 from fairnas.space import SearchSpace
 from fairnas.train import STRATEGIES, make_strategy, training_steps
 from fairnas.train.supernet import parts_of

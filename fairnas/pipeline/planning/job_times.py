@@ -20,8 +20,8 @@ from fairnas.nets import cost_table
 from fairnas.pipeline.courses import course_of
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.jobs import at_work, one_thread, process_count, workers
+from fairnas.pipeline.planning.stopwatch import Limits, TrainingTimes, gentle, time_scoring, time_training, timed, told
 from fairnas.pipeline.retraining import retraining_workshop
-from fairnas.pipeline.stopwatch import Limits, TrainingTimes, gentle, time_scoring, time_training, timed, told
 from fairnas.pipeline.truth import workshop_of
 from fairnas.pipeline.workshop import Job, Workshop
 from fairnas.space import Genome, SearchSpace

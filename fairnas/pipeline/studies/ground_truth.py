@@ -6,9 +6,9 @@ from pathlib import Path
 from fairnas.analysis.nas_bench_macro import read_nas_bench_macro
 from fairnas.config import RunConfig
 from fairnas.data import Dataset
-from fairnas.pipeline.arm_training import stratified_genomes
 from fairnas.pipeline.experiment import Narrator, pick_device, stand_alone_config, training_identity
 from fairnas.pipeline.jobs import run_jobs
+from fairnas.pipeline.studies.arm_training import stratified_genomes
 from fairnas.pipeline.workshop import Job, Workshop
 from fairnas.space import Genome, SearchSpace
 

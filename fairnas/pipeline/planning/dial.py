@@ -12,14 +12,24 @@ from typing import Any
 
 from fairnas.config import RunConfig
 from fairnas.errors import FairnasError
-from fairnas.pipeline.effort import DIALLED, TRAIN_SHARE, Choice, Forecast, Foreseen, Point, choose, least, value_of
 from fairnas.pipeline.experiment import Narrator
-from fairnas.pipeline.forecast import foreseen, plan_of
-from fairnas.pipeline.plan import Plan
-from fairnas.pipeline.points import StepTimes, points_of
+from fairnas.pipeline.planning.effort import (
+    DIALLED,
+    TRAIN_SHARE,
+    Choice,
+    Forecast,
+    Foreseen,
+    Point,
+    choose,
+    least,
+    value_of,
+)
+from fairnas.pipeline.planning.forecast import foreseen, plan_of
+from fairnas.pipeline.planning.plan import Plan
+from fairnas.pipeline.planning.points import StepTimes, points_of
+from fairnas.pipeline.planning.rehearsal import Measured, rehearse
 from fairnas.pipeline.prepare import Prepared, prepare
 from fairnas.pipeline.prices import measures_latency
-from fairnas.pipeline.rehearsal import Measured, rehearse
 
 AIM = 0.9
 """Of the time that is given: to end a little early is better than late."""

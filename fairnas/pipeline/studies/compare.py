@@ -24,15 +24,15 @@ from fairnas.fairness.theory import TABLE_1
 from fairnas.foreign import parse_json
 from fairnas.nets import cost_table
 from fairnas.nets.memory import activation_table
-from fairnas.pipeline.arm_training import score_top1, trained
 from fairnas.pipeline.experiment import Experiment, Narrator, pick_device
-from fairnas.pipeline.figure_folder import claim
-from fairnas.pipeline.ground_truth import Truth
 from fairnas.pipeline.prepare import prepare
 from fairnas.pipeline.stage_two import known_candidates
 from fairnas.pipeline.stages import run_stage
-from fairnas.pipeline.system_profile import SystemProfile, profile
-from fairnas.pipeline.systems import SystemPlan, check_systems, plan_systems, system_config
+from fairnas.pipeline.studies.arm_training import score_top1, trained
+from fairnas.pipeline.studies.folder import claim
+from fairnas.pipeline.studies.ground_truth import Truth
+from fairnas.pipeline.studies.system_profile import SystemProfile, profile
+from fairnas.pipeline.studies.systems import SystemPlan, check_systems, plan_systems, system_config
 from fairnas.report.table_1 import System, SystemTraining, TableOne, render_table_1
 from fairnas.rundir import RunDirectory, checksum, write_atomically
 from fairnas.search.candidate import is_number

@@ -19,9 +19,9 @@ from fairnas.config import SearchConfig
 from fairnas.errors import ConfigError, RunDirectoryError, UnknownNameError
 from fairnas.foreign import parse_json
 from fairnas.pipeline.experiment import Narrator
-from fairnas.pipeline.figure_folder import claim
-from fairnas.pipeline.searched import Searched
 from fairnas.pipeline.stage_two import candidate_row
+from fairnas.pipeline.studies.folder import claim
+from fairnas.pipeline.studies.searched import Searched
 from fairnas.report.figure_6 import judged, render_search_comparison
 from fairnas.report.goals import Goal
 from fairnas.report.records import Scored

@@ -18,12 +18,12 @@ from fairnas.configfile import to_toml
 from fairnas.data import Dataset
 from fairnas.errors import ConfigError
 from fairnas.fairness import Ledger
-from fairnas.pipeline.arm_training import is_done, read_scores, stratified_genomes, train_and_score
-from fairnas.pipeline.arms import ArmPlan, plan_arms, require_common_settings
 from fairnas.pipeline.experiment import Experiment, Narrator, open_data
-from fairnas.pipeline.figure_folder import claim
 from fairnas.pipeline.prepare import prepare
 from fairnas.pipeline.stage_one import CURVE_GENOMES
+from fairnas.pipeline.studies.arm_training import is_done, read_scores, stratified_genomes, train_and_score
+from fairnas.pipeline.studies.arms import ArmPlan, plan_arms, require_common_settings
+from fairnas.pipeline.studies.folder import claim
 from fairnas.report.comparison import Arm, CurvePoint, Measure, SupernetTraining, equal_compute, equal_epochs, pairings
 from fairnas.report.figure_1 import Comparison, render_comparison, verdicts
 from fairnas.rundir import RunDirectory, write_atomically

@@ -24,14 +24,9 @@ from fairnas.config import TrainConfig
 from fairnas.export import ExportError, export_product
 from fairnas.nets import Supernet, build, cost_table
 from fairnas.pipeline.experiment import Experiment, Narrator
-from fairnas.pipeline.job_times import SCORING_SECONDS, JobTimes, product_ratio, time_jobs
 from fairnas.pipeline.judge import score, validation_batches
-from fairnas.pipeline.prepare import Prepared
-from fairnas.pipeline.prices import prices_in_run
-from fairnas.pipeline.products import product_of
-from fairnas.pipeline.stage_one import curve_genomes
-from fairnas.pipeline.stage_two import ARCHIVE, search
-from fairnas.pipeline.stopwatch import (
+from fairnas.pipeline.planning.job_times import SCORING_SECONDS, JobTimes, product_ratio, time_jobs
+from fairnas.pipeline.planning.stopwatch import (
     Limits,
     SpreadSteps,
     TrainingTimes,
@@ -39,6 +34,11 @@ from fairnas.pipeline.stopwatch import (
     time_training,
     timed,
 )
+from fairnas.pipeline.prepare import Prepared
+from fairnas.pipeline.prices import prices_in_run
+from fairnas.pipeline.products import product_of
+from fairnas.pipeline.stage_one import curve_genomes
+from fairnas.pipeline.stage_two import ARCHIVE, search
 from fairnas.pipeline.tracker import Tracker
 from fairnas.pipeline.truth import choose_models, retrained_genomes
 from fairnas.randomness import generator

@@ -12,9 +12,9 @@ import numpy as np
 from fairnas.config import Resources, RetrainConfig
 from fairnas.nets import cost_table
 from fairnas.pipeline.experiment import Narrator, SilentNarrator, pick_device
+from fairnas.pipeline.planning.rehearsal import FLOAT, Measured, rehearse
 from fairnas.pipeline.prepare import Prepared
 from fairnas.pipeline.prices import measures_latency
-from fairnas.pipeline.rehearsal import FLOAT, Measured, rehearse
 from fairnas.pipeline.retraining import retraining_length
 from fairnas.pipeline.stages import STAGES
 from fairnas.space import Genome

@@ -10,11 +10,11 @@ from fairnas.config import RunConfig
 from fairnas.data import Dataset, scan_folder
 from fairnas.data.images import ResidentImages
 from fairnas.nets import cost_table
-from fairnas.pipeline.effort import LEAST_STEPS, Point
 from fairnas.pipeline.experiment import is_small_work, pick_device
+from fairnas.pipeline.planning.effort import LEAST_STEPS, Point
+from fairnas.pipeline.planning.rehearsal import threads_put_back
+from fairnas.pipeline.planning.stopwatch import Limits, time_training
 from fairnas.pipeline.prepare import Prepared
-from fairnas.pipeline.rehearsal import threads_put_back
-from fairnas.pipeline.stopwatch import Limits, time_training
 from fairnas.randomness import generator
 from fairnas.recipes import IMAGE_SIZES, folder_augmentation, folder_space
 from fairnas.space import SearchSpace, get_space, scaled

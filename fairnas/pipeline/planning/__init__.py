@@ -1,0 +1,1 @@
+"""What a run will cost, measured beforehand, and what fits into a given time."""
