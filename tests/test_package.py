@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,29 @@ def test_files_and_functions_are_short_enough_to_read(room: Path) -> None:
                 docstring = ast.get_docstring(node, clean=False) or ""
                 lines = (node.end_lineno or node.lineno) - node.lineno - docstring.count("\n")
                 assert lines <= 60, f"{file}: {node.name} has {lines} lines"
+
+
+def public_functions() -> Iterator[tuple[Path, ast.FunctionDef]]:
+    """Functions that a room offers: named in its `__all__`."""
+    offered = set()
+    for init in PACKAGE.rglob("__init__.py"):
+        for node in ast.walk(ast.parse(init.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__all__"]:
+                offered |= set(ast.literal_eval(node.value))
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and node.name in offered:
+                yield file, node
+
+
+def test_public_functions_say_what_they_take_and_what_goes_wrong() -> None:
+    seen = 0
+    for file, function in public_functions():
+        seen += 1
+        where, text = f"{file}: {function.name}", ast.get_docstring(function) or ""
+        assert text, where
+        if len(function.args.args) + len(function.args.kwonlyargs) >= 3:
+            assert "Args:" in text, where
+        if any(isinstance(node, ast.Raise) and node.exc is not None for node in ast.walk(function)):
+            assert "raise" in text.lower(), where
+    assert seen > 60

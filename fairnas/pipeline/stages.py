@@ -149,6 +149,11 @@ def _with_dependents(name: str) -> set[str]:
 def reconfigure(run: RunDirectory, config: RunConfig, stage: str) -> None:
     """Change the settings of one stage of a run, such as the bounds of its search.
 
+    Args:
+        run: whose configuration is replaced; its resources stay.
+        config: the new one.
+        stage: that is to be done with it. If it was finished, it is forgotten, and all that build on it.
+
     Raises `RunDirectoryError` if the change concerns what other stages were done with.
     """
     allowed = _BY_NAME[stage].sections

@@ -29,6 +29,13 @@ def choose_execution(
 ) -> Execution:
     """The executor that the resources name, or the fastest that fits.
 
+    Args:
+        space: resolved for the data, because memory depends on the size of its images.
+        config: its strategy says how many paths a step runs together; batch size and precision, how much memory.
+        resources: what is asked for.
+        device: where. On a GPU, what fits depends on its free memory now.
+        group: the processes that share out paths and images.
+
     Raises:
         ConfigError: if they name one that cannot do what the strategy does.
     """

@@ -40,7 +40,11 @@ def joined_group() -> Iterator[Group]:
 
 
 def in_all_processes(group: Group, work: Callable[[], T]) -> T:
-    """Do what may find a mistake, in every process. If one does, all end, and the first says why."""
+    """Do what may find a mistake, in every process. If one does, all end, and the first says why.
+
+    Raises:
+        FairnasError: in the first process, or in the only one: the mistake. The other processes exit with 2.
+    """
     result, error = None, None
     try:
         result = work()

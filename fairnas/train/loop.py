@@ -130,7 +130,16 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optim
 
 
 def training_steps(dataset: Dataset, config: TrainConfig, batches_per_step: int) -> int:
-    """Steps of one epoch. Raises `ConfigError` if the images don't suffice for one."""
+    """Steps of one epoch.
+
+    Args:
+        dataset: whose training images make an epoch.
+        config: the size of a mini-batch.
+        batches_per_step: mini-batches that one step takes.
+
+    Raises:
+        ConfigError: if the images don't suffice for one step.
+    """
     batches = steps_per_epoch(dataset, config.batch_size)
     if batches < batches_per_step:
         raise ConfigError(

@@ -179,6 +179,14 @@ def distance(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
     """How far a network's classes are from those that it is taught, both at a temperature (Hinton et al.).
 
     Multiplied by the square of the temperature, so that gradients don't shrink with it.
+
+    Args:
+        logits: (N, classes), of the network.
+        taught: (N, classes), of its teacher.
+        temperature: what both are divided by.
+
+    Returns:
+        Kullback-Leibler divergence in nats, mean over the images, a scalar.
     """
     ours, theirs = (functional.log_softmax(each / temperature, dim=1) for each in (logits, taught))
     return temperature**2 * functional.kl_div(ours, theirs, reduction="batchmean", log_target=True)
@@ -205,6 +213,20 @@ def product_training(
     inherit: Supernet | None = None,
     teacher: Teacher | None = None,
 ) -> ProductTraining:
-    """A network of one genome, ready for `train`: new, or with the weights of a supernet's path."""
+    """A network of one genome, ready for `train`: new, or with the weights of a supernet's path (paper 4.1, 4.2).
+
+    Args:
+        space: resolved for the data.
+        genome: one choice per layer.
+        settings: the tricks: label smoothing, dropout, averages of weights, mixup, cutout, distillation.
+        config: epochs, batch size, learning rate and decay.
+        seed: of the initial weights and of dropout and mixing.
+        device: where it is trained.
+        inherit: the supernet whose weights it begins with; default: new ones.
+        teacher: whose classes it learns beside the labels.
+
+    Raises:
+        GenomeError: if the genome is none of the space.
+    """
     network = build(space, genome, seed=seed, inherit=inherit, dropout=settings.dropout)
     return ProductTraining(network.to(device), settings, config, seed, teacher)

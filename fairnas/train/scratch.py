@@ -55,5 +55,16 @@ class StandAloneTraining:
 def stand_alone_training(
     space: SearchSpace, genome: Genome, config: TrainConfig, seed: int, device: torch.device
 ) -> StandAloneTraining:
-    """A new network of one genome, ready for `train`."""
+    """A new network of one genome, ready for `train` (paper B.2).
+
+    Args:
+        space: resolved for the data.
+        genome: one choice per layer.
+        config: optimiser, batch size and epochs, as the supernet's.
+        seed: of the initial weights; the order of the images is that of the seed that `train` gets.
+        device: where it is trained.
+
+    Raises:
+        GenomeError: if the genome is none of the space.
+    """
     return StandAloneTraining(build(space, genome, seed=seed).to(device), config)

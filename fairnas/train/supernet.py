@@ -133,7 +133,13 @@ class ArchitectureImages:
 
 
 def new_supernet(space: SearchSpace, config: TrainConfig, seed: int) -> Supernet:
-    """A supernet as a configuration wants it, with new weights, on the CPU."""
+    """A supernet as a configuration wants it, with new weights, on the CPU.
+
+    Args:
+        space: resolved for the data.
+        config: says what BN learns, and how fast its statistics follow.
+        seed: of the initial weights.
+    """
     return Supernet(space, seed=seed, bn_affine=config.bn_affine, bn_momentum=config.bn_momentum)
 
 
@@ -145,7 +151,20 @@ def supernet_training(
     resources: Resources | None = None,
     group: Group | None = None,
 ) -> SupernetTraining:
-    """A new supernet of a space, ready for `train`, executed as the resources allow."""
+    """A new supernet of a space, ready for `train`, executed as the resources allow (paper 3.1, stage one).
+
+    Args:
+        space: resolved for the data.
+        config: strategy, optimiser, batch size and epochs.
+        seed: of the initial weights and of the paths.
+        device: where it is trained.
+        resources: executor, compilation, memory; default: whatever is fastest and fits.
+        group: the processes that train together; default: this one.
+
+    Raises:
+        UnknownNameError: for an unknown strategy.
+        ConfigError: if the strategy cannot train so, or the executor not do what it does.
+    """
     group = group or Group()
     execution = choose_execution(space, config, resources or Resources(), device, group)
     return SupernetTraining(new_supernet(space, config, seed).to(device), config, seed, execution.executor, group)

@@ -82,6 +82,11 @@ def _from_python(text: str) -> StrategyEntry:
 def make_strategy(config: TrainConfig, choices: tuple[int, ...], seed: int) -> Strategy:
     """The strategy that a configuration names.
 
+    Args:
+        config: `strategy` and the settings of it.
+        choices: number of choices of each layer.
+        seed: of the run, for the paths that it draws.
+
     Raises:
         UnknownNameError: if there is none.
         ConfigError: if a setting is given that means nothing to it.
