@@ -29,7 +29,7 @@ MAX_PIXELS = 89_478_485
 
 _LARGE = 8_000_000  # pixels
 _one_large = threading.Lock()
-"""Held while a large image is decoded: several threads would need gigabytes, as it takes up to 16 bytes a pixel."""
+"""Several threads with a large image each would need gigabytes, as it takes up to 16 bytes a pixel."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels of an upright image."""
@@ -94,7 +94,7 @@ def check(path: str) -> Header:
     """
     with _opened(path) as (image, file):
         if not _has_end(image, file):
-            with _one_large if image.width * image.height > _LARGE else contextlib.nullcontext():
+            with _in_turn(image):
                 image.load()
         return Header(*image.size, image.mode in _GREY)
 
@@ -127,7 +127,7 @@ def read_part(path: str, size: int, channels: int, part: Callable[[int, int], Bo
         channels: 1 or 3.
         part: called with width and height of the upright image, returns the rectangle.
     """
-    with _opened(path) as (image, _), _one_large if image.width * image.height > _LARGE else contextlib.nullcontext():
+    with _opened(path) as (image, _), _in_turn(image):
         if image.format not in ("JPEG", "MPO"):
             image.load()  # some formats know their orientation, or obey it, only then
         turn = _turn(image)
@@ -176,6 +176,11 @@ def _opened(path: str) -> Iterator[tuple[Image.Image, BinaryIO]]:
         if isinstance(error, OSError) and error.errno is not None:  # the system's complaint, not a decoder's
             raise DataError(f"cannot read {path}: {error.strerror}; make it readable or remove it") from None
         raise CorruptImageError(str(error) or type(error).__name__) from error
+
+
+def _in_turn(image: Image.Image) -> contextlib.AbstractContextManager[object]:
+    """Held while an image is decoded: alone among the large ones."""
+    return _one_large if image.width * image.height > _LARGE else contextlib.nullcontext()
 
 
 def _never_ends(mode: int) -> bool:
