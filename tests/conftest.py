@@ -2,13 +2,15 @@
 
 import json
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from playwright.sync_api import Browser, sync_playwright
 
 from fairnas.space import Identity, InvertedResidual, SearchSpace, Separable, Stage, Stem, chain_space
 
@@ -31,6 +33,31 @@ def macro_truth() -> dict[str, dict[str, Any]]:
         message = f"{name} is not in {folder}; set FAIRNAS_DATA to the folder that holds it"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
     return json.loads((folder / name).read_text())
+
+
+_CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium: its path in FAIRNAS_CHROMIUM, or `chromium` on the PATH."""
+    path = os.environ.get("FAIRNAS_CHROMIUM") or shutil.which("chromium")
+    if path is None:
+        reason = "no Chromium: put its path into FAIRNAS_CHROMIUM, or `apt-get install chromium`"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(_CHROMIUM_FLAGS))
+        yield browser
+        browser.close()
 
 
 @st.composite

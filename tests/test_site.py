@@ -143,3 +143,21 @@ def test_the_list_of_messages_finds_each_way_to_say_one(tmp_path):
         ("room", "unknown space …", "UnknownNameError"),
         ("room", "x is …; give 0", "OwnError"),
     ]
+
+
+@pytest.mark.parametrize("name", ["index.html", "reference/space.html"])
+def test_the_search_answers_on_pages_opened_from_the_disk(site, browser, name):
+    page = browser.new_page()
+    errors, requests = list[str](), list[str]()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda each: requests.append(each.url))
+    page.goto((site / name).as_uri())
+    page.locator("[data-md-component=search-query]").first.fill("accuracy gap lambda")
+    result = page.locator(".md-search-result__item a.md-search-result__link").first
+    result.wait_for()
+    target = urlsplit(result.get_attribute("href") or "")
+    assert Path(unquote(target.path)).is_relative_to(site)
+    assert Path(unquote(target.path)).is_file()
+    page.close()
+    assert errors == []
+    assert all(url.startswith(("file:", "data:", "blob:", "about:")) for url in requests), requests

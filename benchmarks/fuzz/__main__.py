@@ -77,10 +77,10 @@ def try_target(target: Target, count: int, seed: int, out: Path, mark: Path | No
             accepted += outcome.accepted and number >= 0
             finding = outcome.finding or ("" if outcome.accepted or number >= 0 else "a valid example is refused")
             if finding:
-                kind = re.sub(r"[\d,]+", "#", finding.partition("'")[0])[:80]
+                kind = kind_of(finding)
                 kinds[kind] += 1
                 if kinds[kind] == 1:
-                    findings.append(_kept(out, target, seed, number, content, finding))
+                    findings.append(kept_finding(out, target, seed, number, content, finding))
     seconds = time.monotonic() - began
     return {
         "inputs": count,
@@ -91,7 +91,13 @@ def try_target(target: Target, count: int, seed: int, out: Path, mark: Path | No
     }
 
 
-def _kept(out: Path, target: Target, seed: int, number: int, content: bytes, finding: str) -> str:
+def kind_of(finding: str) -> str:
+    """A finding without its numbers and what it quotes: of each kind, one is kept."""
+    return re.sub(r"[\d,]+", "#", finding.partition("'")[0])[:80]
+
+
+def kept_finding(out: Path, target: Target, seed: int, number: int, content: bytes, finding: str) -> str:
+    """Write an input and what is wrong with it, for `--again`; return both in one line."""
     out.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"\W+", "-", target.name) + f"-{seed}-{number}"
     (out / f"{name}.input").write_bytes(content)
@@ -126,7 +132,7 @@ class _Trial:
         examples = self._target.valid()
         content = input_of(self._target, examples, seed, number) if number >= 0 else examples[number]
         finding = f"the process ended with {self.process.exitcode}"
-        kept = _kept(self._given.out, self._target, seed, number, content, finding)
+        kept = kept_finding(self._given.out, self._target, seed, number, content, finding)
         return {"inputs": number, "accepted": 0, "findings": 1, "seconds": 0.0, "kept": [kept]}
 
 

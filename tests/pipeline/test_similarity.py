@@ -20,7 +20,7 @@ from fairnas.pipeline.similarity import followed_similarity, is_followed, read_g
 from fairnas.report import write_report
 from fairnas.rundir import RunDirectory
 from fairnas.train import new_supernet, read_checkpoint, write_checkpoint
-from tests.report.test_browser import PAPER, browser  # noqa: F401
+from tests.report.test_browser import PAPER
 
 FEW = ("--images", 2, "--paths", 2)
 
@@ -169,7 +169,7 @@ def test_it_writes_a_page_and_figures_for_a_paper_and_the_same_ones_every_time(m
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1400, "light")])
-def test_the_page_opens_offline_and_draws_everything(browser, measured, width, scheme):  # noqa: F811
+def test_the_page_opens_offline_and_draws_everything(browser, measured, width, scheme):
     path = measured[0] / "similarity" / "similarity.html"
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()

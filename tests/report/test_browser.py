@@ -1,42 +1,15 @@
-"""The page in a real browser: it opens from the disk, asks no network for anything, and shows what it should.
+"""The page in a real browser: it opens from the disk, asks no network for anything, and shows what it should."""
 
-Needs Chromium: its path in FAIRNAS_CHROMIUM, or `chromium` on the PATH.
-"""
-
-import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 PLOTS = ("front-madds", "front-params", "ranking", "accuracies", "curve-top1", "curve-loss", "training")
 PLOTS += ("hypervolume", "evolution", "operators")
 PAPER = {"light": "rgb(245, 246, 248)", "dark": "rgb(15, 20, 26)"}
 TICK = "getComputedStyle(document.querySelector('#plot-ranking .xtick text')).fill"
 INK = {"light": "rgb(23, 32, 43)", "dark": "rgb(228, 233, 239)"}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = os.environ.get("FAIRNAS_CHROMIUM") or shutil.which("chromium")
-    if path is None:
-        reason = "no Chromium: put its path into FAIRNAS_CHROMIUM, or `apt-get install chromium`"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from fairnas.report.figure_8 import render_believed
 from fairnas.report.figure_10 import render_course
 from fairnas.report.figure_11 import Evolution, render_evolution
 from fairnas.report.records import Scored, Search
-from tests.report.test_browser import PAPER, browser  # noqa: F401
+from tests.report.test_browser import PAPER
 from tests.report.test_comparison import STRICT, comparison, make_arm
 from tests.report.test_rank_figures import believed, course
 from tests.report.test_search_comparison import GOALS, OPERATORS, searched
@@ -52,7 +52,7 @@ def evolution() -> Evolution:
 
 @pytest.mark.parametrize("width", [390, 1400])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_figures_open_offline_and_draw_everything(browser, pages, width, scheme):  # noqa: F811
+def test_figures_open_offline_and_draw_everything(browser, pages, width, scheme):
     for path, (plots, names) in pages.items():
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         page = context.new_page()

@@ -8,7 +8,7 @@ from fairnas.report import write_comparison
 from fairnas.report.drawing import draw_network
 from fairnas.report.units import millions, percent
 from fairnas.space import get_space
-from tests.report.test_browser import browser, opened, phone, wide  # noqa: F401
+from tests.report.test_browser import opened, phone, wide  # noqa: F401
 
 # ruff: noqa: F811
 LINKED = ("front-madds", "front-params", "evolution")

@@ -8,13 +8,12 @@ from playwright.sync_api import Error
 
 from fairnas.report.live import LivePage
 from fairnas.rundir import RunDirectory
-from tests.report.test_browser import browser  # noqa: F401
 from tests.report.test_live import serving
 
 VERSION = "document.getElementById('live').dataset.version"
 
 
-def test_it_follows_the_run(browser, whole_run, tmp_path):  # noqa: F811
+def test_it_follows_the_run(browser, whole_run, tmp_path):
     run = RunDirectory(Path(shutil.copytree(whole_run.path, tmp_path / "copy")))
     live = LivePage(run, poll_seconds=0.2)
     page = browser.new_context(viewport={"width": 1200, "height": 700}, reduced_motion="reduce").new_page()
