@@ -7,7 +7,7 @@ import copy
 import json
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -84,7 +84,7 @@ def bent_tree(rng: Random, tree: Any) -> Any:
     """Plain data with one to three values replaced, removed, added, doubled or moved."""
     tree = copy.deepcopy(tree)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        places = list(_places(tree))
+        places = list(places_of(tree))
         if not places:
             return rng.choice(NASTY)
         if rng.random() < 0.02:
@@ -107,7 +107,8 @@ def bent_tree(rng: Random, tree: Any) -> Any:
     return tree
 
 
-def _places(tree: Any) -> Any:
+def places_of(tree: Any) -> Iterator[tuple[Any, Any]]:
+    """Every value of plain data, as its list or object and its place in it, from the root down."""
     waiting = [tree]
     while waiting:
         parent = waiting.pop()
