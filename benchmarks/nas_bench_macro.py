@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.command import run
 from benchmarks.macro_study.arms import ARMS, TUNED, Data, find_arm
-from benchmarks.macro_study.table import Judge, over_seeds, read_truth, scored_trainings, yardsticks
+from benchmarks.macro_study.table import Judge, committees, over_seeds, read_truth, scored_trainings, yardsticks
 from benchmarks.macro_study.trainings import (
     Job,
     Scoring,
@@ -211,6 +211,7 @@ def measure(given: MacroBenchmark) -> dict[str, Any]:
         "learning_rates": read_json(given.out / f"learning_rates-{given.image_size}px.json") or {},
         "trainings": trainings,
         "arms": over_seeds(trainings),
+        "committees": committees(given.out, judge),
         "machine": Machine.here().to_dict(),
     }
 
@@ -256,6 +257,22 @@ def show(given: MacroBenchmark, result: dict[str, Any]) -> None:
     _show_arms(
         "Samples of networks, and in the course of training", [row for row in result["arms"] if row not in final]
     )
+    _show_committees(result["committees"])
+
+
+def _show_committees(found: Sequence[dict[str, Any]]) -> None:
+    rows = []
+    for row in found:
+        cells = [row["arm"], f"{row['image_size']}px", f"{row['seeds']} x {row['path_images']:,}", row["statistics"]]
+        for key in ("by_top1", "by_loss"):
+            low, high = row[key]["interval"]
+            cells.append(f"{row[key]['tau']:.3f} [{low:.3f}, {high:.3f}]")
+        equal_depth = row["by_loss"]["equal_depth_tau"]
+        known = "-" if equal_depth is None else f"{equal_depth:.3f}"
+        rows.append([*cells, known, _regret(row["by_loss"]["regret"].values()), str(row["networks"])])
+    columns = ("arm", " images", " path-images", "BN", " tau-b", " by loss", " equal depth", " regret 1/10/100", " n")
+    if rows:
+        print_table(columns, rows, "Mean scores of several supernets; the last columns by loss")
 
 
 def _numbers(row: dict[str, Any]) -> list[str]:

@@ -122,17 +122,24 @@ def _pairs(count: int) -> list[tuple[int, int]]:
 
 def scored_trainings(out: Path, judge: Judge) -> Iterator[dict[str, Any]]:
     """Every finished training in the study's folder with what its complete scores come to."""
+    for folder, facts, complete in _finished(out):
+        yield {**facts, "folder": folder, "scored": [_judged(content, facts, judge) for content in complete]}
+
+
+def _finished(out: Path) -> Iterator[tuple[str, dict[str, Any], list[dict[str, Any]]]]:
+    """Folder, facts and complete files of scores of every finished training."""
     for path in sorted(out.glob("*/training.json")):
         facts = read_json(path)
         assert facts is not None
         files = [content for file in sorted(path.parent.glob("scores-*.json")) if (content := read_json(file))]
-        complete = [content for content in files if len(content["scores"]) == content["wanted"]]
-        yield {**facts, "folder": path.parent.name, "scored": [_judged(content, facts, judge) for content in complete]}
+        for content in files:
+            if content["identity"] != facts["identity"]:
+                step = content["step"]
+                raise DataError(f"scores after step {step} of {facts['arm']} are of another training; delete them")
+        yield path.parent.name, facts, [content for content in files if len(content["scores"]) == content["wanted"]]
 
 
 def _judged(content: dict[str, Any], facts: dict[str, Any], judge: Judge) -> dict[str, Any]:
-    if content["identity"] != facts["identity"]:
-        raise DataError(f"scores after step {content['step']} of {facts['arm']} are of another training; delete them")
     scores: dict[str, dict[str, float]] = content["scores"]
     top1 = {genome: score["top1"] for genome, score in scores.items()}
     gap = accuracy_gap(list(top1.values()), [judge.truth[genome].top1 for genome in top1])
@@ -186,6 +193,32 @@ def over_seeds(trainings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def committees(out: Path, judge: Judge) -> list[dict[str, Any]]:
+    """What the mean score over all seeds of an arm orders, where there are several: one prediction of many supernets.
+
+    It costs as much compute as all of them, so it is no row for comparing arms at equal compute.
+    """
+    groups: dict[tuple[Any, ...], list[dict[str, dict[str, float]]]] = {}
+    for _, facts, complete in _finished(out):
+        for content in complete:
+            if content["step"] == facts["steps"]:
+                shared = (content[key] for key in ("statistics", "images", "calibration", "wanted"))
+                same = (*(facts[key] for key in _TRAINING), facts["path_images"], *shared)
+                groups.setdefault(same, []).append(content["scores"])
+    keys = (*_TRAINING, "path_images", "statistics", "images", "calibration", "networks")
+    return [
+        {
+            **dict(zip(keys, same, strict=True)),
+            "seeds": len(members),
+            "by_top1": judge({genome: statistics.fmean(each[genome]["top1"] for each in members) for genome in first}),
+            "by_loss": judge({genome: -statistics.fmean(each[genome]["loss"] for each in members) for genome in first}),
+        }
+        for same, members in groups.items()
+        for first in members[:1]
+        if len(members) > 1
+    ]
 
 
 def _shared_counts(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -199,9 +199,30 @@ def test_the_table_is_scipys(tmp_path, quick_bootstrap) -> None:
     assert math.isnan(found[1]["scored"][0]["by_top1"]["tau"])
     assert first["one_shot_range"] == [0.1, 0.6]
     assert first["lambda"] == pytest.approx(0.5 - 0.05)
+    (both,) = table.committees(tmp_path, Judge(truth))  # the second seed scores all alike, so it changes no order
+    assert (both["seeds"], both["networks"], both["path_images"]) == (2, 6, 99)
+    assert both["by_top1"]["tau"] == both["by_loss"]["tau"] == pytest.approx(expected)
     (row,) = over_seeds([found[0], {**found[0], "seed": 2}])
     assert row["seeds"] == 2
     assert row["tau"] == {"mean": pytest.approx(expected), "low": pytest.approx(expected), "high": row["tau"]["mean"]}
+
+
+def test_several_supernets_together_are_judged_by_their_mean_score(tmp_path, macro_truth, quick_bootstrap) -> None:
+    truth = _saved_truth(macro_truth, tmp_path)
+    names = sorted(truth, key=lambda name: truth[name].top1)[:400:80]
+    # each puts another pair the wrong way round; their mean has all in order
+    for seed, top1 in enumerate(([0.1, 0.3, 0.2, 0.6, 0.8], [0.2, 0.1, 0.5, 0.6, 0.9])):
+        facts = {"arm": "strict", "image_size": 8, "budget": 100, "lr": 0.1, "seed": seed, "identity": "x"}
+        facts |= {"path_images": 99, "steps": 10, "status": "done"}
+        trainings.write_json(tmp_path / f"s{seed}" / "training.json", facts)
+        scores = {name: {"top1": value, "loss": -value} for name, value in zip(names, top1, strict=True)}
+        content = {"identity": "x", "step": 10, "wanted": 5, **dataclasses.asdict(Scoring("batch")), "scores": scores}
+        trainings.write_json(tmp_path / f"s{seed}" / "scores-a.json", content)
+    judge = Judge(truth)
+    alone = [facts["scored"][0]["by_top1"]["tau"] for facts in scored_trainings(tmp_path, judge)]
+    (both,) = table.committees(tmp_path, judge)
+    assert max(alone) < 1
+    assert both["by_top1"]["tau"] == both["by_loss"]["tau"] == pytest.approx(1)
 
 
 def test_tau_at_equal_depth_is_the_mean_over_depths_by_pairs() -> None:
@@ -240,6 +261,7 @@ def test_the_program_does_what_is_missing_and_no_more(macro_truth, tmp_path, qui
     assert set(ends) == {"batch", "running", "recalibrated"}
     assert all((row["seeds"], row["networks"], row["path_images"]) == (2, 6, 384) for row in ends.values())
     (half,) = (row for row in result["arms"] if not row["last"])
+    assert {row["statistics"] for row in result["committees"]} == {"batch", "running", "recalibrated"}
     assert (half["path_images"], half["networks"], half["statistics"]) == (192, 4, "batch")
     assert result["yardsticks"]["predictors"]["depth"]["n"] == 3969
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.json")}
