@@ -217,3 +217,15 @@ def plain_layout(x: str, y: str, *, legend: bool = False, **more: Any) -> Figure
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "var(--muted)", "activecolor": "var(--ink)"},
         **more,
     }
+
+
+FADING: Figure = {"selected": {"marker": {"opacity": 1}}, "unselected": {"marker": {"opacity": 0.1}}}
+"""Of the points of a linked plot: what is not marked fades."""
+
+
+def linked() -> Figure:
+    """Layout keys of a plot whose marks are those of others: the page's script looks for them."""
+    return {
+        "meta": {"linked": True},
+        "newselection": {"line": {"color": "var(--chosen)", "width": 1.5, "dash": "dot"}},
+    }

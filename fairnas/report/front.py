@@ -83,7 +83,9 @@ def _limits(quantities: tuple[Quantity, ...]) -> Html:
     ]
     every = tag("button", "Show all", attributes='type="button" id="networks-all" disabled')
     told = tag("p", attributes='id="networks-marked" role="status"')
-    found = tag("ol", attributes='id="networks-found" aria-label="Marked networks, the most accurate first"')
+    found = tag(
+        "ol", attributes='id="networks-found" aria-label="Marked networks, the most accurate first"', classes="found"
+    )
     inner = [tag("legend", "Mark networks by their numbers"), tag("div", *rows, classes="limits"), every, told, found]
     return tag("fieldset", *inner, classes="marking")
 

@@ -66,7 +66,7 @@ class LivePage:
         except Exception as error:  # whatever half a run may hold: a watcher goes on watching
             live = self._live(state, problem=_one_line(error))
             text = render(self._last, live) if self._last else _nothing_yet(self._run, live)
-        return Served(text.encode(), policy(live, linked=True))
+        return Served(text.encode(), policy(live, views="networks"))
 
     def _read(self) -> Inputs:
         with archive_copy(self._run) as copy:

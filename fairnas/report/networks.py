@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fairnas.report.drawing import block_words, pieces_of
-from fairnas.report.figures import Figure, outline, plain_layout, six_digits, staircase, thinned
+from fairnas.report.figures import FADING, Figure, linked, outline, plain_layout, six_digits, staircase, thinned
 from fairnas.report.goals import Goal, further_goals
 from fairnas.report.inputs import Inputs
 from fairnas.report.records import Scored
@@ -152,8 +152,7 @@ def view_figure(networks: Networks, x: Quantity, *, best_so_far: bool = False) -
             "y": [ACCURACY.of(networks.rows[row]) for row in shown],
             "customdata": shown,
             "hovertemplate": "%{hovertext}<extra></extra>",  # the texts are made by the page
-            "selected": {"marker": {"opacity": 1}},
-            "unselected": {"marker": {"opacity": 0.1}},
+            **FADING,
             **style,
         }
 
@@ -188,7 +187,5 @@ def view_figure(networks: Networks, x: Quantity, *, best_so_far: bool = False) -
         "hoverinfo": "skip",
         "showlegend": False,
     }
-    layout = plain_layout(x.title, ACCURACY.title, legend=True, hovermode="closest")
-    layout["meta"] = {"linked": True}
-    layout["newselection"] = {"line": {"color": "var(--chosen)", "width": 1.5, "dash": "dot"}}
+    layout = plain_layout(x.title, ACCURACY.title, legend=True, hovermode="closest") | linked()
     return {"data": [candidates, line, front, chosen], "layout": layout}

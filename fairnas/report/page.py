@@ -7,6 +7,7 @@ import importlib.resources
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from fairnas import __version__
 from fairnas.report.evidence import accuracies, curves, drawings, similarity, training
@@ -26,6 +27,9 @@ SECTIONS = (
     *(table_1, table_2, reproduction),
 )
 """In the order of the page. Each makes its section from what was read."""
+
+Views = Literal["networks", "fronts"]
+"""Linked plots, by the script that links them: all networks of a run, or the fronts of two."""
 
 _NO_ICON = '\n<link rel="icon" href="data:,">'
 """Browsers ask servers for one otherwise."""
@@ -53,7 +57,7 @@ def render(inputs: Inputs, live: Live | None = None) -> str:
         table_2: inputs.table_2,
     }
     asked = [write for write in SECTIONS if optional.get(write, True)]
-    return whole_page(title, _header(inputs), [write(inputs) for write in asked], footer, live, linked=True)
+    return whole_page(title, _header(inputs), [write(inputs) for write in asked], footer, live, views="networks")
 
 
 def whole_page(
@@ -63,16 +67,16 @@ def whole_page(
     footer: str,
     live: Live | None = None,
     *,
-    linked: bool = False,
+    views: Views | None = None,
 ) -> str:
-    """A page of sections as HTML, with everything that it needs inside; linked: with linked views of networks."""
-    plotly, *scripts = _scripts(live, linked)
+    """A page of sections as HTML, with everything that it needs inside; `views` says which plots are linked."""
+    plotly, *scripts = _scripts(live, views)
     assert "</script" not in plotly.lower(), "plotly.js would end its own element"
     return string.Template(_resource("page.html")).substitute(
-        policy=policy(live, linked=linked),
+        policy=policy(live, views=views),
         icon=_NO_ICON if live else "",
         title=html.escape(title),
-        style=_resource("page.css") + (_resource("networks.css") if linked else "") + (live.style if live else ""),
+        style=_resource("page.css") + (_resource("networks.css") if views else "") + (live.style if live else ""),
         live=f"{live.line}\n" if live else "",
         first=sections[0].name,
         first_title=html.escape(sections[0].title.lower()),
@@ -90,22 +94,22 @@ def _resource(name: str) -> str:
     return importlib.resources.files("fairnas.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def policy(live: Live | None = None, *, linked: bool = False) -> str:
+def policy(live: Live | None = None, *, views: Views | None = None) -> str:
     """What the browser may do with a page that `whole_page` makes: run its scripts and no others, and ask no network.
 
     Only a live page may ask, and only whoever served it.
     """
-    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in _scripts(live, linked)]
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in _scripts(live, views)]
     asked = "; connect-src 'self'" if live else ""
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:{asked}"
 
 
-def _scripts(live: Live | None, linked: bool) -> list[str]:
+def _scripts(live: Live | None, views: Views | None) -> list[str]:
     """In the order in which they run; what links networks must be there before the plots are drawn."""
     from plotly.offline import get_plotlyjs
 
-    own = [*(["networks.js"] if linked else []), "page.js"]
+    own = [*([f"{views}.js"] if views else []), "page.js"]
     scripts = [get_plotlyjs(), *map(_resource, own), *([live.script] if live else [])]
     return [text.replace("\r\n", "\n") for text in scripts]  # as browsers do before they hash them
 

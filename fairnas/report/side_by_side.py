@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from fairnas import __version__
 from fairnas.fairness import Audit
-from fairnas.report.figures import Figure, plain_layout, six_digits, staircase
+from fairnas.report.figures import FADING, Figure, linked, plain_layout, six_digits, staircase
 from fairnas.report.inputs import Inputs
 from fairnas.report.markup import Html, Section, folded, joined, listing, missing, paragraphs, plot, table, tag
 from fairnas.report.opening import answer, answers, offered_table
@@ -38,7 +38,9 @@ def render_two_runs(runs: TwoRuns) -> str:
     header = joined([tag("p", "fairnas report", classes="eyebrow"), tag("h1", f"{a} and {b}"), _lead(runs)])
     writers = (_verdicts, _differences, _fronts, _fairness, _ranking, _training, _networks, _reproduction)
     footer = f"Written by fairnas {__version__} from the files of the two run directories, and nothing else."
-    return whole_page(f"{a} and {b}: fairnas report", header, [write(runs) for write in writers], footer)
+    return whole_page(
+        f"{a} and {b}: fairnas report", header, [write(runs) for write in writers], footer, views="fronts"
+    )
 
 
 def _lead(runs: TwoRuns) -> Html:
@@ -104,6 +106,17 @@ def _said(value: object) -> str:
     return "none" if value is None or value == "" else str(value)
 
 
+_MARKING = tag(
+    "div",
+    tag(
+        "p", "Drag a box over networks in one plot to mark them in both.", attributes='id="fronts-marked" role="status"'
+    ),
+    tag("ul", attributes='id="fronts-found" aria-label="Marked networks"', classes="found"),
+    tag("button", "Show all", attributes='type="button" id="fronts-all" disabled'),
+    classes="marking by-mouse",  # a finger scrolls the page
+)
+
+
 def _fronts(runs: TwoRuns) -> Section:
     name, title = "fronts", "Fronts"
     lacking = [missing("search result", "search", run.path) for run in runs.both if not run.search]
@@ -119,7 +132,7 @@ def _fronts(runs: TwoRuns) -> Section:
         for cost, words in COST_NAMES.items()
     ]
     plots = tuple((f"fronts-{cost}", _front_figure(runs, cost)) for cost in COST_NAMES)
-    body = [tag("div", *places, classes="pair"), paragraphs([*caveats(runs), *front_sentences(runs)])]
+    body = [tag("div", *places, classes="pair"), _MARKING, paragraphs([*caveats(runs), *front_sentences(runs)])]
     return Section(name, title, joined(body), plots)
 
 
@@ -146,7 +159,7 @@ def front_sentences(runs: TwoRuns) -> tuple[str, ...]:
 
 def _front_figure(runs: TwoRuns, cost: str) -> Figure:
     data: list[Figure] = []
-    for name, run, colour, symbol in zip(runs.names, runs.both, _ARMS, _SYMBOLS, strict=True):
+    for place, (name, run, colour, symbol) in enumerate(zip(runs.names, runs.both, _ARMS, _SYMBOLS, strict=True)):
         front = run.search.front if run.search else ()
         x, y = [getattr(each, cost) / 1e6 for each in front], [100 * each.top1 for each in front]
         stairs = staircase(list(zip(x, y, strict=True)))
@@ -159,10 +172,11 @@ def _front_figure(runs: TwoRuns, cost: str) -> Figure:
             f"<b>{each.genome}</b><br>one-shot {percent(each.top1)}<br>{millions(getattr(each, cost))}"
             for each in front
         ]
+        marks |= FADING | {"customdata": [f"{place} {each.genome}" for each in front]}  # both may have a network
         told = {"hovertemplate": "%{text}<extra>%{fullData.name}</extra>"}
         data += [shared | line | {"hoverinfo": "skip"}, shared | marks | told]
     layout = plain_layout(f"{COST_NAMES[cost]} (M)", "one-shot top-1, validation (%)", legend=True, hovermode="closest")
-    return {"data": data, "layout": layout}
+    return {"data": data, "layout": layout | linked()}
 
 
 def _fairness(runs: TwoRuns) -> Section:

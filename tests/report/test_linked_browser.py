@@ -172,3 +172,40 @@ def test_the_page_of_two_runs(browser, whole_run, make_run, tmp_path):
         assert [url for url in asked if not url.startswith(("data:", "blob:"))] == [(tmp_path / "both.html").as_uri()]
         page.close()
     assert found["page"] == str(tmp_path / "both.html")
+
+
+FRONTS = ("fronts-madds", "fronts-params")
+
+
+def test_a_box_over_the_fronts_of_two_runs_marks_the_same_networks_in_both_plots(
+    browser, whole_run, make_run, tmp_path
+):
+    other = make_run(strategy="uniform", name="other")
+    write_comparison(whole_run, other, tmp_path / "both.html")
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto((tmp_path / "both.html").as_uri())
+    page.locator("#plot-fronts-params svg.main-svg").first.wait_for()
+
+    def marked_keys() -> list[set[str]]:
+        rows = [page.evaluate(ROWS, name) for name in FRONTS]
+        return [{key for trace in traces for key in trace or ()} for traces in rows]
+
+    drag(page, "fronts-madds", (0.02, 0.02), (0.6, 0.98))
+    expect(page.locator("#fronts-marked")).to_contain_text("Marked:")
+    one, both = marked_keys()
+    assert one == both != set()
+    fronts = [run.read_json("search.json")["front"] for run in (whole_run, other)]
+    counts = [sum(f"{place} {each['genome']}" in one for each in front) for place, front in enumerate(fronts)]
+    assert 0 < sum(counts) < sum(map(len, fronts))
+    told = (f"{count} of {len(front)} networks of" for count, front in zip(counts, fronts, strict=True))
+    assert all(each in page.locator("#fronts-marked").inner_text() for each in told)
+    listed = page.get_by_role("list", name="Marked networks").get_by_role("listitem").all_inner_texts()
+    assert len(listed) == sum(counts)
+    assert {text.split()[0] for text in listed} == {key.split()[1] for key in one}
+    page.get_by_role("button", name="Show all").click()
+    expect(page.locator("#fronts-marked")).to_contain_text("Drag a box")
+    assert [page.evaluate(ROWS, name) for name in FRONTS] == [[None, None]] * 2
+    page.close()
+    assert errors == []
