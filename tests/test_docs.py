@@ -1,5 +1,10 @@
 """The docs: links lead somewhere, paths in the design page exist, code blocks run, figures are the code's."""
 
+import contextlib
+import functools
+import importlib
+import io
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -44,15 +49,44 @@ def test_python_blocks_run(page, monkeypatch, tmp_path):
             exec(compile(block, str(page), "exec"), names)
 
 
+@functools.cache
+def flags_of(command: str) -> frozenset[str]:
+    """Of a verb or of a benchmark, by its own help."""
+    from fairnas.cli.main import main
+
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+        if command.startswith("benchmarks"):
+            module = importlib.import_module(command if command != "benchmarks.fuzz" else "benchmarks.fuzz.__main__")
+            module.main(["--help"])
+        else:
+            main([*command.split(), "--help"])
+    return frozenset(re.findall(r"--[a-z][a-z0-9.-]*", said.getvalue())) | {"--debug"}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=by_name)
 def test_commands_exist_and_take_their_flags(page):
     from fairnas.cli.main import VERBS
 
-    for line in re.findall(r"^\s*(?:`)?fairnas ([a-z].*)$", page.read_text(), re.MULTILINE):
+    text = re.sub(r" \\\n *", " ", page.read_text())
+    for line in re.findall(r"^\s*`{0,2}(?:fairnas|python -m) ([a-z].*)$", text, re.MULTILINE):
         words = shlex.split(line.split("`")[0], comments=True)
-        assert words[0] in VERBS, line
-    for verb in re.findall(r"`fairnas ([a-z]+)[^`\n]*`", page.read_text()):
+        assert words[0] in VERBS or words[0].startswith(("benchmarks.", "http.server", "fairnas")), line
+        if not words[0].startswith(("http.server", "fairnas")):
+            given = {word.split("=")[0] for word in words[1:] if word.startswith("--")}
+            flags = flags_of(" ".join(words[: 2 if words[0] == "figure" else 1]))
+            assert given <= flags, (line, given - flags)
+    for verb in re.findall(r"`fairnas ([a-z]+)[^`\n]*`", text):
         assert verb in VERBS, verb
+
+
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
+def test_commands_over_several_lines_can_be_pasted(page):
+    for block in re.findall(r"^```\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+        lines = block.splitlines()
+        for line, following in itertools.pairwise(lines):
+            if re.match(r"\s+--?[a-z]", following):
+                assert line.endswith(" \\"), line
 
 
 def test_the_figures_of_the_readme_are_those_of_the_code():
