@@ -216,6 +216,12 @@ class RunDirectory:
         files: Mapping[str, str] = self._stages().get(stage, {"files": {}})["files"]
         return tuple(name for name, digest in files.items() if not self._holds(name, digest))
 
+    def is_vouched_for(self, name: str) -> bool:
+        """Whether a finished stage has written this file just as it is now."""
+        return any(
+            name in record["files"] and self._holds(name, record["files"][name]) for record in self._stages().values()
+        )
+
     def _holds(self, name: str, digest: str) -> bool:
         """Whether a file is there and what was written."""
         try:

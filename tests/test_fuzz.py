@@ -389,6 +389,7 @@ def test_a_client_that_says_nothing_is_let_go_and_holds_up_nobody(monkeypatch):
         (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n", b"405"),
         (b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", b"403"),
         (b"GET / HTTP/1.1\r\n\r\n", b"403"),
+        (b"\tGET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"400"),
     ],
 )
 def test_requests_that_are_refused(request_bytes, status):

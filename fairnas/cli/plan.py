@@ -39,12 +39,14 @@ def main(arguments: Sequence[str]) -> None:
     from fairnas.cli.progress import narrated
     from fairnas.pipeline import measure_plan, prepare
     from fairnas.pipeline.planning.dial import dial
+    from fairnas.pipeline.prepare import require_study
 
     load = os.getloadavg()[0]
     record, lines = {}, []
     with narrated() as narrator:
         if config.minutes is None:
             prepared = prepare(config)
+            require_study(prepared)
             plan = measure_plan(prepared, narrator)
         else:
             dialled = dial(config, given_settings(arguments), begun, narrator)

@@ -77,6 +77,7 @@ def _prepared(
     """The run that is wanted, and the record of what was chosen for it if that was done now."""
     from fairnas.cli.progress import narrated
     from fairnas.pipeline import prepare
+    from fairnas.pipeline.prepare import require_study
     from fairnas.rundir import RunDirectory
 
     given = given_settings(arguments)
@@ -85,12 +86,15 @@ def _prepared(
     from fairnas.pipeline.planning.dial import DIALLED, dial
 
     if config.minutes is None or given >= set(DIALLED):  # the file of another run gives everything
-        return prepare(config), None
+        prepared = prepare(config)
+        require_study(prepared)
+        return prepared, None
 
     with narrated() as narrator:
         dialled = dial(config, given, begun, narrator)
         for line in dial_lines(dialled):
             narrator.say(line)
+    require_study(dialled.prepared)
     return dialled.prepared, dialled.to_dict()
 
 

@@ -12,7 +12,7 @@ from fairnas.data import Dataset, ordered_batches
 from fairnas.evaluate import score_network
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.workshop import Job, Workshop
-from fairnas.rundir import RunDirectory, checksum
+from fairnas.rundir import RunDirectory
 from fairnas.space import Genome, SearchSpace, format_genome
 from fairnas.train import Training, product_training, stand_alone_training, write_checkpoint
 from fairnas.train.product import Teacher
@@ -82,8 +82,7 @@ class StandAloneCourse:
         found = {part: self._examiner.score(network, part) for part in ("validation", "test")}
         if self.curve:  # the checkpoint of a network that was trained earlier may hold none
             self.curve[-1]["validation_top1"] = found["validation"]["top1"]
-        kept = self._job.keep_weights
-        return found | {"weights": checksum(self._workshop.checkpoint_path(self._job)) if kept else None}
+        return found
 
 
 class ProductCourse:
@@ -135,7 +134,6 @@ class ProductCourse:
             "initial": settings.initial,
             "teacher": self._teacher and format_genome(self._teacher),
             "best_epoch": best.epoch,
-            "weights": checksum(path) if self._job.keep_weights else None,
         }
 
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from multiprocessing.synchronize import Event
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from fairnas.pipeline.workshop import Job, Workshop
 from fairnas.randomness import derived_seed
 from fairnas.rundir import write_atomically
 from fairnas.space import SearchSpace, format_genome
-from fairnas.train import DivergedError, Pace, train
+from fairnas.train import DivergedError, Pace, read_checkpoint, train
 
 
 def run_job(workshop: Workshop, job: Job, space: SearchSpace, dataset: Dataset, pace: Pace) -> dict[str, Any]:
@@ -33,6 +34,7 @@ def run_job(workshop: Workshop, job: Job, space: SearchSpace, dataset: Dataset, 
     course = course_of(workshop, job, space, dataset, seed)
     checkpoint = workshop.checkpoint_path(job)
     workshop.result_path(job).unlink(missing_ok=True)
+    _make_way(checkpoint, workshop.identity, course.training.kind)
     result: dict[str, Any] = {
         "genome": format_genome(job.genome),
         "seed": job.seed,
@@ -57,11 +59,19 @@ def run_job(workshop: Workshop, job: Job, space: SearchSpace, dataset: Dataset, 
         result |= {"status": "diverged", "reason": str(error)}
     else:
         result |= course.finish()
+        if job.keep_weights:
+            workshop.seal(job)
     result["curve"] = course.curve
     write_atomically(workshop.result_path(job), (json.dumps(result, indent=1) + "\n").encode())
-    if not job.keep_weights or workshop.weights_path(job) != checkpoint:
+    if workshop.weights_path(job) != checkpoint or not workshop.has_weights(job):
         checkpoint.unlink(missing_ok=True)
     return result
+
+
+def _make_way(checkpoint: Path, identity: str, kind: str) -> None:
+    """Drop what a training with other settings has left: the run's settings have changed since, so nobody wants it."""
+    if checkpoint.exists() and read_checkpoint(checkpoint, kind).get("identity") != identity:
+        checkpoint.unlink()
 
 
 def run_jobs(
@@ -117,14 +127,17 @@ def _in_processes(
     with workers(workshop, processes) as (pool, stopping):
         futures = {pool.submit(_work, job): job for job in jobs}
         waiting = set(futures)
-        while waiting:
-            done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield futures[future], future.result()
-            if stop():
-                stopping.set()  # workers save at their next step
-                pool.shutdown(cancel_futures=True)
-                raise KeyboardInterrupt
+        try:
+            while waiting:
+                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield futures[future], future.result()
+                if stop():
+                    raise KeyboardInterrupt
+        except BaseException:  # one that failed ends all: its line must not wait hours for the others
+            stopping.set()  # workers save at their next step
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Before a run starts: everything that could be wrong with its configuration, and the plan in plain words."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from fairnas.config import RunConfig
 from fairnas.data import Dataset
@@ -9,8 +10,11 @@ from fairnas.nets import cost_table
 from fairnas.pipeline.experiment import open_data, pick_device, require_scorable, training_identity
 from fairnas.pipeline.prices import measured_first, measures_latency, prices_before
 from fairnas.pipeline.retraining import require_retrainable, retraining_config, retraining_length
+from fairnas.pipeline.second_judges import require_like
+from fairnas.pipeline.truth import named_models
 from fairnas.search import SEARCHERS, Objective, check_bounds, cost_ranges, objectives_from
 from fairnas.space import SearchSpace
+from fairnas.space.file import to_dict
 from fairnas.train import Execution, Group, arranged, choose_execution, make_strategy, training_steps
 from fairnas.train.supernet import parts_of
 
@@ -151,3 +155,24 @@ def prepare(config: RunConfig, group: Group | None = None) -> Prepared:
     for text in (*config.stand_alone.genomes, *config.stand_alone.study):
         space.parse(text)
     return Prepared(config, space, dataset, execution, group)
+
+
+def require_study(prepared: Prepared) -> None:
+    """Refuse, before anything is trained, a ranking study that a new run could not make in the end.
+
+    Raises:
+        GenomeError: if a network is named twice.
+        RunDirectoryError: if the run to compare with is not there, or is of another space or other images.
+        ConfigError: if it wants more networks than the search looks at.
+    """
+    ours, search = prepared.config.stand_alone, prepared.config.search
+    named_models(prepared.space, ours.study)
+    if ours.against is not None:
+        require_like(Path(ours.against), to_dict(prepared.space), prepared.dataset.fingerprint, "this run")
+    most = search.population * search.generations
+    if not ours.study and ours.choose != "random" and ours.models > most:
+        raise ConfigError(
+            f"stand_alone.models is {ours.models}, but a search of {search.generations} generations of "
+            f"{search.population} looks at {most} networks at most; search longer, give a smaller "
+            "stand_alone.models, or stand_alone.choose 'random'"
+        )

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from fairnas.errors import RunDirectoryError
 from fairnas.evaluate import Statistics
@@ -57,19 +57,33 @@ def require_comparable(ours: RunDirectory, path: Path) -> RunDirectory:
     Raises:
         RunDirectoryError: if there is none, its supernet is not trained, or it is of another space or other images.
     """
+    if path.resolve() == ours.path.resolve():
+        raise RunDirectoryError(f"{path} is this run itself; give another run to compare it against")
+    return require_like(path, ours.read_json("space.json"), ours.read_json("data.json")["fingerprint"], str(ours.path))
+
+
+def require_like(path: Path, space: dict[str, Any], fingerprint: str, ours: str) -> RunDirectory:
+    """The run at `path`, whose supernet can score networks of a space on certain images.
+
+    Args:
+        path: of the run.
+        space: the space, as `space.json` holds it.
+        fingerprint: of the images.
+        ours: what the run is called that space and images are of.
+
+    Raises:
+        RunDirectoryError: if there is none, its supernet is not trained, or it is of another space or other images.
+    """
     run = RunDirectory.open(path)
     run.require_finished("train")
-    if run.path.resolve() == ours.path.resolve():
-        raise RunDirectoryError(f"{path} is this run itself; give another run to compare it against")
-    space, data = ([each.read_json(name) for each in (ours, run)] for name in ("space.json", "data.json"))
-    if space[0] != space[1]:
+    theirs = run.read_json("space.json")
+    if theirs != space:
         raise RunDirectoryError(
-            f"{path} has search space '{space[1]['name']}' or other layers than {ours.path}; "
-            "give a run of the same space"
+            f"{path} has search space '{theirs['name']}' or other layers than {ours}; give a run of the same space"
         )
-    if data[0]["fingerprint"] != data[1]["fingerprint"]:
+    if run.read_json("data.json")["fingerprint"] != fingerprint:
         raise RunDirectoryError(
-            f"{path} has other images than {ours.path}, or splits them otherwise; "
+            f"{path} has other images than {ours}, or splits them otherwise; "
             "give a run with the same data and the same seed"
         )
     return run

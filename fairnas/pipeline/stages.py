@@ -107,7 +107,8 @@ def discard_damaged(experiment: Experiment, *names: str) -> None:
     for name, damaged in found.items():
         say(f"{', '.join(damaged)} lost or damaged; doing '{name}' again")
         for file in damaged:
-            _put_away(run.path / file)
+            if not run.is_vouched_for(file):  # by a stage that shares it and has made it again since
+                _put_away(run.path / file)
     for name in found:
         forget(run, name)
 

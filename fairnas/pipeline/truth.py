@@ -26,8 +26,9 @@ def retrain(experiment: Experiment) -> tuple[str, ...]:
     for job, result in zip(jobs, results, strict=True):
         if result["status"] == "diverged":
             experiment.narrator.say(f"{format_genome(job.genome)} diverged: {result['reason']}")
-    weights = [workshop.weights_path(job) for job, result in zip(jobs, results, strict=True) if result.get("weights")]
-    return tuple(f"{workshop.folder.name}/{path.name}" for path in [*map(workshop.result_path, jobs), *weights])
+    kept = [job for job, result in zip(jobs, results, strict=True) if result["status"] == "done"]
+    paths = [*map(workshop.result_path, jobs), *map(workshop.weights_path, kept), *map(workshop.seal_path, kept)]
+    return tuple(f"{workshop.folder.name}/{path.name}" for path in paths)
 
 
 def retrained_genomes(experiment: Experiment) -> tuple[Genome, ...]:
@@ -127,6 +128,8 @@ def layers_that_compute(space: SearchSpace, genome: Genome) -> int:
 
 def _stratified(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
     """Candidates at equal distances in one-shot accuracy, from the worst to the best."""
+    if count == 0:
+        return []
     free = sorted(candidates, key=lambda c: (c.value("top1"), c.genome))
     low, high = free[0].value("top1"), free[-1].value("top1")
     taken: list[Candidate] = []

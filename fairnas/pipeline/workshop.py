@@ -7,7 +7,7 @@ from typing import Any
 
 from fairnas.config import RunConfig, TrainConfig
 from fairnas.foreign import parse_json
-from fairnas.rundir import checksum
+from fairnas.rundir import checksum, write_atomically
 from fairnas.space import Genome, format_genome
 
 
@@ -60,6 +60,28 @@ class Workshop:
         """Where its trained weights stay, if they are kept: in the last checkpoint, or in a file of their own."""
         return self.checkpoint_path(job) if self.product is None else self.folder / f"{job.name}-weights.pt"
 
+    def seal_path(self, job: Job) -> Path:
+        """Where the checksum of kept weights stands, as `sha256sum --check` reads it.
+
+        Not in the result, which is the same whether weights are kept or not: the ranking study has its results from
+        trainings for use, and the other way round.
+        """
+        path = self.weights_path(job)
+        return path.with_name(f"{path.name}.sha256")
+
+    def seal(self, job: Job) -> None:
+        """Write down that the weights that a job has just trained are to be kept."""
+        path = self.weights_path(job)
+        write_atomically(self.seal_path(job), f"{checksum(path)}  {path.name}\n".encode())
+
+    def has_weights(self, job: Job) -> bool:
+        """Whether trained weights are kept for this network and seed, and are what was written."""
+        path = self.weights_path(job)
+        try:
+            return self.seal_path(job).read_text(encoding="utf-8").split()[0] == checksum(path)
+        except (OSError, UnicodeDecodeError, IndexError):  # not there, or damaged at rest
+            return False
+
     def finished(self, job: Job) -> dict[str, Any] | None:
         """The result of a job done before with the same settings, or None."""
         try:
@@ -70,8 +92,6 @@ class Workshop:
             return None  # damaged at rest: train it again
         if not isinstance(result, dict) or result.get("identity") != self.identity:
             return None
-        if job.keep_weights and result.get("status") == "done":
-            path = self.weights_path(job)
-            if not path.exists() or checksum(path) != result.get("weights"):
-                return None
+        if job.keep_weights and result.get("status") == "done" and not self.has_weights(job):
+            return None
         return result

@@ -81,6 +81,15 @@ class _Handler(BaseHTTPRequestHandler):
         """Who answers; the base class would tell Python's version too."""
         return "fairnas"
 
+    def parse_request(self) -> bool:
+        """Also refuse blanks of other kinds and in other places than one between words, which the base class takes."""
+        if not super().parse_request():
+            return False
+        if self.requestline != " ".join(self.requestline.split()):
+            self.send_error(HTTPStatus.BAD_REQUEST)
+            return False
+        return True
+
     def do_GET(self) -> None:
         assert isinstance(self.server, LiveServer)
         path, _, query = self.path.partition("?")

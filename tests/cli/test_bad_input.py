@@ -49,6 +49,15 @@ WRONG = {
     "no image": (["predict", "model.onnx"], "no image is given; give image files or folders of them"),
     "no model": (["predict", "nowhere.onnx", "a.png"], "there is no nowhere.onnx; give an ONNX file or a folder"),
     "no class wanted": (["predict", "model.onnx", "a.png", "--top", "0"], "--top is 0; give 1 or more"),
+    "a study of more networks than the search looks at": (
+        ["run", "digits", "--search.population", "4", "--search.generations", "2", "--stand-alone.models", "9"],
+        "stand_alone.models is 9, but a search of 2 generations of 4 looks at 8 networks at most",
+    ),
+    "a network twice in the study": (
+        ["run", "digits", "--stand-alone.study", "00000000", "00000001", "00000000"],
+        "00000000 and 00000000 are the same network",
+    ),
+    "no run to compare with": (["run", "digits", "--stand-alone.against", "nowhere"], "nowhere is not a run directory"),
     "no gpu": (["run", "digits", "--resources.device", "cuda"], "torch finds no CUDA GPU"),
 }
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import fairnas as package
-from fairnas.rundir import RunDirectory
-from fairnas.train import read_checkpoint
+from fairnas.rundir import RunDirectory, checksum
+from fairnas.train import read_checkpoint, write_checkpoint
 
 
 @pytest.fixture
@@ -56,6 +56,57 @@ def test_the_product_recipe_from_flags_to_export(copied_run, fairnas):
         row["stand_alone_top1"] for row in before["selected"]
     ]
     assert fairnas("report", "--run", copied_run.path).code == 0
+
+
+def test_a_network_of_the_ranking_study_is_retrained_without_harm_to_the_study(copied_run, fairnas):
+    """Its training from scratch is the study's; that its weights are kept must change nothing that the study has."""
+    exported = {row["genome"] for row in copied_run.read_json("search.json")["selected"]}
+    studied = [row["genome"] for row in copied_run.read_json("ranking.json")["models"]]
+    genome = next(each for each in studied if each not in exported)
+    weights = copied_run.path / "stand_alone" / f"{genome}-s0.pt"
+    assert not weights.exists()
+    before = result_of(copied_run, "stand_alone", genome)
+    assert fairnas("retrain", genome, "--run", copied_run.path, "--json").code == 0
+    assert result_of(copied_run, "stand_alone", genome) == before
+    assert weights.exists()
+    assert copied_run.damaged_files("rank") == ()
+    kept = weights.read_bytes()
+    assert fairnas("rank", "--run", copied_run.path, "--json").code == 0
+    assert weights.read_bytes() == kept
+    assert copied_run.damaged_files("retrain") == ()
+    # lost, the study has the result again from the weights that are kept
+    (copied_run.path / "stand_alone" / f"{genome}-s0.json").unlink()
+    assert fairnas("rank", "--run", copied_run.path, "--json").code == 0
+    assert result_of(copied_run, "stand_alone", genome) == before
+    assert weights.read_bytes() == kept
+    assert fairnas("export", "--run", copied_run.path, "--json").code == 0
+
+
+def test_a_shared_file_is_damaged_only_if_no_stage_has_written_it_as_it_is(copied_run, fairnas):
+    """As where a GPU has trained the network again, and the result came out otherwise in the last digit."""
+    exported = {row["genome"] for row in copied_run.read_json("search.json")["selected"]}
+    shared = next(row["genome"] for row in copied_run.read_json("ranking.json")["models"] if row["genome"] in exported)
+    path = copied_run.path / "stand_alone" / f"{shared}-s0.json"
+    path.write_text(path.read_text() + "\n")
+    record = copied_run.read_json("stages.json")
+    record["stages"]["retrain"]["files"][f"stand_alone/{shared}-s0.json"] = checksum(path)
+    copied_run.write_json("stages.json", record)
+    written = path.read_bytes()
+    assert copied_run.damaged_files("rank")
+    assert fairnas("rank", "--run", copied_run.path, "--json").code == 0
+    assert path.read_bytes() == written
+    assert copied_run.damaged_files("rank") == copied_run.damaged_files("retrain") == ()
+
+
+def test_a_half_done_retraining_makes_way_for_other_settings(copied_run, fairnas):
+    genome = copied_run.read_json("search.json")["selected"][0]["genome"]
+    assert fairnas("retrain", "--run", copied_run.path, "--recipe", "product", "--epochs", "1", "--json").code == 0
+    half = copied_run.path / "retrained" / f"{genome}-s0.pt"
+    content = {"identity": "of other settings", "step": 1, "network": {}}
+    write_checkpoint(half, "product training", content)
+    outcome = fairnas("retrain", "--run", copied_run.path, "--recipe", "product", "--epochs", "2", "--json")
+    assert outcome.code == 0, outcome.err
+    assert len(result_of(copied_run, "retrained", genome)["curve"]) == 2
 
 
 BAD = {

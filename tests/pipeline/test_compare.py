@@ -1,6 +1,7 @@
 """Table 1, measured: equal compute, what is counted, verdicts beside claims, and that a second call goes on."""
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairnas.config import DataConfig, Resources, RunConfig, SearchConfig, StandAloneConfig, TrainConfig
+from fairnas.data import training_batches
 from fairnas.errors import ConfigError, RunDirectoryError, UnknownNameError
 from fairnas.fairness import Ledger
 from fairnas.fairness.ledger import gini
@@ -17,12 +19,12 @@ from fairnas.pipeline import SilentNarrator
 from fairnas.pipeline.experiment import open_data
 from fairnas.pipeline.studies import compare as comparing
 from fairnas.pipeline.studies import system_profile
-from fairnas.pipeline.studies.compare import Comparison, measure_table_1
-from fairnas.pipeline.studies.system_profile import SystemProfile, profile, with_first_choices
+from fairnas.pipeline.studies.compare import RESULT, Comparison, measure_table_1
+from fairnas.pipeline.studies.system_profile import NOMINAL_STEPS, SystemProfile, profile, windows, with_first_choices
 from fairnas.pipeline.studies.systems import BESIDE, TABLE_1_SYSTEMS, check_systems, plan_systems, system_config
 from fairnas.report.table_1 import memory_class, memory_verdict
 from fairnas.space import get_space
-from fairnas.train import STRATEGIES
+from fairnas.train import STRATEGIES, make_strategy, supernet_training
 from tests.train import processes
 
 BASE = RunConfig(
@@ -187,6 +189,51 @@ def test_profiles_tell_one_path_from_the_whole_supernet():
     assert found["uniform"].peak < 1.9 * found["uniform"].peak_of_two
 
 
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_windows_see_the_architecture_taught_as_often_as_a_whole_training_does(name):
+    strategy = make_strategy(TrainConfig(strategy=name), (6, 6, 6), 0)
+    tried = windows(strategy)
+    assert sum(weight for _, weight in tried) == pytest.approx(1)
+    assert all(steps[0] >= 0 and steps[-1] < NOMINAL_STEPS for steps, _ in tried)
+
+    def taught(steps):
+        learns = [
+            step for step in steps if step >= strategy.warm_up * NOMINAL_STEPS and not (step + 1) % strategy.every
+        ]
+        return len(learns) / len(steps)
+
+    whole = taught(range(NOMINAL_STEPS // strategy.every * strategy.every))
+    assert sum(weight * taught(steps) for steps, weight in tried) == pytest.approx(whole, rel=0.02)
+
+
+def test_the_compute_of_a_step_is_that_of_a_whole_training():
+    """ENAS teaches its controller after every seventh step, by validation batches of ten paths."""
+    space, data = _opened()
+    config = dataclasses.replace(BASE.train, strategy="enas")
+    device = torch.device("cpu")
+    training = supernet_training(space, config, 0, device)
+    batches = itertools.cycle(training_batches(training.images(data), batch_size=20, seed=0, epoch=0, device=device))
+    for step in range(28):
+        training.step([next(batches)], step, 28)
+    found = profile(space, data, config, 0, device)
+    assert found.paths_per_step == pytest.approx(training.ledger.block_runs / 28 / space.depth)
+
+
+def test_a_system_that_diverges_first_leaves_the_others_their_table(tmp_path, monkeypatch):
+    def diverged(experiment, genomes):
+        judged(experiment, genomes)
+        if experiment.config.train.strategy == "strict":
+            experiment.run.write_json(RESULT, {"status": "diverged", "reason": "the loss is nan"})
+
+    judged = comparing._train_and_judge
+    monkeypatch.setattr(comparing, "_train_and_judge", diverged)
+    given = dataclasses.replace(GIVEN, systems=("strict", "uniform"))
+    numbers = measure_table_1(tmp_path / "table1", given, SilentNarrator())
+    assert numbers["networks"] == 8
+    assert numbers["systems"]["strict"]["diverged"] == ["the loss is nan"]
+    assert len(numbers["systems"]["uniform"]["trainings"]) == 1
+
+
 def test_fewer_choices_are_the_first_ones():
     space = with_first_choices(get_space("digits"), 2)
     assert space.choices == (2,) * 8
@@ -210,8 +257,7 @@ WHOLE_SUPERNET = {"one_shot", "darts", "darts_second_order", "fbnet"}
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_holds_what_its_class_of_memory_does(name, monkeypatch):
-    monkeypatch.setattr(system_profile, "WINDOWS", (0.0,))
-    monkeypatch.setattr(system_profile, "WINDOW", 1)
+    monkeypatch.setattr(system_profile, "windows", lambda strategy: [(range(1), 1.0)])
     monkeypatch.setattr(system_profile, "TRACED", ((0.0, 1), (0.9, 5)))
     space, data = _opened()
     peaks = {

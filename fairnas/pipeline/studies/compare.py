@@ -109,7 +109,7 @@ def measure_table_1(
                     _train_and_judge(Experiment(run, _Part(narrator), stop, own), networks)
             derived = _derived(out, given, plans, done + 1, prepared.space)
             true |= dict(zip(derived, truth.of(derived), strict=True))
-            table = _collect(out, given, plans, done + 1, true, profiles, prepared.space)
+            table = _collect(out, given, plans, done + 1, true, profiles, prepared.space, len(networks))
             numbers = table.to_dict()
             write_atomically(out / "table1.json", (json.dumps(numbers, indent=1) + "\n").encode())
             write_atomically(out / "table1.html", render_table_1(table).encode())
@@ -226,6 +226,7 @@ def _collect(
     true: Mapping[Genome, float | None],
     profiles: Mapping[str, SystemProfile],
     space: SearchSpace,
+    networks: int,
 ) -> TableOne:
     systems = []
     for plan in plans:
@@ -249,7 +250,7 @@ def _collect(
         data=data["name"],
         validation_images=data["counts"]["validation"],
         truth="NAS-Bench-Macro" if given.truth else f"{given.base.stand_alone.seeds} trainings from scratch each",
-        networks=len(read_result(RunDirectory(out / f"{plans[0].name}-s{given.base.seed}"))["genomes"]),
+        networks=networks,
         command=given.command,
         versions=installed_versions(),
     )

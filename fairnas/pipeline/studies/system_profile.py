@@ -5,6 +5,7 @@ counts as m of them, whoever it teaches.
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,15 +18,16 @@ from fairnas.nets.memory import measured_peak
 from fairnas.space import SearchSpace
 from fairnas.train import make_strategy, supernet_training
 from fairnas.train.step import Batch
+from fairnas.train.strategies import Strategy
 from fairnas.train.supernet import SupernetTraining
 
-WINDOWS = (0.0, 0.3, 0.6, 0.9)
-"""Where in a training steps are tried: some systems begin with weights alone."""
-WINDOW = 10
-"""Steps of each; a multiple of how often any system teaches its architecture, so that none is missed."""
+WINDOWS = 4
+"""How many times steps are tried, in the midst of equal parts of a training, so that what grows evenly counts right."""
+LEAST_STEPS = 10
+"""Of each window; at least, because a window holds whole periods of teaching the architecture."""
 NOMINAL_STEPS = 1000
 TRACED = ((0.0, 2), (0.9, 5))
-"""Whose memory is traced: places in a training, and steps there. Path dropout holds most at the beginning."""
+"""Whose memory is traced: places in a training, and least steps there. Path dropout holds most at the beginning."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class SystemProfile:
     paths_per_step: float
     """Passes of one path that a step amounts to."""
     seconds_per_image: float
-    """Wall-clock time of training per image that the weights see, the fastest window."""
+    """Wall-clock time of training per image that the weights see, at the rate of the window that was fastest."""
     peak: int
     """Most bytes at once in a step, beyond weights, their gradients and what the optimiser keeps."""
     peak_of_two: int | None
@@ -55,15 +57,16 @@ def profile(
     training = supernet_training(space, config, seed, device)
     training.network.train()
     batches = _endless(training, dataset, config, seed, device)
-    seconds, runs, steps = [], 0, 0
-    for share in WINDOWS:
+    seconds_per_run, runs_per_step = [], 0.0
+    for steps, weight in windows(training.strategy):
         begun, before = time.perf_counter(), training.ledger.block_runs
-        for step in range(int(share * NOMINAL_STEPS), int(share * NOMINAL_STEPS) + WINDOW):
+        for step in steps:
             training.step(next(batches), step, NOMINAL_STEPS)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        seconds.append((time.perf_counter() - begun) / WINDOW)
-        runs, steps = runs + training.ledger.block_runs - before, steps + WINDOW
+        runs = training.ledger.block_runs - before
+        seconds_per_run.append((time.perf_counter() - begun) / runs)
+        runs_per_step += weight * runs / len(steps)
     images = config.batch_size * training.batches_per_step
     peak = _peak(training, batches, device)
     fewer = with_first_choices(space, 2)
@@ -74,7 +77,25 @@ def profile(
         again = _endless(small, dataset, config, seed, device)
         small.step(next(again), 0, NOMINAL_STEPS)
         peak_of_two = _peak(small, again, device)
-    return SystemProfile(runs / steps / space.depth, min(seconds) / images, peak, peak_of_two)
+    return SystemProfile(runs_per_step / space.depth, min(seconds_per_run) * runs_per_step / images, peak, peak_of_two)
+
+
+def windows(strategy: Strategy) -> list[tuple[range, float]]:
+    """Steps to try of a training of `NOMINAL_STEPS`, and the share of it that they stand for.
+
+    While the architecture rests a step costs less, so warming up has a window of its own.
+    """
+    length = strategy.every * math.ceil(LEAST_STEPS / strategy.every)
+    rest = strategy.warm_up
+    parts = [(0.0, rest)] if rest else []
+    share = (1 - rest) / (WINDOWS - len(parts))
+    parts += [(rest + share * number, share) for number in range(WINDOWS - len(parts) if share else 0)]
+    found = []
+    for begin, share in parts:
+        first = round((begin + share / 2) * NOMINAL_STEPS - length / 2)
+        first = max(first, math.ceil(begin * NOMINAL_STEPS))  # of a short part, not what was before it
+        found.append((range(first, first + length), share))
+    return found
 
 
 def _endless(
@@ -91,7 +112,8 @@ def _endless(
 
 def _peak(training: SupernetTraining, batches: Iterator[Sequence[Batch]], device: torch.device) -> int:
     peaks = []
-    for step in (int(share * NOMINAL_STEPS) + number for share, count in TRACED for number in range(count)):
+    traced = [(int(share * NOMINAL_STEPS), max(count, training.strategy.every)) for share, count in TRACED]
+    for step in (first + number for first, count in traced for number in range(count)):
         taken = next(batches)
 
         def work(step: int = step, taken: Sequence[Batch] = taken) -> None:

@@ -81,6 +81,7 @@ class Enas(Strategy):
     rewards, not as 0. Weights follow `train.lr`, as all strategies do.
     """
 
+    every = EVERY
     baseline: float | None = None
 
     def __init__(self, choices: tuple[int, ...], config: TrainConfig, seed: int) -> None:
@@ -98,10 +99,10 @@ class Enas(Strategy):
         """The weights learn on one path; in some steps the controller learns after them."""
         path = self.controller.sample(1, generator(self.seed, "paths", step))
         result = supernet_step(bench, [(batches[0], path)])
-        if step < self.warm_up * total or (step + 1) % EVERY:
+        if step < self.warm_up * total or (step + 1) % self.every:
             return result
         assert bench.architecture_images is not None
-        number = step // EVERY
+        number = step // self.every
         paths = self.controller.sample(SAMPLES, generator(self.seed, "rewarded paths", number))
         bench.supernet.eval()
         self.learn(

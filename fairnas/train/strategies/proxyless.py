@@ -32,8 +32,6 @@ class Proxyless(LearnsAlphas):
     no trace in the running statistics of BN; in the published code they do. Weights follow `train.lr` throughout.
     """
 
-    every: int
-    """Steps of the weights for one of the architecture."""
     default_cost_weight: float
 
     def __init__(

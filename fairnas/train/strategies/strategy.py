@@ -38,6 +38,10 @@ class Strategy(abc.ABC):
     """Mini-batches that one step takes from the training images."""
     architecture_share: float = 0.0
     """Share of the training images that teach the architecture, and not the weights (`Bench.architecture_images`)."""
+    every: int = 1
+    """Steps until the architecture is taught again, where it is taught: what steps cost repeats with them."""
+    warm_up: float = 0.0
+    """Share of a training at whose beginning the architecture rests."""
     many_processes: bool = False
     """Whether several processes can share its steps."""
     has_own_networks: bool = False
