@@ -57,6 +57,13 @@ def rank_agreement(predicted: Sequence[float], truth: Sequence[float], *, seed: 
     return RankAgreement(tau, _interval(x, y, tau, seed), len(x), float(kendall.pvalue), float(spearman.statistic))
 
 
+def kendall_tau(x: np.ndarray, y: np.ndarray) -> float:
+    """Tau-b of two lists of the same length alone; NaN if either is constant."""
+    from scipy.stats import kendalltau
+
+    return float(cast(Any, kendalltau(x, y)).statistic)  # scipy's results have no types
+
+
 def same_models(**lists: Sequence[float]) -> tuple[np.ndarray, ...]:
     """Lists of numbers of the same models as arrays; their names are for messages, the last is compared with.
 
@@ -78,11 +85,8 @@ def same_models(**lists: Sequence[float]) -> tuple[np.ndarray, ...]:
 
 
 def _interval(x: np.ndarray, y: np.ndarray, tau: float, seed: int) -> tuple[float, float]:
-    from scipy.stats import kendalltau
-
     def one_tau(drawn: np.ndarray) -> float:
-        # 0 for a constant list, as in `Pairs`
-        return float(np.nan_to_num(cast(Any, kendalltau(x[drawn], y[drawn])).statistic))
+        return float(np.nan_to_num(kendall_tau(x[drawn], y[drawn])))  # 0 for a constant list, as in `Pairs`
 
     n = len(x)
     if abs(tau) > 1 - 1e-12:
@@ -93,7 +97,7 @@ def _interval(x: np.ndarray, y: np.ndarray, tau: float, seed: int) -> tuple[floa
         place = min(np.flatnonzero(np.diff(y[order])), key=lambda place: abs(place - (n // 2 - 1)))
         x = x.copy()
         x[order[[place, place + 1]]] = x[order[[place + 1, place]]]
-        low, high = _interval(x, y, float(cast(Any, kendalltau(x, y)).statistic), seed)
+        low, high = _interval(x, y, kendall_tau(x, y), seed)
         return (low, 1.0) if tau > 0 else (-1.0, high)
     if n > PAIRWISE_LIMIT:
         return bca_interval(n, one_tau, seed, vectorised=False)

@@ -12,7 +12,7 @@ import numpy as np
 from fairnas.analysis.agreement import BestAgreement, best_agreement
 from fairnas.analysis.difference import AGREED_WIDTH, TauDifference, models_for_width, paired_difference
 from fairnas.analysis.gap import AccuracyGap, accuracy_gap
-from fairnas.analysis.ranking import RankAgreement, rank_agreement
+from fairnas.analysis.ranking import RankAgreement, kendall_tau, rank_agreement
 from fairnas.analysis.resampling import PAIRWISE_LIMIT, Pairs, bca_interval, counts_of
 from fairnas.errors import FairnasError
 
@@ -52,7 +52,7 @@ class NoiseCeiling:
     tau: float
     """Tau-b of one seed against another, mean over all pairs of seeds; NaN if all accuracies of a seed are equal."""
     interval: tuple[float, float]
-    """95 % interval: BCa bootstrap over networks."""
+    """95 % interval of that mean: BCa bootstrap over networks. NaN where tau is."""
     n: int
     """Networks."""
     seeds: int
@@ -180,19 +180,31 @@ def _ceiling(trainings: Sequence[Sequence[float | None]]) -> NoiseCeiling | None
         return None
     columns = np.array([each[:seeds] for each in trainings], dtype=float).T
     couples = list(itertools.combinations(columns, 2))
-    taus = [rank_agreement(a, b) for a, b in couples]
-    n, tau = len(trainings), math.fsum(each.tau for each in taus) / len(taus)
-    if len(couples) == 1 or math.isnan(tau) or n > PAIRWISE_LIMIT or abs(tau) > 1 - 1e-12:
-        interval = taus[0].interval  # of the first two seeds: all are as good where they agree wholly
-    else:
-        pairs = [Pairs(a, b) for a, b in couples]
+    tau = math.fsum(kendall_tau(a, b) for a, b in couples) / len(couples)
+    interval = _interval_of_mean(couples, tau)
+    return NoiseCeiling(tau, interval, len(trainings), seeds, len(couples), _reachable(tau, seeds))
 
-        def mean_tau(drawn: np.ndarray) -> np.ndarray:
-            counts = counts_of(drawn, n)
-            return np.mean([each.tau(counts) for each in pairs], axis=0)
 
-        interval = bca_interval(n, mean_tau, 0)
-    return NoiseCeiling(tau, interval, n, seeds, len(couples), _reachable(tau, seeds))
+def _interval_of_mean(couples: Sequence[tuple[np.ndarray, np.ndarray]], tau: float) -> tuple[float, float]:
+    """That of the mean tau of pairs of lists (n,), which is `tau`: all pairs have the same resamples of networks."""
+    if math.isnan(tau):
+        return math.nan, math.nan
+    if len(couples) == 1 or abs(tau) > 1 - 1e-12:  # where all agree wholly, one pair is as good as another
+        return rank_agreement(*(each.tolist() for each in couples[0])).interval
+    n = len(couples[0][0])
+
+    def one_mean(drawn: np.ndarray) -> float:
+        return float(np.mean([np.nan_to_num(kendall_tau(a[drawn], b[drawn])) for a, b in couples]))
+
+    if n > PAIRWISE_LIMIT:  # matrices would take too much memory: fewer resamples, one at a time, as for a single pair
+        return bca_interval(n, one_mean, 0, vectorised=False)
+    pairs = [Pairs(a, b) for a, b in couples]
+
+    def mean_tau(drawn: np.ndarray) -> np.ndarray:
+        counts = counts_of(drawn, n)
+        return np.mean([each.tau(counts) for each in pairs], axis=0)
+
+    return bca_interval(n, mean_tau, 0)
 
 
 def _reachable(tau: float, seeds: int) -> float | None:

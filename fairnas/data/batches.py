@@ -66,26 +66,33 @@ def training_batches(
 
 
 def ordered_batches(
-    images: Images, dataset: Dataset, *, batch_size: int, device: torch.device, workers: int = 0
+    images: Images,
+    dataset: Dataset,
+    *,
+    batch_size: int,
+    equal: bool = False,
+    device: torch.device,
+    workers: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """All images of a split, not augmented, in an order that never changes and mixes the classes.
 
-    The last batch may be smaller. Otherwise as `training_batches`; `dataset` gives mean and deviation.
+    Otherwise as `training_batches`; `dataset` gives mean and deviation.
 
     Args:
         images: the split.
         dataset: what it is a part of.
-        batch_size: images per batch.
+        batch_size: images per batch; the last batch may be smaller.
+        equal: make as many batches, but as equal as can be: their sizes differ by one at most, the larger ones first.
         device: where the batches are wanted.
         workers: processes that decode streamed images; 0: this one.
 
     Yields:
         Pairs of images (B, C, H, W), normalised float32, and labels (B,).
     """
-    places = np.arange(len(images))
-    tasks = [(start // batch_size, places[start : start + batch_size]) for start in range(0, len(images), batch_size)]
+    places, starts = np.arange(len(images)), range(0, len(images), batch_size)
+    parts = np.array_split(places, len(starts)) if equal else [places[start : start + batch_size] for start in starts]
     scale = _Scale.of(dataset, device)
-    for pixels, labels in images.batches(tasks, None, device, workers):
+    for pixels, labels in images.batches(list(enumerate(parts)), None, device, workers):
         yield scale.normalised(pixels), labels
 
 

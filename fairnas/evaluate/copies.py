@@ -56,12 +56,13 @@ class EvaluationCopy:
         self.dtype = torch.bfloat16 if precision == "bfloat16" else example.dtype
         self._blocks: dict[tuple[int, int], nn.Module] = {}
         self.stem = self._copied(supernet.stem)
-        self.head = self._copied(supernet.head)
+        self.head = self._copied(supernet.head, classifies=True)
 
-    def _copied(self, module: nn.Module) -> nn.Module:
+    def _copied(self, module: nn.Module, *, classifies: bool = False) -> nn.Module:
+        """A module in inference form; one that classifies ends in a linear layer, which gives logits."""
         made = folded(module) if self._statistics == "running" else normalised_by_batch(module)
         if self._precision == "bfloat16":
-            _convert(made, _last_linear(made) if module is self._supernet.head else None)
+            _convert(made, _last_linear(made) if classifies else None)
         return made
 
     def block(self, layer: int, choice: int) -> nn.Module:
@@ -120,6 +121,6 @@ def _convert(module: nn.Module, classifier: nn.Linear | None) -> None:
         classifier.register_forward_pre_hook(lambda _, inputs: (inputs[0].to(dtype),))
 
 
-def _last_linear(head: nn.Module) -> nn.Linear:
-    *_, last = (part for part in head.modules() if isinstance(part, nn.Linear))
+def _last_linear(module: nn.Module) -> nn.Linear:
+    *_, last = (part for part in module.modules() if isinstance(part, nn.Linear))
     return last

@@ -21,12 +21,15 @@ class OwnNetworks(EvaluationCopy):
         statistics: Literal["running", "batch"] = "running",
         *,
         precision: Precision = "float32",
+        activation_mib: float | None = None,
     ) -> None:
         """As `EvaluationCopy`; `network_of` gives the network of a genome, images to logits."""
-        super().__init__(supernet, statistics, precision=precision)
+        super().__init__(supernet, statistics, precision=precision, activation_mib=activation_mib)
         self._network_of = network_of
 
     def logits(self, ordered: Sequence[Genome], images: Tensor, on_logits: Callable[[Genome, Tensor], object]) -> None:
         """See `EvaluationCopy`."""
         for genome in ordered:
-            on_logits(genome, self._copied(self._network_of(genome))(images.to(self.dtype)))
+            self.kept([genome], images.shape)  # raises if memory does not suffice
+            network = self._copied(self._network_of(genome), classifies=True)
+            on_logits(genome, network(images.to(self.dtype)))

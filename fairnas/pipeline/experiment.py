@@ -219,14 +219,15 @@ class Experiment:
     def weights_digest(self) -> str:
         """Hash of the trained supernet's weights: what scores are known by. Taken once, as they may be gigabytes."""
         digest = hashlib.sha256()
-        learned = self.strategy.state() if self._has_own_networks else {}
+        learned = self.strategy.state() if self.has_own_networks else {}
         for name, tensor in (*self.supernet.state_dict().items(), *tensors_in(learned)):
             digest.update(name.encode())
             digest.update(tensor.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
     @property
-    def _has_own_networks(self) -> bool:
+    def has_own_networks(self) -> bool:
+        """Whether a genome's weights are made for it (`Strategy.network`); loads no weights."""
         return make_strategy(self.config.train, self.space.choices, self.config.seed).has_own_networks
 
     @functools.cached_property
@@ -245,11 +246,17 @@ class Experiment:
         evaluate = self.config.evaluate
         statistics = scoring_statistics(self.config.train, evaluate.bn)
         memory, precision = evaluate.activation_mib, precision or evaluate.precision
-        if self._has_own_networks:
-            require_scorable(self.config, self._has_own_networks)
+        if self.has_own_networks:
+            require_scorable(self.config, self.has_own_networks)
             assert statistics != "recalibrated"
             learned = strategy or self.strategy
-            return OwnNetworks(supernet, lambda g: learned.network(supernet, g), statistics, precision=precision)
+            return OwnNetworks(
+                supernet,
+                lambda genome: learned.network(supernet, genome),
+                statistics,
+                precision=precision,
+                activation_mib=memory,
+            )
         if statistics != "recalibrated":
             return EvaluationCopy(supernet, statistics, precision=precision, activation_mib=memory)
         images = CalibrationImages(

@@ -39,14 +39,12 @@ def score(
 
 def validation_batches(experiment: Experiment) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches that genomes are scored on."""
-    images, batch_size = experiment.dataset.validation, experiment.config.evaluate.batch_size
-    if statistics_of(experiment) == "batch":
-        # batches as equal as can be: a last one of a few images would have poor statistics
-        batch_size = math.ceil(len(images) / math.ceil(len(images) / batch_size))
     return ordered_batches(
-        images,
+        experiment.dataset.validation,
         experiment.dataset,
-        batch_size=batch_size,
+        batch_size=experiment.config.evaluate.batch_size,
+        # a last batch of a few images would have poor statistics, one of a single image none
+        equal=statistics_of(experiment) == "batch",
         device=experiment.device,
         workers=experiment.config.resources.loader_workers,
     )
@@ -59,12 +57,25 @@ def statistics_of(experiment: Experiment) -> Statistics:
 
 def evaluation_setting(experiment: Experiment) -> str:
     """What a score depends on: the supernet's weights, the validation images, how BN is treated, and precision."""
-    evaluate = experiment.config.evaluate
+    evaluate, precision = experiment.config.evaluate, experiment.config.evaluate.precision
     drawn = f" drawn for each network from seed {experiment.config.seed}" if evaluate.calibration == "own" else ""
     statistics = {
         "running": "running BN statistics",
-        "batch": f"BN statistics of batches of {evaluate.batch_size}",
+        "batch": f"BN statistics of batches of {_batch_sizes(experiment)}",
         "recalibrated": f"BN recalibrated on {evaluate.calibration_images} training images{drawn}",
     }[statistics_of(experiment)]
     identity = f"weights {experiment.weights_digest[:16]}, data {experiment.dataset.fingerprint[:16]}, {statistics}"
-    return identity if evaluate.precision == "float32" else f"{identity}, {evaluate.precision}"
+    if precision == "float32":
+        return identity
+    # archives may hold scores from before the classifiers of such networks were spared
+    return f"{identity}, {precision}" + (" but for the classifier" if experiment.has_own_networks else "")
+
+
+def _batch_sizes(experiment: Experiment) -> str:
+    """The sizes of batches that statistics are taken from; where they are all equal, the largest that is allowed.
+
+    The latter keeps the scores that archives know: equal batches are cut as they always were.
+    """
+    images, most = len(experiment.dataset.validation), experiment.config.evaluate.batch_size
+    size, larger = divmod(images, math.ceil(images / most))
+    return f"{size + 1} and {size}" if larger else f"{most}"

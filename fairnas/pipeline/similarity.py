@@ -6,6 +6,9 @@ before them; the paper says nothing about those, and we take several random path
 BN normalises as genomes of the run are scored: by running statistics, those of the first validation batch, or those of
 the calibration images, the latter two found anew for every prefix and block. The untrained supernet, the zero point,
 has no running statistics yet; it always normalises by validation images.
+
+Where the strategy makes the weights of each network, blocks have none of their own: what lies in the supernet was never
+trained, or was written for some other network. There is nothing to compare then.
 """
 
 import contextlib
@@ -90,7 +93,8 @@ def measure_similarity(path: Path, out: Path, look: Look, narrator: Narrator) ->
         RunDirectoryError: if there is no run, or its supernet is not trained.
         CheckpointError: if its weights are not numbers.
         DataError: if the image cannot be read.
-        ConfigError: if a layer or path does not exist, or the other run has another space.
+        ConfigError: if a layer or path does not exist, the other run has another space, or blocks of either run have
+            no weights of their own.
     """
     look.check()
     with contextlib.ExitStack() as held:
@@ -151,8 +155,11 @@ def is_followed(epoch: int, epochs: int) -> bool:
 def followed_similarity(experiment: Experiment, supernet: Supernet) -> Mapping[str, float]:
     """Per layer, the mean cosine across blocks on the same channel, for the record of a training.
 
-    Nothing where feature maps are no numbers: a training that diverges is reported by its loss.
+    Nothing where feature maps are no numbers: a training that diverges is reported by its loss. Nothing either where
+    blocks have no weights of their own.
     """
+    if experiment.has_own_networks:
+        return {}
     look, normalised = Look(images=_FOLLOWED_IMAGES, paths=1), _Statistics(statistics_of(experiment), _FEW)
     try:
         found, _ = _measured(experiment, supernet, _images(experiment, look), _paths(experiment, look), normalised)
@@ -175,7 +182,13 @@ def _opened(path: Path, held: contextlib.ExitStack, narrator: Narrator) -> Exper
     run = RunDirectory.open(path)
     run.require_finished("train")
     held.enter_context(run.locked())
-    return Experiment(run, narrator)
+    experiment = Experiment(run, narrator)
+    if experiment.has_own_networks:
+        raise ConfigError(
+            f"{path} was trained by '{run.config.train.strategy}', which makes weights for each network, so the "
+            "supernet's blocks have none of their own to compare; give a run of another strategy"
+        )
+    return experiment
 
 
 def _require_same_blocks(experiment: Experiment, other: Experiment) -> None:

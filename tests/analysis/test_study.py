@@ -189,6 +189,35 @@ def test_the_ceiling_is_over_all_pairs_of_seeds() -> None:
     assert (two.tau, two.interval) == (taus[0], single)
 
 
+def test_the_interval_of_the_ceiling_is_that_of_the_mean_for_many_networks_too(monkeypatch) -> None:
+    """Two seeds that agree well come first, a third agrees with neither."""
+    rng = np.random.default_rng(3)
+    rows = [
+        dataclasses.replace(m, stand_alone=(0.01 * k, 0.01 * k + 0.02 * rng.random(), rng.random()))
+        for k, m in enumerate(models(60))
+    ]
+    few = study_ranking(rows).ceiling
+    monkeypatch.setattr(study_module, "PAIRWISE_LIMIT", 50)
+    many = study_ranking(rows).ceiling
+    assert many.tau == few.tau
+    assert many.interval == pytest.approx(few.interval, abs=0.03)
+    assert many.interval[0] < many.tau < many.interval[1] < rank_agreement(*_first_two(rows)).interval[0]
+
+
+def test_a_ceiling_without_tau_has_no_interval() -> None:
+    rows = [dataclasses.replace(m, stand_alone=(0.01 * k, -0.01 * k * (k % 3), 0.5)) for k, m in enumerate(models())]
+    ceiling = study_ranking(rows).ceiling
+    assert math.isnan(ceiling.tau)
+    assert all(math.isnan(end) for end in ceiling.interval)
+    whole = study_ranking(models(seeds=3)).ceiling
+    assert (whole.tau, whole.interval) == (pytest.approx(1), rank_agreement(*_first_two(models(seeds=3))).interval)
+
+
+def _first_two(rows):
+    first, second, *_ = zip(*(m.stand_alone for m in rows), strict=True)
+    return first, second
+
+
 def test_what_is_reachable_with_the_mean_over_seeds_is_as_simulated() -> None:
     """True accuracies and the noise of a seed are both normal; reliability 0.8, mean of two seeds."""
     rng = np.random.default_rng(2)

@@ -121,6 +121,19 @@ def test_evaluation_sees_all_images_in_fixed_order(load):
     assert all(images.is_contiguous(memory_format=torch.channels_last) for images, _ in batches)
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "sizes"),
+    [(9, [7, 7, 7, 7]), (10, [10, 9, 9]), (13, [10, 9, 9]), (14, [14, 14]), (27, [14, 14]), (28, [28]), (99, [28])],
+)
+def test_batches_can_be_as_equal_as_can_be(load, batch_size, sizes):
+    dataset = load()
+    batches = list(ordered_batches(dataset.train, dataset, batch_size=batch_size, device=CPU, equal=True))
+    assert [len(labels) for _, labels in batches] == sizes
+    assert torch.equal(torch.cat([labels for _, labels in batches]), dataset.train.labels)
+    if len(set(sizes)) == 1:
+        assert same(list(ordered_batches(dataset.train, dataset, batch_size=sizes[0], device=CPU)), batches)
+
+
 def test_both_kinds_draw_the_same_augmentation(animals, monkeypatch):
     config = DataConfig(name=f"folder:{animals}", validation_per_class=2, augmentation="crop_flip")
     resident = load_dataset(config, image_size=16, image_channels=3, seed=0)

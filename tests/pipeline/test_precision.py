@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from fairnas.config import EvaluateConfig
+from fairnas.data.images import ResidentImages
 from fairnas.errors import ConfigError
 from fairnas.evaluate import OwnImagesCopy
 from fairnas.nets import Supernet
 from fairnas.pipeline import precision
 from fairnas.pipeline.calibration import CalibrationImages
 from fairnas.pipeline.experiment import Experiment, SilentNarrator
-from fairnas.pipeline.judge import evaluation_setting, score_on_validation
+from fairnas.pipeline.judge import evaluation_setting, score_on_validation, validation_batches
 from fairnas.pipeline.precision import FILE, require_ranks_of_float32
 from fairnas.pipeline.stage_two import search
 from fairnas.recipes import get_recipe
@@ -134,6 +135,27 @@ def test_everything_that_changes_a_score_is_part_of_its_identity(begin) -> None:
     same = begin(supernet, activation_mib=1.0, batch_size=7)  # memory and speed only
     assert evaluation_setting(same) == evaluation_setting(experiments[0])
     assert evaluation_setting(begin(supernet, calibration_images=5)).startswith("weights ")
+
+
+def test_batches_that_statistics_are_taken_from_are_as_equal_as_can_be_and_the_setting_says_so(begin) -> None:
+    def batched(batch_size, images=300, bn="batch"):
+        """Sizes of the batches, and their words, with so many of the 300 validation images."""
+        experiment = begin(bn=bn, batch_size=batch_size)
+        whole = experiment.dataset.validation
+        assert isinstance(whole, ResidentImages)
+        assert len(whole) == 300
+        few = ResidentImages(whole.pixels[:images], whole.labels[:images], whole.size)
+        experiment.__dict__["_opened"] = experiment.space, dataclasses.replace(experiment.dataset, validation=few)
+        batches = list(validation_batches(experiment))
+        assert torch.equal(torch.cat([labels for _, labels in batches]), few.labels)
+        return [len(labels) for _, labels in batches], evaluation_setting(experiment).rsplit(", ", 1)[1]
+
+    assert batched(16, images=257) == ([16] * 2 + [15] * 15, "BN statistics of batches of 16 and 15")
+    assert batched(16, images=257, bn="running") == ([16] * 16 + [1], "running BN statistics")
+    assert batched(125) == ([100] * 3, "BN statistics of batches of 125"), "as archives have it"
+    assert batched(50) == ([50] * 6, "BN statistics of batches of 50")
+    assert batched(110, images=299) == ([100, 100, 99], "BN statistics of batches of 100 and 99")
+    assert batched(300, images=2) == ([2], "BN statistics of batches of 300")
 
 
 def test_own_images_are_a_function_of_seed_and_genome(begin) -> None:

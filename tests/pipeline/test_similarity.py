@@ -310,6 +310,25 @@ def test_a_run_that_is_not_trained_and_another_space_are_refused(copied, tmp_pat
     assert "has space 'compact'" in err
 
 
+@pytest.mark.parametrize("strategy", ["smash", "single_path_nas"])
+@pytest.mark.parametrize("beside", [False, True])
+def test_blocks_that_have_no_weights_of_their_own_are_not_compared(
+    copied, trained_run, tmp_path, capsys, strategy, beside
+):
+    run = RunDirectory.open(copied)
+    run.write_config(dataclasses.replace(run.config, train=dataclasses.replace(run.config.train, strategy=strategy)))
+    ours = shutil.copytree(trained_run, tmp_path / "ours") if beside else copied
+    code, out, err = similarity(capsys, "--run", ours, *(("--against", copied) if beside else ()))
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert (
+        f"{copied} was trained by '{strategy}', which makes weights for each network, so the supernet's blocks have "
+        "none of their own to compare; give a run of another strategy"
+    ) in err
+    assert not (ours / "similarity").exists()
+    experiment = Experiment(run)
+    assert followed_similarity(experiment, new_supernet(experiment.space, run.config.train, 0).eval()) == {}
+
+
 # Growth -------------------------------------------------------------------------------------------------------
 
 

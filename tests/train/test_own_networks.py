@@ -294,6 +294,54 @@ def test_scores_are_those_of_the_networks(name, make_training, dataset):
 
 
 @BOTH
+@pytest.mark.parametrize("statistics", ["batch", "running"])
+def test_in_half_the_bits_the_classifier_stays_as_it_is(name, statistics, make_training, dataset):
+    """Else logits would have three digits, and classes tie."""
+    training, config = make_training(name, epochs=1)
+    train(training, dataset, config, 0, Pace())
+    supernet, made, seen = training.network.eval(), [], []
+
+    def network_of(genome):
+        made.append(training.strategy.network(supernet, genome))
+        return made[-1]
+
+    half = OwnNetworks(supernet, network_of, statistics, precision="bfloat16")
+    images = images_of(supernet.space)[0].float()
+    with torch.inference_mode():
+        half.logits([(0, 1, 2)], images, lambda _, logits: seen.append(logits))
+        exact = (normalised_by_batch if statistics == "batch" else folded)(made[0])(images)
+    (logits,) = seen
+    assert logits.dtype == torch.float32
+    assert (logits != logits.bfloat16().float()).any(), "more than three digits"
+    assert 0 < (logits - exact).abs().max() < 0.1 * exact.abs().max(), "the rest is halved"
+
+
+@BOTH
+def test_memory_for_activations_is_refused_where_it_does_not_suffice(name, make_training):
+    training, _ = make_training(name)
+    supernet, asked = training.network.eval(), []
+
+    def network_of(genome):
+        asked.append(genome)
+        return training.strategy.network(supernet, genome)
+
+    batches = [(images_of(supernet.space)[0].float(), torch.arange(8))]
+    genomes = [(0, 1, 2), (3, 3, 3)]
+    needed = 8 * 4 * 8 * 8 * (6 + 6) / 2**20  # in and out of the first block: float32, 6 channels of 8 x 8 pixels
+    free, enough = (
+        score_genomes(OwnNetworks(supernet, network_of, "batch", activation_mib=mib), genomes, batches)
+        for mib in (None, needed)
+    )
+    assert enough == free
+    asked.clear()
+    with pytest.raises(
+        ConfigError, match=r"^evaluate\.activation_mib is 0\.023, but 8 images at once need 0\.03 to get"
+    ):
+        score_genomes(OwnNetworks(supernet, network_of, "batch", activation_mib=0.023), genomes, batches)
+    assert asked == []
+
+
+@BOTH
 def test_what_was_learned_is_given_out_and_taken_back(name, make_training, dataset):
     training, config = make_training(name, epochs=2)
     train(training, dataset, config, 0, Pace())
@@ -334,12 +382,17 @@ def test_a_run_trains_searches_and_goes_by_its_own_rule(name, tmp_path):
         run_stage(Experiment(run), "train")
         run_stage(Experiment(run), "search")
     assert run.is_finished("search")
+    assert not any(key.startswith("similarity/") for row in run.metrics("train") for key in row)
     experiment = Experiment(run)
     derived = experiment.strategy.derive(lambda genomes: [0.0] * len(genomes))
     assert (derived is None) == (name == "smash")
     experiment.space.validate(derived or (0,) * experiment.space.depth)
     genome = experiment.space.parse("0" * experiment.space.depth)
     assert isinstance(experiment.judge, OwnNetworks)
+    tight = dataclasses.replace(experiment.config.evaluate, activation_mib=1e-6)
+    experiment.config = dataclasses.replace(experiment.config, evaluate=tight)
+    with pytest.raises(ConfigError, match=r"^evaluate\.activation_mib is 1e-06, but 3 images at once need"):
+        experiment.judge_of(experiment.supernet).logits([(0,) * 8], torch.zeros(3, 1, 8, 8), lambda *_: None)
     images = torch.zeros(3, 1, 8, 8)
     assert experiment.strategy.network(experiment.supernet, genome)(images).shape == (3, 10)
 
