@@ -18,8 +18,8 @@ from tests.cli.process import SMALLEST
 
 WRITES = (
     "config.toml", "data.json", "space.json", "events.out.tfevents", "checkpoint.pt", "metrics.jsonl", "ledger.json",
-    "versions.json", "stages.json", "archive.sqlite", "search.json", "-s0.pt", ".pt.sha256", "-s0.json", "-s1.json", "ranking.json",
-    "model.safetensors", "model.json", "report.html",
+    "versions.json", "stages.json", "archive.sqlite", "search.json", "-s0.pt", ".pt.sha256", "-s0.json", "-s1.json",
+    "ranking.json", "model.safetensors", "model.json", "report.html",
 )  # fmt: skip
 """Part of the name of every kind of file that a run writes, in the order of their first writing."""
 
