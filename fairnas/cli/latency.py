@@ -28,7 +28,7 @@ class LatencyVerb:
     Examples:
         fairnas latency proxyless --image-size 224 --minutes 20 --out laptop.json
         fairnas latency --run runs/digits
-        fairnas latency runs/digits/models/30320110/model.onnx
+        fairnas latency runs/digits/models/GENOME/model.onnx
     """
 
     what: tyro.conf.Positional[str | None] = None
