@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from benchmarks.fuzz.attempt import Target
-from benchmarks.fuzz.guided import DEFAULT, FINDINGS, GuidedCommand, _bent, look_at, try_guided
+from benchmarks.fuzz.guided import DEFAULT, FINDINGS, GuidedCommand, _bent, look_at, main, try_guided
 from benchmarks.fuzz.targets import TARGETS
 
 
@@ -28,6 +28,11 @@ def test_a_finding_of_each_kind_is_kept_once(tmp_path):
         look_at(target, content, tmp_path, given, known)
     assert len((tmp_path / FINDINGS).read_text().splitlines()) == 2
     assert sorted(path.read_bytes() for path in (tmp_path / "out").glob("*.input")) == [b"\0", b"\1"]
+
+
+def test_an_unknown_target_is_one_line(capsys):
+    assert main(["--targets", "genom"]) == 2
+    assert "unknown target 'genom'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", DEFAULT)

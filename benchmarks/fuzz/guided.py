@@ -5,6 +5,7 @@ them further. Half of the bends are the reader's own, which know its format, and
 where bending valid examples once does not: wounds on wounds. Each reader has a process, because libFuzzer ends its own.
 """
 
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -137,14 +138,20 @@ def _bent(target: "Target", rng: Random, content: bytes) -> bytes:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, try, print."""
-    from fairnas.cli.output import (
-        print_json,
-        print_table,
-    )  # not above: readers' processes import it with branches counted
+    # not above: readers' processes import this file, and fairnas must be imported there with its branches counted
+    from benchmarks.fuzz.targets import TARGETS
+    from fairnas.cli.output import print_json, print_table
 
     given = tyro.cli(
         GuidedCommand, args=arguments, prog="python -m benchmarks.fuzz.guided", config=(tyro.conf.FlagCreatePairsOff,)
     )
+    unknown = [name for name in given.targets if name not in TARGETS]
+    if unknown or importlib.util.find_spec("atheris") is None:
+        why = (
+            f"unknown target {unknown[0]!r} (targets: {', '.join(TARGETS)})" if unknown else "atheris is not installed"
+        )
+        print(f"benchmarks.fuzz.guided: {why}", file=sys.stderr)
+        return 2
     results: dict[str, dict[str, Any]] = {}
     for name in given.targets or DEFAULT:
         results[name] = try_guided(name, given)
