@@ -6,6 +6,7 @@ cost nothing. The program goes on where it was stopped, and with more arms, seed
 missing; `docs/ranking.md` says how it is to be read.
 """
 
+import dataclasses
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -71,11 +72,13 @@ class MacroBenchmark:
     networks: int | None = None
     """Networks to score in the end; default: all 3,969 distinct ones."""
     curve_networks: int = 300
-    """Networks to score in the course of training."""
+    """Networks to score in the course of training; 0: none."""
     images: int = 200
     """Validation images to score on."""
     calibration: int = 200
     """Training images that recalibrated BN statistics are taken from."""
+    averaged: bool = False
+    """In the end, score also the mean weights of the snapshots after 0.7 of a training or later (see --points)."""
     train_per_class: int = 4500
     """Training images per class at most."""
     validation_per_class: int = 500
@@ -188,7 +191,9 @@ def tasks_of(given: MacroBenchmark, rates: dict[str, float]) -> Iterator[Task]:
             for name in given.arms:
                 rate = rates[find_arm(name).rate_of]
                 job = Job(given.out, data_of(given), name, seed, given.budget, rate, given.points, given.device)
-                yield Task(job, (scoring(bn, given.networks),), course if place == 0 else ())
+                last = scoring(bn, given.networks)
+                final = (last, dataclasses.replace(last, averaged=True)) if given.averaged else (last,)
+                yield Task(job, final, course if place == 0 else ())
 
 
 def measure(given: MacroBenchmark) -> dict[str, Any]:
@@ -263,7 +268,7 @@ def show(given: MacroBenchmark, result: dict[str, Any]) -> None:
 def _show_committees(found: Sequence[dict[str, Any]]) -> None:
     rows = []
     for row in found:
-        cells = [row["arm"], f"{row['image_size']}px", f"{row['seeds']} x {row['path_images']:,}", row["statistics"]]
+        cells = [name_of(row), f"{row['image_size']}px", f"{row['seeds']} x {row['path_images']:,}", row["statistics"]]
         for key in ("by_top1", "by_loss"):
             low, high = row[key]["interval"]
             cells.append(f"{row[key]['tau']:.3f} [{low:.3f}, {high:.3f}]")
@@ -273,6 +278,11 @@ def _show_committees(found: Sequence[dict[str, Any]]) -> None:
     columns = ("arm", " images", " path-images", "BN", " tau-b", " by loss", " equal depth", " regret 1/10/100", " n")
     if rows:
         print_table(columns, rows, "Mean scores of several supernets; the last columns by loss")
+
+
+def name_of(row: dict[str, Any]) -> str:
+    """Arm and weights of a line."""
+    return f"{row['arm']}, mean weights" if row["averaged"] else row["arm"]
 
 
 def _numbers(row: dict[str, Any]) -> list[str]:
@@ -286,13 +296,13 @@ def _regret(values: Any) -> str:
 def _show_arms(title: str, arms: Sequence[dict[str, Any]]) -> None:
     rows = []
     for row in sorted(
-        arms, key=lambda row: (row["image_size"], row["arm"], row["budget"], row["statistics"], row["path_images"])
+        arms, key=lambda row: (row["image_size"], name_of(row), row["budget"], row["statistics"], row["path_images"])
     ):
         tau, low, high = (row["tau"][key] for key in ("mean", "low", "high"))
         spread = "" if row["seeds"] == 1 else f" ({low:.3f} to {high:.3f})"
         rows.append(
             [
-                row["arm"] if row["image_size"] == 32 else f"{row['arm']} {row['image_size']}px",
+                name_of(row) if row["image_size"] == 32 else f"{name_of(row)} {row['image_size']}px",
                 f"{row['path_images']:,}",
                 row["statistics"],
                 f"{row['networks']} / {row['seeds']}",

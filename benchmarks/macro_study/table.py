@@ -144,7 +144,7 @@ def _judged(content: dict[str, Any], facts: dict[str, Any], judge: Judge) -> dic
     top1 = {genome: score["top1"] for genome, score in scores.items()}
     gap = accuracy_gap(list(top1.values()), [judge.truth[genome].top1 for genome in top1])
     return {
-        **{key: content[key] for key in ("step", "statistics", "images", "calibration", "wanted")},
+        **{key: content[key] for key in ("step", *_SCORED)},
         "path_images": facts["path_images"] * content["step"] // facts["steps"],
         "last": content["step"] == facts["steps"],
         "mean_top1": statistics.fmean(top1.values()),
@@ -156,7 +156,8 @@ def _judged(content: dict[str, Any], facts: dict[str, Any], judge: Judge) -> dic
 
 
 _TRAINING = ("arm", "image_size", "budget", "lr")
-_SCORING = ("statistics", "images", "calibration", "wanted", "path_images", "last")
+_SCORED = ("averaged", "statistics", "images", "calibration", "wanted")
+_SCORING = (*_SCORED, "path_images", "last")
 """What seeds have in common that are one line of the table."""
 
 
@@ -204,10 +205,10 @@ def committees(out: Path, judge: Judge) -> list[dict[str, Any]]:
     for _, facts, complete in _finished(out):
         for content in complete:
             if content["step"] == facts["steps"]:
-                shared = (content[key] for key in ("statistics", "images", "calibration", "wanted"))
+                shared = (content[key] for key in _SCORED)
                 same = (*(facts[key] for key in _TRAINING), facts["path_images"], *shared)
                 groups.setdefault(same, []).append(content["scores"])
-    keys = (*_TRAINING, "path_images", "statistics", "images", "calibration", "networks")
+    keys = (*_TRAINING, "path_images", *_SCORED[:-1], "networks")
     return [
         {
             **dict(zip(keys, same, strict=True)),

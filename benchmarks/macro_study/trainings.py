@@ -14,7 +14,7 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -243,13 +243,20 @@ class Scoring:
     """Validation images."""
     calibration: int = 200
     """Training images that recalibrated BN statistics are taken from."""
+    averaged: bool = False
+    """Not the snapshot's weights, but the mean of those of all snapshots from `AVERAGED_FROM` of it on."""
+
+
+AVERAGED_FROM = 0.7
+"""Share of a training after which its snapshots are averaged."""
 
 
 def scores_path(job: Job, step: int, scoring: Scoring) -> Path:
     """The file of the scores of a snapshot; its name says all that they depend on."""
     networks = "all" if scoring.networks is None else str(scoring.networks)
     calibration = f"{scoring.calibration}-" if scoring.statistics == "recalibrated" else ""
-    return job.folder / f"scores-{step}-{scoring.statistics}-{calibration}{scoring.images}-{networks}.json"
+    weights = "-mean" if scoring.averaged else ""
+    return job.folder / f"scores-{step}{weights}-{scoring.statistics}-{calibration}{scoring.images}-{networks}.json"
 
 
 def run_scoring(job: Job, step: int, scoring: Scoring, tell: Callable[[str], None]) -> Scores:
@@ -265,11 +272,13 @@ def run_scoring(job: Job, step: int, scoring: Scoring, tell: Callable[[str], Non
     scores: Scores = known["scores"]
     if len(scores) == len(networks):
         return scores
-    content = read_checkpoint(snapshot(job, step), "supernet")
-    if content["identity"] != identity:
-        raise RunDirectoryError(f"{snapshot(job, step)} is of another training; delete {job.folder}")
     supernet = new_supernet(space, job.config, job.seed)
-    supernet.load_state_dict(content["network"])
+    steps = [step]
+    if scoring.averaged:
+        facts = finished(job)
+        assert facts is not None
+        steps = [point for point in facts["points"] if AVERAGED_FROM * step <= point <= step]
+    supernet.load_state_dict(mean_weights([_weights(job, each, identity) for each in steps]))
     supernet = supernet.to(job.device).eval()
     batches = validation_batches(job, dataset, scoring.images)
     for prefix, group in itertools.groupby(networks, key=lambda genome: genome[:2]):
@@ -281,6 +290,23 @@ def run_scoring(job: Job, step: int, scoring: Scoring, tell: Callable[[str], Non
             write_json(path, {**facts, "scores": scores})
             tell(f"{job.folder.name}: {path.stem}, {len(scores):,} of {len(networks):,} ({format_genome(prefix)})")
     return scores
+
+
+def _weights(job: Job, step: int, identity: str) -> dict[str, Tensor]:
+    content = read_checkpoint(snapshot(job, step), "supernet")
+    if content["identity"] != identity:
+        raise RunDirectoryError(f"{snapshot(job, step)} is of another training; delete {job.folder}")
+    return content["network"]
+
+
+def mean_weights(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of each tensor over supernets, BN statistics included; what counts mini-batches is the last one's."""
+    return {
+        key: torch.stack([state[key].double() for state in states]).mean(0).to(last.dtype)
+        if last.is_floating_point()
+        else last
+        for key, last in states[-1].items()
+    }
 
 
 def _copy(supernet: Supernet, scoring: Scoring, job: Job, dataset: Dataset) -> EvaluationCopy:

@@ -138,6 +138,31 @@ def test_killed_at_any_place_it_ends_with_the_same_files(tmp_path, monkeypatch) 
     assert list(expected) == sorted(expected)
 
 
+def test_mean_weights_are_those_of_the_last_snapshots(tmp_path, monkeypatch) -> None:
+    job = tiny_job(tmp_path, steps=4, points=(0.5, 0.75, 1.0))
+    run_training(job, silent)
+    states = [read_checkpoint(snapshot(job, step), "supernet")["network"] for step in (2, 3, 4)]
+    mean = trainings.mean_weights(states[1:])  # half of the training is too early
+    name = "stem.0.0.weight"
+    assert torch.allclose(mean[name], (states[1][name] + states[2][name]) / 2)
+    assert not torch.allclose(mean[name], states[2][name])
+    assert all(mean[key].dtype == tensor.dtype for key, tensor in states[2].items())
+    scoring = Scoring("batch", networks=4, images=20)
+    last = run_scoring(job, 4, scoring, silent)
+    used = []
+    monkeypatch.setattr(trainings, "mean_weights", lambda given: used.extend(given) or mean)
+    averaged = run_scoring(job, 4, dataclasses.replace(scoring, averaged=True), silent)
+    assert [each[name].tolist() for each in used] == [each[name].tolist() for each in states[1:]]
+    monkeypatch.undo()
+    assert averaged.keys() == last.keys()
+    assert averaged != last
+    assert len(list(job.folder.glob("scores-*"))) == 2
+    one_step = tiny_job(tmp_path / "one", steps=2, points=(0.5, 1.0))
+    run_training(one_step, silent)
+    alone = run_scoring(one_step, 2, dataclasses.replace(scoring, averaged=True), silent)
+    assert alone == run_scoring(one_step, 2, scoring, silent)
+
+
 def test_another_learning_rate_does_not_go_on_with_a_training(tmp_path) -> None:
     run_training(tiny_job(tmp_path), silent)
     with pytest.raises(RunDirectoryError, match=r"0\.01, given 0\.02"):
