@@ -6,7 +6,14 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from fairnas.errors import ConfigError, FairnasError, LostProcessError, LostWorkersError, UnknownNameError
+from fairnas.errors import (
+    ConfigError,
+    FairnasError,
+    LostProcessError,
+    LostWorkersError,
+    ProcessesDisagree,
+    UnknownNameError,
+)
 
 VERBS: dict[str, str] = {
     "run": "the whole story: train, search, select, retrain, rank, export, report",
@@ -59,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"fairnas: {error}", file=sys.stderr)
         return WRONG_INPUT
-    except (LostProcessError, LostWorkersError) as error:
+    except (LostProcessError, LostWorkersError, ProcessesDisagree) as error:
         print(f"fairnas: {error}", file=sys.stderr)
         return OUR_FAULT
     except KeyboardInterrupt:

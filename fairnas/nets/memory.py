@@ -41,12 +41,13 @@ class ActivationTable:
         paths = max(map(len, self.blocks))
         return self.stem + sum(map(sum, self.blocks)) + paths * self.head
 
-    @property
-    def of_all_hand_overs(self) -> int:
+    def of_paths(self, count: int) -> int:
+        """So many paths in lockstep, whichever they are: at most this, the stem once."""
+        return self.stem + count * (self.of_largest_path - self.stem)
+
+    def of_hand_overs(self, count: int) -> int:
         """The same with activation checkpointing: what blocks hand on, and the inside of the largest."""
-        paths = max(map(len, self.blocks))
-        largest = max(map(max, self.blocks))
-        return self.stem + paths * (sum(self.handed_on) + self.head) + largest
+        return self.stem + count * (sum(self.handed_on) + self.head) + max(map(max, self.blocks))
 
 
 @functools.lru_cache(maxsize=32)

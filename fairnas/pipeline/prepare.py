@@ -15,7 +15,15 @@ from fairnas.pipeline.truth import named_models
 from fairnas.search import SEARCHERS, Objective, check_bounds, cost_ranges, objectives_from
 from fairnas.space import SearchSpace
 from fairnas.space.file import to_dict
-from fairnas.train import Execution, Group, arranged, choose_execution, make_strategy, training_steps
+from fairnas.train import (
+    Execution,
+    Group,
+    arranged,
+    choose_execution,
+    make_strategy,
+    require_own_gpu,
+    training_steps,
+)
 from fairnas.train.supernet import parts_of
 
 
@@ -130,7 +138,7 @@ def prepare(config: RunConfig, group: Group | None = None) -> Prepared:
     """
     if config.search.searcher not in SEARCHERS:
         raise UnknownNameError("searcher", config.search.searcher, SEARCHERS)
-    pick_device(config.resources.device)
+    require_own_gpu(pick_device(config.resources.device))
     space, dataset = open_data(config)
     strategy = make_strategy(config.train, space.choices, config.seed)
     misfit = strategy.misfit(space)

@@ -74,7 +74,11 @@ def follow(prepared: Prepared, stop: Callable[[], bool]) -> None:
     device = pick_device(config.resources.device)
     training = supernet_training(prepared.space, config.train, config.seed, device, config.resources, group)
     group.stop = stop
-    pace = Pace(loader_workers=config.resources.loader_workers)
+    pace = Pace(
+        seconds=config.resources.checkpoint_seconds,
+        steps=config.resources.checkpoint_steps,
+        loader_workers=config.resources.loader_workers,
+    )
     run_training(training, prepared.dataset, config.train, config.seed, pace, group)
 
 

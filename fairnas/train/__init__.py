@@ -3,7 +3,7 @@
 from fairnas.train.checkpoint import read_checkpoint, write_checkpoint
 from fairnas.train.execution import Execution, choose_execution
 from fairnas.train.group import Group
-from fairnas.train.launch import arranged, in_all_processes, joined_group, started_processes
+from fairnas.train.launch import arranged, in_all_processes, joined_group, require_own_gpu, started_processes
 from fairnas.train.loop import DivergedError, Pace, Training, train, training_steps
 from fairnas.train.product import product_training
 from fairnas.train.scratch import stand_alone_training
@@ -29,6 +29,7 @@ __all__ = [
     "new_supernet",
     "product_training",
     "read_checkpoint",
+    "require_own_gpu",
     "scoring_statistics",
     "stand_alone_training",
     "started_processes",

@@ -46,8 +46,10 @@ def choose_execution(
     compiles = resources.compile == "on" or (resources.compile == "auto" and device.type == "cuda" and static)
     table = activation_table(space)
     images = config.batch_size // group.image_processes
-    scale = images * (1 if config.precision == "float32" else 0.5) / group.path_processes
-    whole, lean = table.of_all_blocks * scale, table.of_all_hand_overs * scale
+    scale = images * (1 if config.precision == "float32" else 0.5)
+    own = -(-together // group.path_processes)  # paths of the process that has most
+    whole = scale * (table.of_all_blocks if static else table.of_paths(own))
+    lean = scale * table.of_hand_overs(own)
 
     def lockstep(save_memory: bool, reason: str) -> Execution:
         does = f"{together} paths layer by layer, {reason}"

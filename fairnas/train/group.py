@@ -10,9 +10,10 @@ holds the gradients of its share; one all-reduce of one flat tensor makes them e
                 and those of different images are averaged
     loss        summed over the paths, averaged over the images
     stop        how many processes were asked to stop, so that all stop after the same step
+    due         for how many it is time to save, so that all look at what is saved
 
-After it, all processes hold the same numbers, bit for bit, and do the same update. `require_agreement` checks that.
-A process alone does none of this.
+After it, all processes hold the same numbers, bit for bit, and do the same update. `require_agreement` checks that
+every now and then, and before anything is saved. A process alone does none of this.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from fairnas.errors import LostProcessError, ProcessesDisagree
 from fairnas.nets import Supernet
@@ -43,6 +44,10 @@ class Group:
     """Whether this process was asked to stop."""
     stopping: bool = field(default=False, init=False)
     """Whether any process was, as of the last step; a process alone asks `stop` itself."""
+    due: Callable[[], bool] = lambda: False
+    """Whether it is time for this process to save."""
+    saving: bool = field(default=False, init=False)
+    """Whether it was for any process, as of the last step; a process alone asks `due` itself."""
     _message: Message | None = field(default=None, init=False, repr=False)
 
     @property
@@ -112,11 +117,11 @@ class Group:
             return loss
         assert before is not None
         message = self._message_of(supernet)
-        message.fill(gradients.parameters, before, shares, self.path_rank, loss, self.stop())
+        message.fill(gradients.parameters, before, shares, self.path_rank, loss, self.stop(), self.due())
         self._all_reduce(message.row)
         message.row /= self.image_processes
         message.take(gradients.parameters, before, shares, self.path_rank)
-        self.stopping = message.stopping
+        self.stopping, self.saving = message.stopping, message.saving
         return message.loss.to(loss.dtype)
 
     def _all_reduce(self, message: Tensor) -> None:
@@ -127,11 +132,17 @@ class Group:
         except RuntimeError as error:
             raise LostProcessError(str(error)) from error
 
-    def require_agreement(self, supernet: Supernet, ledger: dict[str, Any], step: int) -> None:
-        """Raise `ProcessesDisagree` unless weights, statistics and ledger are the same in all processes."""
+    def require_agreement(self, network: nn.Module, state: dict[str, Any], step: int) -> None:
+        """Raise `ProcessesDisagree` unless weights, statistics and ledger are the same in all processes.
+
+        Args:
+            network: what is trained.
+            state: what is saved beside it, the ledger among it.
+            step: for the message.
+        """
         if self.size > 1:
-            digest = hashlib.blake2b(repr(ledger).encode(), digest_size=16)
-            for tensor in supernet.state_dict().values():
+            digest = hashlib.blake2b(repr(state).encode(), digest_size=16)
+            for tensor in network.state_dict().values():
                 digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
             digests = self.gather(digest.hexdigest())
             if len(set(digests)) > 1:

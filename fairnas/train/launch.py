@@ -9,8 +9,9 @@ from typing import TypeVar
 
 import torch
 
-from fairnas.errors import ConfigError, FairnasError
+from fairnas.errors import ConfigError, FairnasError, ProcessesDisagree
 from fairnas.train.group import Group
+from fairnas.train.loop import DivergedError
 from fairnas.train.strategies import Strategy
 
 T = TypeVar("T")
@@ -23,7 +24,10 @@ def started_processes() -> int:
 
 @contextlib.contextmanager
 def joined_group() -> Iterator[Group]:
-    """The group of this process, as long as the work lasts: gloo on the CPU, NCCL between GPUs, one GPU each."""
+    """The group of this process, as long as the work lasts: gloo on the CPU, NCCL between GPUs, one GPU each.
+
+    What every process finds wrong with the training, the first says; the others exit with 2.
+    """
     if started_processes() == 1:
         yield Group()
         return
@@ -35,8 +39,26 @@ def joined_group() -> Iterator[Group]:
     dist.init_process_group("cpu:gloo,cuda:nccl" if with_gpu else "gloo")
     try:
         yield Group(dist.get_rank(), dist.get_world_size())
+    except (DivergedError, ProcessesDisagree) as error:
+        if dist.get_rank() == 0:
+            raise
+        raise SystemExit(2) from error
     finally:
         dist.destroy_process_group()
+
+
+def require_own_gpu(device: torch.device) -> None:
+    """Refuse more processes on a machine than it has GPUs, where they are to train on GPUs.
+
+    Raises:
+        ConfigError: with the number that can be started.
+    """
+    here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if device.type == "cuda" and here > gpus:
+        raise ConfigError(
+            f"{here} processes were started on a machine with {gpus} GPU{'s' if gpus > 1 else ''}, and each needs its "
+            f"own; give torchrun --nproc-per-node={gpus}, or set resources.device to 'cpu'"
+        )
 
 
 def in_all_processes(group: Group, work: Callable[[], T]) -> T:
@@ -77,6 +99,11 @@ def arranged(
     Raises:
         ConfigError: if there is not enough to share, or no way to share it evenly.
     """
+    if (path_processes or 1) > 1 and strategy.passes_per_update == 1:
+        raise ConfigError(
+            f"resources.path_processes is {path_processes}, but '{name}' updates after one path at a time; "
+            "leave it out: the processes then share out the images"
+        )
     if group.size == 1:
         return group
     if not strategy.many_processes:
@@ -85,11 +112,6 @@ def arranged(
         )
     paths = strategy.passes_per_update
     count = math.gcd(group.size, paths) if path_processes is None else path_processes
-    if count > 1 and paths == 1:
-        raise ConfigError(
-            f"resources.path_processes is {count}, but '{name}' updates after one path at a time; "
-            "leave it out: the processes then share out the images"
-        )
     if count > paths:
         raise ConfigError(
             f"resources.path_processes is {count}, but a step of '{name}' has {paths} paths; give {paths} or fewer"

@@ -21,6 +21,8 @@ from fairnas.train.step import Batch
 FINITE_CHECK_STEPS = 20
 """A loss that exploded or is not a number is noticed within so many steps; looking more often would stall a GPU."""
 
+AGREEMENT_STEPS = 50
+"""Processes that train together compare what they hold after so many steps, and before anything is saved."""
 
 EXPLODED = 1e4
 """A mean loss beyond this is lost: a network that knows nothing has the logarithm of the number of classes."""
@@ -170,6 +172,7 @@ def train(
         CheckpointError: if the checkpoint cannot be read or belongs to something else.
         KeyboardInterrupt: when `pace.stop` said so; everything is saved.
         LostProcessError: if another process of the group ended.
+        ProcessesDisagree: if it holds other numbers; the checkpoint is from before.
     """
     group = group or Group()
     device = next(training.network.parameters()).device
@@ -180,6 +183,7 @@ def train(
     step, loss_sum = _restore(training, pace, device, group)
     pace.on_resume(step)
     saved_at, saved_step = time.monotonic(), step
+    group.due = lambda: time.monotonic() - saved_at >= pace.seconds
     training.network.train()
     while step < total:
         epoch, first = divmod(step, per_epoch)
@@ -201,16 +205,19 @@ def train(
             loss_sum = loss_sum + loss
             epoch_ends = step % per_epoch == 0
             stopping = group.stopping if group.size > 1 else pace.stop()
-            due = time.monotonic() - saved_at >= pace.seconds or (pace.steps and step - saved_step >= pace.steps)
-            if due or stopping or epoch_ends or step % FINITE_CHECK_STEPS == 0:
+            due = group.saving if group.size > 1 else group.due()
+            saves = due or stopping or step == total or bool(pace.steps and step - saved_step >= pace.steps)
+            if saves or epoch_ends or step % FINITE_CHECK_STEPS == 0:
                 _require_finite(loss, step, schedule)
                 pace.on_progress(step, total, f"epoch {epoch + 1}/{config.epochs}, loss {loss.item():.3f}")
+            if group.size > 1 and (saves or step % AGREEMENT_STEPS == 0):
+                group.require_agreement(training.network, training.extra_state(), step)
             if epoch_ends:  # measured before anything is saved, so that no kill loses the epoch's measurements
                 mean = loss_sum.item() / per_epoch
                 pace.on_epoch(epoch + 1, step, {"epoch": epoch + 1, "loss": mean, "lr": rate})
                 training.network.train()
                 loss_sum = torch.zeros_like(loss_sum)
-            if due or stopping or step == total:
+            if saves:
                 _require_finite_weights(training.network, step, schedule)
                 _save(training, step, loss_sum, pace)
                 saved_at, saved_step = time.monotonic(), step

@@ -3,7 +3,8 @@
 gradients    of every parameter, zero where this process has none
 presence     per parameter 1 if it has one, so that blocks that nobody trained keep `None`
 statistics   this process's terms of the running BN statistics (see `RunningStatistics.factors`)
-loss, stop   summed over the paths; 1 if this process was asked to stop
+loss         summed over the paths
+stop, due    1 if this process was asked to stop; 1 if its clock says that it is time to save
 """
 
 from collections.abc import Sequence
@@ -33,9 +34,9 @@ class Message:
     def __init__(self, supernet: Supernet) -> None:
         parameters = list(supernet.parameters())
         self.statistics = RunningStatistics(supernet)
-        sizes = [sum(p.numel() for p in parameters), len(parameters), len(self.statistics.read()), 1, 1]
+        sizes = [sum(p.numel() for p in parameters), len(parameters), len(self.statistics.read()), 1, 1, 1]
         self.row = parameters[0].new_zeros(sum(sizes))
-        gradients, self._presence, self._terms, self._loss, self._stop = self.row.split(sizes)
+        gradients, self._presence, self._terms, self._loss, self._stop, self._due = self.row.split(sizes)
         pieces = gradients.split([parameter.numel() for parameter in parameters])
         # in the parameters' own memory order, so that copies are straight and the optimiser may use them as they are
         self._gradients = [
@@ -51,6 +52,7 @@ class Message:
         rank: int,
         loss: Tensor,
         stop: bool,
+        due: bool,
     ) -> None:
         """Write what this process, of path rank `rank`, found in its share of the step; `before` as in `take`."""
         with torch.no_grad():
@@ -61,6 +63,7 @@ class Message:
             self._terms.copy_(after * (self.statistics.read() - own * before))
             self._loss.copy_(loss)
             self._stop.fill_(float(stop))
+            self._due.fill_(float(due))
 
     def take(self, parameters: Sequence[nn.Parameter], before: Tensor, shares: Sequence[Share], rank: int) -> None:
         """Give parameters and BN what the sum says; `before` are the BN statistics before the step."""
@@ -78,6 +81,11 @@ class Message:
     def stopping(self) -> bool:
         """Whether any process was asked to stop."""
         return bool(self._stop.item())
+
+    @property
+    def saving(self) -> bool:
+        """Whether it is time to save for any process."""
+        return bool(self._due.item())
 
 
 class RunningStatistics:

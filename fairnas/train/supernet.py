@@ -21,9 +21,6 @@ from fairnas.train.loop import make_optimizer
 from fairnas.train.step import Batch, Bench
 from fairnas.train.strategies import Strategy, make_strategy
 
-AGREEMENT_STEPS = 50
-"""Processes compare their weights and ledgers after so many steps."""
-
 
 class SupernetTraining:
     """Trains a supernet by a strategy and writes every update into the ledger."""
@@ -67,7 +64,6 @@ class SupernetTraining:
         Raises:
             UnfairTraining: if a strict strategy leaves the ledger uneven.
             LostProcessError: if another process ended.
-            ProcessesDisagree: if it has other weights.
         """
         result = self.strategy.step(self.bench, batches, step, total)
         self.ledger.record(
@@ -80,9 +76,6 @@ class SupernetTraining:
         self._gradient_norms += result.gradient_norms
         if self.strategy.promise == "strict" and (step + 1) % self.strategy.cycle == 0:
             self.ledger.require_level()
-        group = self.bench.group
-        if group.size > 1 and ((step + 1) % AGREEMENT_STEPS == 0 or step + 1 == total):
-            group.require_agreement(self.network, self.extra_state(), step + 1)
         return result.loss
 
     def extra_state(self) -> dict[str, Any]:

@@ -174,7 +174,15 @@ def test_a_step_with_another_gradient_is_not_timed(monkeypatch):
         step.main(TINY_STEP)
 
 
-@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+def test_a_step_of_16_bits_is_checked_in_double_and_timed(capsys):
+    assert step.main([*TINY_STEP, "--precision", "bfloat16", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["settings"]["precision"] == "bfloat16"
+    assert result["ratio"] > 0
+    assert 0 < result["gradient_error"] < 10
+
+
+@pytest.mark.parametrize("precision", ["float32", "double"])
 def test_the_worst_gradient_error_is_found(precision):
     ours, theirs = (torch.nn.Conv2d(1, 1, 2, bias=False) for _ in range(2))
     ours.weight.grad = torch.tensor([[[[3.0, 4.0], [0.0, 0.0]]]])

@@ -26,6 +26,11 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def rank_of(pid: int) -> int:
+    environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return next(int(entry.removeprefix(b"RANK=")) for entry in environment if entry.startswith(b"RANK="))
+
+
 def waited_for(condition, seconds: float = 90):
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -35,12 +40,18 @@ def waited_for(condition, seconds: float = 90):
     raise AssertionError("waited in vain")
 
 
-def test_stopped_then_two_go_on_then_one_is_lost_then_one_alone_goes_on(tmp_path):
+def test_killed_then_two_go_on_then_the_first_is_lost_then_one_alone_goes_on(tmp_path):
     path = tmp_path / "run"
     checkpoint = path / "supernet" / "checkpoint.pt"
     command = ["train", "digits", "--out", path, *TINY, "--train.epochs", "20"]
-    group = torchrun(*command)
+    alone = start(*command)
     waited_for(checkpoint.exists)
+    alone.kill()
+    alone.communicate()
+    saved = checkpoint.stat().st_mtime_ns
+
+    group = torchrun(*command)
+    waited_for(lambda: checkpoint.stat().st_mtime_ns > saved)
     group.send_signal(signal.SIGINT)
     _, err = group.communicate(timeout=60)
     assert group.returncode != 0
@@ -49,7 +60,7 @@ def test_stopped_then_two_go_on_then_one_is_lost_then_one_alone_goes_on(tmp_path
 
     group = torchrun(*command)
     waited_for(lambda: checkpoint.stat().st_mtime_ns > saved)
-    lost = children_of(group.pid)[1]
+    lost = min(children_of(group.pid), key=rank_of)  # it writes the files
     os.kill(lost, signal.SIGKILL)
     killed = time.monotonic()
     _, err = group.communicate(timeout=60)

@@ -11,7 +11,7 @@ import torch
 from fairnas.config import DataConfig, TrainConfig
 from fairnas.data import load_dataset
 from fairnas.space import Stage, Stem, chain_space
-from fairnas.train import Pace, arranged, joined_group, make_strategy, train
+from fairnas.train import DivergedError, Pace, arranged, joined_group, make_strategy, train
 from fairnas.train.supernet import SupernetTraining, new_supernet
 
 SPACE = chain_space(
@@ -74,6 +74,8 @@ class Job:
     double: bool = False
     spoiled: bool = False
     """Whether the second process begins with a weight that is off by a bit."""
+    saves: tuple[tuple[float, int | None], ...] = ((1e6, None),)
+    """For each process, or for all: after how many seconds and steps it saves."""
 
 
 def train_all(rank: int, jobs: list[Job]) -> list:
@@ -95,11 +97,22 @@ def _trained(rank: int, job: Job, dataset, group):
         with torch.no_grad():
             training.network.head.classifier.weight[3, 3] += 1e-7
     losses = []
+    seconds, steps = job.saves[rank % len(job.saves)]
+    pace = Pace(seconds=seconds, steps=steps, on_epoch=lambda epoch, step, v: losses.append(v["loss"]))
     try:
-        train(training, dataset, config, 0, Pace(on_epoch=lambda epoch, step, v: losses.append(v["loss"])), group)
+        train(training, dataset, config, 0, pace, group)
     except RuntimeError as error:
         return f"{type(error).__name__}: {error}"
     return {**state_of(training), "losses": losses, "shares": (group.path_processes, group.image_processes)}
+
+
+def diverging(rank: int) -> str:
+    """Find that the training diverged, as all processes do; return how the group's end looks from here."""
+    try:
+        with joined_group():
+            raise DivergedError("lost")
+    except (DivergedError, SystemExit) as error:
+        return f"{type(error).__name__}: {error}"
 
 
 def in_double(step):

@@ -17,6 +17,7 @@ from fairnas.space import Stage, Stem, chain_space, get_space
 from fairnas.space.catalog import CATALOG
 from fairnas.train import Group, choose_execution
 from fairnas.train.executors import CompiledLockstep, Lockstep, Sequential, stack_orders, statistics_at_rest
+from fairnas.train.supernet import SupernetTraining
 
 CPU = torch.device("cpu")
 SPACE = chain_space(
@@ -169,6 +170,70 @@ def test_statistics_at_rest_do_not_move_and_normalise_by_the_batch():
     assert all(norm.track_running_stats for norm in batch_norms(block))
 
 
+@pytest.mark.parametrize("name", ["digits", "nas_bench_macro"])
+def test_every_executor_writes_the_same_ledger(name):
+    space = small(get_space(name))
+    space = dataclasses.replace(space, layers=space.layers[:3], head_channels=16)
+    config = TrainConfig(lr=1e-3)
+    ledgers = []
+    for make in (Sequential, *EXECUTORS.values()):
+        if len(set(space.choices)) > 1 and isinstance(make(), CompiledLockstep):
+            continue
+        training = SupernetTraining(Supernet(space).double(), config, 0, make())
+        for step in range(2 * training.strategy.cycle):
+            training.step([batch(space)] * training.batches_per_step, step, 9)
+        ledgers.append(training.extra_state()["ledger"])
+    norms = [ledger.pop("gradient_norms") for ledger in ledgers]
+    assert len(ledgers) > 2
+    assert all(ledger == ledgers[0] for ledger in ledgers)
+    for other in norms[1:]:
+        assert other == [pytest.approx(row, rel=1e-6) for row in norms[0]]
+    assert sum(value > 0 for row in norms[0] for value in row) > 5  # identities have none
+
+
+# On a GPU -----------------------------------------------------------------------------------------------------
+
+on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+
+
+@on_a_gpu
+@pytest.mark.parametrize("executor", [Sequential, Lockstep, CompiledLockstep])
+def test_on_a_gpu_a_step_is_that_of_the_cpu(executor):
+    space = small(get_space("digits"))
+    paths = StrictSampler(space.choices, 1).paths(0)
+    expected = results(space, path_by_path, paths)
+    supernet = Supernet(space).double().cuda().train()
+    images, labels = (each.cuda() for each in batch(space))
+    loss = float(executor().backward(supernet, images, labels, paths))
+    gradients = {name: None if p.grad is None else p.grad.cpu() for name, p in supernet.named_parameters()}
+    buffers = {name: buffer.cpu() for name, buffer in supernet.named_buffers()}
+    assert_same((loss, gradients, buffers), expected, rtol=1e-6, atol=1e-8)
+
+
+@on_a_gpu
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_on_a_gpu_one_compilation_serves_steps_evaluations_and_a_resume(precision):
+    torch.compiler.reset()
+    torch._dynamo.utils.counters.clear()
+    space = get_space("digits")
+    config = TrainConfig(lr=1e-3, precision=precision)
+    training = SupernetTraining(Supernet(space).cuda(), config, 0, CompiledLockstep(precision))
+    images, labels = (each.cuda() for each in batch(space, 32, torch.float32))
+    compiled = []
+    for step in range(20):
+        assert torch.isfinite(training.step([(images, labels)], step, 20))
+        compiled.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+        if step in (7, 12):
+            training.network.eval()
+            with torch.no_grad():
+                training.network(images, (0,) * space.depth)
+            training.network.train()
+        if step == 12:
+            training.network.load_state_dict(training.network.state_dict())
+            training.optimizer.load_state_dict(training.optimizer.state_dict())
+    assert compiled == compiled[:1] * 20
+
+
 # Memory -------------------------------------------------------------------------------------------------------
 
 
@@ -197,12 +262,8 @@ def test_sequential_needs_the_memory_of_the_largest_single_network():
     assert table.of_all_blocks / table.of_largest_path == pytest.approx(together / single, rel=0.25)
 
 
-def test_the_activation_table_counts_what_autograd_keeps():
-    space = get_space("digits")
-    supernet = Supernet(space).double().train()  # plain torch, as on a GPU
-    images, _ = batch(space, 8)
-    table = activation_table(space)
-    genome = (0, 1, 2, 3, 4, 5, 0, 1)
+def kept_bytes(work):
+    """Bytes per image, in single precision, that autograd keeps for a backward pass."""
     kept = {}
 
     def pack(tensor):
@@ -211,11 +272,30 @@ def test_the_activation_table_counts_what_autograd_keeps():
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        supernet(images, genome)
-    measured = sum(tensor[0].numel() * 4 for tensor in kept.values())
-    assert table.of_path(genome) == pytest.approx(measured, rel=0.1)
+        work()
+    return sum(tensor[0].numel() * 4 for tensor in kept.values())
+
+
+def test_the_activation_table_counts_what_autograd_keeps():
+    space = get_space("digits")
+    supernet = Supernet(space).double().train()  # plain torch, as on a GPU
+    images, _ = batch(space, 8)
+    table = activation_table(space)
+    genome = (0, 1, 2, 3, 4, 5, 0, 1)
+    assert table.of_path(genome) == pytest.approx(kept_bytes(lambda: supernet(images, genome)), rel=0.1)
     assert table.of_path(genome) <= table.of_largest_path < table.of_all_blocks
-    assert table.of_all_hand_overs < table.of_all_blocks
+    assert table.of_hand_overs(6) < table.of_all_blocks
+
+
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_paths_in_lockstep_need_what_is_foreseen(count):
+    space = get_space("digits")
+    supernet = Supernet(space).double().train()  # plain torch, as on a GPU
+    table = activation_table(space)
+    largest = tuple(max(range(len(row)), key=row.__getitem__) for row in table.blocks)
+    kept = kept_bytes(lambda: Lockstep().backward(supernet, *batch(space, 8), [largest] * count))
+    assert table.of_paths(count) == pytest.approx(kept, rel=0.1)
+    assert table.of_hand_overs(count) <= table.of_paths(count)
 
 
 # Choosing -----------------------------------------------------------------------------------------------------
@@ -247,7 +327,20 @@ def test_on_a_gpu_auto_takes_what_fits(monkeypatch, free, kind, save_memory):
     assert type(executor) is kind
     assert getattr(executor, "save_memory", None) == save_memory
     table = activation_table(get_space("digits"))
-    assert 64 * table.of_all_hand_overs < 0.8 * 24e6 < 64 * table.of_all_blocks
+    assert 64 * table.of_hand_overs(6) < 0.8 * 24e6 < 64 * table.of_all_blocks
+
+
+def test_what_fits_depends_on_how_many_paths_run_together(monkeypatch):
+    table = activation_table(get_space("digits"))
+    enough = 64 * table.of_all_blocks / 0.8 * 1.01  # for six paths that share no block
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (enough, enough))
+
+    def executor(k):
+        config = TrainConfig(strategy="uniform_k", k=k, accumulate=True, batch_size=64)
+        return choose_execution(get_space("digits"), config, Resources(), torch.device("cuda"), Group()).executor
+
+    assert [executor(k).name for k in (2, 60, 200)] == ["lockstep", "lockstep", "sequential"]
+    assert [executor(k).save_memory for k in (2, 60)] == [False, True]
 
 
 @pytest.mark.parametrize(
