@@ -166,7 +166,7 @@ class _Plan:
         beside = np.maximum.accumulate([pairs[0], *(pair + own for pair in pairs[1:])])  # with the base kept
         bottom = len(sizes) - 2
         best = np.full(self._memory + 1, np.inf)
-        chosen = np.full(self._memory + 1, -1, dtype=np.int8)
+        chosen = np.full(self._memory + 1, -1, dtype=np.int16)
         if leaf + 1 < end:  # nothing is kept on the way to this leaf
             best[beside[bottom - base - 1] :] = 0
             best += way[-1] - way[base + 1] + self._states[base, leaf + 1].cost

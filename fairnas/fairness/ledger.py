@@ -165,6 +165,7 @@ class Ledger:
             if len(row) > 1 and row.sum() > 0
         ]
         shares = [row / row.mean() for row in self.gradient_norms if row.sum() > 0] or [np.ones(1)]
+        level = self.level_at > 0 or self.steps == 0  # a ledger that never was level is not, however young
         return Audit(
             strategy=self.strategy,
             steps=self.steps,
@@ -172,7 +173,7 @@ class Ledger:
             updates_min=int(self._updates.min()),
             updates_max=int(self._updates.max()),
             expectation_fair=p_value >= SIGNIFICANCE,
-            strict_fair=self.steps - self.level_at < self.level_every,
+            strict_fair=level and self.steps - self.level_at < self.level_every,
             level_every=self.level_every,
             level_at=self.level_at,
             p_value=p_value,

@@ -48,12 +48,15 @@ class StrictSampler:
         multiple = math.lcm(*choices)
         self.paths_per_step = multiple if multiple <= 4 * max(choices) else max(choices)
         self.cycle = math.lcm(multiple, self.paths_per_step) // self.paths_per_step
+        self._drawn: tuple[int, list[np.ndarray]] = (-1, [])  # the cycle drawn last; drawing one costs all its steps
 
     def paths(self, step: int) -> tuple[Genome, ...]:
         """`paths_per_step` genomes; over a cycle, every block of a layer is on equally many."""
-        rng = generator(self.seed, "paths", step // self.cycle)
-        columns = [self._column(rng, count)[step % self.cycle] for count in self.choices]
-        return tuple(zip(*(column.tolist() for column in columns), strict=True))
+        number, place = divmod(step, self.cycle)
+        if number != self._drawn[0]:
+            rng = generator(self.seed, "paths", number)
+            self._drawn = number, [self._column(rng, count) for count in self.choices]
+        return tuple(zip(*(column[place].tolist() for column in self._drawn[1]), strict=True))
 
     def _column(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """The choices of one layer in a cycle, (steps, paths): whole permutations, and a share of further ones."""

@@ -22,12 +22,15 @@ def one_shot(experiment: Experiment, genomes: Sequence[Genome]) -> list[float]:
 def by_each_statistics(experiment: Experiment, genomes: Sequence[Genome]) -> Mapping[str, Sequence[float]]:
     """One-shot top-1 by each of the BN statistics that the run's own scores are not made with (paper 4.4).
 
-    Networks whose weights are made for them cannot be scored by recalibrated ones (`Experiment.judge_of`).
+    Networks whose weights are made for them cannot be scored by recalibrated ones (`Experiment.judge_of`). The memory
+    that the run's own scores are held to does not bound these: one batch of calibration images may need more.
     """
     left_out = {statistics_of(experiment)} | ({"recalibrated"} if experiment.strategy.has_own_networks else set())
     scores = {}
     for statistics in (each for each in get_args(Statistics) if each not in left_out):
-        evaluate = dataclasses.replace(experiment.config.evaluate, bn=statistics, calibration="shared")
+        evaluate = dataclasses.replace(
+            experiment.config.evaluate, bn=statistics, calibration="shared", activation_mib=None
+        )
         other = copy.copy(experiment)
         other.config = dataclasses.replace(experiment.config, evaluate=evaluate)
         scores[statistics] = [each["top1"] for each in score_on_validation(other, genomes, experiment.supernet)]

@@ -179,9 +179,9 @@ def spread_over_front(
     """Networks at equal distances in MAdds (paper 4.2), heaviest first.
 
     Those that no other network beats in accuracy and MAdds together come first; the rest of the front, which is
-    there for few parameters alone, only fills up. Latency takes the place of MAdds where it has a bound: then it is
-    what one pays with. Where accuracy or MAdds are no objectives, the first of which more is better, and the first of
-    which less is, stand in for them.
+    there for few parameters alone, only fills up, at equal distances, too. Latency takes the place of MAdds where it
+    has a bound: then it is what one pays with. Where accuracy or MAdds are no objectives, the first of which more is
+    better, and the first of which less is, stand in for them.
     """
     by_name = {each.name: each for each in objectives}
     good = by_name.get(merit(objectives), ACCURACY)
@@ -190,4 +190,8 @@ def spread_over_front(
     if LATENCY.name in by_name and by_name[LATENCY.name].bound is not None:
         cost = LATENCY
     best = pareto_front(front, (good, cost))
-    return select_evenly(best if len(best) >= count else front, count, cost, good)
+    if len(best) >= count:
+        return select_evenly(best, count, cost, good)
+    others = [each for each in front if each not in best]
+    chosen = {*best, *select_evenly(others, min(count - len(best), len(others)), cost, good)}
+    return select_evenly(tuple(chosen), count, cost, good)  # all of them, in order

@@ -87,7 +87,7 @@ class SearchComparison:
 
     @property
     def evaluations(self) -> tuple[int, ...]:
-        """Genomes asked for until the end of each generation."""
+        """Genomes that a search may ask for until the end of each generation; one that runs out asks for fewer."""
         return tuple(self.population * (number + 1) for number in range(self.generations))
 
     @property

@@ -107,7 +107,7 @@ def shares_figure(comparison: SearchComparison) -> Figure:
                 "hovertemplate": f"<b>{each.name}</b>, %{{x}} evaluations<br>%{{y:.2f}} %<extra></extra>",
             }
         )
-    layout = plain_layout("evaluations", "hypervolume (% of the best)", legend=True, hovermode="closest")
+    layout = plain_layout("evaluations, at most", "hypervolume (% of the best)", legend=True, hovermode="closest")
     line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 100 * GOAL, "y1": 100 * GOAL}
     layout["shapes"] = [line | {"line": {"color": "var(--muted)", "width": 1, "dash": "dot"}}]
     return {"data": data, "layout": layout}
@@ -132,7 +132,7 @@ def gap_figure(comparison: SearchComparison) -> Figure:
                 "hovertemplate": f"<b>{each.name}</b>, %{{x}} evaluations<br>%{{y:.3g}} % missing<extra></extra>",
             }
         )
-    layout = plain_layout("evaluations", "missing hypervolume (%)", legend=True, hovermode="closest")
+    layout = plain_layout("evaluations, at most", "missing hypervolume (%)", legend=True, hovermode="closest")
     ticks = [digit * 10.0**power for power in range(-6, 2) for digit in (1, 2, 5)]
     named = {"tickvals": ticks, "ticktext": [f"{tick:.6f}".rstrip("0").rstrip(".") for tick in ticks]}
     layout["yaxis"] |= {"type": "log", "tickmode": "array"} | named

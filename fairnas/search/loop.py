@@ -34,7 +34,7 @@ class SearchResult:
         generations: how many there were; fewer than configured if the space ran out of networks.
         evaluations: genomes asked for, repeats included.
         distinct: networks among them.
-        rejected: of these, how many were never scored because their costs miss a bound.
+        rejected: of these, how many miss a bound; those that miss it by their costs were never scored.
         failed: of these, how many the evaluator or a user's function could not score.
         failure: the first of these and why, in a line; empty if none failed.
         operators: what became of the children of each operator; empty for searchers that have none.
@@ -139,9 +139,12 @@ def run_search(
         if stop():
             raise KeyboardInterrupt
     failures = seen.failures()
-    if not seen.front and not failures:
+    if not seen.front and (not failures or len(failures) < len(seen.found)):
         bounds = " and ".join(f"{o.bound_name} {number(o.bound)}" for o in objectives if o.bound is not None)
-        raise ConfigError(f"no network of space '{space.name}' was found that meets {bounds}; loosen one of them")
+        failed = f" ({len(failures)} of {len(seen.found)} could not be measured)" if failures else ""
+        raise ConfigError(
+            f"no network of space '{space.name}' was found that meets {bounds}{failed}; loosen one of them"
+        )
     missed = [c for c in seen.found.values() if not c.failed and violation(c.measures, objectives) > 0]
     return SearchResult(
         front=seen.front,

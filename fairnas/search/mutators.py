@@ -79,7 +79,9 @@ class HierarchicalMutator:
             for each in objectives
             if each.direction == "min" and each.name in priced
         ]
-        self._drawn: dict[Genome, tuple[bool, ...]] = {}  # genomes of the controller, and which layers are its own
+        self._free = np.flatnonzero(np.array(space.choices) > 1)
+        self._drawn: dict[Genome, tuple[Genome, tuple[bool, ...]]] = {}
+        """What the controller drew, by the genome that it stands for, and which layers are its own."""
 
     def mutate(self, genomes: np.ndarray, front: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[str]]:
         """See `Mutator`."""
@@ -104,38 +106,45 @@ class HierarchicalMutator:
 
     def _by_controller(self, genomes: np.ndarray, front: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         layers = np.arange(self._space.depth)
-        start = rng.integers(self._space.depth, size=(len(genomes), 1))
+        start = self._layers(len(genomes), rng)[:, None]
         own = {"whole": layers >= 0 * start, "suffix": layers >= start, "layer": layers == start}
         mine = own[self._settings.controller_draws]
         drawn = self._controller.draw(genomes, mine, rng)
         for row, marks in zip(drawn.tolist(), mine.tolist(), strict=True):
-            self._drawn[tuple(row)] = tuple(marks)
+            self._drawn[self._space.canonical(tuple(row))] = tuple(row), tuple(marks)
         return drawn
+
+    def _layers(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """So many layers that leave a choice; any, if none does."""
+        free = self._free if len(self._free) else np.arange(self._space.depth)
+        return free[rng.integers(len(free), size=count)]
 
     def _by_roulette(self, genomes: np.ndarray, front: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """At one layer, a choice with a chance of one over its cost; each of the costs as often as the others."""
         if not self._block_costs:
             return self._random(genomes, front, rng)
         changed = genomes.copy()
-        limits = (self._space.depth, len(self._block_costs))
-        for row, layer, which in zip(
-            changed, *(rng.integers(limit, size=len(genomes)) for limit in limits), strict=True
-        ):
+        layers = self._layers(len(genomes), rng)
+        which_costs = rng.integers(len(self._block_costs), size=len(genomes))
+        for row, layer, which in zip(changed, layers, which_costs, strict=True):
             weights = 1 / self._block_costs[which][layer]
             row[layer] = rng.choice(len(weights), p=weights / weights.sum())
         return changed
 
     def _by_prior(self, genomes: np.ndarray, front: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """At one layer, the choice of a random network of the front; or that of the layer beside it."""
+        """At one layer, the choice of a random network of the front; or the block of the layer beside it, if it may."""
         changed = genomes.copy()
-        layers = rng.integers(self._space.depth, size=len(genomes))
+        layers = self._layers(len(genomes), rng)
         if self._settings.prior_repeats == "front" and len(front):
             changed[np.arange(len(genomes)), layers] = front[rng.integers(len(front), size=len(genomes)), layers]
             return changed
         for row, layer in zip(changed, layers.tolist(), strict=True):
             beside = [n for n in (layer - 1, layer + 1) if 0 <= n < self._space.depth]
             if beside:
-                row[layer] = min(row[rng.choice(beside)], self._space.choices[layer] - 1)
+                other = rng.choice(beside)
+                block = self._space.block(other, row[other])
+                if block in self._space.layers[layer].choices:
+                    row[layer] = self._space.layers[layer].choices.index(block)
         return changed
 
     def learn(self, candidates: Sequence[Candidate], operators: Sequence[str]) -> None:
@@ -147,10 +156,11 @@ class HierarchicalMutator:
         ]
         if self._settings.controller_learns_from == "own":
             scored = [(c, operator) for c, operator in scored if operator == "controller" and c.genome in self._drawn]
-            own = [self._drawn[candidate.genome] for candidate, _ in scored]
+            drawn = [self._drawn[candidate.genome] for candidate, _ in scored]
+            genomes, own = [row for row, _ in drawn], [marks for _, marks in drawn]
         else:
-            own = None
-        self._controller.learn([c.genome for c, _ in scored], [c.value(self._merit) for c, _ in scored], own)
+            genomes, own = [candidate.genome for candidate, _ in scored], None
+        self._controller.learn(genomes, [candidate.value(self._merit) for candidate, _ in scored], own)
         self._drawn.clear()
 
 

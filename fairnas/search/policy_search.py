@@ -83,7 +83,12 @@ class PolicySearch:
         self._controller.learn([c.genome for c in scored], [self.reward(c) for c in scored])
 
     def reward(self, candidate: Candidate) -> float:
-        """ACC (cost / target)^w."""
+        """ACC (cost / target)^w. Raises `ConfigError` for a negative accuracy, whose sign would turn its meaning."""
         ours = self._config.reward
+        if candidate.value(self._merit) < 0:
+            raise ConfigError(
+                f"searcher 'mnasnet_rl' multiplies {self._merit}, which is {candidate.value(self._merit):g} for a "
+                "network; it must be 0 or more: add a constant to it, or use another searcher"
+            )
         cost = max(candidate.value(self._cost) / self._target, 1e-9)  # a table may say that a network costs nothing
         return candidate.value(self._merit) * cost**ours.exponent

@@ -1,4 +1,7 @@
-"""Random search: genomes drawn uniformly, none twice. The rival every other searcher has to beat."""
+"""Random search: genomes drawn uniformly, none twice. The rival every other searcher has to beat.
+
+Where bounds refuse nearly all of a large space, it is uniform only before the bounds: see `FeasibleGenomes`.
+"""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType

@@ -16,8 +16,8 @@ class FeasibleGenomes:
 
     Small spaces are listed, so that the genomes are exactly uniform and exactly exhausted. Large ones are
     sampled uniformly; where bounds refuse nearly everything, refused genomes are made cheaper layer by layer
-    until they meet the bounds, which favours genomes close to the bounds. A repaired genome can still miss
-    them if two bounds fight each other; then it is the best that single changes give.
+    until they meet the bounds, which favours genomes close to the bounds: they are uniform no longer. A repaired
+    genome can still miss them if two bounds fight each other; then it is the best that single changes give.
     """
 
     def __init__(
@@ -71,19 +71,20 @@ class FeasibleGenomes:
 
     def _repaired(self, genome: Genome) -> Genome:
         """The genome with choices replaced, layers in random order, by random ones closer to the bounds."""
+        genome = self._space.canonical(genome)
         left, before = self._violation(genome), float("inf")
         while 0 < left < before:
             before = left
             for layer in self._rng.permutation(self._space.depth).tolist():
                 for choice in self._rng.permutation(self._space.choices[layer]).tolist():
-                    changed = (*genome[:layer], choice, *genome[layer + 1 :])
+                    changed = self._space.canonical((*genome[:layer], choice, *genome[layer + 1 :]))
                     now = self._violation(changed)
                     if now < left:  # the first one in random order is a uniform one of all that are better
                         genome, left = changed, now
                         break
                 if not left:
                     break
-        return self._space.canonical(genome)
+        return genome
 
     def _violation(self, genome: Genome) -> float:
         return violation(self._costs(genome), self._objectives)

@@ -90,7 +90,7 @@ SEARCHERS: Mapping[str, SearcherInfo] = {
         SposEvolution,
     ),
     "random": SearcherInfo(
-        "genomes drawn uniformly, none twice",
+        "genomes drawn uniformly (where hardly any meets the bounds, moved to them), none twice",
         "the baseline of the search comparison, section 4.3.2",
         RandomSearch,
     ),

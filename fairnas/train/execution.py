@@ -70,13 +70,19 @@ def choose_execution(
         return Execution(one_by_one, f"sequential: '{config.strategy}' trains one path at a time")
     if device.type != "cuda":
         return Execution(one_by_one, "sequential: one path after another, which is as fast as lockstep on a CPU")
-    free = SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0]
+    free = SHARE_OF_MEMORY * _free_memory(device)
     for save_memory, needed in ((False, whole), (True, lean)):
         if needed <= free:
             return lockstep(save_memory, f"activations take about {_gigabytes(needed)} of {_gigabytes(free)}")
     return Execution(
         one_by_one, f"sequential: lockstep would take {_gigabytes(lean)}, and {_gigabytes(free)} are at hand"
     )
+
+
+def _free_memory(device: torch.device) -> int:
+    """Bytes of a GPU that nobody uses: those that torch keeps from an earlier training for the next are among them."""
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + kept
 
 
 def _wants_lockstep(config: TrainConfig, resources: Resources, together: int, static: bool) -> bool:

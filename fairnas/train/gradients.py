@@ -37,22 +37,24 @@ class Gradients:
         return np.array([passes[i] > 0 if there is None else there for i, there in enumerate(has)], dtype=np.int64)
 
     def norms(self) -> Tensor:
-        """Per block, the norm of its gradient, 0 if it has none; (blocks,), on the device."""
+        """Per block, the norm of its gradient, 0 if it has none; (blocks,), on the device.
+
+        Squares are added in a fixed order, because processes that train together compare the sums bit for bit.
+        """
         there = [
-            (number, parameter.grad)
+            (number, place, parameter.grad)
             for number, parameters in enumerate(self.blocks)
-            for parameter in parameters
+            for place, parameter in enumerate(parameters)
             if parameter.grad is not None
         ]
         device = self.parameters[0].device
-        squares = torch.zeros(len(self.blocks), dtype=torch.float64, device=device)
+        squares = torch.zeros(len(self.blocks), max(map(len, self.blocks)), dtype=torch.float64, device=device)
         if there:
             # one call for a thousand small tensors, as in torch's own clip_grad_norm_
-            norms = torch._foreach_norm([gradient for _, gradient in there])  # pyright: ignore[reportPrivateImportUsage]
-            squares.index_add_(
-                0, torch.tensor([number for number, _ in there], device=device), torch.stack(norms).double().square()
-            )
-        return squares.sqrt()
+            norms = torch._foreach_norm([gradient for *_, gradient in there])  # pyright: ignore[reportPrivateImportUsage]
+            rows, columns = torch.tensor([each[:2] for each in there], device=device).T
+            squares[rows, columns] = torch.stack(norms).double().square()
+        return squares.sum(1).sqrt()
 
     @contextlib.contextmanager
     def idle_blocks_moved(self, config: TrainConfig, optimizer: torch.optim.Optimizer) -> Iterator[None]:

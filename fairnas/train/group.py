@@ -17,10 +17,11 @@ every now and then, and before anything is saved. A process alone does none of t
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from fairnas.errors import LostProcessError, ProcessesDisagree
@@ -141,10 +142,7 @@ class Group:
             step: for the message.
         """
         if self.size > 1:
-            digest = hashlib.blake2b(repr(state).encode(), digest_size=16)
-            for tensor in network.state_dict().values():
-                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-            digests = self.gather(digest.hexdigest())
+            digests = self.gather(digest_of([network.state_dict(), state]))
             if len(set(digests)) > 1:
                 odd = [rank for rank, each in enumerate(digests) if each != digests[0]]
                 raise ProcessesDisagree(
@@ -175,3 +173,27 @@ class Group:
         except RuntimeError as error:
             raise LostProcessError(str(error)) from error
         return box[0]
+
+
+def digest_of(content: Any) -> str:
+    """A checksum of plain data: of tensors their numbers, wherever they are, of all else what it prints."""
+    digest = hashlib.blake2b(digest_size=16)
+
+    def take(part: Any) -> None:
+        if isinstance(part, Tensor):
+            flat = part.detach().cpu().contiguous().reshape(-1)
+            digest.update(f"{part.dtype}{tuple(part.shape)}".encode())
+            digest.update(flat.view(torch.uint8).numpy().tobytes())
+        elif isinstance(part, Mapping):
+            for key, value in part.items():
+                digest.update(repr(key).encode())
+                take(value)
+        elif isinstance(part, list | tuple):
+            digest.update(f"{len(part)}".encode())
+            for each in part:
+                take(each)
+        else:
+            digest.update(repr(part).encode())
+
+    take(content)
+    return digest.hexdigest()

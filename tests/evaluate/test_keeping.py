@@ -99,6 +99,14 @@ def test_memory_that_does_not_divide_is_rounded_to_the_safe_side() -> None:
         assert most_held(shared, kept_depths(shared, costs, sizes, memory), sizes) <= memory
 
 
+def test_genomes_of_very_many_layers_have_a_plan():
+    ordered = [(0,) * 150 + (last,) * 50 for last in range(2)]
+    shared, costs = [0, 150], [[1] * 201] * 2
+    kept = kept_depths(shared, costs, [1] * 201, 3)
+    assert cost_of(shared, costs, kept) <= sum(map(sum, costs))
+    assert len(kept) == len(ordered)
+
+
 # The walk -----------------------------------------------------------------------------------------------------
 
 

@@ -189,6 +189,17 @@ def test_profiles_tell_one_path_from_the_whole_supernet():
     assert found["uniform"].peak < 1.9 * found["uniform"].peak_of_two
 
 
+def test_memory_is_that_of_the_system_whatever_executor_trains_it():
+    space, data = _opened()
+    cpu = torch.device("cpu")
+    plain, layers = (
+        profile(space, data, BASE.train, 0, cpu, Resources(executor=name)) for name in ("auto", "lockstep")
+    )
+    assert layers.peak == pytest.approx(plain.peak, rel=0.1)
+    assert layers.peak_of_two == pytest.approx(plain.peak_of_two, rel=0.1)
+    assert layers.paths_per_step == plain.paths_per_step
+
+
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_windows_see_the_architecture_taught_as_often_as_a_whole_training_does(name):
     strategy = make_strategy(TrainConfig(strategy=name), (6, 6, 6), 0)

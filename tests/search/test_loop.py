@@ -11,7 +11,7 @@ import pytest
 
 from fairnas.config import SearchConfig
 from fairnas.errors import ConfigError
-from fairnas.search import SEARCHERS, Archive, SearcherInfo, objectives_from, pareto_front, run_search
+from fairnas.search import SEARCHERS, Archive, Objective, SearcherInfo, objectives_from, pareto_front, run_search
 from fairnas.space import Identity
 
 
@@ -152,6 +152,20 @@ def test_bounds_that_only_fight_each_other_are_reported(
     ):
         run_search(world.space, config, world.evaluate, world.costs, archive, 0)
     assert world.asked == []
+
+
+def test_one_network_that_failed_does_not_hide_that_none_meets_the_bounds(world, archive: Archive) -> None:
+    asked = []
+
+    def energy(space, genome):
+        asked.append(genome)
+        if len(asked) == 1:
+            raise RuntimeError("no answer")
+        return 10.0
+
+    objectives = (*objectives_from(CONFIG), Objective("energy", "min", "J", function=energy, bound=5))
+    with pytest.raises(ConfigError, match=r"meets .*energy.* \(1 of \d+ could not be measured\); loosen"):
+        run_search(world.space, CONFIG, world.evaluate, world.costs, archive, 0, objectives=objectives)
 
 
 def test_progress_is_told_generation_by_generation(world, archive: Archive) -> None:

@@ -1,6 +1,7 @@
 """The hierarchy of operators: shares, rules, and what becomes of the children."""
 
 import collections
+import dataclasses
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from fairnas.config import HierarchyConfig, SearchConfig
 from fairnas.search import SEARCHERS, Archive, Candidate, Objective, cost_ranges, objectives_from, run_search
 from fairnas.search.mutators import HierarchicalMutator, block_costs
+from fairnas.space import get_space
+from tests.search.conftest import World
 
 
 def mutator(world, **rules) -> HierarchicalMutator:
@@ -63,6 +66,60 @@ def test_roulette_prefers_the_cheap_and_the_prior_what_the_front_has(world) -> N
     moved = changed != genomes
     assert (changed[moved] == 4).all()
     assert moved.any(axis=1).mean() > 0.7
+
+
+ONLY = {
+    "controller": {"random": 0, "reinforced": 1, "prior": 0, "controller": 1},
+    "roulette": {"random": 0, "reinforced": 1, "prior": 0, "controller": 0},
+    "prior": {"random": 0, "reinforced": 0, "prior": 1},
+}
+
+
+@pytest.mark.parametrize("operator", ONLY)
+def test_layers_of_one_choice_take_no_mutation_from_the_others(operator) -> None:
+    space = get_space("digits")
+    fixed = tuple(
+        layer if number % 4 else dataclasses.replace(layer, choices=layer.choices[:1])
+        for number, layer in enumerate(space.layers)
+    )
+    here = World(dataclasses.replace(space, layers=fixed))
+    genomes = population(here, 2000)
+    changed, _ = mutator(here, **ONLY[operator]).mutate(genomes, genomes[:50], np.random.default_rng(0))
+    assert all(here.space.validate(row) for row in changed.tolist())
+    assert (changed != genomes).any(axis=1).mean() > 0.7  # of six choices, one in six drawn is the present one
+
+
+def test_the_neighbours_block_is_repeated_not_its_number() -> None:
+    here = World(get_space("proxyless_skip"))
+    space = here.space
+    light = tuple(count - 1 if count == 7 else 0 for count in space.choices)  # identities, where there are any
+    genomes = np.array([light] * 400)
+    rules = {**ONLY["prior"], "prior_repeats": "neighbour"}
+    changed, _ = mutator(here, **rules).mutate(genomes, genomes[:1], np.random.default_rng(0))
+    seen = set()
+    for row in changed.tolist():
+        for layer in np.flatnonzero(np.array(row) != light):
+            beside = [space.block(n, light[n]) for n in (layer - 1, layer + 1) if 0 <= n < space.depth]
+            assert space.block(layer, row[layer]) in beside
+            seen.add(layer)
+    assert seen
+
+
+@pytest.mark.parametrize("draws", ["whole", "suffix", "layer"])
+def test_the_controller_learns_from_all_its_children_also_where_identities_move(draws, monkeypatch) -> None:
+    here = World(get_space("nas_bench_macro"))
+    rules = {**ONLY["controller"], "controller_draws": draws, "controller_learns_from": "own"}
+    one = mutator(here, **rules)
+    learned = []
+    monkeypatch.setattr(one._controller, "learn", lambda genomes, rewards, own: learned.append((genomes, rewards, own)))
+    genomes = population(here, 200)
+    changed, names = one.mutate(genomes, genomes[:5], np.random.default_rng(0))
+    drawn = {tuple(row) for row in changed.tolist()}
+    children = [here.space.canonical(tuple(row)) for row in changed.tolist()]
+    one.learn([Candidate.of(child, {**here.costs(child), **here.score(child)}) for child in children], names)
+    ((rows, rewards, own),) = learned
+    assert len(rows) == len(rewards) == len(own) == 200
+    assert set(rows) <= drawn
 
 
 def test_block_costs_differ_as_blocks_do_and_are_positive(world) -> None:

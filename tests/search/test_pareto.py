@@ -3,6 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairnas.config import SearchConfig
+from fairnas.pipeline.stage_two import spread_over_front
 from fairnas.search import (
     ACCURACY,
     MADDS,
@@ -127,3 +128,31 @@ def test_selection_gives_as_many_distinct_ones_as_there_are(given: list[Candidat
         assert chosen[0].value("madds") == front[-1].value("madds")
         assert chosen[-1].value("madds") == front[0].value("madds")
     assert [c.value("madds") for c in chosen] == sorted((c.value("madds") for c in chosen), reverse=True)
+
+
+def test_a_short_front_of_accuracy_and_madds_is_selected_whole_and_then_filled_up() -> None:
+    rows = {
+        1: (0.9, 100, 100),
+        2: (0.7, 50, 100),
+        3: (0.8, 120, 60),
+        4: (0.6, 90, 50),
+        5: (0.5, 70, 40),
+        6: (0.4, 60, 30),
+    }
+    front = [candidate(number, *row) for number, row in rows.items()]
+    chosen = {count: [each.genome for each in spread_over_front(front, count)] for count in (1, 2, 3, 4, 9)}
+    one, two, *_ = genomes = [each.genome for each in front]
+    assert chosen[1] == [one]
+    assert chosen[2] == [one, two]
+    assert {one, two} < set(chosen[3])
+    assert {one, two} < set(chosen[4])
+    assert sorted(chosen[9]) == sorted(genomes)
+    madds = {each.genome: each.value("madds") for each in front}
+    for found in chosen.values():
+        assert [madds[genome] for genome in found] == sorted((madds[genome] for genome in found), reverse=True)
+
+
+def test_a_front_long_enough_is_spread_at_equal_distances() -> None:
+    front = [candidate(number, 0.5 + number / 100, 100 * number, 1) for number in range(1, 10)]
+    front.append(candidate(20, 0.3, 5000, 0.5))  # there for its few parameters alone
+    assert [each.value("madds") for each in spread_over_front(front, 3)] == [900, 500, 100]

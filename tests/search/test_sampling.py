@@ -6,6 +6,8 @@ import pytest
 from fairnas.config import SearchConfig
 from fairnas.search import objectives_from
 from fairnas.search.sampling import FeasibleGenomes
+from fairnas.space import get_space
+from tests.search.conftest import World
 
 
 def genomes_of(
@@ -84,3 +86,13 @@ def test_the_generator_decides_alone(world) -> None:
         world, 3, max_madds=world.lightest * 1.2
     ).draw(20)
     assert genomes_of(world, 3).draw(20) != genomes_of(world, 4).draw(20)
+
+
+def test_a_repaired_genome_meets_the_bound_where_identities_cost_differently_by_layer() -> None:
+    """A latency table measures each layer by itself, so moving an identity changes the cost."""
+    here = World(get_space("fbnet"))
+    bound = here.lightest + 0.05 * (here.heaviest - here.lightest)
+    drawn = genomes_of(here, max_madds=bound).draw(64)
+    assert len(drawn) == 64
+    assert all(here.costs(genome)["madds"] <= bound for genome in drawn)
+    assert all(here.space.canonical(genome) == genome for genome in drawn)

@@ -13,6 +13,7 @@ from fairnas.config import TrainConfig
 from fairnas.data import training_batches
 from fairnas.errors import ConfigError
 from fairnas.train import STRATEGIES, Bench, Group, arranged, make_strategy, require_own_gpu, supernet_step
+from fairnas.train.group import digest_of
 from fairnas.train.loop import learning_rate, make_optimizer
 from fairnas.train.supernet import new_supernet
 from tests.train.processes import CPU, SPACE, Job, diverging, started, tiny_dataset, train_all
@@ -157,17 +158,40 @@ def test_processes_that_differ_by_a_bit_are_stopped_before_anything_is_saved(nam
         assert found.startswith(wanted)
 
 
+def test_the_checksum_sees_every_number_and_not_where_it_is():
+    network = {"weight": torch.arange(3000.0), "count": torch.tensor(3)}
+    state = {"ledger": {"steps": 3, "norms": [[0.1, 0.2]]}, "learned": {"half": torch.ones(2, dtype=torch.bfloat16)}}
+    same = digest_of([copy.deepcopy(network), copy.deepcopy(state)])
+    assert digest_of([network, state]) == same
+    assert (
+        digest_of([{**network, "weight": network["weight"].reshape(2, 1500).T.contiguous().T.reshape(-1)}, state])
+        == same
+    )
+    changed = network["weight"].clone()
+    changed[1500] = torch.nextafter(changed[1500], torch.tensor(0.0))  # which printing would leave out
+    for other in (
+        [{**network, "weight": changed}, state],
+        [{**network, "count": torch.tensor(4)}, state],
+        [network, {**state, "ledger": {"steps": 4, "norms": [[0.1, 0.2]]}}],
+        [network, {**state, "ledger": {"steps": 3, "norms": [[0.1], [0.2]]}}],
+        [network, {**state, "learned": {"half": torch.tensor([1, 1.01], dtype=torch.bfloat16)}}],
+        [{**network, "weight": network["weight"].reshape(2, 1500)}, state],
+    ):
+        assert digest_of(other) != same
+
+
 def test_what_all_processes_find_the_first_says(tmp_path):
     assert started(diverging, 2, tmp_path) == ["DivergedError: lost", "SystemExit: 2"]
 
 
 def test_each_process_needs_a_gpu_of_its_own(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    monkeypatch.setenv("LOCAL_RANK", "2")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     require_own_gpu(CPU)
     with pytest.raises(ConfigError, match=r"^3 processes were started on a machine with 2 GPUs, .*nproc-per-node=2"):
         require_own_gpu(torch.device("cuda"))
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
     require_own_gpu(torch.device("cuda"))
 
 

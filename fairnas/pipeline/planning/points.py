@@ -116,10 +116,18 @@ class StepTimes:
         )
 
 
+_PER_CLASS = 32  # more than one over the smallest share of the images that a strategy keeps
+
+
 def _noise(dataset: Dataset, space: SearchSpace, most: int, config: RunConfig) -> Dataset:
-    """The data set with its training images replaced by noise of another size."""
+    """The data set with its training images replaced by noise of another size.
+
+    They are of so few classes that each has enough for a strategy that keeps some of each for the architecture.
+    """
     rng = generator(config.seed, "noise")
-    labels = dataset.train.labels[: min(most, len(dataset.train))]
+    count = min(most, len(dataset.train))
+    classes = min(len(dataset.classes), max(1, count // _PER_CLASS))
+    labels = torch.arange(count, dtype=dataset.train.labels.dtype) % classes
     shape = (len(labels), space.image_size, space.image_size, space.image_channels)
     pixels = torch.from_numpy(rng.integers(0, 256, shape, dtype="uint8"))
     return dataclasses.replace(

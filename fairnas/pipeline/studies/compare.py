@@ -138,7 +138,7 @@ def _profiles(
         narrator.progress(number, len(wanted), f"a few steps of {name}")
         if name not in stored:
             config = system_config(given.base.train, name, opened[0].choices)
-            stored[name] = profile(*opened, config, given.base.seed, device)
+            stored[name] = profile(*opened, config, given.base.seed, device, given.base.resources)
             plain = {each: dataclasses.asdict(found) for each, found in stored.items()}
             write_atomically(path, (json.dumps(plain, indent=1) + "\n").encode())
     return {name: stored[name] for name in wanted}

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import torch
 
-from fairnas.config import TrainConfig
+from fairnas.config import Resources, TrainConfig
 from fairnas.data import Dataset, training_batches
 from fairnas.nets.memory import measured_peak
 from fairnas.space import SearchSpace
 from fairnas.train import make_strategy, supernet_training
+from fairnas.train.executors import Sequential
 from fairnas.train.step import Batch
 from fairnas.train.strategies import Strategy
 from fairnas.train.supernet import SupernetTraining
@@ -51,10 +52,27 @@ def with_first_choices(space: SearchSpace, count: int) -> SearchSpace:
 
 
 def profile(
-    space: SearchSpace, dataset: Dataset, config: TrainConfig, seed: int, device: torch.device
+    space: SearchSpace,
+    dataset: Dataset,
+    config: TrainConfig,
+    seed: int,
+    device: torch.device,
+    resources: Resources | None = None,
 ) -> SystemProfile:
-    """Take a few steps of a training that is thrown away."""
-    training = supernet_training(space, config, seed, device)
+    """Take a few steps of trainings that are thrown away.
+
+    Args:
+        space: resolved for the data.
+        dataset: images to take them on.
+        config: of the system.
+        seed: of its weights.
+        device: where.
+        resources: with which executor it is timed. Memory is that of one path after another: what lockstep takes is a
+            choice of the executor, and says nothing about the system.
+    """
+    resources = resources or Resources()
+    one_by_one = dataclasses.replace(resources, executor="sequential", compile="auto", save_memory=False)
+    training = supernet_training(space, config, seed, device, resources)
     training.network.train()
     batches = _endless(training, dataset, config, seed, device)
     seconds_per_run, runs_per_step = [], 0.0
@@ -68,11 +86,16 @@ def profile(
         seconds_per_run.append((time.perf_counter() - begun) / runs)
         runs_per_step += weight * runs / len(steps)
     images = config.batch_size * training.batches_per_step
+    if not isinstance(training.bench.executor, Sequential):
+        training = supernet_training(space, config, seed, device, one_by_one)
+        training.network.train()
+        batches = _endless(training, dataset, config, seed, device)
+        training.step(next(batches), 0, NOMINAL_STEPS)
     peak = _peak(training, batches, device)
     fewer = with_first_choices(space, 2)
     peak_of_two = None
     if make_strategy(config, fewer.choices, seed).misfit(fewer) is None:
-        small = supernet_training(fewer, config, seed, device)
+        small = supernet_training(fewer, config, seed, device, one_by_one)
         small.network.train()
         again = _endless(small, dataset, config, seed, device)
         small.step(next(again), 0, NOMINAL_STEPS)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fairnas.config import TrainConfig
+from fairnas.config import Precision, TrainConfig
 from fairnas.train.executors import arithmetic, loss_of
 from fairnas.train.message import Share
 from fairnas.train.step import Batch, Bench, StepResult, finish_step
@@ -51,24 +51,25 @@ class Darts(LearnsAlphas):
         result = finish_step(bench, loss.detach().double(), None, [Share(every_block, 1)])
         return result.with_architecture(passes, passes * len(every_block))
 
-    def _loss(self, bench: Bench, batch: Batch, weights: Sequence[Tensor]) -> Tensor:
+    def _loss(
+        self, bench: Bench, batch: Batch, weights: Sequence[Tensor], precision: Precision | None = None
+    ) -> Tensor:
         images, labels = batch
-        with arithmetic(bench.config.precision, images.device):
+        with arithmetic(precision or bench.config.precision, images.device):
             return loss_of(bench.supernet.weighted(images, [dict(enumerate(row)) for row in weights]), labels)
 
     def _teach_architecture(self, bench: Bench, batch: Batch, held_out: Batch) -> int:
         """Move the architecture; return the backward passes that took."""
 
-        def loss_on(images_and_labels: Batch) -> Tensor:
-            return self._loss(bench, images_and_labels, self.alphas.probabilities())
+        def loss_on(images_and_labels: Batch, precision: Precision | None = None) -> Tensor:
+            return self._loss(bench, images_and_labels, self.alphas.probabilities(), precision)
 
         if not self.second_order:
             self.alphas.update(torch.autograd.grad(loss_on(held_out), self.alphas.layers))
             return 1
         weights = [weight for weight in bench.supernet.parameters() if weight.requires_grad]
-        direct, implicit = _unrolled(
-            bench, weights, self.alphas.layers, lambda: loss_on(batch), lambda: loss_on(held_out)
-        )
+        losses = (lambda: loss_on(batch), lambda: loss_on(held_out), lambda: loss_on(batch, "float32"))
+        direct, implicit = _unrolled(bench, weights, self.alphas.layers, *losses)
         rate = bench.optimizer.param_groups[0]["lr"]
         self.alphas.update([a - rate * b for a, b in zip(direct, implicit, strict=True)])
         return 4
@@ -80,8 +81,12 @@ def _unrolled(
     alphas: Sequence[Tensor],
     train_loss: Callable[[], Tensor],
     held_out_loss: Callable[[], Tensor],
+    exact_train_loss: Callable[[], Tensor],
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Gradients of the held-out loss after one step of the weights w' = w - xi (momentum v + grad + decay w).
+
+    The two sides of the finite difference are taken by `exact_train_loss`: so near each other, numbers of 16 bits, or
+    convolutions with 10 of them (TF32), would leave little but rounding between them.
 
     Returns:
         Its gradient by alpha at w', and the mixed second derivative times its gradient by w', which xi multiplies.
@@ -101,7 +106,9 @@ def _unrolled(
         with torch.no_grad():
             for weight, begun, part in zip(weights, start, towards, strict=True):
                 weight.copy_(begun + sign * length * part)
-        sides.append(torch.autograd.grad(train_loss(), alphas))
+        cudnn = torch.backends.cudnn
+        with cudnn.flags(cudnn.enabled, cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False):
+            sides.append(torch.autograd.grad(exact_train_loss(), alphas))
     with torch.no_grad():
         for weight, begun in zip(weights, start, strict=True):
             weight.copy_(begun)
