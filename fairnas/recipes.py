@@ -81,7 +81,14 @@ _GPU_STEPS, _CPU_STEPS = 30_000, 900
 
 
 def folder(
-    name: str, *, images: int, smallest_class: int, has_test: bool, median_side: int, with_gpu: bool
+    name: str,
+    *,
+    images: int,
+    smallest_class: int,
+    has_test: bool,
+    median_side: int,
+    with_gpu: bool,
+    image_size: int | None = None,
 ) -> RunConfig:
     """Your own images, with defaults chosen from what the folder holds.
 
@@ -97,9 +104,11 @@ def folder(
         has_test: whether it brings test images.
         median_side: median shorter side of its images in pixels.
         with_gpu: whether a GPU will train.
+        image_size: side in pixels, where it is not to be chosen; the rest follows it.
     """
     limit = 224 if with_gpu else 64
-    image_size = next((size for size in IMAGE_SIZES if size <= min(median_side, limit)), 8)
+    if image_size is None:
+        image_size = next((size for size in IMAGE_SIZES if size <= min(median_side, limit)), 8)
     carved = min(50, max(1, smallest_class // 7))
     batch_size = 256 if images >= 100_000 else 128 if with_gpu and images >= 10_000 else 64 if images >= 2_000 else 32
     steps = _GPU_STEPS if with_gpu else max(200, int(_CPU_STEPS * min(1.0, (32 / image_size) ** 2)))

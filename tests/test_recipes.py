@@ -105,6 +105,11 @@ def test_folder_examples() -> None:
     assert made(median_side=100).data.image_size == 64
     assert made(median_side=33).data.image_size == 32
     assert made(median_side=5).data.image_size == 8
+    large = made(image_size=224)
+    assert (large.space, large.data.image_size, large.data.augmentation) == ("mobilenet_v2", 224, "inception")
+    assert large.train.epochs <= made().train.epochs
+    small = made(image_size=16, with_gpu=True)
+    assert (small.space, small.data.image_size, small.data.augmentation) == ("compact", 16, "crop_flip")
     assert made(smallest_class=70).data.validation_per_class == 10
     assert made(smallest_class=7000).data.validation_per_class == 50
     assert made(median_side=40, with_gpu=True).data.augmentation == "crop_flip"

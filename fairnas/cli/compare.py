@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from fairnas.cli.output import command_line, print_json, print_table
-from fairnas.cli.parsing import parse, peek
+from fairnas.cli.parsing import parse
 from fairnas.cli.run import recipe_config
 from fairnas.config import RunConfig
 
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> None:
     wants_help = "--help" in arguments or "-h" in arguments
     if name is None:
         arguments, name = (arguments, "digits") if wants_help else (["digits", *arguments], "digits")
-    base = recipe_config(name, peek(arguments, "--data") or peek(arguments, "--data.name"), wants_help)
+    base = recipe_config(name, arguments, wants_help)
     given = parse(CompareVerb, arguments, "compare", CompareVerb(name, base))
     config = given.config
     if given.data is not None:

@@ -42,6 +42,8 @@ def _settings(given: ExportVerb, ours: ExportConfig) -> ExportConfig:
     """The run's settings with those that are given."""
     if given.int8 and given.no_int8:
         raise UsageError("--int8 and --no-int8 contradict each other; give one of them")
+    if given.calibration_images is not None and (given.no_int8 or not (given.int8 or ours.int8)):
+        raise UsageError("--calibration-images is for the model in 8 bits, which is not made; give --int8, too")
     return dataclasses.replace(
         ours,
         int8=given.int8 or (ours.int8 and not given.no_int8),

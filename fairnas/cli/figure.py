@@ -132,7 +132,7 @@ def _begin_with(arguments: Sequence[str]) -> RunConfig:
     data = peek(arguments, "--data") or peek(arguments, "--data.name")
     asked_for = "folder" if data and data.startswith("folder:") else data if data in NAMES else "digits"
     name = peek(arguments, "--recipe") or asked_for
-    config = recipe_config(name, data, "--help" in arguments or "-h" in arguments)
+    config = recipe_config(name, arguments, "--help" in arguments or "-h" in arguments)
     file = peek(arguments, "--config")
     return config if file is None else dataclasses.replace(read_config(Path(file), config), recipe=config.recipe)
 

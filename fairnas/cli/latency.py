@@ -137,6 +137,9 @@ def _time_model(path: Path, given: LatencyVerb) -> None:
     from fairnas.randomness import generator
     from fairnas.versions import version_of
 
+    for flag, wanted in (("--out", given.out), ("--minutes", given.minutes != type(given).minutes)):
+        if wanted:
+            raise UsageError(f"{flag} is for the table of a space; a model is timed once, and its numbers are printed")
     counts = sorted({1, all_threads()})
     runs = [open_model(path, threads, given.image_size) for threads in counts]
     with interruptible() as stop:

@@ -156,7 +156,10 @@ class StreamedImages:
                 try:
                     pixels[row] = self._decoded(path, rectangles.one(row) if rectangles else None)
                 except CorruptImageError as error:
-                    raise DataError(f"{shown(path)} cannot be decoded: {error}; replace or remove it") from None
+                    raise DataError(
+                        f"{shown(path)} cannot be decoded: {error}; "
+                        "remove it, and begin a new run: images of a run may not change"
+                    ) from None
         if draws is None:
             return torch.from_numpy(pixels)
         if rectangles is None:

@@ -124,7 +124,8 @@ def _check_flat(path: Path, folders: Sequence[os.DirEntry[str]]) -> None:
 
 def _existing(path: Path) -> Path:
     if not path.exists():
-        raise DataError(f"{path} does not exist; give a folder with one subfolder of images per class")
+        where = "" if path.is_absolute() else f" in {Path.cwd()}"  # a run may be gone on with from elsewhere
+        raise DataError(f"{path} does not exist{where}; give a folder with one subfolder of images per class")
     if not path.is_dir():
         raise DataError(f"{path} is a file; give a folder with one subfolder of images per class")
     return path

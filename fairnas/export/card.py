@@ -17,16 +17,18 @@ _HUB_LICENCES = (
 """SPDX names that the hub knows; it wants them in small letters, and `other` with a name for the rest."""
 
 _MEASURES = (
-    ("test_top1", "top-1", "test", "trained from scratch"),
-    ("test_top5", "top-5", "test", "trained from scratch"),
-    ("validation_top1", "top-1", "validation", "trained from scratch"),
+    ("test_top1", "top-1", "test", ""),
+    ("test_top5", "top-5", "test", ""),
+    ("validation_top1", "top-1", "validation", ""),
     ("one_shot_top1", "top-1", "validation", "with the supernet's weights, as the search judged it"),
 )
+"""The network measured; empty for the trained one."""
 _OBJECTIVES = {"max": "as much as possible", "min": "as little as possible"}
 _PROVENANCE = {
     "recipe": "recipe",
     "strategy": "supernet trained by",
-    "retraining": "trained from scratch as",
+    "retraining": "trained by recipe",
+    "initial": "training began with",
     "seed": "seed",
     "data": "data",
     "data_fingerprint": "fingerprint of the data",
@@ -40,7 +42,7 @@ def model_card(facts: Mapping[str, Any]) -> str:
         _front_matter(facts["licence"]),
         f"# {_plain(facts['space'])} {facts['genome']}",
         f"An image classifier of {len(facts['classes'])} classes, found by weight-sharing neural architecture search "
-        "(in the manner of [FairNAS](https://arxiv.org/abs/1907.01845)), then trained from scratch.",
+        f"(in the manner of [FairNAS](https://arxiv.org/abs/1907.01845)), then {_trained(facts)}.",
         _table(("", ""), _about(facts)),
         "## Accuracy",
         _table(("measured", "on", "images", "accuracy", "network"), _accuracies(facts)),
@@ -53,6 +55,11 @@ def model_card(facts: Mapping[str, Any]) -> str:
         '`fairnas.export.hub.HubModel(".").push_to_hub("USER/NAME")`.',
     )
     return "\n\n".join(parts) + "\n"
+
+
+def _trained(facts: Mapping[str, Any]) -> str:
+    begun = facts["provenance"].get("initial")
+    return f"trained on from {_plain(begun)}" if begun else "trained from scratch"
 
 
 WHAT_FILES_ARE = {
@@ -113,7 +120,13 @@ def _latencies(latency: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _accuracies(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
     measures, images = facts["measures"], facts["images"]
     rows = [
-        (kind, split, f"{images[split]:,}" if split in images else "?", f"{measures[key]:.2%}", network)
+        (
+            kind,
+            split,
+            f"{images[split]:,}" if split in images else "?",
+            f"{measures[key]:.2%}",
+            network or _trained(facts),
+        )
         for key, kind, split, network in _MEASURES
         if key in measures
     ]

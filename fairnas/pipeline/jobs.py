@@ -19,6 +19,7 @@ import torch
 
 from fairnas.data import Dataset
 from fairnas.errors import RunDirectoryError
+from fairnas.export.timing import all_threads
 from fairnas.pipeline.courses import course_of
 from fairnas.pipeline.experiment import open_data
 from fairnas.pipeline.workshop import Job, Workshop
@@ -111,7 +112,7 @@ def run_jobs(
 
 def process_count(workshop: Workshop, jobs: int) -> int:
     """In how many processes so many jobs are done side by side; up to 1 is this one."""
-    return min(workshop.config.resources.processes or os.cpu_count() or 1, jobs) if workshop.device == "cpu" else 1
+    return min(workshop.config.resources.processes or all_threads(), jobs) if workshop.device == "cpu" else 1
 
 
 def describe(result: Mapping[str, Any]) -> str:

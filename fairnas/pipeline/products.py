@@ -79,6 +79,7 @@ def product_of(
             "recipe": config.recipe,
             "strategy": config.train.strategy,
             "retraining": config.retrain.recipe,
+            **({"initial": "the supernet's weights"} if config.retrain.initial == "inherit" else {}),
             "seed": str(config.seed),
             "data": _public_name(dataset.name),
             "data_fingerprint": dataset.fingerprint,

@@ -66,7 +66,8 @@ def _selected(run: RunDirectory, row: dict[str, Any]) -> dict[str, Any]:
         result = run.read_json(f"{run.config.retrain.folder}/{genome}-s0.json")
         found["stand_alone_top1"] = result["test"]["top1"] if result["status"] == "done" else None
     model = run.path / "models" / genome / "model.onnx"
-    return {"genome": genome, **found, "onnx": str(model) if model.exists() else None, **exported_facts(run, genome)}
+    onnx = str(model) if run.is_finished("export") and model.exists() else None  # else it may be of weights of before
+    return {"genome": genome, **found, "onnx": onnx, **exported_facts(run, genome)}
 
 
 def exported_facts(run: RunDirectory, genome: str) -> dict[str, float | None]:

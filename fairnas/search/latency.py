@@ -56,6 +56,8 @@ class LatencyTable:
     """Side of the images it was measured with; None if the file does not say."""
     check: LatencyCheck | None = None
     """How well it predicts, where that was measured."""
+    channels: tuple[int, ...] | None = None
+    """Of stem, layers and head of the space that was measured, which a width changes; None if the file does not say."""
 
     def __call__(self, genome: Genome) -> float:
         """Milliseconds of one (valid) genome."""
@@ -70,6 +72,7 @@ class LatencyTable:
     def fingerprint(self) -> str:
         """Hash of all that latencies depend on."""
         content = [self.space, self.device, self.fixed, self.layers, self.image_size]
+        content += [] if self.channels is None else [self.channels]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,6 +82,7 @@ class LatencyTable:
             "space": self.space,
             "device": self.device,
             "image_size": self.image_size,
+            **({} if self.channels is None else {"channels": self.channels}),
             "fixed_ms": self.fixed,
             "layers_ms": self.layers,
         }
@@ -123,7 +127,17 @@ def read_latency_table(path: Path, space: SearchSpace) -> LatencyTable:
             f"latency table {path} was measured with images of {table.image_size} pixels, the run's have "
             f"{space.image_size}; measure it with those"
         )
+    if table.channels not in (None, channels_of(space)):
+        raise ConfigError(
+            f"latency table {path} was measured with space '{space.name}' of another width; "
+            "measure the run's with `fairnas latency --run DIR`"
+        )
     return table
+
+
+def channels_of(space: SearchSpace) -> tuple[int, ...]:
+    """Output channels of stem, layers and head: what tells a space from a narrower one of the same name."""
+    return (space.stem_channels, *(layer.out_channels for layer in space.layers), space.head_channels)
 
 
 def _from_plain(path: Path, plain: Any) -> LatencyTable:
@@ -147,6 +161,9 @@ def _from_plain(path: Path, plain: Any) -> LatencyTable:
         raise wrong("layers_ms is no list of lists")
     if size is not None and (isinstance(size, bool) or not isinstance(size, int)):
         raise wrong(f"image_size is {size!r}, give pixels")
+    channels = plain.get("channels")
+    if channels is not None and not (isinstance(channels, list) and all(type(count) is int for count in channels)):
+        raise wrong("channels is no list of whole numbers")
     return LatencyTable(
         space=str(plain["space"]),
         device=str(plain["device"]),
@@ -156,6 +173,7 @@ def _from_plain(path: Path, plain: Any) -> LatencyTable:
             for layer, row in enumerate(rows)
         ),
         image_size=size,
+        channels=None if channels is None else tuple(channels),
         check=_check_from(plain["check"], wrong) if plain.get("check") is not None else None,
     )
 

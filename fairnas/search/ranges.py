@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fairnas.errors import ConfigError
 from fairnas.search.candidate import Candidate, Costs
-from fairnas.search.objectives import Objective
+from fairnas.search.objectives import MADDS, PARAMS, Objective
 from fairnas.space import Genome, SearchSpace
 
 Ranges = Mapping[str, tuple[float, float]]
@@ -63,6 +63,12 @@ def estimated_ranges(objectives: Sequence[Objective], known: Ranges, candidates:
     return ranges
 
 
+_OTHER_REMEDIES = {
+    MADDS.name: ", or smaller images (--data.image-size) or fewer channels (--width)",
+    PARAMS.name: ", or fewer channels (--width)",
+}
+
+
 def check_bounds(space: SearchSpace, objectives: Sequence[Objective], costs: Ranges) -> None:
     """Refuse a bound that no genome meets, before anything is searched.
 
@@ -81,10 +87,11 @@ def check_bounds(space: SearchSpace, objectives: Sequence[Objective], costs: Ran
         if objective.bound is None or best is None or not objective.violation(best):
             continue
         small = objective.direction == "min"
+        remedy = _OTHER_REMEDIES.get(objective.name, "") if small else ""
         raise ConfigError(
             f"{objective.bound_name} is {number(objective.bound)} {objective.unit}; the "
             f"{'smallest' if small else 'largest'} network of space '{space.name}' has {number(best, up=small)}, "
-            f"give that or {'more' if small else 'less'}"
+            f"give that or {'more' if small else 'less'}{remedy}"
         )
 
 

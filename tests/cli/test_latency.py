@@ -21,6 +21,8 @@ WRONG = {
     "no number": (["digits", "--minutes", "nan"], "--minutes is nan; give a number above 0"),
     "threads": (["digits", "--threads", "0"], "--threads is 0; give a number above 0"),
     "no JSON": (["digits", "--out", "t.txt"], "give FILE.json instead of t.txt"),
+    "no table": (["model.onnx", "--out", "x.json"], "--out is for the table of a space; a model is timed once"),
+    "no time for one": (["model.onnx", "--minutes", "2"], "--minutes is for the table of a space; a model is timed"),
     "no model": (["none.onnx"], "there is no file none.onnx; give an ONNX model"),
     "no run": (["--run", "nowhere"], "nowhere is not a run directory"),
 }
@@ -64,12 +66,18 @@ def test_a_bound_that_no_network_meets_is_refused_before_anything_is_trained(
 
 
 def test_the_summary_tells_who_is_slower_than_was_asked_for() -> None:
-    rows = [{"genome": "00", "onnx_ms": 1.5}, {"genome": "01", "onnx_ms": 1.0}, {"genome": "02", "onnx_ms": None}]
+    rows = [
+        {"genome": genome, "onnx_ms": onnx, "int8_ms": None}
+        for genome, onnx in (("00", 1.5), ("01", 1.0), ("02", None))
+    ]
     (line,) = bound_lines({"latency_bound": 1.2, "selected": rows})
     assert "00 takes 1.5 ms, 25.0% more than the 1.2 ms asked for" in line
     assert bound_lines({"latency_bound": 1.5, "selected": rows}) == [
         "bound     every ONNX file takes at most 1.5 ms, as measured at its export"
     ]
+    slower = [*rows[:1], {**rows[1], "int8_ms": 1.8}]
+    (line,) = bound_lines({"latency_bound": 1.5, "selected": slower})
+    assert "01 in 8 bits takes 1.8 ms, 20.0% more than the 1.5 ms asked for" in line
     assert bound_lines({"latency_bound": None, "selected": rows}) == []
     assert bound_lines({"latency_bound": 1.2, "selected": rows[2:]}) == []
 

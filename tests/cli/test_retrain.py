@@ -32,6 +32,7 @@ def test_the_product_recipe_from_flags_to_export(copied_run, fairnas):
     assert outcome.code == 0, outcome.err
     assert not copied_run.is_finished("export")  # what was exported is no longer what was trained
     assert outcome.json["ranking"] == before["ranking"]
+    assert outcome.json["selected"][0]["onnx"] is None  # the file there is of the weights of before
     result = result_of(copied_run, "retrained", genome)
     assert outcome.json["selected"][0]["stand_alone_top1"] == result["test"]["top1"]
     assert [set(row) for row in result["curve"]] == [
@@ -40,6 +41,9 @@ def test_the_product_recipe_from_flags_to_export(copied_run, fairnas):
     settings = copied_run.config.retrain
     assert (settings.epochs, settings.lr, settings.distillation, settings.label_smoothing) == (3, 0.1, 0.2, 0.1)
     assert fairnas("export", "--run", copied_run.path, "--json").code == 0
+    card = (copied_run.path / "models" / genome / "README.md").read_text()
+    assert "then trained on from the supernet's weights" in card
+    assert "from scratch" not in card
     exported = package.load(copied_run.path / "models" / genome).state_dict()
     stored = read_checkpoint(copied_run.path / "retrained" / f"{genome}-s0-weights.pt", "stand-alone network")
     kept = {name: tensor for name, tensor in stored["network"].items() if "num_batches" not in name}

@@ -329,6 +329,9 @@ def test_export_with_int8_changes_what_is_new_and_predict_uses_it(copied_run, fa
     def as_before(name):  # exporting takes seconds, and is tested elsewhere
         return lambda product: (copied_run / "models" / product.genome / name).read_bytes()
 
+    useless = fairnas("export", "--run", copied_run, "--calibration-images", "30")
+    assert (useless.code, useless.err.count("\n")) == (2, 1)
+    assert "--calibration-images is for the model in 8 bits, which is not made; give --int8, too" in useless.err
     monkeypatch.setattr(bundle, "to_onnx", as_before("model.onnx"))
     monkeypatch.setattr(bundle, "to_program", as_before("model.pt2"))
     outcome = fairnas("export", "--run", copied_run, "--int8", "--calibration-images", "30", "--json")

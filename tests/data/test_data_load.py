@@ -158,7 +158,7 @@ def test_a_file_that_breaks_later_is_named(animals, stream):
     dataset = load(animals)
     for path in animals.glob("*/*.jpg"):
         path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(DataError, match=r"animals/(cat|dog)/\d+\.jpg cannot be decoded: .*; replace or remove it"):
+    with pytest.raises(DataError, match=r"animals/(cat|dog)/\d+\.jpg cannot be decoded: .*; remove it, and begin"):
         pixels(dataset, "train")
 
 

@@ -11,14 +11,19 @@ import pytest
 import torch
 
 from fairnas.config import DataConfig, Resources, RetrainConfig, RunConfig, SearchConfig, StandAloneConfig, TrainConfig
+from fairnas.data import divided
+from fairnas.nets import cost_table
 from fairnas.pipeline import Experiment, SilentNarrator, measure_plan, prepare, run_stage
 from fairnas.pipeline.planning import rehearsal
 from fairnas.pipeline.planning.job_times import JobTimes
 from fairnas.pipeline.planning.plan import foresee
+from fairnas.pipeline.planning.points import _noise, points_of
 from fairnas.pipeline.planning.rehearsal import ExportTimes, Measured, SearchTimes
 from fairnas.pipeline.planning.stopwatch import Limits, SpreadSteps, TrainingTimes, time_scoring, time_training, told
 from fairnas.recipes import get_recipe
 from fairnas.rundir import RunDirectory
+from fairnas.search import LatencyTable, write_latency_table
+from fairnas.search.latency import channels_of
 from fairnas.train import STRATEGIES
 
 BRIEF = Limits(least=0.3, most=1.0)
@@ -291,3 +296,35 @@ def test_the_plan_of_a_run_and_the_run(prepared, monkeypatch, tmp_path):
         run_stage(Experiment(run, opened=(prepared.space, prepared.dataset)), "train")
         true = time.perf_counter() - begin
     assert 1 / 3 < plan.stages[0].seconds / true < 3
+
+
+# Where a run can be done ------------------------------------------------------------------------------------------
+
+
+def test_a_point_where_a_given_table_or_bound_cannot_hold_is_none(tmp_path):
+    free = prepare(tiny())
+    assert [point.width for point in points_of(free, frozenset())] == [0.25, 0.5, 0.75, 1.0]
+    space = free.space
+    rows = tuple((0.5,) * count for count in space.choices)
+    write_latency_table(
+        tmp_path / "phone.json",
+        LatencyTable(space.name, "a phone", 1.0, rows, space.image_size, None, channels_of(space)),
+    )
+    search = dataclasses.replace(free.config.search, latency_table=str(tmp_path / "phone.json"), max_latency=6)
+    timed = prepare(dataclasses.replace(free.config, search=search))
+    assert [point.width for point in points_of(timed, frozenset())] == [1.0]
+    least = cost_table(space).lightest["params"]
+    large = dataclasses.replace(free.config, search=dataclasses.replace(free.config.search, max_params=least * 1.01))
+    wide = prepare(dataclasses.replace(large, width=1.0))
+    assert [point.width for point in points_of(wide, frozenset())] == [0.25, 0.5, 0.75, 1.0]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_noise_for_a_probe_has_enough_of_each_class_for_the_architecture(prepared, share):
+    many = dataclasses.replace(prepared.dataset, classes=tuple(map(str, range(100))))
+    labels = torch.arange(10_000) % 100
+    images = dataclasses.replace(many.train, pixels=many.train.pixels[:1].expand(10_000, -1, -1, -1), labels=labels)
+    noise = _noise(dataclasses.replace(many, train=images), prepared.space, 256, prepared.config)
+    weights, architecture = divided(noise, share)
+    assert len(weights.train) + len(architecture.train) == 256
+    assert len(architecture.train) == pytest.approx(256 * share, abs=8)

@@ -21,7 +21,8 @@ from fairnas.search import (
     run_search,
     write_latency_table,
 )
-from fairnas.space import get_space
+from fairnas.search.latency import channels_of
+from fairnas.space import get_space, scaled
 
 
 def table_of(space, fixed: float = 0.5) -> LatencyTable:
@@ -129,6 +130,21 @@ def test_a_bound_without_a_table_says_which_flag_is_missing(world, tmp_path: Pat
             pytest.raises(ConfigError, match=r"give its table with --search\.latency-table"),
         ):
             run_search(world.space, config, world.evaluate, world.costs, archive, 0)
+
+
+def test_a_table_of_another_width_is_refused(world, path: Path) -> None:
+    table = dataclasses.replace(table_of(world.space), channels=channels_of(world.space))
+    write_latency_table(path, table)
+    assert read_latency_table(path, world.space) == table
+    narrow = scaled(world.space, 0.5)
+    assert (narrow.name, narrow.choices, narrow.image_size) == (table.space, world.space.choices, table.image_size)
+    with pytest.raises(ConfigError, match="was measured with space 'digits' of another width; measure the run's"):
+        read_latency_table(path, narrow)
+    write_latency_table(path, table_of(world.space))  # one that does not say is taken
+    assert read_latency_table(path, narrow).channels is None
+    path.write_text(json.dumps({**table.to_dict(), "channels": [1, "2"]}))
+    with pytest.raises(ConfigError, match="channels is no list of whole numbers"):
+        read_latency_table(path, world.space)
 
 
 def test_a_check_is_read_back_and_changes_nothing(world, path: Path) -> None:

@@ -12,6 +12,7 @@ from fairnas.analysis.additive import AdditiveFit, fit_additive, unknowns
 from fairnas.fairness import StrictSampler
 from fairnas.randomness import generator
 from fairnas.search import LatencyCheck, LatencyTable
+from fairnas.search.latency import channels_of
 from fairnas.space import Genome, SearchSpace
 
 HELD_OUT = 30
@@ -127,7 +128,7 @@ class Measured:
             for sooner, later, row, choice in zip(ends[:-1], ends[1:], fit.layers, genome, strict=True)
         ]
         fixed, rows = fit.with_levels(levels)
-        return LatencyTable(space.name, device, fixed, rows, space.image_size, self._check(fit))
+        return LatencyTable(space.name, device, fixed, rows, space.image_size, self._check(fit), channels_of(space))
 
     def _check(self, fit: AdditiveFit) -> LatencyCheck | None:
         networks = self.comparison(fit)

@@ -9,14 +9,17 @@ import torch
 from fairnas.config import RunConfig
 from fairnas.data import Dataset, scan_folder
 from fairnas.data.images import ResidentImages
+from fairnas.errors import ConfigError, SpaceError
 from fairnas.nets import cost_table
 from fairnas.pipeline.experiment import is_small_work, pick_device
 from fairnas.pipeline.planning.effort import LEAST_STEPS, Point
 from fairnas.pipeline.planning.rehearsal import threads_put_back
 from fairnas.pipeline.planning.stopwatch import Limits, time_training
 from fairnas.pipeline.prepare import Prepared
+from fairnas.pipeline.prices import prices_before
 from fairnas.randomness import generator
 from fairnas.recipes import IMAGE_SIZES, folder_augmentation, folder_space
+from fairnas.search import check_bounds, cost_ranges, objectives_from
 from fairnas.space import SearchSpace, get_space, scaled
 from fairnas.train import make_strategy, supernet_training
 
@@ -46,7 +49,29 @@ def points_of(prepared: Prepared, given: frozenset[str]) -> tuple[Point, ...]:
     usable = [point for size, point in points.items() if size == here or size >= LEAST_FEATURES * _reduction(point)]
     widths = () if "width" in given else sorted(config.width * width for width in WIDTHS)
     narrow = [dataclasses.replace(usable[0], width=width) for width in widths if width >= min(WIDTHS)]
-    return (*narrow, *usable)
+    own = Point(here, config.width, config.space, config.data.augmentation, LEAST_STEPS)
+    return tuple(each for each in (*narrow, *usable) if _is_same(each, own) or _meets_bounds(prepared, each))
+
+
+def _is_same(a: Point, b: Point) -> bool:
+    return (a.image_size, a.width, a.space) == (b.image_size, b.width, b.space)
+
+
+def _meets_bounds(prepared: Prepared, point: Point) -> bool:
+    """Whether networks there can meet the bounds, and a latency table that was given holds there."""
+    search, space = prepared.config.search, _space_at(prepared, point)
+    try:
+        check_bounds(space, objectives_from(search), cost_ranges(space, prices_before(space, search)))
+    except (ConfigError, SpaceError):
+        return False
+    return True
+
+
+def _space_at(prepared: Prepared, point: Point) -> SearchSpace:
+    dataset = prepared.dataset
+    return scaled(get_space(point.space), point.width).for_data(
+        image_size=point.image_size, image_channels=dataset.image_channels, num_classes=len(dataset.classes)
+    )
 
 
 def _point(prepared: Prepared, given: frozenset[str], size: int) -> Point:
@@ -110,10 +135,7 @@ class StepTimes:
         return table.lightest["madds"] + table.heaviest["madds"]
 
     def _space(self, point: Point) -> SearchSpace:
-        dataset = self._prepared.dataset
-        return scaled(get_space(point.space), point.width).for_data(
-            image_size=point.image_size, image_channels=dataset.image_channels, num_classes=len(dataset.classes)
-        )
+        return _space_at(self._prepared, point)
 
 
 _PER_CLASS = 32  # more than one over the smallest share of the images that a strategy keeps
