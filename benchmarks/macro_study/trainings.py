@@ -275,9 +275,9 @@ def run_scoring(job: Job, step: int, scoring: Scoring, tell: Callable[[str], Non
     supernet = new_supernet(space, job.config, job.seed)
     steps = [step]
     if scoring.averaged:
-        facts = finished(job)
-        assert facts is not None
-        steps = [point for point in facts["points"] if AVERAGED_FROM * step <= point <= step]
+        training = finished(job)
+        assert training is not None
+        steps = [point for point in training["points"] if AVERAGED_FROM * step <= point <= step]
     supernet.load_state_dict(mean_weights([_weights(job, each, identity) for each in steps]))
     supernet = supernet.to(job.device).eval()
     batches = validation_batches(job, dataset, scoring.images)

@@ -156,7 +156,11 @@ def test_mean_weights_are_those_of_the_last_snapshots(tmp_path, monkeypatch) -> 
     monkeypatch.undo()
     assert averaged.keys() == last.keys()
     assert averaged != last
-    assert len(list(job.folder.glob("scores-*"))) == 2
+    names = [format_genome(genome) for genome in some_networks(SPACE, 4, "scored networks")]
+    truth = {name: TrueNetwork(0.9 + place / 100, (0.9,), 1, 1) for place, name in enumerate(names)}
+    (found,) = scored_trainings(tmp_path, Judge(truth))
+    assert sorted(row["averaged"] for row in found["scored"]) == [False, True]
+    assert [row["averaged"] for row in over_seeds([found])] == [row["averaged"] for row in found["scored"]]
     one_step = tiny_job(tmp_path / "one", steps=2, points=(0.5, 1.0))
     run_training(one_step, silent)
     alone = run_scoring(one_step, 2, dataclasses.replace(scoring, averaged=True), silent)
