@@ -74,7 +74,11 @@ def prices_of(space: SearchSpace, search: SearchConfig, measured: Path | None = 
     if not needs_latency(search):
         return Prices(space)
     if measured is not None and measured.exists():
-        return Prices(space, read_latency_table(measured, space))
+        try:
+            return Prices(space, read_latency_table(measured, space))
+        except ConfigError as error:
+            again = f"delete {measured}, and the same command makes it again from the measurements beside it"
+            raise ConfigError(f"{error}; it is the run's own: {again}") from None
     reason = "search.reward.cost is 'latency'"
     if search.max_latency is not None or LATENCY.name in search.objectives:
         reason = "latency is to be optimised or bounded"

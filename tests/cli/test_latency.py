@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from fairnas.cli.run import bound_lines
+from fairnas.config import SearchConfig
+from fairnas.errors import ConfigError
 from fairnas.export.timing import device_name
+from fairnas.pipeline.prices import prices_of
 from fairnas.search import LatencyTable, read_latency_table, write_latency_table
 from fairnas.space import get_space
 
@@ -63,6 +66,16 @@ def test_a_bound_that_no_network_meets_is_refused_before_anything_is_trained(
     assert "run keeps the old bound: delete it, or give another --out, too" in outcome.err.splitlines()[-1]
     assert not (tmp_path / "run" / "supernet").exists()
     assert "[1/6]" not in outcome.err
+
+
+def test_a_damaged_table_of_the_runs_own_says_how_it_is_made_again(tmp_path) -> None:
+    space = get_space("digits")
+    path = tmp_path / "latency.json"
+    path.write_text('{"schema": 1, ')
+    with pytest.raises(
+        ConfigError, match=r"is not JSON .*run's own: delete .*latency\.json, and the same command makes"
+    ):
+        prices_of(space, SearchConfig(max_latency=5), path)
 
 
 def test_the_summary_tells_who_is_slower_than_was_asked_for() -> None:
