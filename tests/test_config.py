@@ -220,10 +220,6 @@ BAD_VALUES = [
     (lambda: RetrainConfig(mixup=-1), "retrain.mixup is -1; give 0 or more"),
     (lambda: RetrainConfig(cutout=-1), "retrain.cutout is -1; give 0 or more"),
     (lambda: RetrainConfig(distillation=2), "retrain.distillation is 2; give a number from 0 to 1"),
-    (
-        lambda: RetrainConfig(recipe="product", temperature=4),
-        "retrain.temperature is 4, which means nothing while retrain.distillation is 0; give that, too, or leave both",
-    ),
     (lambda: RetrainConfig(temperature=0), "retrain.temperature is 0; give a number above 0"),
     (lambda: RetrainConfig(validations=0), "retrain.validations is 0; give 1 or more"),
     (

@@ -131,7 +131,8 @@ def _finished(out: Path) -> Iterator[tuple[str, dict[str, Any], list[dict[str, A
     for path in sorted(out.glob("*/training.json")):
         facts = read_json(path)
         assert facts is not None
-        files = [content for file in sorted(path.parent.glob("scores-*.json")) if (content := read_json(file))]
+        found = (read_json(file) for file in sorted(path.parent.glob("scores-*.json")))
+        files = [{"averaged": False, **content} for content in found if content]  # those of before don't say
         for content in files:
             if content["identity"] != facts["identity"]:
                 step = content["step"]

@@ -26,7 +26,7 @@ class PlanVerb(RunVerb):
 
     Examples:
         fairnas plan digits
-        fairnas plan folder --data folder:my_images --max-madds 60M
+        fairnas plan folder --data folder:my_images --data.image-size 64 --max-madds 60M
         fairnas plan folder --data folder:my_images --minutes 20
     """
 

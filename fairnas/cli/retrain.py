@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from fairnas.cli.parsing import RunArguments, parse, peek
+from fairnas.cli.parsing import RunArguments, UsageError, parse, peek
 from fairnas.cli.stage import do_stage
 from fairnas.config import RetrainConfig
 from fairnas.rundir import RunDirectory
@@ -36,6 +36,8 @@ class RetrainVerb(RunArguments):
 def main(arguments: Sequence[str]) -> None:
     """Parse, retrain, print."""
     given = parse(RetrainVerb, arguments, "retrain", _stored(arguments))
+    if peek(arguments, "--temperature") is not None and not given.settings.distillation:
+        raise UsageError("--temperature is of distillation, which is 0; give --distillation, too")
     config = RunDirectory.open(given.run).config
     named = tuple(dict.fromkeys([*config.stand_alone.genomes, *given.genomes]))
     alone = dataclasses.replace(config.stand_alone, genomes=named)

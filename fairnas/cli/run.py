@@ -30,7 +30,7 @@ class RunVerb(ShortForms):
     Examples:
         fairnas run digits --out runs/digits
         fairnas run folder --data folder:my_images --minutes 20
-        fairnas run folder --data folder:my_images --max-madds 60M
+        fairnas run folder --data folder:my_images --data.image-size 64 --max-madds 60M
         fairnas run folder --data folder:my_images --latency-table phone.json --max-latency 20ms
     """
 
@@ -127,7 +127,7 @@ def read_arguments(arguments: Sequence[str], verb: str, kind: type[RunVerb] = Ru
 def recipe_config(name: str, arguments: Sequence[str], wants_help: bool) -> RunConfig:
     """The configuration of a recipe; `folder` looks at the images that are named, unless only help is wanted.
 
-    What it chooses follows the image size and the device that are given, where they are.
+    What it chooses follows the image size that is given, if one is.
     """
     if name != "folder":
         return get_recipe(name)
@@ -143,14 +143,14 @@ def recipe_config(name: str, arguments: Sequence[str], wants_help: bool) -> RunC
     from fairnas.data import scan_folder
 
     facts = scan_folder(Path(data.removeprefix("folder:")))
-    size = peek(arguments, "--data.image-size") or ""
+    size = peek(arguments, "--data.image-size") or peek(arguments, "--data.image_size") or ""
     return folder(
         data,
         images=facts.train,
         smallest_class=facts.smallest_class,
         has_test=bool(facts.test or facts.validation),
         median_side=facts.median_side,
-        with_gpu=torch.cuda.is_available() and peek(arguments, "--resources.device") != "cpu",
+        with_gpu=torch.cuda.is_available(),
         image_size=int(size) if size.isdecimal() and int(size) else None,
     )
 

@@ -76,11 +76,6 @@ class RetrainConfig:
             in_range(f"retrain.{name}", getattr(self, name), 0, 1)
         for name in ("label_smoothing", "dropout"):
             in_range(f"retrain.{name}", getattr(self, name), 0, 0.9)
-        if self.temperature != type(self).temperature and not self.distillation:
-            raise ConfigError(
-                f"retrain.temperature is {self.temperature:g}, which means nothing while retrain.distillation is 0; "
-                "give that, too, or leave both out"
-            )
         if self.recipe == "supernet":
             self._require_nothing_of_the_product()
 

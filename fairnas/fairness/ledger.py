@@ -46,7 +46,7 @@ class Audit:
     """Definition 2: the counts are what equal expectations make likely (chi-square test at `SIGNIFICANCE`)."""
     strict_fair: bool
     """Definition 3: within every layer all counts are equal, exactly. Where a strict strategy is level at the end of
-    each cycle of steps only, they were so at the end of the last whole cycle."""
+    each cycle of steps only, they were so at the end of the last whole cycle; before the first ended, they are not."""
     level_every: int
     """Steps of such a cycle; 1 where every step is level, or no strategy promises that."""
     level_at: int

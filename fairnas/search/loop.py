@@ -139,9 +139,11 @@ def run_search(
         if stop():
             raise KeyboardInterrupt
     failures = seen.failures()
-    if not seen.front and (not failures or len(failures) < len(seen.found)):
+    priced = len(costs((0,) * space.depth))
+    measured = [c for c in seen.found.values() if not c.failed and len(c.items) > priced]
+    if not seen.front and (measured or not failures):  # what failed says nothing about the bounds
         bounds = " and ".join(f"{o.bound_name} {number(o.bound)}" for o in objectives if o.bound is not None)
-        failed = f" ({len(failures)} of {len(seen.found)} could not be measured)" if failures else ""
+        failed = f" ({len(failures)} failed, such as {_told(failures[0], scoring)})" if failures else ""
         raise ConfigError(
             f"no network of space '{space.name}' was found that meets {bounds}{failed}; loosen one of them"
         )
@@ -157,6 +159,11 @@ def run_search(
         distinct=len(seen.found),
         rejected=len(missed),
         failed=len(failures),
-        failure=f"{format_genome(failures[0])}: {scoring.reasons.get(failures[0], '')}" if failures else "",
+        failure=_told(failures[0], scoring) if failures else "",
         operators=dict(searcher.operators),
     )
+
+
+def _told(failure: Genome, scoring: Scoring) -> str:
+    """A network that failed, and why."""
+    return f"{format_genome(failure)}: {scoring.reasons.get(failure, '')}"

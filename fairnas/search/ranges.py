@@ -64,8 +64,8 @@ def estimated_ranges(objectives: Sequence[Objective], known: Ranges, candidates:
 
 
 _OTHER_REMEDIES = {
-    MADDS.name: ", or smaller images (--data.image-size) or fewer channels (--width)",
-    PARAMS.name: ", or fewer channels (--width)",
+    MADDS.name: ", or begin a run with smaller images (--data.image-size) or fewer channels (--width)",
+    PARAMS.name: ", or begin a run with fewer channels (--width)",
 }
 
 

@@ -50,13 +50,14 @@ def joined_group() -> Iterator[Group]:
 def require_own_gpu(device: torch.device) -> None:
     """Refuse to be one more process on a machine than it has GPUs, where they are to train on GPUs.
 
-    By the place of this one, not their number: torchrun may show each process a GPU of its own as the only one.
+    A launcher may show each process a GPU of its own as the only one (`CUDA_VISIBLE_DEVICES`).
 
     Raises:
         ConfigError: with the number that can be started.
     """
     place, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-    if device.type == "cuda" and place >= gpus:
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    if device.type == "cuda" and place >= gpus and not (gpus == 1 and shown):
         here = os.environ.get("LOCAL_WORLD_SIZE", str(place + 1))
         raise ConfigError(
             f"{here} processes were started on a machine with {gpus} GPU{'s' if gpus > 1 else ''}, and each needs its "

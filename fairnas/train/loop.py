@@ -183,7 +183,11 @@ def train(
     step, loss_sum = _restore(training, pace, device, group)
     pace.on_resume(step)
     saved_at, saved_step = time.monotonic(), step
-    group.due = lambda: time.monotonic() - saved_at >= pace.seconds
+
+    def is_due(at: int) -> bool:
+        return time.monotonic() - saved_at >= pace.seconds or bool(pace.steps and at - saved_step >= pace.steps)
+
+    group.due = lambda: is_due(step + 1)  # asked during the step: what one process is to do, all do
     training.network.train()
     while step < total:
         epoch, first = divmod(step, per_epoch)
@@ -205,20 +209,20 @@ def train(
             loss_sum = loss_sum + loss
             epoch_ends = step % per_epoch == 0
             stopping = group.stopping if group.size > 1 else pace.stop()
-            due = group.saving if group.size > 1 else group.due()
-            saves = due or stopping or step == total or bool(pace.steps and step - saved_step >= pace.steps)
+            saves = stopping or step == total or (group.saving if group.size > 1 else is_due(step))
             if saves or epoch_ends or step % FINITE_CHECK_STEPS == 0:
                 _require_finite(loss, step, schedule)
                 pace.on_progress(step, total, f"epoch {epoch + 1}/{config.epochs}, loss {loss.item():.3f}")
             if group.size > 1 and (saves or step % AGREEMENT_STEPS == 0):
                 group.require_agreement(training.network, training.extra_state(), step)
+            if saves:  # before the first process alone has work to do
+                _require_finite_weights(training.network, step, schedule)
             if epoch_ends:  # measured before anything is saved, so that no kill loses the epoch's measurements
                 mean = loss_sum.item() / per_epoch
                 pace.on_epoch(epoch + 1, step, {"epoch": epoch + 1, "loss": mean, "lr": rate})
                 training.network.train()
                 loss_sum = torch.zeros_like(loss_sum)
             if saves:
-                _require_finite_weights(training.network, step, schedule)
                 _save(training, step, loss_sum, pace)
                 saved_at, saved_step = time.monotonic(), step
             if stopping and step < total:

@@ -136,3 +136,9 @@ def test_no_run_is_one_line(tmp_path, fairnas):
     outcome = fairnas("retrain", "--run", tmp_path / "none")
     assert (outcome.code, len(outcome.err.strip().splitlines())) == (2, 1)
     assert "is not a run directory" in outcome.err
+
+
+def test_a_temperature_of_no_distillation_is_refused(copied_run, fairnas):
+    outcome = fairnas("retrain", "--run", copied_run.path, "--recipe", "product", "--temperature", "4")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "--temperature is of distillation, which is 0; give --distillation, too" in outcome.err

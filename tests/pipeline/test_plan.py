@@ -7,8 +7,10 @@ import os
 import tempfile
 import time
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fairnas.config import DataConfig, Resources, RetrainConfig, RunConfig, SearchConfig, StandAloneConfig, TrainConfig
 from fairnas.data import divided
@@ -20,10 +22,11 @@ from fairnas.pipeline.planning.plan import foresee
 from fairnas.pipeline.planning.points import _noise, points_of
 from fairnas.pipeline.planning.rehearsal import ExportTimes, Measured, SearchTimes
 from fairnas.pipeline.planning.stopwatch import Limits, SpreadSteps, TrainingTimes, time_scoring, time_training, told
-from fairnas.recipes import get_recipe
+from fairnas.recipes import folder, get_recipe
 from fairnas.rundir import RunDirectory
 from fairnas.search import LatencyTable, write_latency_table
 from fairnas.search.latency import channels_of
+from fairnas.space import get_space
 from fairnas.train import STRATEGIES
 
 BRIEF = Limits(least=0.3, most=1.0)
@@ -313,10 +316,29 @@ def test_a_point_where_a_given_table_or_bound_cannot_hold_is_none(tmp_path):
     search = dataclasses.replace(free.config.search, latency_table=str(tmp_path / "phone.json"), max_latency=6)
     timed = prepare(dataclasses.replace(free.config, search=search))
     assert [point.width for point in points_of(timed, frozenset())] == [1.0]
-    least = cost_table(space).lightest["params"]
-    large = dataclasses.replace(free.config, search=dataclasses.replace(free.config.search, max_params=least * 1.01))
-    wide = prepare(dataclasses.replace(large, width=1.0))
-    assert [point.width for point in points_of(wide, frozenset())] == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_larger_images_at_which_no_network_meets_the_bound_are_no_point(tmp_path):
+    for name, number in itertools.product("ab", range(16)):
+        (tmp_path / name).mkdir(exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
+    base = folder(
+        f"folder:{tmp_path}",
+        images=32,
+        smallest_class=16,
+        has_test=False,
+        median_side=96,
+        with_gpu=False,
+        image_size=32,
+    )
+    free = prepare(base)
+    assert [(point.image_size, point.width) for point in points_of(free, frozenset({"width"}))] == [
+        (32, 1.0), (48, 1.0), (64, 1.0), (96, 1.0)
+    ]  # fmt: skip
+    lightest = cost_table(get_space("compact").for_data(image_size=64, num_classes=2)).lightest["madds"]
+    bound = dataclasses.replace(base, search=dataclasses.replace(base.search, max_madds=lightest * 1.01))
+    assert [point.image_size for point in points_of(prepare(bound), frozenset({"width"}))] == [32, 48, 64]
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5])

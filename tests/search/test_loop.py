@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import os
 import signal
@@ -164,8 +165,20 @@ def test_one_network_that_failed_does_not_hide_that_none_meets_the_bounds(world,
         return 10.0
 
     objectives = (*objectives_from(CONFIG), Objective("energy", "min", "J", function=energy, bound=5))
-    with pytest.raises(ConfigError, match=r"meets .*energy.* \(1 of \d+ could not be measured\); loosen"):
+    with pytest.raises(ConfigError, match=r"meets .*energy.* \(1 failed, such as \d{8}: .*no answer\); loosen"):
         run_search(world.space, CONFIG, world.evaluate, world.costs, archive, 0, objectives=objectives)
+
+
+def test_where_all_that_meet_the_bounds_failed_it_is_not_for_the_bounds(world, archive: Archive) -> None:
+    def broken(space, genome):
+        raise RuntimeError("no meter")
+
+    bound = world.lightest + 0.3 * (world.heaviest - world.lightest)
+    config = dataclasses.replace(CONFIG, max_madds=bound)
+    objectives = (*objectives_from(config), Objective("energy", "min", "J", function=broken))
+    result = run_search(world.space, config, world.evaluate, world.costs, archive, 0, objectives=objectives)
+    assert result.front == ()
+    assert "no meter" in result.failure
 
 
 def test_progress_is_told_generation_by_generation(world, archive: Archive) -> None:

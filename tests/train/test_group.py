@@ -39,6 +39,7 @@ JOBS = {
     "spoiled": Job(CONFIG, spoiled=True),
     "spoiled, saved by steps": Job(CONFIG, spoiled=True, saves=((1e6, 7),)),
     "spoiled, saved by the clock of one": Job(CONFIG, spoiled=True, saves=((1e6, None), (0, None))),
+    "spoiled, saved by the steps of one": Job(CONFIG, spoiled=True, saves=((1e6, 5), (1e6, None))),
 }
 
 
@@ -150,7 +151,12 @@ def test_every_strategy_agrees_in_two_processes_and_keeps_its_ledger(strategy, t
 
 @pytest.mark.parametrize(
     ("name", "step"),
-    [("spoiled", "50"), ("spoiled, saved by steps", "7"), ("spoiled, saved by the clock of one", "1")],
+    [
+        ("spoiled", "50"),
+        ("spoiled, saved by steps", "7"),
+        ("spoiled, saved by the clock of one", "1"),
+        ("spoiled, saved by the steps of one", "5"),
+    ],
 )
 def test_processes_that_differ_by_a_bit_are_stopped_before_anything_is_saved(name, step, two_processes):
     for found in two_processes[name]:
@@ -187,11 +193,15 @@ def test_what_all_processes_find_the_first_says(tmp_path):
 def test_each_process_needs_a_gpu_of_its_own(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
     monkeypatch.setenv("LOCAL_RANK", "2")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     require_own_gpu(CPU)
     with pytest.raises(ConfigError, match=r"^3 processes were started on a machine with 2 GPUs, .*nproc-per-node=2"):
         require_own_gpu(torch.device("cuda"))
     monkeypatch.setenv("LOCAL_RANK", "1")
+    require_own_gpu(torch.device("cuda"))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     require_own_gpu(torch.device("cuda"))
 
 
