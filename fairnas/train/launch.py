@@ -26,7 +26,8 @@ def started_processes() -> int:
 def joined_group() -> Iterator[Group]:
     """The group of this process, as long as the work lasts: gloo on the CPU, NCCL between GPUs, one GPU each.
 
-    What every process finds wrong with the training, the first says; the others exit with 2.
+    What every process finds wrong with the training (`DivergedError`, `ProcessesDisagree`), the first raises; the
+    others exit with 2.
     """
     if started_processes() == 1:
         yield Group()
@@ -51,6 +52,9 @@ def require_own_gpu(device: torch.device) -> None:
     """Refuse to be one more process on a machine than it has GPUs, where they are to train on GPUs.
 
     A launcher may show each process a GPU of its own as the only one (`CUDA_VISIBLE_DEVICES`).
+
+    Args:
+        device: that was picked.
 
     Raises:
         ConfigError: with the number that can be started.
