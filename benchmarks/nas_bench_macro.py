@@ -18,7 +18,15 @@ from typing import Any
 
 from benchmarks.command import run
 from benchmarks.macro_study.arms import ARMS, TUNED, Data, find_arm
-from benchmarks.macro_study.table import Judge, committees, over_seeds, read_truth, scored_trainings, yardsticks
+from benchmarks.macro_study.table import (
+    Judge,
+    committees,
+    corrections,
+    over_seeds,
+    read_truth,
+    scored_trainings,
+    yardsticks,
+)
 from benchmarks.macro_study.trainings import (
     Job,
     Scoring,
@@ -217,6 +225,7 @@ def measure(given: MacroBenchmark) -> dict[str, Any]:
         "trainings": trainings,
         "arms": over_seeds(trainings),
         "committees": committees(given.out, judge),
+        "corrections": corrections(given.out, judge),
         "machine": Machine.here().to_dict(),
     }
 
@@ -263,6 +272,25 @@ def show(given: MacroBenchmark, result: dict[str, Any]) -> None:
         "Samples of networks, and in the course of training", [row for row in result["arms"] if row not in final]
     )
     _show_committees(result["committees"])
+    _show_corrections(result["corrections"])
+
+
+def _show_corrections(found: Sequence[dict[str, Any]]) -> None:
+    rows = [
+        [
+            f"{name_of(row)} {row['image_size']}px, seed {row['seed']}",
+            f"{row['path_images']:,}",
+            row["statistics"],
+            f"{row['networks']} x {row['images']}",
+            str(row["trained"]),
+            row["predictor"],
+            f"{row['tau']:.3f} ({row['range'][0]:.3f} to {row['range'][1]:.3f})",
+        ]
+        for row in found
+    ]
+    columns = ("arm", " path-images", "BN", " networks x images", " trained", "predictor", " tau-b of the others")
+    if rows:
+        print_table(columns, rows, "Weights fitted to a few networks trained from scratch; 5 to 95 % of 200 draws")
 
 
 def _show_committees(found: Sequence[dict[str, Any]]) -> None:

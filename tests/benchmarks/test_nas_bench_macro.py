@@ -315,3 +315,21 @@ def test_wrong_flags_are_one_line(macro_truth, tmp_path, capsys) -> None:
     ):
         assert nas_bench_macro.main([*where, *wrong]) == 2
         assert says in capsys.readouterr().err
+
+
+def test_a_few_trained_networks_correct_what_is_wrong_for_all_of_a_depth(macro_truth, tmp_path) -> None:
+    """A supernet that gives too little credit for depth, and is right otherwise."""
+    truth = _saved_truth(macro_truth, tmp_path)
+    names = [format_genome(genome) for genome in some_networks(SPACE, 120, "test")]
+    scores = {
+        name: {"top1": truth[name].top1 - 0.03 * depth_of(SPACE.parse(name)), "loss": 1 - truth[name].top1}
+        for name in names
+    }
+    found = {row["predictor"]: row for row in table.corrected(scores, truth, 13)}
+    assert found["cross-entropy"]["tau"] == pytest.approx(1)
+    assert found["top-1"]["tau"] + 0.1 < found["top-1, depth"]["tau"]
+    assert found["depth, multiply-adds"]["tau"] < 0.8
+    low, high = found["top-1, depth"]["range"]
+    assert low <= found["top-1, depth"]["tau"] <= high
+    assert table.corrected(scores, truth, 60) == []  # as many must be left to be judged
+    assert table.corrected({**scores, names[0]: {"top1": 0.1, "loss": math.inf}}, truth, 13) == []
