@@ -74,7 +74,8 @@ def test_a_bound_that_nothing_meets_names_the_smallest_possible_value(world) -> 
         check_bounds(world.space, objectives, cost_ranges(world.space, world.costs))
     assert str(caught.value) == (
         f"search.max_madds is {world.lightest - 1:,} multiply-adds; "
-        f"the smallest network of space 'digits' has {world.lightest:,}, give that or more"
+        f"the smallest network of space 'digits' has {world.lightest:,}, give that or more, "
+        "or begin a run with smaller images (--data.image-size) or fewer channels (--width)"
     )
 
 
