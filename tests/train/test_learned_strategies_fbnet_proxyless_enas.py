@@ -387,3 +387,19 @@ def test_memory_of_gates_is_at_most_that_of_two_paths_and_of_a_mixture_that_of_a
     assert peaks[6, "gates"] < 1.5 * peaks[6, "path"], "of closed blocks only the output stays"
     assert peaks[6, "mixture"] > 2.5 * peaks[2, "mixture"]
     assert peaks[6, "mixture"] > 3 * peaks[6, "gates"]
+
+
+def test_the_second_order_of_darts_is_exact_where_training_is_not(monkeypatch) -> None:
+    """Numbers of 16 bits on both sides of a finite difference would leave rounding alone."""
+    strategy, bench = started("darts_second_order", a_space())
+    bench = dataclasses.replace(bench, config=dataclasses.replace(bench.config, precision="bfloat16"))
+    asked = []
+    plain = strategy._loss
+
+    def loss(bench, batch, weights, precision=None):
+        asked.append(precision or bench.config.precision)
+        return plain(bench, batch, weights, precision)
+
+    monkeypatch.setattr(strategy, "_loss", loss)
+    strategy.step(bench, [pictures(0)], 0, 10)
+    assert asked == ["bfloat16", "bfloat16", "float32", "float32", "bfloat16"]  # two sides, and the weights' own

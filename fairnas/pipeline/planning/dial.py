@@ -26,7 +26,7 @@ from fairnas.pipeline.planning.effort import (
 )
 from fairnas.pipeline.planning.forecast import foreseen, plan_of
 from fairnas.pipeline.planning.plan import Plan
-from fairnas.pipeline.planning.points import StepTimes, points_of
+from fairnas.pipeline.planning.points import StepTimes, is_at, points_of
 from fairnas.pipeline.planning.rehearsal import Measured, rehearse
 from fairnas.pipeline.prepare import Prepared, prepare
 from fairnas.pipeline.prices import measures_latency
@@ -116,7 +116,7 @@ def dial(config: RunConfig, given: frozenset[str], begun: float, narrator: Narra
     point = _first_point(base, given, points, steps, left, patience)
     rehearsals: dict[Point, tuple[Prepared, Measured]] = {}
     while True:
-        ready = base if _is_at(base, point) else prepare(point.at(config))
+        ready = base if is_at(base, point) else prepare(point.at(config))
         rehearsals[point] = (ready, rehearse(ready, narrator, patience))
         forecast = _forecast(rehearsals, steps)
         choice = choose(config, given, points, forecast, left())
@@ -155,7 +155,7 @@ def _first_point(
         count = base.steps // base.config.train.epochs * config.train.epochs
         return Foreseen(count, {"train": count * steps(point), "search": 0.0, "retrain": 0.0, "rank": 0.0})
 
-    point = next(point for point in points if _is_at(base, point))
+    point = next(point for point in points if is_at(base, point))
     for _ in range(PROBES):
         steps.measure(point, patience)
         choice = choose(base.config, given, points, rough, TRAIN_SHARE * left())
@@ -165,10 +165,6 @@ def _first_point(
         if steps.knows(point):
             break
     return point
-
-
-def _is_at(prepared: Prepared, point: Point) -> bool:
-    return prepared.dataset.image_size == point.image_size and prepared.config.width == point.width
 
 
 def _forecast(rehearsals: dict[Point, tuple[Prepared, Measured]], steps: StepTimes) -> Forecast:

@@ -49,12 +49,12 @@ def points_of(prepared: Prepared, given: frozenset[str]) -> tuple[Point, ...]:
     usable = [point for size, point in points.items() if size == here or size >= LEAST_FEATURES * _reduction(point)]
     widths = () if "width" in given else sorted(config.width * width for width in WIDTHS)
     narrow = [dataclasses.replace(usable[0], width=width) for width in widths if width >= min(WIDTHS)]
-    own = Point(here, config.width, config.space, config.data.augmentation, LEAST_STEPS)
-    return tuple(each for each in (*narrow, *usable) if _is_same(each, own) or _meets_bounds(prepared, each))
+    return tuple(each for each in (*narrow, *usable) if is_at(prepared, each) or _meets_bounds(prepared, each))
 
 
-def _is_same(a: Point, b: Point) -> bool:
-    return (a.image_size, a.width, a.space) == (b.image_size, b.width, b.space)
+def is_at(prepared: Prepared, point: Point) -> bool:
+    """Whether a point is the one that was prepared."""
+    return prepared.dataset.image_size == point.image_size and prepared.config.width == point.width
 
 
 def _meets_bounds(prepared: Prepared, point: Point) -> bool:
