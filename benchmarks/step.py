@@ -66,7 +66,7 @@ class StepBenchmark:
     executor: ExecutorName = "auto"
     """Of our side: paths one after another, or layer by layer."""
     compile: Compilation = "auto"
-    """Whether our lockstep executor is compiled."""
+    """Whether our lockstep steps are recorded as a CUDA graph; `auto` does so on a GPU."""
     precision: Precision = "float32"
     """Of both sides."""
     json: bool = False

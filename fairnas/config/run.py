@@ -30,7 +30,7 @@ class Resources:
     executor: ExecutorName = "auto"
     """Paths of a supernet step one after another, or all layer by layer; `auto` decides by device and memory."""
     compile: Compilation = "auto"
-    """Whether the lockstep executor is compiled; `auto` does so on a GPU."""
+    """Whether lockstep steps are recorded once as a CUDA graph and replayed; `auto` does so on a GPU."""
     save_memory: bool = False
     """The lockstep executor computes the inside of blocks twice instead of keeping it (activation checkpointing)."""
     path_processes: int | None = None

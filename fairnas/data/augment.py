@@ -135,7 +135,7 @@ def _moved(pixels: Tensor, offsets: np.ndarray, flips: np.ndarray) -> Tensor:
     rows = line + margin - offsets[:, :1]
     columns = np.where(flips[:, None], line[::-1], line) + margin - offsets[:, 1:]
     image = torch.arange(len(pixels), device=pixels.device)
-    down, across = (torch.from_numpy(index).to(pixels.device) for index in (rows, columns))
+    down, across = (torch.from_numpy(index).to(pixels.device, non_blocking=True) for index in (rows, columns))
     return padded[image[:, None, None], down[:, :, None], across[:, None, :]]
 
 
@@ -151,6 +151,8 @@ def _cut(pixels: Tensor, rectangles: np.ndarray, flips: np.ndarray) -> Tensor:
     theta[:, 1, 1] = height
     theta[:, 1, 2] = 2 * top + height - 1
     images = pixels.permute(0, 3, 1, 2).float()
-    grid = F.affine_grid(torch.from_numpy(theta).to(pixels.device), list(images.shape), align_corners=False)
+    grid = F.affine_grid(
+        torch.from_numpy(theta).to(pixels.device, non_blocking=True), list(images.shape), align_corners=False
+    )
     sampled = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return sampled.permute(0, 2, 3, 1)

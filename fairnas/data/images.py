@@ -75,7 +75,7 @@ class ResidentImages:
             self._on_device[device] = (self.pixels.to(device), self.labels.to(device))
         pixels, labels = self._on_device[device]
         for number, places in tasks:
-            index = torch.from_numpy(places).to(device)
+            index = torch.from_numpy(places).to(device, non_blocking=True)
             chosen = _resized(pixels[index], self.size)
             yield augmented(chosen, views.draw(number, len(places))) if views else chosen, labels[index]
 

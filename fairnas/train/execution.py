@@ -8,7 +8,7 @@ from fairnas.config import Resources, TrainConfig
 from fairnas.errors import ConfigError
 from fairnas.nets.memory import activation_table
 from fairnas.space import SearchSpace
-from fairnas.train.executors import CompiledLockstep, Executor, Lockstep, Sequential
+from fairnas.train.executors import Executor, Lockstep, RecordedLockstep, Sequential
 from fairnas.train.group import Group
 from fairnas.train.strategies import make_strategy
 
@@ -42,8 +42,8 @@ def choose_execution(
     strategy = make_strategy(config, space.choices, 0)
     together = strategy.passes_together
     static = strategy.promise == "strict" and set(space.choices) == {together} and group.path_processes == 1
-    wants_lockstep = _wants_lockstep(config, resources, together, static)
-    compiles = resources.compile == "on" or (resources.compile == "auto" and device.type == "cuda" and static)
+    wants_lockstep = _wants_lockstep(config, resources, together, static, device)
+    records = resources.compile == "on" or (resources.compile == "auto" and device.type == "cuda" and static)
     table = activation_table(space)
     images = config.batch_size // group.image_processes
     scale = images * (1 if config.precision == "float32" else 0.5)
@@ -56,8 +56,8 @@ def choose_execution(
         if save_memory:
             executor = Lockstep(config.precision, save_memory=True)
             return Execution(executor, f"lockstep, insides of blocks computed twice: {does}")
-        if compiles:
-            return Execution(CompiledLockstep(config.precision), f"lockstep, compiled: {does}")
+        if records:
+            return Execution(RecordedLockstep(config.precision), f"lockstep, as one CUDA graph: {does}")
         return Execution(Lockstep(config.precision), f"lockstep: {does}")
 
     if wants_lockstep:
@@ -85,7 +85,9 @@ def _free_memory(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] + kept
 
 
-def _wants_lockstep(config: TrainConfig, resources: Resources, together: int, static: bool) -> bool:
+def _wants_lockstep(
+    config: TrainConfig, resources: Resources, together: int, static: bool, device: torch.device
+) -> bool:
     """Whether the resources ask for lockstep. Raises `ConfigError` if that cannot be, or they contradict each other."""
     wants = [
         text
@@ -109,7 +111,12 @@ def _wants_lockstep(config: TrainConfig, resources: Resources, together: int, st
             "in every layer, and resources.path_processes = 1"
         )
     if resources.compile == "on" and resources.save_memory:
-        raise ConfigError("resources.save_memory works without compilation only; drop it or resources.compile = 'on'")
+        raise ConfigError("resources.save_memory works without a CUDA graph only; drop it or resources.compile = 'on'")
+    if resources.compile == "on" and device.type != "cuda":
+        raise ConfigError(
+            f"resources.compile = 'on' records a CUDA graph, but the device is '{device}'; leave it out, or give "
+            "resources.device = 'cuda' where there is a GPU"
+        )
     return bool(wants)
 
 

@@ -3,24 +3,26 @@
 `Sequential` takes one path after another and holds the activations of one: the memory of a single network.
 `Lockstep` takes all paths layer by layer and holds the activations of all. Under strict fairness with equally many
 choices in every layer, each block then runs exactly once per step and only the order in which the paths meet them
-changes: a static graph, which can be compiled once for the whole training.
+changes: a static graph, which `RecordedLockstep` records once for the whole training.
 
 The stem sees the same images on every path. It runs once, and its BN moves as far as it would in as many runs.
 """
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from fairnas.config import Precision
 from fairnas.nets import Supernet, batch_norms
 from fairnas.space import Genome
+from fairnas.train.cuda_graph import Record, Repeated, record
 
 
 class Executor(Protocol):
@@ -97,41 +99,42 @@ class Lockstep:
         return checkpoint(block, features, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
 
 
-class CompiledLockstep(Lockstep):
-    """Lockstep as one compiled graph, in which the paths are data.
+class RecordedLockstep(Lockstep):
+    """Lockstep as one CUDA graph, in which the paths are data.
 
     Paths travel as a stack in the order of the choices of the layer before; a layer first puts the stack into the
-    order of its own choices, then runs choice 0 on the first entry, choice 1 on the second, ... So the graph is the
-    same at every step. Needs a strict step: every block on exactly one path.
+    order of its own choices, then runs choice 0 on the first entry, choice 1 on the second, ... So every step does the
+    same on the same memory. Needs a strict step: every block on exactly one path.
     """
 
-    def __init__(
-        self,
-        precision: Precision = "float32",
-        *,
-        compiler: Callable[[Callable[..., Tensor]], Callable[..., Tensor]] = torch.compile,
-    ) -> None:
+    def __init__(self, precision: Precision = "float32", *, record: Record = record) -> None:
         super().__init__(precision)
-        self._compiled = compiler(self._losses)
+        self._record: Record = record
+        self._repeated: Repeated | None = None
 
     def backward(self, supernet: Supernet, images: Tensor, labels: Tensor, paths: Sequence[Genome]) -> Tensor:
         """See `Executor`."""
         assert all(len(paths) == count for count in supernet.space.choices), "not a strict step of equal choices"
-        orders = torch.tensor(stack_orders(paths), device=images.device)
+        orders = torch.tensor(stack_orders(paths))
+        both = torch.stack([orders, orders.argsort(1)]).to(images.device, non_blocking=True)
+        inputs = (images, labels, both)
+        if self._repeated is None or not self._repeated.fits(supernet, inputs):
+            self._repeated = Repeated(lambda *given: self._passes(supernet, *given), supernet, inputs, self._record)
+        return self._repeated.run(inputs)
+
+    def _passes(self, supernet: Supernet, images: Tensor, labels: Tensor, orders: Tensor) -> Tensor:
+        """Forward and backward."""
         with arithmetic(self.precision, images.device):
-            total = self._compiled(supernet, images, labels, orders)
+            count = len(supernet.layers[0])  # pyright: ignore[reportArgumentType]
+            features = [stem_of_all(supernet, images, count)] * count
+            for layer in range(len(supernet.layers)):
+                if layer > 0:
+                    features = reordered(features, orders[:, layer])
+                features = [self.run(supernet.block(layer, choice), each) for choice, each in enumerate(features)]
+            features = reordered(features, orders[:, -1])  # the head's BN meets the paths in their order
+            total = sum_of([loss_of(supernet.head(each), labels) for each in features])
         total.backward()
         return total.detach()
-
-    def _losses(self, supernet: Supernet, images: Tensor, labels: Tensor, orders: Tensor) -> Tensor:
-        count = len(supernet.layers[0])  # pyright: ignore[reportArgumentType]
-        features = [stem_of_all(supernet, images, count)] * count
-        for layer in range(len(supernet.layers)):
-            if layer > 0:
-                features = reordered(features, orders[layer])
-            features = [self.run(supernet.block(layer, choice), each) for choice, each in enumerate(features)]
-        features = reordered(features, orders[-1])  # the head's BN meets the paths in their order
-        return sum_of([loss_of(supernet.head(each), labels) for each in features])
 
 
 def stack_orders(paths: Sequence[Genome]) -> list[list[int]]:
@@ -148,21 +151,48 @@ def stack_orders(paths: Sequence[Genome]) -> list[list[int]]:
 
 
 def reordered(features: Sequence[Tensor], order: Tensor) -> list[Tensor]:
-    """Entries `order` of the features, by a copy: indices are data, so the graph stays the same. Channels stay last."""
-    stack = torch.stack([each.permute(0, 2, 3, 1) for each in features])
-    return [each.permute(0, 3, 1, 2) for each in stack.index_select(0, order).unbind()]
+    """Features in another order, by a copy: indices are data, so the computation stays the same. Channels stay last.
+
+    Args:
+        features: m of equal shape, (B, C, H, W).
+        order: (2, m): for each place whose features it gets, and for each of them which place.
+    """
+    return list(_Reordered.apply(order, *features))  # pyright: ignore[reportArgumentType]
+
+
+class _Reordered(torch.autograd.Function):
+    """Its gradient is the same copy back; that of torch's index_select would add, entry by entry."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, order: Tensor, *features: Tensor) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(order)
+        return _picked(features, order[0])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (order,) = ctx.saved_tensors
+        return None, *_picked(grads, order[1])
+
+
+def _picked(features: Sequence[Tensor], order: Tensor) -> tuple[Tensor, ...]:
+    stack = torch.stack([each.permute(0, 2, 3, 1) for each in features]).index_select(0, order)
+    return tuple(each.permute(0, 3, 1, 2) for each in stack.unbind())
 
 
 def stem_of_all(supernet: Supernet, images: Tensor, count: int) -> Tensor:
     """The stem's output for a mini-batch that `count` paths share; its BN moves as in `count` runs."""
     norms = batch_norms(supernet.stem)
     usual = [norm.momentum for norm in norms]
-    for norm, momentum in zip(norms, usual, strict=True):
-        assert momentum is not None
-        norm.momentum = 1 - (1 - momentum) ** count
-    output = supernet.stem(images)
-    for norm, momentum in zip(norms, usual, strict=True):
-        norm.momentum = momentum
+    try:
+        for norm, momentum in zip(norms, usual, strict=True):
+            assert momentum is not None
+            norm.momentum = 1 - (1 - momentum) ** count
+        output = supernet.stem(images)
+    finally:
+        for norm, momentum in zip(norms, usual, strict=True):
+            norm.momentum = momentum
+    for norm in norms:
         _counter(norm).add_(count - 1)
     return output
 

@@ -41,20 +41,14 @@ class Gradients:
 
         Squares are added in a fixed order, because processes that train together compare the sums bit for bit.
         """
-        there = [
-            (number, place, parameter.grad)
-            for number, parameters in enumerate(self.blocks)
-            for place, parameter in enumerate(parameters)
-            if parameter.grad is not None
-        ]
-        device = self.parameters[0].device
-        squares = torch.zeros(len(self.blocks), max(map(len, self.blocks)), dtype=torch.float64, device=device)
-        if there:
-            # one call for a thousand small tensors, as in torch's own clip_grad_norm_
-            norms = torch._foreach_norm([gradient for *_, gradient in there])  # pyright: ignore[reportPrivateImportUsage]
-            rows, columns = torch.tensor([each[:2] for each in there], device=device).T
-            squares[rows, columns] = torch.stack(norms).double().square()
-        return squares.sum(1).sqrt()
+        there = [p.grad for parameters in self.blocks for p in parameters if p.grad is not None]
+        known = iter(_norms_of(there))
+        absent = torch.zeros((), device=self.parameters[0].device)
+        width = max(1, *map(len, self.blocks))  # blocks of a space may all be without weights
+        rows = [[absent if p.grad is None else next(known) for p in parameters] for parameters in self.blocks]
+        padded = [norm for row in rows for norm in (*row, *[absent] * (width - len(row)))]
+        # put together on the device: a table of places would have to be sent there, and a GPU be waited for
+        return torch.stack(padded).double().square().view(len(rows), width).sum(1).sqrt()
 
     @contextlib.contextmanager
     def idle_blocks_moved(self, config: TrainConfig, optimizer: torch.optim.Optimizer) -> Iterator[None]:
@@ -73,3 +67,8 @@ class Gradients:
             with torch.no_grad():
                 for parameter in idle:
                     parameter *= 1 - optimizer.param_groups[0]["lr"] * config.weight_decay
+
+
+def _norms_of(tensors: list[Tensor]) -> list[Tensor]:
+    """One call for a thousand small tensors, as in torch's own clip_grad_norm_."""
+    return list(torch._foreach_norm(tensors)) if tensors else []  # pyright: ignore[reportPrivateImportUsage]
