@@ -285,10 +285,20 @@ def _show_corrections(found: Sequence[dict[str, Any]]) -> None:
             str(row["trained"]),
             row["predictor"],
             f"{row['tau']:.3f} ({row['range'][0]:.3f} to {row['range'][1]:.3f})",
+            f"{row['verdict_tau']:.3f} ({row['verdict_range'][0]:.3f} to {row['verdict_range'][1]:.3f})",
         ]
         for row in found
     ]
-    columns = ("arm", " path-images", "BN", " networks x images", " trained", "predictor", " tau-b of the others")
+    columns = (
+        "arm",
+        " path-images",
+        "BN",
+        " networks x images",
+        " trained",
+        "predictor",
+        " tau-b of the others",
+        " the trained say",
+    )
     if rows:
         print_table(columns, rows, "Weights fitted to a few networks trained from scratch; 5 to 95 % of 200 draws")
 

@@ -13,7 +13,9 @@ import numpy as np
 
 from benchmarks.macro_study.trainings import SPACE, read_json, write_json
 from fairnas.analysis import accuracy_gap, best_agreement, rank_agreement
+from fairnas.analysis.correction import left_out_order
 from fairnas.analysis.nas_bench_macro import TrueNetwork, read_nas_bench_macro
+from fairnas.analysis.resampling import Pairs, signs_of
 from fairnas.errors import DataError
 from fairnas.randomness import generator
 from fairnas.space import Genome, Identity, format_genome, get_space
@@ -252,8 +254,9 @@ def corrected(scores: Mapping[str, Mapping[str, float]], truth: Truth, trained: 
         trained: networks whose accuracies the fit may see, drawn at random `DRAWS` times.
 
     Returns:
-        Per predictor, mean, 5 % and 95 % quantile over the draws of tau-b on the networks that were not trained; none
-        where scores are not finite, or there are too few networks.
+        Per predictor, mean, 5 % and 95 % quantile over the draws of tau-b on the networks that were not trained; the
+        same of the tau that the trained ones alone give it, as `fairnas rank` does (`verdict`). None where scores are
+        not finite, or there are too few networks.
     """
     from scipy.stats import kendalltau
 
@@ -273,14 +276,18 @@ def corrected(scores: Mapping[str, Mapping[str, float]], truth: Truth, trained: 
     found = []
     for name, keys in PREDICTORS.items():
         inputs = np.column_stack([scaled[key] for key in keys])
-        taus = []
+        taus, verdicts = [], []
         for order in draws:
             known, others = order[:trained], order[trained:]
             weights = _ridge(inputs[known], accuracies[known])
             result: Any = kendalltau(inputs[others] @ weights, accuracies[others])
             taus.append(float(result.statistic))
-        low, high = np.quantile(taus, [0.05, 0.95])
-        found.append({"predictor": name, "trained": trained, "tau": statistics.fmean(taus), "range": [low, high]})
+            pairs = Pairs(left_out_order(inputs[known], accuracies[known]), signs_of(accuracies[known]))
+            verdicts.append(float(pairs.tau(np.ones(trained))))
+        row: dict[str, Any] = {"predictor": name, "trained": trained}
+        for key, values in (("", taus), ("verdict_", verdicts)):
+            row |= {f"{key}tau": statistics.fmean(values), f"{key}range": np.quantile(values, [0.05, 0.95]).tolist()}
+        found.append(row)
     return found
 
 

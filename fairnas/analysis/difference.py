@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from fairnas.analysis.ranking import same_models
-from fairnas.analysis.resampling import PAIRWISE_LIMIT, Pairs, bca_interval, counts_of
+from fairnas.analysis.resampling import PAIRWISE_LIMIT, Pairs, bca_interval, counts_of, signs_of
 
 AGREED_WIDTH = 0.2
 """Width of an interval of tau that `models_for_width` is usually asked for: tau is known to about 0.1."""
@@ -55,20 +55,25 @@ def paired_difference(
     n = len(y)
     if not (np.ptp(a) and np.ptp(b) and np.ptp(y)):
         return TauDifference(math.nan, (math.nan, math.nan), n, None)
-    if n > PAIRWISE_LIMIT:
-        found = _tau(a, y) - _tau(b, y)
-        interval = bca_interval(
-            n, lambda drawn: _tau(a[drawn], y[drawn]) - _tau(b[drawn], y[drawn]), seed, vectorised=False
-        )
-    else:
-        ours, theirs = Pairs(a, y), Pairs(b, y)
+    if n <= PAIRWISE_LIMIT:
+        first_order, second_order, true = signs_of(a), signs_of(b), signs_of(y)
+        return difference_of(Pairs(first_order, true), Pairs(second_order, true), n, seed)
+    found = _tau(a, y) - _tau(b, y)
+    interval = bca_interval(
+        n, lambda drawn: _tau(a[drawn], y[drawn]) - _tau(b[drawn], y[drawn]), seed, vectorised=False
+    )
+    return TauDifference(found, interval, n, _models_needed(found, interval, n))
 
-        def differences(drawn: np.ndarray) -> np.ndarray:
-            counts = counts_of(drawn, n)
-            return ours.tau(counts) - theirs.tau(counts)
 
-        found = float(differences(np.arange(n)))
-        interval = bca_interval(n, differences, seed)
+def difference_of(first: Pairs, second: Pairs, n: int, seed: int) -> TauDifference:
+    """The same from the pairs of each predictor with the truth; neither may be constant."""
+
+    def differences(drawn: np.ndarray) -> np.ndarray:
+        counts = counts_of(drawn, n)
+        return first.tau(counts) - second.tau(counts)
+
+    found = float(differences(np.arange(n)))
+    interval = bca_interval(n, differences, seed)
     return TauDifference(found, interval, n, _models_needed(found, interval, n))
 
 

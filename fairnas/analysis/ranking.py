@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from fairnas.analysis.resampling import PAIRWISE_LIMIT, Pairs, bca_interval, counts_of
+from fairnas.analysis.resampling import PAIRWISE_LIMIT, Pairs, bca_interval, counts_of, signs_of
 from fairnas.errors import FairnasError
 
 
@@ -101,5 +101,5 @@ def _interval(x: np.ndarray, y: np.ndarray, tau: float, seed: int) -> tuple[floa
         return (low, 1.0) if tau > 0 else (-1.0, high)
     if n > PAIRWISE_LIMIT:
         return bca_interval(n, one_tau, seed, vectorised=False)
-    pairs = Pairs(x, y)
+    pairs = Pairs(signs_of(x), signs_of(y))
     return bca_interval(n, lambda drawn: pairs.tau(counts_of(drawn, n)), seed)

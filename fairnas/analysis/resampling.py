@@ -15,12 +15,22 @@ PAIRWISE_LIMIT = 1000
 """Up to so many models, statistics of all resamples are computed from n x n matrices."""
 
 
-class Pairs:
-    """All pairs of models in two lists: whether each list orders them, and whether they agree."""
+def signs_of(values: np.ndarray) -> np.ndarray:
+    """How a list orders each pair of models: (n,) to (n, n) of 1, 0 and -1."""
+    return np.sign(values[:, None] - values[None, :])
 
-    def __init__(self, x: np.ndarray, y: np.ndarray) -> None:
-        a, b = (np.sign(values[:, None] - values[None, :]) for values in (x, y))
+
+class Pairs:
+    """All pairs of models in two orders: whether each tells them apart, and whether they agree."""
+
+    def __init__(self, a: np.ndarray, b: np.ndarray) -> None:
+        """Of two orders as `signs_of` gives them."""
         self._agreement, self._untied = a * b, (np.abs(a), np.abs(b))
+
+    @property
+    def are_ordered(self) -> bool:
+        """Whether both orders tell some pair apart."""
+        return all(bool(matrix.any()) for matrix in self._untied)
 
     def tau(self, counts: np.ndarray) -> np.ndarray:
         """Tau-b where model i is there `counts[..., i]` times. 0, no agreement, where a list is constant."""

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from fairnas.analysis.agreement import BestAgreement, best_agreement
+from fairnas.analysis.correction import Correction, fitted_correction
 from fairnas.analysis.difference import AGREED_WIDTH, TauDifference, models_for_width, paired_difference
 from fairnas.analysis.gap import AccuracyGap, accuracy_gap
 from fairnas.analysis.ranking import RankAgreement, kendall_tau, rank_agreement
-from fairnas.analysis.resampling import PAIRWISE_LIMIT, Pairs, bca_interval, counts_of
+from fairnas.analysis.resampling import PAIRWISE_LIMIT, Pairs, bca_interval, counts_of, signs_of
 from fairnas.errors import FairnasError
 
 LOW_CEILING = 0.6
@@ -37,6 +38,8 @@ class StudiedModel:
     params: int
     depth: int = 0
     """Layers that are no skips."""
+    loss: float | None = None
+    """Mean cross-entropy where `one_shot` is the accuracy, in nats; studies of before did not keep it."""
 
     @property
     def mean(self) -> float | None:
@@ -79,6 +82,16 @@ class OtherScores:
 
 
 @dataclass(frozen=True)
+class LossOrder:
+    """The order by one-shot loss, the lowest first: the same images tell it more exactly than accuracy."""
+
+    tau: RankAgreement
+    best: BestAgreement
+    difference: TauDifference
+    """Tau of the one-shot accuracies less this one."""
+
+
+@dataclass(frozen=True)
 class RankingStudy:
     """What the study found. Every number is over the same networks: those that trained without diverging."""
 
@@ -93,6 +106,11 @@ class RankingStudy:
     """MAdds, parameters and depth against mean stand-alone accuracy; NaN for one that is the same for all networks."""
     differences: dict[str, TauDifference]
     """Tau of the one-shot accuracies less that of each trivial predictor."""
+    by_loss: LossOrder | None
+    """None where losses were not kept, or are not finite."""
+    corrected: Correction | None
+    """By a sum of loss and depth (multiply-adds in a space of one depth) that is fitted to the others. None where
+    `by_loss` is, or models are too few."""
     gap: AccuracyGap
     statistics: tuple[OtherScores, ...]
     """The supernet's scores by other BN statistics."""
@@ -139,6 +157,9 @@ def study_ranking(
             difference=paired_difference(one_shot, theirs, truth),
         )
 
+    losses = [model.loss for model in kept if model.loss is not None]
+    has_losses = len(losses) == len(kept) and all(map(math.isfinite, losses))
+    second = "depth" if len(set(costs["depth"])) > 1 else "madds"
     study = RankingStudy(
         models=tuple(models),
         tau=rank_agreement(one_shot, truth),
@@ -146,6 +167,8 @@ def study_ranking(
         ceiling=_ceiling([model.stand_alone for model in kept]),
         predictors={name: rank_agreement(values, truth) for name, values in costs.items()},
         differences={name: paired_difference(one_shot, values, truth) for name, values in costs.items()},
+        by_loss=_by_loss(losses, one_shot, truth) if has_losses else None,
+        corrected=fitted_correction(losses, (second, costs[second]), one_shot, truth) if has_losses else None,
         gap=accuracy_gap(one_shot, truth),
         statistics=tuple(other(name, scores) for name, scores in (statistics or {}).items()),
         against=other(*against) if against else None,
@@ -153,6 +176,15 @@ def study_ranking(
         advice=(),
     )
     return dataclasses.replace(study, advice=tuple(_advice(study)))
+
+
+def _by_loss(losses: Sequence[float], one_shot: Sequence[float], truth: Sequence[float]) -> LossOrder:
+    upwards = [-loss for loss in losses]
+    return LossOrder(
+        tau=rank_agreement(upwards, truth),
+        best=best_agreement(upwards, truth, counts=TOP_COUNTS),
+        difference=paired_difference(one_shot, upwards, truth),
+    )
 
 
 def as_plain(study: RankingStudy) -> dict[str, Any]:
@@ -198,7 +230,7 @@ def _interval_of_mean(couples: Sequence[tuple[np.ndarray, np.ndarray]], tau: flo
 
     if n > PAIRWISE_LIMIT:  # matrices would take too much memory: fewer resamples, one at a time, as for a single pair
         return bca_interval(n, one_mean, 0, vectorised=False)
-    pairs = [Pairs(a, b) for a, b in couples]
+    pairs = [Pairs(signs_of(a), signs_of(b)) for a, b in couples]
 
     def mean_tau(drawn: np.ndarray) -> np.ndarray:
         counts = counts_of(drawn, n)
@@ -237,6 +269,12 @@ def _advice(study: RankingStudy) -> Iterator[str]:
             yield from _too_few(study.differences[name], "the supernet", PREDICTORS[name])
         if study.against:
             yield from _too_few(study.against.difference, "this supernet", f"that of {study.against.name}")
+    if study.corrected and study.corrected.difference.certain and study.corrected.difference.difference < 0:
+        second = next(name for name in study.corrected.weights if name != "loss")
+        yield (
+            f"One-shot cross-entropy and {PREDICTORS[second]}, summed with weights fitted to trained networks, order "
+            f"those they were not fitted to better than one-shot accuracy does (tau = {study.corrected.tau:.2f})."
+        )
     low, high = tau.interval
     if high - low > 2 * AGREED_WIDTH:
         wanted = models_for_width(tau.interval, tau.n)

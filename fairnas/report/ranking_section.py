@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from fairnas.report import figures
 from fairnas.report.inputs import Inputs
 from fairnas.report.markup import Html, Section, folded, joined, missing, paragraphs, plot, table, tag
-from fairnas.report.records import Agreement, Choosing, Lead, OtherJudge, Ranking
+from fairnas.report.records import Agreement, Choosing, Corrected, Lead, OtherJudge, Ranking
 from fairnas.report.units import (
     PREDICTOR_NAMES,
     UNKNOWN,
@@ -22,6 +22,8 @@ from fairnas.report.verdicts import agreement_text, is_low
 
 _CHOSEN = {"front": "taken along the front", "stratified": "stratified over one-shot accuracy"}
 _CHOSEN |= {"random": "drawn at random", "named": "named by the user"}
+
+_BY_LOSS = "one-shot cross-entropy"
 
 
 def ranking(inputs: Inputs) -> Section:
@@ -71,6 +73,10 @@ def _agreement_table(study: Ranking) -> Html:
         else row(f"{PREDICTOR_NAMES.get(name, name)} alone", value)
         for name, value in study.predictors
     ]
+    if study.by_loss:
+        rows.append(row(_BY_LOSS, study.by_loss.tau))
+    if study.corrected:
+        rows.append(row(_summed(study.corrected), study.corrected.tau))
     if study.against:
         rows.append(row(f"the supernet of {study.against.name}", study.against.tau))
     ceiling = "another seed: noise ceiling"
@@ -82,6 +88,8 @@ def _agreement_table(study: Ranking) -> Html:
     )
     if study.seeds > 2:
         note += f" The noise ceiling is the mean over all pairs of {study.seeds} seeds."
+    if study.corrected:
+        note += " A fitted sum orders each pair of networks by weights that all others gave it."
     if study.reachable is not None:
         note += (
             f" A predictor without error would reach about {decimal(study.reachable)} with the mean of "
@@ -90,6 +98,10 @@ def _agreement_table(study: Ranking) -> Html:
     head = ("order by", "tau", "95\u00a0% interval", "n")
     agreement = table("Who predicts the order? Kendall's tau", head, rows)
     return tag("div", agreement, tag("p", note, classes="note"))
+
+
+def _summed(corrected: Corrected) -> str:
+    return f"cross-entropy and {PREDICTOR_NAMES.get(corrected.cost, corrected.cost)}, fitted to the others"
 
 
 def _judges(study: Ranking) -> Sequence[tuple[str, OtherJudge]]:
@@ -113,6 +125,10 @@ def _choosing_table(study: Ranking, own: Choosing) -> Html:
     name = f"BN statistics: {study.scored_by}" if study.scored_by else "one-shot accuracy"
     rows = [row(name, study.tau, own, None)]
     rows += [row(name, each.tau, each.choosing, each.lead) for name, each in _judges(study)]
+    if study.by_loss:
+        rows.append(row(_BY_LOSS, study.by_loss.tau, study.by_loss.choosing, study.by_loss.lead))
+    if study.corrected:
+        rows.append(row(_summed(study.corrected), study.corrected.tau, None, study.corrected.lead))
     leads = dict(study.leads)
     rows += [
         row(f"{PREDICTOR_NAMES.get(name, name)} alone", tau, None, leads.get(name))

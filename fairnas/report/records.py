@@ -116,6 +116,24 @@ class OtherJudge:
 
 
 @dataclass(frozen=True)
+class LossOrder:
+    """The networks of the study ordered by one-shot loss."""
+
+    tau: Agreement
+    choosing: Choosing
+    lead: Lead
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """The networks of the study ordered by a sum of loss and `cost` that is fitted to the others."""
+
+    cost: str
+    tau: Agreement
+    lead: Lead
+
+
+@dataclass(frozen=True)
 class Ranked:
     """A network of the ranking study: one-shot top-1, stand-alone test top-1 per seed (None: diverged)."""
 
@@ -152,6 +170,8 @@ class Ranking:
     """Over the trivial predictors."""
     statistics: tuple[OtherJudge, ...] = ()
     against: OtherJudge | None = None
+    by_loss: LossOrder | None = None
+    corrected: Corrected | None = None
     seeds: int = 0
     """Behind the noise ceiling, which is a mean over all pairs of them."""
     reachable: float | None = None
@@ -316,6 +336,15 @@ def _other_judge(plain: Any) -> OtherJudge:
     )
 
 
+def _loss_order(plain: Any) -> LossOrder:
+    return LossOrder(_agreement(plain["tau"]), _choosing(plain["tau"], plain["best"]), _lead(plain["difference"]))
+
+
+def _corrected(plain: Any) -> Corrected:
+    cost = next(name for name in plain["weights"] if name != "loss")
+    return Corrected(str(cost), _agreement(plain), _lead(plain["difference"]))
+
+
 def parse_ranking(plain: Any, space: SearchSpace) -> Ranking:
     """Read `ranking.json`; genomes must fit the space."""
     models = tuple(
@@ -345,6 +374,8 @@ def parse_ranking(plain: Any, space: SearchSpace) -> Ranking:
         leads=tuple((str(name), _lead(value)) for name, value in plain.get("differences", {}).items()),
         statistics=tuple(_other_judge(each) for each in plain.get("statistics", ())),
         against=_other_judge(plain["against"]) if plain.get("against") else None,
+        by_loss=_loss_order(plain["by_loss"]) if plain.get("by_loss") else None,
+        corrected=_corrected(plain["corrected"]) if plain.get("corrected") else None,
         seeds=int(ceiling.get("seeds", 0)),
         reachable=_number(ceiling.get("reachable")),
     )

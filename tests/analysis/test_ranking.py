@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fairnas.analysis import RankAgreement, rank_agreement, ranking
-from fairnas.analysis.resampling import Pairs, counts_of
+from fairnas.analysis.resampling import Pairs, counts_of, signs_of
 from fairnas.errors import FairnasError
 
 THIRTEEN = [0.641, 0.652, 0.655, 0.66, 0.664, 0.67, 0.675, 0.68, 0.684, 0.69, 0.693, 0.697, 0.70]
@@ -76,7 +76,7 @@ def test_tau_of_many_resamples_is_scipys(lists, copies: int) -> None:
     rng = np.random.default_rng(0)
     x, y = (np.array(values) for values in lists)
     rows = rng.integers(len(x), size=(copies, len(x)))
-    found = Pairs(x, y).tau(counts_of(rows, len(x)))
+    found = Pairs(signs_of(x), signs_of(y)).tau(counts_of(rows, len(x)))
     assert found.shape == (copies,)
     for value, row in zip(found, rows, strict=True):
         if np.ptp(x[row]) == 0 or np.ptp(y[row]) == 0:

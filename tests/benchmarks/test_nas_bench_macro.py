@@ -331,5 +331,8 @@ def test_a_few_trained_networks_correct_what_is_wrong_for_all_of_a_depth(macro_t
     assert found["depth, multiply-adds"]["tau"] < 0.8
     low, high = found["top-1, depth"]["range"]
     assert low <= found["top-1, depth"]["tau"] <= high
+    for row in found.values():  # what the trained networks say of a sum is what holds for the others
+        assert row["verdict_tau"] == pytest.approx(row["tau"], abs=0.06)
+        assert row["verdict_range"][0] < row["range"][0] <= row["tau"] or row["tau"] == pytest.approx(1)
     assert table.corrected(scores, truth, 60) == []  # as many must be left to be judged
     assert table.corrected({**scores, names[0]: {"top1": 0.1, "loss": math.inf}}, truth, 13) == []

@@ -1,14 +1,19 @@
 """`fairnas rank` and the figures of its study, on copies of a tiny finished run."""
 
 import json
+import math
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
+from fairnas.analysis import StudiedModel, study_ranking
+from fairnas.analysis.study import as_plain
 from fairnas.pipeline import Experiment
 from fairnas.pipeline.judge import score_on_validation
 from fairnas.rundir import RunDirectory
+from fairnas.space import format_genome, get_space
 from tests.cli.process import TINY, start
 
 
@@ -61,6 +66,35 @@ def test_the_study_is_shown_without_training_and_is_complete(finished_run, fairn
     assert [each["name"] for each in study["statistics"]] == ["batch", "recalibrated"]
     assert study["scored_by"] == "running"
     assert study["ceiling"]["seeds"] == 2
+    assert all(math.isfinite(model["loss"]) for model in study["models"])
+    assert "one-shot cross-entropy" in outcome.out
+    assert study["corrected"] is None  # of 4 networks nothing can be left out
+
+
+def test_the_fitted_sum_is_shown_and_an_earlier_study_has_none(copied_run, fairnas):
+    study = ranking_of(copied_run)
+    rng = np.random.default_rng(0)
+    space = get_space("digits")
+    made = [
+        StudiedModel(format_genome(space.sample(rng)), 0.5, (float(x),), 100 + k, 10, 8, 3 - float(x))
+        for k, x in enumerate(rng.random(12))
+    ]
+    (copied_run / "ranking.json").write_text(json.dumps({**study, **as_plain(study_ranking(made))}))
+    record_again(copied_run, "rank")
+    outcome = fairnas("rank", "--run", copied_run, "--show")
+    assert "cross-entropy and multiply-adds, fitted to the others" in outcome.out, outcome.err
+    assert fairnas("report", "--run", copied_run).code == 0
+    page = (copied_run / "report.html").read_text()
+    assert page.count("cross-entropy and multiply-adds, fitted to the others") == 2
+    earlier = {key: value for key, value in study.items() if key not in ("by_loss", "corrected")}
+    for model in earlier["models"]:
+        del model["loss"]
+    (copied_run / "ranking.json").write_text(json.dumps(earlier))
+    record_again(copied_run, "rank")
+    outcome = fairnas("rank", "--run", copied_run, "--show")
+    assert (outcome.code, "cross-entropy" in outcome.out) == (0, False)
+    assert fairnas("report", "--run", copied_run).code == 0
+    assert fairnas("figure", "8", "--run", copied_run, "--out", copied_run / "eight").code == 0
 
 
 def test_scores_by_other_statistics_are_those_of_a_run_with_that_setting(copied_run):

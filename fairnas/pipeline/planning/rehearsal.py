@@ -263,7 +263,15 @@ def _invented_study(experiment: Experiment, genomes: Sequence[Genome]) -> list[S
     seeds = experiment.config.stand_alone.seeds
     costs = [table(genome) for genome in genomes]
     return [
-        StudiedModel(format_genome(genome), rng.random(), tuple(rng.random(seeds).tolist()), cost.madds, cost.params)
+        StudiedModel(
+            format_genome(genome),
+            rng.random(),
+            tuple(rng.random(seeds).tolist()),
+            cost.madds,
+            cost.params,
+            0,
+            rng.random(),
+        )
         for genome, cost in zip(genomes, costs, strict=True)
     ]
 
