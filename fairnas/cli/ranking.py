@@ -22,15 +22,15 @@ def print_study(study: Mapping[str, Any]) -> None:
         for name, found in study["predictors"].items()
     ]
     by_loss, corrected = study.get("by_loss"), study.get("corrected")
-    if by_loss:
-        rows.append(["one-shot cross-entropy", _tau(by_loss["tau"]), _lead(by_loss["difference"])])
+    losses = [("one-shot cross-entropy", by_loss)] if by_loss else []
+    rows += [[name, _tau(each["tau"]), _lead(each["difference"])] for name, each in losses]
     if corrected:
         rows.append([_summed(corrected), _tau(corrected), _lead(corrected["difference"])])
     rows += [[name, _tau(each["tau"]), _lead(each["difference"])] for name, each in others]
     head = ["order by", " tau-b [95 % interval]", " first row ahead by"]
     print_table(head, [*rows, *_ceiling_rows(study["ceiling"])], "Who predicts the stand-alone order?")
     if "best" in study:
-        _print_choosing([(own, study), *others])
+        _print_choosing([(own, study), *losses, *others])
     _print_gaps(study["gap"], [(own, study), *others])
 
 
