@@ -5,6 +5,7 @@ one. A graph asks for all of them at once. It runs on fixed memory: inputs are c
 recorded, and its results are found where they were then.
 """
 
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,9 @@ class Repeated:
         self._network = network
         self._place = _place_of(network)
         self._inputs = [torch.empty_like(tensor) for tensor in inputs]  # in the same format, such as channels_last
-        self._work = lambda: work(*self._inputs)
+        self._work = functools.partial(
+            work, *self._inputs
+        )  # no way back to here: who is let go frees its memory at once
         self._how = how
         self._runs = 0
         self._recording: Recording | None = None

@@ -9,6 +9,7 @@ The stem sees the same images on every path. It runs once, and its BN moves as f
 """
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -99,7 +100,7 @@ class Lockstep:
         return checkpoint(block, features, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
 
 
-class RecordedLockstep(Lockstep):
+class RecordedLockstep:
     """Lockstep as one CUDA graph, in which the paths are data.
 
     Paths travel as a stack in the order of the choices of the layer before; a layer first puts the stack into the
@@ -107,8 +108,10 @@ class RecordedLockstep(Lockstep):
     same on the same memory. Needs a strict step: every block on exactly one path.
     """
 
+    name: str = "lockstep"
+
     def __init__(self, precision: Precision = "float32", *, record: Record = record) -> None:
-        super().__init__(precision)
+        self.precision: Precision = precision
         self._record: Record = record
         self._repeated: Repeated | None = None
 
@@ -119,22 +122,24 @@ class RecordedLockstep(Lockstep):
         both = torch.stack([orders, orders.argsort(1)]).to(images.device, non_blocking=True)
         inputs = (images, labels, both)
         if self._repeated is None or not self._repeated.fits(supernet, inputs):
-            self._repeated = Repeated(lambda *given: self._passes(supernet, *given), supernet, inputs, self._record)
+            work = functools.partial(_static_passes, self.precision, supernet)
+            self._repeated = Repeated(work, supernet, inputs, self._record)
         return self._repeated.run(inputs)
 
-    def _passes(self, supernet: Supernet, images: Tensor, labels: Tensor, orders: Tensor) -> Tensor:
-        """Forward and backward."""
-        with arithmetic(self.precision, images.device):
-            count = len(supernet.layers[0])  # pyright: ignore[reportArgumentType]
-            features = [stem_of_all(supernet, images, count)] * count
-            for layer in range(len(supernet.layers)):
-                if layer > 0:
-                    features = reordered(features, orders[:, layer])
-                features = [self.run(supernet.block(layer, choice), each) for choice, each in enumerate(features)]
-            features = reordered(features, orders[:, -1])  # the head's BN meets the paths in their order
-            total = sum_of([loss_of(supernet.head(each), labels) for each in features])
-        total.backward()
-        return total.detach()
+
+def _static_passes(precision: Precision, supernet: Supernet, images: Tensor, labels: Tensor, orders: Tensor) -> Tensor:
+    """Forward and backward of all paths; `orders` (2, L + 1, m) are those of the stack, and the way back."""
+    with arithmetic(precision, images.device):
+        count = len(supernet.layers[0])  # pyright: ignore[reportArgumentType]
+        features = [stem_of_all(supernet, images, count)] * count
+        for layer in range(len(supernet.layers)):
+            if layer > 0:
+                features = reordered(features, orders[:, layer])
+            features = [supernet.block(layer, choice)(each) for choice, each in enumerate(features)]
+        features = reordered(features, orders[:, -1])  # the head's BN meets the paths in their order
+        total = sum_of([loss_of(supernet.head(each), labels) for each in features])
+    total.backward()
+    return total.detach()
 
 
 def stack_orders(paths: Sequence[Genome]) -> list[list[int]]:

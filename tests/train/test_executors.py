@@ -1,6 +1,8 @@
 """Executors compute the same: gradients, BN statistics, losses, whatever the order and the memory."""
 
 import dataclasses
+import gc
+import weakref
 
 import pytest
 import torch
@@ -199,6 +201,21 @@ def test_other_shapes_and_another_place_are_recorded_anew():
     assert train(6) == 3
     supernet.float()
     assert train(6) == 4
+
+
+def test_a_recording_is_freed_with_its_executor():
+    """At once: it holds the memory of all activations on a GPU."""
+    executor = RecordedLockstep(record=run_again)
+    supernet = Supernet(SPACE).double().train()
+    for step in range(4):
+        executor.backward(supernet, *batch(SPACE), StrictSampler(SPACE.choices, 0).paths(step))
+    repeated = weakref.ref(executor._repeated)
+    gc.disable()
+    try:
+        del executor
+        assert repeated() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("operation not permitted\nwhen capturing"), torch.OutOfMemoryError()])
@@ -417,7 +434,7 @@ def test_auto_says_what_it_picked():
 
 @pytest.mark.parametrize(
     ("free", "kind", "save_memory"),
-    [(1e12, RecordedLockstep, False), (24e6, Lockstep, True), (1e3, Sequential, None)],
+    [(1e12, RecordedLockstep, None), (24e6, Lockstep, True), (1e3, Sequential, None)],
 )
 def test_on_a_gpu_auto_takes_what_fits(monkeypatch, free, kind, save_memory):
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (free, 2 * free))
