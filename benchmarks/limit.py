@@ -25,6 +25,7 @@ from fairnas.nets.blocks import Head, make_block, make_stem
 from fairnas.pipeline.experiment import pick_device
 from fairnas.space import SearchSpace
 from fairnas.train import Bench, Group, choose_execution, supernet_step
+from fairnas.train.cuda_graph import Repeated
 from fairnas.train.loop import make_optimizer
 
 
@@ -172,9 +173,9 @@ def _real_steps(given: LimitBenchmark, space: SearchSpace, device: torch.device)
     sampler = StrictSampler(space.choices, 0)
     steps = [
         seconds_of(lambda step=step: supernet_step(bench, [(batch, sampler.paths(step))]), device)
-        for step in range(given.repeats + 2)
+        for step in range(given.repeats + Repeated.WARM_UP + 1)
     ]
-    return Spread.of(steps[2:])
+    return Spread.of(steps[-given.repeats :])  # the others warm up, and on a GPU the last of them is recorded
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -255,8 +255,8 @@ def corrected(scores: Mapping[str, Mapping[str, float]], truth: Truth, trained: 
 
     Returns:
         Per predictor, mean, 5 % and 95 % quantile over the draws of tau-b on the networks that were not trained; the
-        same of the tau that the trained ones alone give it, as `fairnas rank` does (`verdict`). None where scores are
-        not finite, or there are too few networks.
+        same of the tau that the trained ones alone give it (`verdict`), as `fairnas rank` does, which scales by their
+        own spread. None where scores are not finite, or there are too few networks.
     """
     from scipy.stats import kendalltau
 

@@ -32,7 +32,8 @@ class Correction:
     tau: float
     """Tau-b with the truth; each pair of models is ordered by a sum fitted to all others."""
     interval: tuple[float, float]
-    """95 % interval: BCa bootstrap over models, with the fits as they are."""
+    """95 % interval: BCa bootstrap over models, with the fits as they are; for a perfect order, that of one with its
+    middle two exchanged, widened to the perfect end."""
     n: int
     """Models."""
     difference: TauDifference
@@ -73,16 +74,19 @@ def fitted_correction(
     parts = np.column_stack([x, c])
     scale = np.where(np.ptp(parts, axis=0) > 0, parts.std(axis=0), 1.0)
     weights = _fit(parts / scale, y) / scale
-    pairs = Pairs(left_out_order(parts / scale, y), signs_of(y))
+    order = left_out_order(parts / scale, y)
+    pairs = Pairs(order, signs_of(y))
     if not pairs.are_ordered:
         return None
     tau = float(pairs.tau(np.ones(n)))
-    interval = bca_interval(n, lambda drawn: pairs.tau(counts_of(drawn, n)), seed)
+    if abs(tau) > 1 - 1e-12:  # nothing to resample: as in `rank_agreement`, its middle two are exchanged
+        pairs = Pairs(_middle_exchanged(order, y), signs_of(y))
+    low, high = bca_interval(n, lambda drawn: pairs.tau(counts_of(drawn, n)), seed)
     return Correction(
         weights={"loss": float(weights[0]), name: float(weights[1])},
         intercept=float(y.mean() - parts.mean(axis=0) @ weights),
         tau=tau,
-        interval=interval,
+        interval=(min(low, tau), max(high, tau)),
         n=n,
         difference=(
             difference_of(Pairs(signs_of(own), signs_of(y)), pairs, n, seed)
@@ -90,6 +94,16 @@ def fitted_correction(
             else TauDifference(math.nan, (math.nan, math.nan), n, None)
         ),
     )
+
+
+def _middle_exchanged(order: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """An order with two models the other way round: of the true neighbours that are not tied, those in the middle."""
+    ranks = np.argsort(y)
+    place = min(np.flatnonzero(np.diff(y[ranks])), key=lambda place: abs(place - (len(y) // 2 - 1)))
+    i, j = ranks[[place, place + 1]]
+    changed = order.copy()
+    changed[i, j], changed[j, i] = order[j, i], order[i, j]
+    return changed
 
 
 def _fit(parts: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -114,6 +128,7 @@ def left_out_order(parts: np.ndarray, y: np.ndarray) -> np.ndarray:
     for i in range(n):  # sums over all but i and j, for every j at once
         sums = total - rows[i] - rows
         moments = total_squares - squares[i] - squares - sums[:, :, None] * sums[:, None, :] / left
+        moments[i] = 0  # i and i: no pair
         inputs, targets = moments[:, :count, :count], moments[:, :count, count:]
         weights = np.linalg.solve(inputs + PENALTY * np.eye(count), targets)[..., 0]
         order[i] = np.sign(((rows[i] - rows)[:, :count] * weights).sum(axis=1))

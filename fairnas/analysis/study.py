@@ -109,8 +109,8 @@ class RankingStudy:
     by_loss: LossOrder | None
     """None where losses were not kept, or are not finite."""
     corrected: Correction | None
-    """By a sum of loss and depth (multiply-adds in a space of one depth) that is fitted to the others. None where
-    `by_loss` is, or models are too few."""
+    """By a sum of loss and depth (multiply-adds where the models have one depth) that is fitted to the others. None
+    where `by_loss` is, or models are too few."""
     gap: AccuracyGap
     statistics: tuple[OtherScores, ...]
     """The supernet's scores by other BN statistics."""
@@ -269,7 +269,12 @@ def _advice(study: RankingStudy) -> Iterator[str]:
             yield from _too_few(study.differences[name], "the supernet", PREDICTORS[name])
         if study.against:
             yield from _too_few(study.against.difference, "this supernet", f"that of {study.against.name}")
-    if study.corrected and study.corrected.difference.certain and study.corrected.difference.difference < 0:
+    if (
+        study.corrected
+        and study.by_loss
+        and study.corrected.difference.certain
+        and study.corrected.tau > max(tau.tau, study.by_loss.tau.tau)
+    ):
         second = next(name for name in study.corrected.weights if name != "loss")
         yield (
             f"One-shot cross-entropy and {PREDICTORS[second]}, summed with weights fitted to trained networks, order "

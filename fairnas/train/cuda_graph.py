@@ -40,10 +40,14 @@ def record(work: Callable[[], Tensor], network: nn.Module) -> Recording:
     Raises:
         RuntimeError: if it does what cannot be recorded, or memory runs out.
     """
-    graph = torch.cuda.CUDAGraph()
-    # other threads, such as one that pins images in memory, may go on as they please
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        result = work()
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+    try:
+        # other threads, such as one that pins images in memory, may go on as they please
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            result = work()
+    except RuntimeError:
+        torch.cuda.set_stream(stream)  # torch does not get there if the recording became invalid
+        raise
     return Recording(graph.replay, result, [parameter.grad for parameter in network.parameters()])
 
 
@@ -105,7 +109,10 @@ class Repeated:
         try:
             return self._how(self._work, self._network)
         except RuntimeError as error:
-            reason = (str(error) or "no reason given").splitlines()[0]
+            first: BaseException = error
+            while first.__context__ is not None:  # torch's own says only that the recording is invalid
+                first = first.__context__
+            reason = (str(first) or "no reason given").splitlines()[0]
             warnings.warn(f"steps are not recorded as a CUDA graph, and take longer: {reason}", stacklevel=2)
             _set_gradients(parameters, [None] * len(parameters))
             return None

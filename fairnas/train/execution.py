@@ -80,7 +80,10 @@ def choose_execution(
 
 
 def _free_memory(device: torch.device) -> int:
-    """Bytes of a GPU that nobody uses: those that torch keeps from an earlier training for the next are among them."""
+    """Bytes of a GPU that nobody uses: those that torch keeps from an earlier training for the next are among them.
+
+    So are those between the steps of a recorded one that still lives, which nobody else could use; none does by then.
+    """
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return torch.cuda.mem_get_info(device)[0] + kept
 

@@ -183,9 +183,10 @@ def train(
     step, loss_sum = _restore(training, pace, device, group)
     pace.on_resume(step)
     saved_at, saved_step = time.monotonic(), step
+    seconds, steps = pace.seconds, pace.steps  # the group outlives this training, and must not hold on to it
 
     def is_due(at: int) -> bool:
-        return time.monotonic() - saved_at >= pace.seconds or bool(pace.steps and at - saved_step >= pace.steps)
+        return time.monotonic() - saved_at >= seconds or bool(steps and at - saved_step >= steps)
 
     group.due = lambda: is_due(step + 1)  # asked during the step: what one process is to do, all do
     training.network.train()

@@ -85,6 +85,18 @@ def test_units_do_not_matter(first, second, seed):
     assert scaled.weights["loss"] * first == pytest.approx(plain.weights["loss"])
 
 
+def test_a_perfect_order_of_a_few_networks_is_not_certain():
+    """No resample of it is anything but perfect; `rank_agreement` is as careful."""
+    for seed in range(40):
+        _, depth, one_shot, truth = networks(8, seed, noise=0)
+        correction = fitted_correction(-truth, ("depth", depth), one_shot, truth)
+        if correction.tau == pytest.approx(1):
+            break
+    low, high = correction.interval
+    assert (low < 0.95, high) == (True, pytest.approx(1))
+    assert correction.difference.interval[0] < correction.difference.difference < correction.difference.interval[1]
+
+
 def test_what_cannot_be_fitted_is_not():
     loss, depth, one_shot, truth = networks(FEWEST_MODELS, 0)
     assert fitted_correction(loss, ("depth", depth), one_shot, truth)
@@ -122,6 +134,8 @@ def test_the_study_has_both_orders_and_says_when_the_sum_is_better():
     assert study.corrected == fitted_correction(loss, ("depth", depth), one_shot, truth)
     said = [text for text in study.advice if text.startswith("One-shot cross-entropy and layers that are no skips")]
     assert len(said) == 1
+    by_loss_alone = study_ranking(studied(-truth, depth, one_shot, truth))
+    assert not [text for text in by_loss_alone.advice if text.startswith("One-shot cross-entropy and")]
     one_depth = study_ranking(studied(loss, np.full(40, 8), one_shot, truth))
     assert set(one_depth.corrected.weights) == {"loss", "madds"}
 

@@ -218,6 +218,22 @@ def test_a_recording_is_freed_with_its_executor():
         gc.enable()
 
 
+def test_the_message_of_a_failed_recording_names_its_cause():
+    def failing(work, network):
+        try:
+            raise RuntimeError("this needs 80 GB")
+        finally:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    executor = RecordedLockstep(record=failing)
+    supernet = Supernet(SPACE).double().train()
+    paths = StrictSampler(SPACE.choices, 0).paths(0)
+    for _ in range(2):
+        executor.backward(supernet, *batch(SPACE), paths)
+    with pytest.warns(UserWarning, match="take longer: this needs 80 GB"):
+        executor.backward(supernet, *batch(SPACE), paths)
+
+
 @pytest.mark.parametrize("failure", [RuntimeError("operation not permitted\nwhen capturing"), torch.OutOfMemoryError()])
 def test_where_recording_fails_training_goes_on_without(failure):
     tried = []

@@ -1,13 +1,15 @@
 """The loop: schedule, divergence."""
 
+import gc
 import math
 import re
+import weakref
 
 import pytest
 import torch
 
 from fairnas.config import TrainConfig
-from fairnas.train import STRATEGIES, DivergedError, Pace, read_checkpoint, train
+from fairnas.train import STRATEGIES, DivergedError, Group, Pace, read_checkpoint, train
 from fairnas.train.loop import FINITE_CHECK_STEPS, learning_rate
 
 
@@ -18,6 +20,22 @@ def test_the_rate_falls_as_half_a_cosine():
     assert learning_rate(config, 100, 100) == pytest.approx(0.0)
     rates = [learning_rate(config, step, 100) for step in range(101)]
     assert rates == sorted(rates, reverse=True)
+
+
+def test_what_was_trained_is_let_go_while_the_group_stays(make_training, dataset):
+    """A run has one group for all its stages; on a GPU a training holds the memory of its activations."""
+    training, config = make_training(epochs=1)
+    group = Group()
+
+    def measuring(what):
+        return lambda epoch, step, values: what.network.eval()
+
+    train(training, dataset, config, 0, Pace(on_epoch=measuring(training)), group)
+    known = weakref.ref(training)
+    del training
+    gc.collect()
+    assert known() is None
+    assert group.due() in (True, False)
 
 
 def test_a_loss_that_is_no_number_is_noticed_and_the_checkpoint_is_from_before(make_training, dataset, tmp_path):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from fairnas.config import TrainConfig
 from fairnas.data import Dataset
 from fairnas.train import Pace, Training, train
+from fairnas.train.cuda_graph import Repeated
 from fairnas.train.step import Batch
 
 WINDOW_SECONDS = 0.25
@@ -22,8 +23,8 @@ WINDOW_SECONDS = 0.25
 FEWEST_WINDOWS = 6
 STEADY = 0.02
 """Relative standard error of the time of a step at which measuring may end."""
-WARM_UP_STEPS = 2
-"""The first steps load kernels, choose algorithms, compile."""
+WARM_UP_STEPS = Repeated.WARM_UP + 1
+"""The first steps load kernels and choose algorithms, and on a GPU the next one is recorded."""
 GENTLE_RATE = 1e-9
 """The rate costs no time; so low, losses stay finite whatever the configuration says."""
 
