@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.macro_study.trainings import SPACE, read_json, write_json
 from fairnas.analysis import accuracy_gap, best_agreement, rank_agreement
-from fairnas.analysis.correction import left_out_order
+from fairnas.analysis.correction import fitted_weights, left_out_order
 from fairnas.analysis.nas_bench_macro import TrueNetwork, read_nas_bench_macro
 from fairnas.analysis.resampling import Pairs, signs_of
 from fairnas.errors import DataError
@@ -279,7 +279,7 @@ def corrected(scores: Mapping[str, Mapping[str, float]], truth: Truth, trained: 
         taus, verdicts = [], []
         for order in draws:
             known, others = order[:trained], order[trained:]
-            weights = _ridge(inputs[known], accuracies[known])
+            weights = fitted_weights(inputs[known], accuracies[known])
             result: Any = kendalltau(inputs[others] @ weights, accuracies[others])
             taus.append(float(result.statistic))
             pairs = Pairs(left_out_order(inputs[known], accuracies[known]), signs_of(accuracies[known]))
@@ -294,12 +294,6 @@ def corrected(scores: Mapping[str, Mapping[str, float]], truth: Truth, trained: 
 def _standardised(values: np.ndarray) -> np.ndarray:
     spread = values.std()
     return (values - values.mean()) / (spread if spread else 1.0)
-
-
-def _ridge(inputs: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Weights of a least-squares fit with an intercept and a penalty of one: 13 networks would overfit without."""
-    centred, targets = inputs - inputs.mean(axis=0), values - values.mean()
-    return np.linalg.solve(centred.T @ centred + np.eye(inputs.shape[1]), centred.T @ targets)
 
 
 def corrections(out: Path, judge: Judge) -> list[dict[str, Any]]:

@@ -73,7 +73,7 @@ def fitted_correction(
         return None
     parts = np.column_stack([x, c])
     scale = np.where(np.ptp(parts, axis=0) > 0, parts.std(axis=0), 1.0)
-    weights = _fit(parts / scale, y) / scale
+    weights = fitted_weights(parts / scale, y) / scale
     order = left_out_order(parts / scale, y)
     pairs = Pairs(order, signs_of(y))
     if not pairs.are_ordered:
@@ -106,8 +106,16 @@ def _middle_exchanged(order: np.ndarray, y: np.ndarray) -> np.ndarray:
     return changed
 
 
-def _fit(parts: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Least squares with an intercept and the penalty: (n, k) and (n,) to (k,)."""
+def fitted_weights(parts: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Least squares with an intercept and the penalty.
+
+    Args:
+        parts: (n, k), in units in which the penalty is meant.
+        y: (n,), what is fitted to.
+
+    Returns:
+        (k,), a weight per part.
+    """
     centred = parts - parts.mean(axis=0)
     return np.linalg.solve(centred.T @ centred + PENALTY * np.eye(parts.shape[1]), centred.T @ (y - y.mean()))
 
