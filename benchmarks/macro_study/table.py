@@ -17,8 +17,9 @@ from fairnas.analysis.correction import fitted_weights, left_out_order
 from fairnas.analysis.nas_bench_macro import TrueNetwork, read_nas_bench_macro
 from fairnas.analysis.resampling import Pairs, signs_of
 from fairnas.errors import DataError
+from fairnas.pipeline.truth import depth_of as layers_without_skips
 from fairnas.randomness import generator
-from fairnas.space import Genome, Identity, format_genome, get_space
+from fairnas.space import Genome, format_genome, get_space
 
 Truth = Mapping[str, TrueNetwork]
 """The distinct networks, by genome in text form."""
@@ -33,8 +34,7 @@ def read_truth(path: Path) -> Truth:
 
 def depth_of(genome: Genome) -> int:
     """How many layers of a network are inverted residuals, not the identity or what stands for it."""
-    space = get_space(SPACE)
-    return sum(not isinstance(space.block(layer, choice), Identity) for layer, choice in enumerate(genome))
+    return layers_without_skips(get_space(SPACE), genome)
 
 
 def equal_depth_tau(predicted: Mapping[str, float], truth: Sequence[float]) -> float | None:

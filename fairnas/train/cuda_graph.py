@@ -84,7 +84,7 @@ class Repeated:
         for mine, new in zip(self._inputs, inputs, strict=True):
             mine.copy_(new, non_blocking=True)
         parameters = list(self._network.parameters())
-        before = [None if parameter.grad is None else self._kept(parameter.grad) for parameter in parameters]
+        before = self._out_of_the_way([parameter.grad for parameter in parameters])
         _set_gradients(parameters, [None] * len(parameters))
         if self._runs == self.WARM_UP:
             self._recording = self._recorded(parameters)
@@ -100,10 +100,12 @@ class Repeated:
                 parameter.grad = earlier if parameter.grad is None else earlier + parameter.grad
         return result
 
-    def _kept(self, gradient: Tensor) -> Tensor:
-        """A gradient, out of the way of a replay."""
-        overwritten = self._recording is not None and any(gradient is mine for mine in self._recording.gradients)
-        return gradient.clone() if overwritten else gradient
+    def _out_of_the_way(self, gradients: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        """Gradients of the parameters, those copied that a replay would overwrite."""
+        if self._recording is None:
+            return gradients
+        pairs = zip(gradients, self._recording.gradients, strict=True)
+        return [given.clone() if given is not None and given is mine else given for given, mine in pairs]
 
     def _recorded(self, parameters: Sequence[nn.Parameter]) -> Recording | None:
         try:
