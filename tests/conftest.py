@@ -23,6 +23,10 @@ settings.load_profile("ci" if os.environ.get("CI") else "laptop")
 # torch is imported, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Without a GPU its kernels run in Triton's interpreter, which is slow and exact. Read when Triton is imported.
+if not any(Path("/dev").glob("nvidia[0-9]*")):
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 
 @pytest.fixture(scope="session")
 def macro_truth() -> dict[str, dict[str, Any]]:

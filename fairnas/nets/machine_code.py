@@ -4,10 +4,13 @@ Channels are the last axis in memory (NHWC), so 16 neighbours fill a vector regi
 processor at hand, in about 50 milliseconds; nothing is stored on disk.
 """
 
-from collections.abc import Iterator, Sequence
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from llvmlite import binding, ir
 
 LANES = 16
@@ -16,6 +19,9 @@ LANES = 16
 _FLAG = ir.IntType(32)
 INT, FLOAT, DOUBLE, POINTER = ir.IntType(64), ir.FloatType(), ir.DoubleType(), ir.PointerType()
 FLOATS, DOUBLES = ir.VectorType(FLOAT, LANES), ir.VectorType(DOUBLE, LANES)
+_WORK_OF_A_THREAD = (
+    32_000_000  # multiply-adds, above a millisecond: with less, starting threads costs more than it brings
+)
 _FUSED = ("contract",)  # a product and a sum may be one instruction; no addition changes its place
 
 Value = Any
@@ -114,3 +120,16 @@ def compiled_module(module: ir.Module) -> binding.ExecutionEngine:
 def _size(kind: ir.VectorType) -> int:
     """Bytes of one number of a vector."""
     return 8 if kind.element == DOUBLE else 4
+
+
+def share_out(run: Callable[[int, int], None], blocks: int, work: int) -> None:
+    """Call `run(first, last)` over all blocks, on as many threads as torch may use and the work is worth."""
+    count = max(1, min(torch.get_num_threads(), blocks, work // _WORK_OF_A_THREAD))
+    bounds = [blocks * index // count for index in range(count + 1)]
+    mine, *others = itertools.pairwise(bounds)
+    helpers = [threading.Thread(target=run, args=shares) for shares in others]
+    for helper in helpers:
+        helper.start()
+    run(*mine)
+    for helper in helpers:
+        helper.join()

@@ -1,85 +1,148 @@
-"""BN whose training is fast and exact on the CPU, together with the activation that follows it.
+"""BN whose training is fast and exact, together with the activation that follows it.
 
-In channels_last format torch's BN adds up in single precision: on 64 images of 32 x 32 its variances are off by 2e-5,
-and so are its gradients. And the activation after it passes over the tensor once more, in both directions. Here
-(`norm_kernel`) sums are in double precision, and the activation goes along in BN's own passes.
+On the CPU, in channels_last format, torch's BN adds up in single precision: on 64 images of 32 x 32 its variances are
+off by 2e-5, and so are its gradients. And on every device the activation after it passes over the tensor once more, in
+both directions. Here the activation goes along in BN's own passes, which are our own: machine code that sums in double
+precision on the CPU (`norm_cpu`), and Triton on a GPU (`norm_gpu`).
 """
 
+import functools
 import math
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from fairnas.nets.depthwise import share_out
+from fairnas.nets.trial import example, relative_error, tried
 
 FEWEST_CHANNELS = 16
 """With fewer, BN is torch's: they would not fill a block of channels, `machine_code.LANES`."""
 
 _FEWEST_NUMBERS = 65_536  # in a tensor; with fewer, torch takes less time than Python does here
+_FEWEST_NUMBERS_GPU = 1_000_000  # likewise, on a GPU that is not asked by a CUDA graph
 _CEILINGS: dict[type[nn.Module], float] = {nn.ReLU: math.inf, nn.ReLU6: 6.0}
-_ROWS_OF_A_SHARE = 1024  # that one thread adds up alone; more in large tensors, so that there are no more than _SHARES
-_SHARES = 64
-_WORK_FORWARD, _WORK_BACKWARD = 8, 16  # on each number, in multiply-adds that take as long
+
+
+class Running(NamedTuple):
+    """Running statistics, which move to those of a batch, the variance without bias, by a share of the way."""
+
+    mean: Tensor
+    variance: Tensor
+    speed: float
+
+
+class Passes(Protocol):
+    """What a device must be able to do; tensors are (B, C, H, W) in channels_last format, tables (rows, C).
+
+    `ceiling` is that of the activation: values are clamped to 0 to `ceiling`, or not at all for None.
+    """
+
+    def batch_constants(
+        self, input: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, running: Running | None
+    ) -> Tensor:
+        """A table of what BN knows of each channel of a batch; running statistics move.
+
+        Args:
+            input: what is to be normalised.
+            weight: (C,), or None for ones.
+            bias: (C,), or None for zeros.
+            eps: added to the variance.
+            running: (C,) each, or None.
+        """
+        ...
+
+    def normalise(self, input: Tensor, constants: Tensor, ceiling: float | None) -> Tensor:
+        """BN with the constants of its batch, and the activation."""
+        ...
+
+    def gradient_coefficients(self, input: Tensor, grad: Tensor, constants: Tensor, ceiling: float | None) -> Tensor:
+        """A table of what the gradients need to know of each channel; `grad` is that of the output.
+
+        Its first two rows are the gradients of weight and bias.
+        """
+        ...
+
+    def input_gradient(
+        self, input: Tensor, grad: Tensor, constants: Tensor, coefficients: Tensor, ceiling: float | None
+    ) -> Tensor:
+        """Gradient of a loss with respect to the input."""
+        ...
 
 
 class BatchNorm2d(nn.BatchNorm2d):
     """`nn.BatchNorm2d`, the same in every result but the last bits, where it is closer to the truth.
 
-    The fast way serves training in float32 on the CPU, with tensors in channels_last format that are not small.
-    Everything else (evaluation, export, CUDA, autocast, ...) is the plain BN. Second derivatives of the fast way don't
-    exist; asking for them is a RuntimeError.
+    The fast way serves training with tensors in channels_last format that are not small: in float32 on the CPU; on a
+    GPU with Triton also in half precision, as autocast has it, where channels come in eights. Everything else
+    (evaluation, export, autocast on the CPU, ...) is the plain BN. Second derivatives of the fast way don't exist;
+    asking for them is a RuntimeError.
     """
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, H, W)."""
-        return self._activated(input, None) if self._is_fast_for(input) else super().forward(input)
+        passes = self._passes_for(input)
+        return super().forward(input) if passes is None else self._activated(passes, input, None)
 
     def followed_by(self, act: nn.Module, input: Tensor) -> Tensor:
         """`act(self(input))`; one operation instead of two where that is fast, unless a hook waits for either."""
-        if not self._is_fast_for(input) or type(act) not in _CEILINGS or _has_hooks(self) or _has_hooks(act):
+        if type(act) not in _CEILINGS or _has_hooks(self) or _has_hooks(act):
             return act(self(input))
-        return self._activated(input, _CEILINGS[type(act)])
+        passes = self._passes_for(input)
+        return act(super().forward(input)) if passes is None else self._activated(passes, input, _CEILINGS[type(act)])
 
-    def _is_fast_for(self, input: Tensor) -> bool:
-        return (
+    def _passes_for(self, input: Tensor) -> Passes | None:
+        """None where the plain BN is to be used."""
+        if (
             self.training
             and not torch.compiler.is_compiling()
-            and not torch.is_autocast_enabled("cpu")
             and input.dim() == 4
             and self.num_features == input.shape[1] >= FEWEST_CHANNELS
-            and input.numel() >= max(_FEWEST_NUMBERS, 2 * input.shape[1])  # of one per channel torch complains
+            and input.numel() > input.shape[1]  # of one number per channel torch complains
             and input.is_contiguous(memory_format=torch.channels_last)
             and all(
-                tensor.device.type == "cpu"
-                and tensor.dtype == torch.float32
+                tensor.device == input.device
+                and (tensor is input or tensor.dtype == torch.float32)
                 and type(tensor) in (Tensor, nn.Parameter)  # a subclass, such as a fake tensor, may have no memory
                 for tensor in (input, self.weight, self.bias, self.running_mean, self.running_var)
                 if tensor is not None
             )
-        )
+        ):
+            return passes_of(input)
+        return None
 
-    def _activated(self, input: Tensor, ceiling: float | None) -> Tensor:
-        constants = batch_constants(input, self.weight, self.bias, self.eps)
-        if self.track_running_stats:
-            self._track(mean=constants[0], variance=constants[5])
-        return _Normalise.apply(input, self.weight, self.bias, constants, ceiling)  # pyright: ignore[reportReturnType]
+    def _activated(self, passes: Passes, input: Tensor, ceiling: float | None) -> Tensor:
+        running = self._running() if self.track_running_stats else None
+        constants = passes.batch_constants(input, self.weight, self.bias, self.eps, running)
+        return _Normalise.apply(input, self.weight, self.bias, constants, ceiling, passes)  # pyright: ignore[reportReturnType]
 
-    def _track(self, mean: Tensor, variance: Tensor) -> None:
-        """As `nn.BatchNorm2d` does in training."""
+    def _running(self) -> Running | None:
+        """As `nn.BatchNorm2d` moves them in training; counts the batch."""
         if self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
         share = self.momentum
         if share is None:  # the mean over all batches
             share = 0.0 if self.num_batches_tracked is None else 1 / float(self.num_batches_tracked)
-        for running, new in ((self.running_mean, mean), (self.running_var, variance)):
-            if running is not None:
-                running.lerp_(new, share)
+        if self.running_mean is None or self.running_var is None:
+            return None
+        return Running(self.running_mean, self.running_var, share)
 
 
 def _has_hooks(module: nn.Module) -> bool:
     hooks = (module._forward_pre_hooks, module._forward_hooks, module._backward_pre_hooks, module._backward_hooks)
     return any(hooks)
+
+
+def passes_of(input: Tensor) -> Passes | None:
+    """Our own passes for a tensor, where they are faster than torch's; else None."""
+    if input.device.type == "cpu":
+        if input.dtype == torch.float32 and input.numel() >= _FEWEST_NUMBERS and not torch.is_autocast_enabled("cpu"):
+            from fairnas.nets import norm_cpu  # brings LLVM: only those who train pay for it
+
+            return norm_cpu
+    elif input.device.type == "cuda" and input.numel() >= _FEWEST_NUMBERS_GPU and input.shape[1] % 8 == 0:
+        return _passes_of_gpu(input.device, input.dtype)
+    return None
 
 
 class _Normalise(torch.autograd.Function):
@@ -91,120 +154,52 @@ class _Normalise(torch.autograd.Function):
         bias: Tensor | None,
         constants: Tensor,
         ceiling: float | None,
+        passes: Passes,
     ) -> Tensor:
         ctx.save_for_backward(input, constants)
-        ctx.ceiling = ceiling  # pyright: ignore[reportAttributeAccessIssue]
-        return normalise(input, constants, ceiling)
+        ctx.ceiling, ctx.passes = ceiling, passes  # pyright: ignore[reportAttributeAccessIssue]
+        return passes.normalise(input, constants, ceiling)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         input, constants = ctx.saved_tensors
-        of_input, of_weight, of_bias, _, _ = ctx.needs_input_grad
+        of_input, of_weight, of_bias = ctx.needs_input_grad[:3]
         grad = grad.contiguous(memory_format=torch.channels_last)
-        coefficients = gradient_coefficients(input, grad, constants, ctx.ceiling)
+        coefficients = ctx.passes.gradient_coefficients(input, grad, constants, ctx.ceiling)
         return (
-            input_gradient(input, grad, constants, coefficients, ctx.ceiling) if of_input else None,
+            ctx.passes.input_gradient(input, grad, constants, coefficients, ctx.ceiling) if of_input else None,
             coefficients[0] if of_weight else None,
             coefficients[1] if of_bias else None,
+            None,
             None,
             None,
         )
 
 
-def batch_constants(input: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    """What BN knows of each channel of a batch.
+@functools.cache
+def _passes_of_gpu(device: torch.device, dtype: torch.dtype) -> Passes | None:
+    def load() -> Passes:
+        from fairnas.nets import norm_gpu
 
-    Args:
-        input: (B, C, H, W), float32 on the CPU, in channels_last format.
-        weight: (C,), or None for ones.
-        bias: (C,), or None for zeros.
-        eps: added to the variance.
+        return norm_gpu
 
-    Returns:
-        The rows of `norm_kernel.CONSTANTS`, (6, C): among them the mean, and the variance without bias.
-    """
-    from fairnas.nets.norm_kernel import CONSTANTS, compiled  # brings LLVM: only those who train pay for it
-
-    rows, channels = _table(input)
-    weight = input.new_ones(channels) if weight is None else weight.detach().contiguous()
-    bias = input.new_zeros(channels) if bias is None else bias.detach().contiguous()
-    totals, rows_of_share = _totals(input)
-    constants = input.new_empty(len(CONSTANTS), channels)
-    code = compiled(None)
-    x, sums, shares = input.data_ptr(), totals.data_ptr(), totals.shape[0]
-    share_out(
-        lambda first, last: code.sums(x, sums, rows, channels, rows_of_share, first, last),
-        shares,
-        work=input.numel() * _WORK_FORWARD,
-    )
-    code.constants(sums, weight.data_ptr(), bias.data_ptr(), constants.data_ptr(), rows, channels, shares, eps)
-    return constants
+    return tried("BN", load, error_of, device, dtype)
 
 
-def normalise(input: Tensor, constants: Tensor, ceiling: float | None) -> Tensor:
-    """BN with the constants of its batch, clamped to 0 to `ceiling`, or without activation for None."""
-    from fairnas.nets.norm_kernel import compiled
-
-    rows, channels = _table(input)
-    output = torch.empty_like(input)
-    run = compiled(ceiling).normalise
-    addresses = [tensor.data_ptr() for tensor in (input, constants, output)]
-    share_out(lambda first, last: run(*addresses, channels, first, last), rows, work=input.numel() * _WORK_FORWARD)
-    return output
-
-
-def gradient_coefficients(input: Tensor, grad: Tensor, constants: Tensor, ceiling: float | None) -> Tensor:
-    """What the gradients need to know of each channel.
-
-    Args:
-        input: (B, C, H, W), as for `batch_constants`.
-        grad: of the output, in the same format.
-        constants: of the batch.
-        ceiling: of the activation, as for `normalise`.
-
-    Returns:
-        The rows of `norm_kernel.COEFFICIENTS`, (4, C): the first two are the gradients of weight and bias.
-    """
-    from fairnas.nets.norm_kernel import COEFFICIENTS, compiled
-
-    rows, channels = _table(input)
-    totals, rows_of_share = _totals(input)
-    coefficients = input.new_empty(len(COEFFICIENTS), channels)
-    code = compiled(ceiling)
-    addresses = [tensor.data_ptr() for tensor in (input, grad, constants, totals)]
-    share_out(
-        lambda first, last: code.gradient_sums(*addresses, rows, channels, rows_of_share, first, last),
-        totals.shape[0],
-        work=input.numel() * _WORK_BACKWARD,
-    )
-    code.coefficients(totals.data_ptr(), constants.data_ptr(), coefficients.data_ptr(), rows, channels, totals.shape[0])
-    return coefficients
-
-
-def input_gradient(
-    input: Tensor, grad: Tensor, constants: Tensor, coefficients: Tensor, ceiling: float | None
-) -> Tensor:
-    """Gradient of a loss with respect to the input; arguments as for `gradient_coefficients`."""
-    from fairnas.nets.norm_kernel import compiled
-
-    rows, channels = _table(input)
-    result = torch.empty_like(input)
-    run = compiled(ceiling).gradient
-    addresses = [tensor.data_ptr() for tensor in (input, grad, constants, coefficients, result)]
-    share_out(lambda first, last: run(*addresses, channels, first, last), rows, work=input.numel() * _WORK_BACKWARD)
-    return result
-
-
-def _table(input: Tensor) -> tuple[int, int]:
-    """Rows (pixels of all images) and channels."""
-    channels = input.shape[1]
-    return input.numel() // channels, channels
-
-
-def _totals(input: Tensor) -> tuple[Tensor, int]:
-    """Room for the sums of each share of rows, and how many rows a share has."""
-    rows, channels = _table(input)
-    rows_of_share = max(_ROWS_OF_A_SHARE, -(-rows // _SHARES))
-    shares, blocks = -(-rows // rows_of_share), -(-channels // FEWEST_CHANNELS)
-    return input.new_empty(shares, blocks, 2, FEWEST_CHANNELS, dtype=torch.float64), rows_of_share
+def error_of(passes: Passes, device: torch.device, dtype: torch.dtype) -> float:
+    """How far BN and ReLU6 of a small tensor and its gradients are from those of float64."""
+    x, grad = (example(2, 24, 9, 9, first=first, device=device, dtype=dtype) for first in (0, 5000))
+    weight, bias = torch.linspace(0.5, 3, 24, device=device), torch.linspace(-1, 3, 24, device=device)
+    with torch.enable_grad():
+        given = [each.double().requires_grad_() for each in (x, weight, bias)]
+        output = nn.functional.relu6(nn.functional.batch_norm(given[0], None, None, given[1], given[2], training=True))
+        truth = [output.detach(), *torch.autograd.grad(output, given, grad.double())]
+    constants = passes.batch_constants(x, weight, bias, 1e-5, None)
+    coefficients = passes.gradient_coefficients(x, grad, constants, 6.0)
+    found = [
+        passes.normalise(x, constants, 6.0),
+        passes.input_gradient(x, grad, constants, coefficients, 6.0),
+        *coefficients[:2],
+    ]
+    return relative_error(found, truth)

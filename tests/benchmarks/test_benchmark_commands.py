@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from benchmarks import bookkeeping, evaluate, limit, memory, processes, step
+from benchmarks import bookkeeping, evaluate, kernels, limit, memory, processes, step
 from benchmarks.textbook import textbook_step
 from benchmarks.timing import Machine, Spread, compare, threads
 from fairnas.errors import ConfigError
@@ -265,3 +265,19 @@ def test_bookkeeping_prints_one_json_object(capsys):
         assert f"bookkeeping {name}: " in printed.err
     assert bookkeeping.main(["--searchers", "nsga3"]) == 2
     assert "did you mean 'nsga2'?" in capsys.readouterr().err
+
+
+def test_kernels_times_ours_beside_torchs(capsys, monkeypatch):
+    monkeypatch.setattr(kernels, "SHAPES", (kernels.Shape(64, 32, 5, 1, 8), kernels.Shape(64, 32, 3, 2, 8)))
+    assert kernels.main(["--images", "4", "--threads", "1", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    norm = ["BN and activation, forward", "BN and activation, backward"]
+    gradients = ["depthwise gradient of the input", "depthwise gradient of the weight"]
+    assert [row["operation"] for row in result["rows"]] == [*gradients, *norm, *norm]  # at kernel 3 torch's are as fast
+    assert all(row["ratio"]["median"] > 0 and row["copy_ms"] > 0 for row in result["rows"])
+    assert kernels.main(["--images", "4", "--threads", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "64 channels, 32 x 32, kernel 5, stride 1, 4 images: a copy takes" in printed
+    assert printed.count("times as fast as torch's") == 6
+    assert kernels.main(["--repeats", "2"]) == 2
+    assert "give 5 or more" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 
-from fairnas.nets import depthwise, norm
+from fairnas.nets import machine_code, norm, norm_cpu
 from fairnas.nets.blocks import ConvBN
 from fairnas.nets.machine_code import LANES
 from fairnas.nets.norm import FEWEST_CHANNELS, BatchNorm2d
@@ -161,8 +161,8 @@ def test_no_number_is_lost() -> None:
 def test_same_bits_again_and_with_any_number_of_threads(
     channels: int, act: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(depthwise, "_WORK_OF_A_THREAD", 1)
-    monkeypatch.setattr(norm, "_ROWS_OF_A_SHARE", 50)
+    monkeypatch.setattr(machine_code, "_WORK_OF_A_THREAD", 1)
+    monkeypatch.setattr(norm_cpu, "_ROWS_OF_A_SHARE", 50)
     x, grad = noise(6, channels, 9, 9), noise(6, channels, 9, 9, seed=1)
     results = []
     for count in (1, 1, 2, 3, 8):
@@ -180,7 +180,7 @@ def test_many_shares_of_rows() -> None:
     found = outputs_and_gradients(bn, "none", x, grad)
     exact = outputs_and_gradients(truth, "none", x.double(), grad.double())
     assert all(distance(mine, true) < 1e-6 for mine, true in zip(found, exact, strict=True))
-    totals, rows = norm._totals(x)
+    totals, rows = norm_cpu._totals(x)
     assert totals.shape == (64, 1, 2, 16)
     assert rows == 1250
 

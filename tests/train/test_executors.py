@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fairnas.config import Resources, TrainConfig
 from fairnas.errors import ConfigError
 from fairnas.fairness import StrictSampler
-from fairnas.nets import Supernet, batch_norms
+from fairnas.nets import Supernet, batch_norms, depthwise, norm
 from fairnas.nets.memory import activation_table, measured_peak
 from fairnas.space import Stage, Stem, chain_space, get_space
 from fairnas.space.catalog import CATALOG
@@ -339,6 +339,40 @@ def test_on_a_gpu_steps_are_those_of_the_cpu(executor):
             {name: None if g is None else g.cpu() for name, g in each.items()} for each in (gradients[0], buffers[0])
         ]
         assert_same((found, *moved), (expected, gradients[1], buffers[1]), rtol=1e-6, atol=1e-8)
+
+
+@on_a_gpu
+def test_on_a_gpu_a_recorded_step_with_our_own_kernels_is_the_cpus(monkeypatch):
+    from fairnas.nets import depthwise_gpu, norm_gpu  # needs Triton
+
+    calls = []
+
+    def watch(module, name):
+        do = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *given: calls.append(name) or do(*given))
+
+    watch(norm_gpu, "normalise")
+    watch(depthwise_gpu, "input_gradient")
+    for module in (norm, depthwise):
+        monkeypatch.setattr(module, "_FEWEST_NUMBERS_GPU", 1)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    space = get_space("digits")
+    on_cpu = Supernet(space).double().train()
+    on_gpu = Supernet(space).cuda().to(memory_format=torch.channels_last).train()
+    on_gpu.load_state_dict(on_cpu.state_dict())
+    images, labels = batch(space, 32)
+    executor, sampler = RecordedLockstep(), StrictSampler(space.choices, 1)
+    for step in range(4):
+        paths = sampler.paths(step)
+        for network in (on_cpu, on_gpu):
+            network.zero_grad(set_to_none=True)
+        expected = path_by_path(on_cpu, images, labels, paths)
+        found = float(executor.backward(on_gpu, images.float().cuda(), labels.cuda(), paths))
+        assert found == pytest.approx(float(expected), rel=1e-4)
+        for (name, mine), theirs in zip(on_gpu.named_parameters(), on_cpu.parameters(), strict=True):
+            # the gradients of a new supernet are ill-conditioned
+            assert (mine.grad.cpu().double() - theirs.grad).norm() < 0.1 * theirs.grad.norm(), name
+    assert set(calls) == {"normalise", "input_gradient"}
 
 
 @on_a_gpu
