@@ -31,7 +31,7 @@ from fairnas.nets.norm import Running
 _WIDTHS = (64, 32, 16)  # of a tile, in channels: a row of it is read in whole sectors of 32 bytes
 _WASTE = 1.125  # a width is good enough if it leaves no more than this share of the tiles empty
 _TILE, _TILE_OF_TWO = 4096, 2048  # numbers; the latter where x and its gradient are both read
-_MOST_SHARES = 512
+_FEW_SHARES, _MOST_SHARES = 64, 512
 _TILES_OF_A_SHARE = 4  # at least
 _WIDTH_OF_SUMS = 8  # channels for which one program adds up all shares
 
@@ -221,7 +221,7 @@ def batch_constants(
         _moments[shares * _blocks(channels, tile),](input, moments, *sizes, *tile)
         _constants[triton.cdiv(channels, _WIDTH_OF_SUMS),](
             *(moments, weight, bias, constants, mean, variance, *sizes, eps, speed),
-            *(running is not None, triton.next_power_of_2(shares), _WIDTH_OF_SUMS),
+            *(running is not None, _room(shares), _WIDTH_OF_SUMS),
         )
     return constants
 
@@ -250,7 +250,7 @@ def gradient_coefficients(input: Tensor, grad: Tensor, constants: Tensor, ceilin
         )
         _coefficients[triton.cdiv(channels, _WIDTH_OF_SUMS),](
             *(totals, constants, coefficients, rows, channels // 8, shares),
-            *(triton.next_power_of_2(shares), _WIDTH_OF_SUMS),
+            *(_room(shares), _WIDTH_OF_SUMS),
         )
     return coefficients
 
@@ -295,6 +295,11 @@ def _shares(rows: int, tile: tuple[int, int]) -> tuple[int, int]:
     """How many rows one program adds up, and how many programs that takes for each block of channels."""
     tiles = max(_TILES_OF_A_SHARE, triton.cdiv(triton.cdiv(rows, tile[0]), _MOST_SHARES))
     return tiles * tile[0], triton.cdiv(rows, tiles * tile[0])
+
+
+def _room(shares: int) -> int:
+    """For so many shares, as a power of two: one of two sizes, for each of which code is compiled."""
+    return _FEW_SHARES if shares <= _FEW_SHARES else _MOST_SHARES
 
 
 def _bound(ceiling: float | None) -> tuple[float, bool]:
