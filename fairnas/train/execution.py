@@ -44,12 +44,6 @@ def choose_execution(
     static = strategy.promise == "strict" and set(space.choices) == {together} and group.path_processes == 1
     wants_lockstep = _wants_lockstep(config, resources, together, static, device)
     records = resources.compile == "on" or (resources.compile == "auto" and device.type == "cuda" and static)
-    table = activation_table(space)
-    images = config.batch_size // group.image_processes
-    scale = images * (1 if config.precision == "float32" else 0.5)
-    own = -(-together // group.path_processes)  # paths of the process that has most
-    whole = scale * (table.of_all_blocks if static else table.of_paths(own))
-    lean = scale * table.of_hand_overs(own)
 
     def lockstep(save_memory: bool, reason: str) -> Execution:
         does = f"{together} paths layer by layer, {reason}"
@@ -61,6 +55,7 @@ def choose_execution(
         return Execution(Lockstep(config.precision), f"lockstep: {does}")
 
     if wants_lockstep:
+        whole, lean = _lockstep_memory(space, config, group, together, static)
         needed = lean if resources.save_memory else whole
         return lockstep(resources.save_memory, f"as the settings say; activations take about {_gigabytes(needed)}")
     one_by_one = Sequential(config.precision)
@@ -71,12 +66,27 @@ def choose_execution(
     if device.type != "cuda":
         return Execution(one_by_one, "sequential: one path after another, which is as fast as lockstep on a CPU")
     free = SHARE_OF_MEMORY * _free_memory(device)
+    whole, lean = _lockstep_memory(space, config, group, together, static)
     for save_memory, needed in ((False, whole), (True, lean)):
         if needed <= free:
             return lockstep(save_memory, f"activations take about {_gigabytes(needed)} of {_gigabytes(free)}")
     return Execution(
         one_by_one, f"sequential: lockstep would take {_gigabytes(lean)}, and {_gigabytes(free)} are at hand"
     )
+
+
+def _lockstep_memory(
+    space: SearchSpace, config: TrainConfig, group: Group, together: int, static: bool
+) -> tuple[float, float]:
+    """Bytes that activations take in lockstep, and those if the insides of blocks are computed again.
+
+    Counting them takes three seconds in a new process: only who may train in lockstep should ask.
+    """
+    table = activation_table(space)
+    images = config.batch_size // group.image_processes
+    scale = images * (1 if config.precision == "float32" else 0.5)
+    own = -(-together // group.path_processes)  # paths of the process that has most
+    return scale * (table.of_all_blocks if static else table.of_paths(own)), scale * table.of_hand_overs(own)
 
 
 def _free_memory(device: torch.device) -> int:

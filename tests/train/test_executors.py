@@ -482,6 +482,12 @@ def test_auto_says_what_it_picked():
     assert type(chosen(device=torch.device("cuda"), executor="lockstep", compile="off").executor) is Lockstep
 
 
+def test_memory_is_not_counted_where_nothing_depends_on_it(monkeypatch):
+    monkeypatch.setattr("fairnas.train.execution.activation_table", lambda space: pytest.fail("takes seconds"))
+    for asked in ({}, {"executor": "sequential"}, {"strategy": "uniform", "device": torch.device("cuda")}):
+        assert type(chosen(**asked).executor) is Sequential
+
+
 @pytest.mark.parametrize(
     ("free", "kind", "save_memory"),
     [(1e12, RecordedLockstep, None), (24e6, Lockstep, True), (1e3, Sequential, None)],
