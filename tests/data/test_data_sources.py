@@ -1,6 +1,7 @@
 """The named data sets: digits, CIFAR-10 in its two layouts, ImageNet."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import fairnas.data.cifar10
 from fairnas.config import DataConfig
 from fairnas.data import Dataset, load_dataset, ordered_batches
 from fairnas.data.arrays import Arrays
+from fairnas.data.digits import read_digits
 from fairnas.errors import DataError
 
 CPU = torch.device("cpu")
@@ -42,6 +44,17 @@ def test_digits_hold_out_the_other_writers():
     torch.testing.assert_close(pixels(dataset, dataset.test), expected.round().float(), atol=1e-2, rtol=0)
     assert dataset.test.labels.tolist() == given["target"][1000:].tolist()
     assert torch.bincount(dataset.validation.labels).tolist() == [50] * 10
+
+
+def test_digits_need_no_import_of_scikit_learn_unless_its_file_moves(monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "sklearn.datasets", None)  # whoever imports it fails
+        found = read_digits()
+    monkeypatch.setattr("fairnas.data.digits._FILE", "datasets/data/elsewhere")
+    for ours, theirs in zip(found, read_digits(), strict=True):
+        assert ours.pixels.dtype == theirs.pixels.dtype
+        assert np.array_equal(ours.pixels, theirs.pixels)
+        assert np.array_equal(ours.labels, theirs.labels)
 
 
 def test_digits_grow_and_take_colour():
