@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from multiprocessing.context import BaseContext
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -144,10 +145,22 @@ def _in_processes(
 @contextlib.contextmanager
 def workers(workshop: Workshop, processes: int) -> Iterator[tuple[ProcessPoolExecutor, Event]]:
     """Processes that train side by side, and what tells them to stop. What they are given may ask `at_work`."""
-    context = multiprocessing.get_context("spawn")
+    context = _context()
     stopping = context.Event()
     with ProcessPoolExecutor(processes, context, _prepare_worker, (workshop, stopping)) as pool:
         yield pool, stopping
+
+
+def _context() -> BaseContext:
+    """How processes start: from one that has imported all they need, or, where there is no forking, from nothing.
+
+    Torch alone takes seconds to import, and every stage that trains networks has processes of its own.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "torch._dynamo"])  # the second is for torch's optimizers
+    return context
 
 
 _worker: tuple[Workshop, Event] | None = None
