@@ -34,7 +34,8 @@ def tiny_dataset():
 
 def started(function, size: int, folder: Path, *arguments) -> list:
     """Run `function(rank, *arguments)` in `size` processes that can join a group; return what each returned."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")  # torch is imported once for all
+    context.set_forkserver_preload([__name__, "torch._dynamo"])
     port = 20_000 + os.getpid() % 20_000 + size
     processes = [
         context.Process(target=_work, args=(function, rank, size, port, folder, arguments)) for rank in range(size)
