@@ -38,7 +38,7 @@ def graph_of(module: nn.Module, shape: tuple[int, int, int], outputs: tuple[str,
     # standard output belongs to the result; what some versions of the exporter print is progress
     with contextlib.redirect_stdout(sys.stderr):
         program = torch.onnx.export(
-            folded(module).cpu(),  # the exporter folds BN too, but takes half as long again for it
+            _out_of_place(folded(module)).cpu(),  # the exporter folds BN too, but takes half as long again for it
             (images,),
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
@@ -51,6 +51,17 @@ def graph_of(module: nn.Module, shape: tuple[int, int, int], outputs: tuple[str,
     model = program.model_proto
     _remove_traces(model)
     return model
+
+
+def _out_of_place(module: nn.Module) -> nn.Module:
+    """The module with activations that leave their input alone: the exporter takes a third of the time for them.
+
+    It takes a clamp in place apart, operation by operation, and ends with the same graph.
+    """
+    for part in module.modules():
+        if getattr(part, "inplace", False):
+            vars(part)["inplace"] = False
+    return module
 
 
 def image_shape(space: SearchSpace) -> tuple[int, int, int]:
