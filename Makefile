@@ -7,9 +7,10 @@ BIN := .venv/bin
 demo: install
 	$(BIN)/fairnas run digits --out runs/digits
 
-# One thread per process: tests run side by side, and torch's threads would fight for the cores.
+# One thread per process: tests run side by side, and torch's threads would fight for the cores. The order of files is
+# that of tests/conftest.py.
 test: install lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The site, in site/: every link, anchor and example is checked. `make docs` needs no network, and neither does the site.
 docs: install

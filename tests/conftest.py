@@ -28,6 +28,24 @@ if not any(Path("/dev").glob("nvidia[0-9]*")):
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
+_LONGEST = (
+    "cli/test_kill", "zoo/test_zoo_onnx", "train/test_group", "cli/test_processes", "pipeline/test_cluster",
+    "train/test_resume", "cli/test_verbs", "cli/test_at_rest", "pipeline/test_precision", "pipeline/test_plan",
+    "pipeline/test_compare", "train/test_executors", "pipeline/test_figure", "train/test_strategies",
+    "cli/test_full_disk", "cli/test_rank", "pipeline/test_retraining", "evaluate/test_oneshot", "cli/test_plan",
+    "cli/test_dial", "cli/test_retrain", "search/test_killed_search", "pipeline/test_similarity", "cli/test_figure",
+    "benchmarks/test_nas_bench_macro", "benchmarks/test_benchmark_commands", "search/test_searchers", "zoo/test_zoo",
+    "evaluate/test_recalibration", "report/test_figure_browser", "report/test_live_browser",
+)  # fmt: skip
+"""Files of tests, those that take longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files begin first: one that begins last keeps one process busy while the other has nothing left."""
+    places = {Path(__file__).parent / f"{name}.py": place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
 @pytest.fixture(scope="session")
 def macro_truth() -> dict[str, dict[str, Any]]:
     """NAS-Bench-Macro by genome in text form: `params`, `flops`, `test_acc` (percent, three seeds), `mean_acc`."""
