@@ -33,8 +33,8 @@ JOBS = {
     "double precision": Job(CONFIG, double=True),
     "fresh batches": Job(dataclasses.replace(GENTLE, epochs=3, strategy="strict_fresh_batches")),
     "mean": Job(dataclasses.replace(GENTLE, epochs=3, shared_gradient="mean")),
-    "images, strict": Job(CONFIG, 1, double=True),
-    "images, uniform": Job(dataclasses.replace(SHORT, strategy="uniform"), 1, double=True),
+    "images, strict": Job(SHORT, 1, double=True),
+    "images, uniform": Job(dataclasses.replace(CONFIG, strategy="uniform"), 1, double=True),  # past a comparison, too
     **{name: Job(dataclasses.replace(SHORT, strategy=name), 1) for name in SHARING},
     "spoiled": Job(CONFIG, spoiled=True),
     "spoiled, saved by steps": Job(CONFIG, spoiled=True, saves=((1e6, 7),)),
