@@ -20,6 +20,9 @@ from fairnas.pipeline.stage_two import search
 from fairnas.recipes import get_recipe
 from fairnas.rundir import RunDirectory
 
+FEW = 12
+"""Validation images per class that are enough to compare by: many CPUs compute in bfloat16 slowly."""
+
 
 class Listening(SilentNarrator):
     def __init__(self) -> None:
@@ -33,11 +36,12 @@ class Listening(SilentNarrator):
 def begin(tmp_path, make_lively):
     """Begin a run with a supernet at hand."""
 
-    def make(supernet=None, seed=0, **evaluate) -> Experiment:
+    def make(supernet=None, seed=0, images=30, **evaluate) -> Experiment:
         config = get_recipe("digits")
         config = dataclasses.replace(
             config,
             seed=seed,
+            data=dataclasses.replace(config.data, validation_per_class=images),
             search=dataclasses.replace(config.search, population=4, generations=2),
             evaluate=EvaluateConfig(**evaluate),
             resources=dataclasses.replace(config.resources, device="cpu"),
@@ -59,7 +63,7 @@ def test_in_float32_nothing_is_compared(begin) -> None:
 
 def test_agreement_is_told_recorded_and_not_looked_for_again(begin, monkeypatch) -> None:
     monkeypatch.setattr(precision, "LEAST_TAU", 0.5)  # untrained networks differ little
-    experiment = begin(precision="bfloat16", bn="batch")
+    experiment = begin(precision="bfloat16", bn="batch", images=FEW)
     search(experiment)
     known = json.loads((experiment.run.path / FILE).read_text())
     assert known["n"] == 32
@@ -74,7 +78,7 @@ def test_agreement_is_told_recorded_and_not_looked_for_again(begin, monkeypatch)
     assert "n = 32" in line
     monkeypatch.setattr(precision, "compared", lambda experiment: pytest.fail("compared again"))
     require_ranks_of_float32(experiment)
-    other = begin(precision="bfloat16", bn="batch", supernet=Supernet(experiment.space, seed=3).eval())
+    other = begin(precision="bfloat16", bn="batch", images=FEW, supernet=Supernet(experiment.space, seed=3).eval())
     other.run.write_json(FILE, known)
     monkeypatch.setattr(precision, "compared", lambda experiment: {**known, "tau": 1.0})
     require_ranks_of_float32(other)  # of another supernet nothing is known
@@ -82,7 +86,8 @@ def test_agreement_is_told_recorded_and_not_looked_for_again(begin, monkeypatch)
 
 
 def test_disagreement_refuses_the_search_before_anything_is_scored(begin, monkeypatch) -> None:
-    experiment = begin(precision="bfloat16", bn="batch")  # else untrained networks all take one class for every image
+    # without bn="batch" untrained networks take one class for every image
+    experiment = begin(precision="bfloat16", bn="batch", images=FEW)
     half = experiment.judge
     with torch.no_grad():  # a bfloat16 that gets something wrong
         for layer, count in enumerate(experiment.space.choices):
