@@ -43,29 +43,36 @@ def fairnas(capsys):
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory):
-    """A whole tiny run, done once; tests must not change it."""
-    return finished(tmp_path_factory, "finished", TINY)
+    """A whole tiny run, done once; tests must not change it.
 
-
-@pytest.fixture(scope="session")
-def smallest_run(tmp_path_factory):
-    """The directory of a whole run with the smallest settings, done once; tests must not change it."""
-    return finished(tmp_path_factory, "smallest", SMALLEST)[0]
-
-
-def finished(tmp_path_factory, name, settings):
-    """A copy for this process of tests, which locks it now and then, of a run that the first process does for all."""
-    own = tmp_path_factory.mktemp(name) / "run"
+    The first process of tests does it for all, and each has its own copy, because some commands lock what they read.
+    """
+    own = tmp_path_factory.mktemp("finished") / "run"
     beside_others = "PYTEST_XDIST_WORKER" in os.environ
-    shared = (own.parents[2] if beside_others else own.parent) / f"{name}_of_all"
+    shared = (own.parents[2] if beside_others else own.parent) / "finished_of_all"
     shared.mkdir(exist_ok=True)
     path, said = shared / "run", shared / "said.json"
     with open(shared / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not said.exists():
-            process = start("run", "digits", "--out", path, "--json", *settings)
-            out, err = process.communicate(timeout=500)
-            assert process.returncode == 0, err
-            said.write_text(json.dumps([out, err]))
+            said.write_text(json.dumps(finished(path, TINY)))
     out, err = json.loads(said.read_text().replace(str(path), str(own)))
     return shutil.copytree(path, own), Outcome(0, out, err)
+
+
+@pytest.fixture(scope="session")
+def smallest_run(tmp_path_factory):
+    """The directory of a whole run with the smallest settings, done once; tests must not change it.
+
+    Each process of tests does its own: runs are compared with it, and its report names the path it was made at.
+    """
+    path = tmp_path_factory.mktemp("smallest") / "run"
+    finished(path, SMALLEST)
+    return path
+
+
+def finished(path, settings):
+    process = start("run", "digits", "--out", path, "--json", *settings)
+    out, err = process.communicate(timeout=500)
+    assert process.returncode == 0, err
+    return out, err
