@@ -32,7 +32,7 @@ def test_onnx_computes_the_same(name: str) -> None:
     images = torch.randn(64, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         settle(network, images)
-        assert network(images).std(dim=0).min() > 0.5
+        assert network(images).std(dim=0).min() > (0.5 if name == "darts" else 1)
     if isinstance(network, StandAlone):
         product = Product(network, tuple("abcde"), Preprocessing(SIZE, 3, (0.5,) * 3, (0.25,) * 3), {}, {})
         check_parity(network, to_onnx(product))  # raises above 1e-4
