@@ -284,8 +284,9 @@ def _show_corrections(found: Sequence[dict[str, Any]]) -> None:
             f"{row['networks']} x {row['images']}",
             str(row["trained"]),
             row["predictor"],
-            f"{row['tau']:.3f} ({row['range'][0]:.3f} to {row['range'][1]:.3f})",
-            f"{row['verdict_tau']:.3f} ({row['verdict_range'][0]:.3f} to {row['verdict_range'][1]:.3f})",
+            f"{row['tau']:.3f} ({row['tau_range'][0]:.3f} to {row['tau_range'][1]:.3f})",
+            f"{row['verdict']:.3f} ({row['verdict_range'][0]:.3f} to {row['verdict_range'][1]:.3f})",
+            f"{100 * row['lost']:.2f} ({100 * row['lost_range'][0]:.2f} to {100 * row['lost_range'][1]:.2f})",
         ]
         for row in found
     ]
@@ -298,6 +299,7 @@ def _show_corrections(found: Sequence[dict[str, Any]]) -> None:
         "predictor",
         " tau-b of the others",
         " the trained say",
+        " points lost by choosing under a bound",
     )
     if rows:
         print_table(columns, rows, "Weights fitted to a few networks trained from scratch; 5 to 95 % of 200 draws")

@@ -17,7 +17,6 @@ from fairnas.analysis.correction import fitted_weights, left_out_order
 from fairnas.analysis.nas_bench_macro import TrueNetwork, read_nas_bench_macro
 from fairnas.analysis.resampling import Pairs, signs_of
 from fairnas.errors import DataError
-from fairnas.pipeline.truth import depth_of as layers_without_skips
 from fairnas.randomness import generator
 from fairnas.space import Genome, format_genome, get_space
 
@@ -34,7 +33,7 @@ def read_truth(path: Path) -> Truth:
 
 def depth_of(genome: Genome) -> int:
     """How many layers of a network are inverted residuals, not the identity or what stands for it."""
-    return layers_without_skips(get_space(SPACE), genome)
+    return get_space(SPACE).network_depth(genome)
 
 
 def equal_depth_tau(predicted: Mapping[str, float], truth: Sequence[float]) -> float | None:
@@ -256,7 +255,8 @@ def corrected(scores: Mapping[str, Mapping[str, float]], truth: Truth, trained: 
     Returns:
         Per predictor, mean, 5 % and 95 % quantile over the draws of tau-b on the networks that were not trained; the
         same of the tau that the trained ones alone give it (`verdict`), as `fairnas rank` does, which scales by their
-        own spread. None where scores are not finite, or there are too few networks.
+        own spread; and of what choosing by it costs (`lost`, see `lost_by_choosing`).
+        None where scores are not finite, or there are too few networks.
     """
     from scipy.stats import kendalltau
 
@@ -267,7 +267,7 @@ def corrected(scores: Mapping[str, Mapping[str, float]], truth: Truth, trained: 
         "depth": [depth_of(space.parse(name)) for name in names],
         "madds": [truth[name].madds for name in names],
     }
-    accuracies = np.array([truth[name].top1 for name in names])
+    accuracies, madds = (np.array([getattr(truth[name], key) for name in names]) for key in ("top1", "madds"))
     if len(names) <= 2 * trained or not all(np.isfinite(column).all() for column in columns.values()):
         return []
     scaled = {key: _standardised(np.array(column, dtype=float)) for key, column in columns.items()}
@@ -276,19 +276,34 @@ def corrected(scores: Mapping[str, Mapping[str, float]], truth: Truth, trained: 
     found = []
     for name, keys in PREDICTORS.items():
         inputs = np.column_stack([scaled[key] for key in keys])
-        taus, verdicts = [], []
+        taus, verdicts, lost = [], [], []
         for order in draws:
             known, others = order[:trained], order[trained:]
             weights = fitted_weights(inputs[known], accuracies[known])
-            result: Any = kendalltau(inputs[others] @ weights, accuracies[others])
+            predicted = inputs[others] @ weights
+            result: Any = kendalltau(predicted, accuracies[others])
             taus.append(float(result.statistic))
+            lost.append(lost_by_choosing(predicted, accuracies[others], madds[others]))
             pairs = Pairs(left_out_order(inputs[known], accuracies[known]), signs_of(accuracies[known]))
             verdicts.append(float(pairs.tau(np.ones(trained))))
         row: dict[str, Any] = {"predictor": name, "trained": trained}
-        for key, values in (("", taus), ("verdict_", verdicts)):
-            row |= {f"{key}tau": statistics.fmean(values), f"{key}range": np.quantile(values, [0.05, 0.95]).tolist()}
+        for key, values in (("tau", taus), ("verdict", verdicts), ("lost", lost)):
+            row |= {key: statistics.fmean(values), f"{key}_range": np.quantile(values, [0.05, 0.95]).tolist()}
         found.append(row)
     return found
+
+
+BOUNDS = 20
+"""On multiply-adds, at equal shares of the networks; the last excludes none."""
+
+
+def lost_by_choosing(predicted: np.ndarray, accuracies: np.ndarray, madds: np.ndarray) -> float:
+    """Accuracy lost by taking what is predicted to be best instead of what is, mean over bounds on multiply-adds."""
+    lost = []
+    for bound in np.quantile(madds, np.arange(1, BOUNDS + 1) / BOUNDS):
+        allowed = madds <= bound
+        lost.append(accuracies[allowed].max() - accuracies[allowed][predicted[allowed].argmax()])
+    return statistics.fmean(lost)
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:

@@ -25,6 +25,8 @@ PENALTY = 1.0
 class Correction:
     """A weighted sum of the one-shot loss and a cost, and how well it orders networks that it was not fitted to."""
 
+    cost: str
+    """What is summed with the loss."""
     weights: dict[str, float]
     """Accuracy per unit of `loss` (nats) and of the cost, fitted to all models."""
     intercept: float
@@ -38,6 +40,10 @@ class Correction:
     """Models."""
     difference: TauDifference
     """Tau of the one-shot accuracies less this tau."""
+
+    def predicted(self, loss: float, cost: float) -> float:
+        """The accuracy of a network by the sum that is fitted to all models."""
+        return self.intercept + self.weights["loss"] * loss + self.weights[self.cost] * cost
 
 
 def fitted_correction(
@@ -83,6 +89,7 @@ def fitted_correction(
         pairs = Pairs(_middle_exchanged(order, y), signs_of(y))
     low, high = bca_interval(n, lambda drawn: pairs.tau(counts_of(drawn, n)), seed)
     return Correction(
+        cost=name,
         weights={"loss": float(weights[0]), name: float(weights[1])},
         intercept=float(y.mean() - parts.mean(axis=0) @ weights),
         tau=tau,

@@ -121,6 +121,13 @@ class RankingStudy:
     advice: tuple[str, ...]
     """What to make of it, in sentences."""
 
+    @property
+    def sum_is_better(self) -> bool:
+        """Whether the fitted sum orders these networks better than one-shot accuracy and one-shot loss do."""
+        if self.corrected is None or self.by_loss is None:
+            return False
+        return self.corrected.tau > max(self.tau.tau, self.by_loss.tau.tau)
+
 
 def study_ranking(
     models: Sequence[StudiedModel],
@@ -269,16 +276,11 @@ def _advice(study: RankingStudy) -> Iterator[str]:
             yield from _too_few(study.differences[name], "the supernet", PREDICTORS[name])
         if study.against:
             yield from _too_few(study.against.difference, "this supernet", f"that of {study.against.name}")
-    if (
-        study.corrected
-        and study.by_loss
-        and study.corrected.difference.certain
-        and study.corrected.tau > max(tau.tau, study.by_loss.tau.tau)
-    ):
-        second = next(name for name in study.corrected.weights if name != "loss")
+    if study.corrected and study.sum_is_better and study.corrected.difference.certain:
         yield (
-            f"One-shot cross-entropy and {PREDICTORS[second]}, summed with weights fitted to trained networks, order "
-            f"those they were not fitted to better than one-shot accuracy does (tau = {study.corrected.tau:.2f})."
+            f"One-shot cross-entropy and {PREDICTORS[study.corrected.cost]}, summed with weights fitted to trained "
+            f"networks, order those they were not fitted to better than one-shot accuracy does "
+            f"(tau = {study.corrected.tau:.2f})."
         )
     low, high = tau.interval
     if high - low > 2 * AGREED_WIDTH:

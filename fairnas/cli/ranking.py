@@ -22,6 +22,8 @@ def print_study(study: Mapping[str, Any]) -> None:
         for name, found in study["predictors"].items()
     ]
     by_loss, corrected = study.get("by_loss"), study.get("corrected")
+    if corrected and "cost" not in corrected:
+        corrected = None
     losses = [("one-shot cross-entropy", by_loss)] if by_loss else []
     rows += [[name, _tau(each["tau"]), _lead(each["difference"])] for name, each in losses]
     if corrected:
@@ -32,11 +34,30 @@ def print_study(study: Mapping[str, Any]) -> None:
     if "best" in study:
         _print_choosing([(own, study), *losses, *others])
     _print_gaps(study["gap"], [(own, study), *others])
+    if study.get("second_choice") and corrected:
+        _print_second_choice(study["second_choice"], corrected)
 
 
 def _summed(corrected: Mapping[str, Any]) -> str:
-    second = next(name for name in corrected["weights"] if name != "loss")
-    return f"cross-entropy and {_PREDICTORS[second]}, fitted to the others"
+    return f"cross-entropy and {_PREDICTORS[corrected['cost']]}, fitted to the others"
+
+
+def _print_second_choice(found: Mapping[str, Any], corrected: Mapping[str, Any]) -> None:
+    rows = [
+        [
+            row["genome"],
+            percent(row["foreseen"]),
+            percent(row["top1"]),
+            millions(row["madds"]),
+            millions(row["params"]),
+            "yes" if row["selected"] else "no",
+        ]
+        for row in found["networks"]
+    ]
+    summed = f"cross-entropy and {_PREDICTORS[corrected['cost']]}"
+    title = f"Second choice: of {found['looked_at']:,} networks that the search scored, by the fitted sum of {summed}"
+    head = ["genome", " foreseen (test)", " one-shot (validation)", " MAdds", " params", " was selected"]
+    print_table(head, rows, title)
 
 
 def _tau(found: Mapping[str, Any]) -> str:

@@ -11,12 +11,13 @@ from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.jobs import run_jobs
 from fairnas.pipeline.judge import score_on_validation, statistics_of
 from fairnas.pipeline.retraining import retraining_workshop
+from fairnas.pipeline.second_choice import second_choice
 from fairnas.pipeline.second_judges import by_each_statistics, name_beside, one_shot, other_supernet
 from fairnas.pipeline.stage_two import front_and_selected, known_candidates, spread_over_front
 from fairnas.pipeline.workshop import Job, Workshop
 from fairnas.randomness import generator
 from fairnas.search import Candidate
-from fairnas.space import Genome, Identity, SearchSpace, format_genome
+from fairnas.space import Genome, SearchSpace, format_genome
 
 
 def retrain(experiment: Experiment) -> tuple[str, ...]:
@@ -54,7 +55,7 @@ def rank(experiment: Experiment) -> tuple[str, ...]:
     for number, genome in enumerate(genomes):
         trainings = results[number * ours.seeds : (number + 1) * ours.seeds]
         accuracies = tuple(r["test"]["top1"] if r["status"] == "done" else None for r in trainings)
-        cost, depth = table(genome), depth_of(experiment.space, genome)
+        cost, depth = table(genome), experiment.space.network_depth(genome)
         text = format_genome(genome)
         mine = scores[number]
         models.append(StudiedModel(text, mine["top1"], accuracies, cost.madds, cost.params, depth, mine["loss"]))
@@ -68,6 +69,7 @@ def rank(experiment: Experiment) -> tuple[str, ...]:
         "against_run": ours.against,
         "images": {part: len(getattr(experiment.dataset, part)) for part in ("validation", "test")},
         **as_plain(study),
+        "second_choice": second_choice(experiment, study),
     }
     experiment.run.write_json("ranking.json", plain)
     return ("ranking.json", *(f"{workshop.folder.name}/{workshop.result_path(job).name}" for job in jobs))
@@ -117,15 +119,6 @@ def named_models(space: SearchSpace, texts: Sequence[str]) -> tuple[Genome, ...]
             raise GenomeError(f"{text} and {seen[genome]} are the same network; give each network of the study once")
         seen[genome] = text
     return tuple(space.parse(text) for text in texts)
-
-
-def depth_of(space: SearchSpace, genome: Genome) -> int:
-    """Layers of a network that are no skips.
-
-    A skip where the shape changes is a projection, which counts as little: by blocks alone depth orders the networks
-    of NAS-Bench-Macro with tau 0.68, with projections among them with 0.34.
-    """
-    return sum(not isinstance(space.block(number, choice), Identity) for number, choice in enumerate(genome))
 
 
 def _stratified(candidates: Sequence[Candidate], count: int) -> list[Candidate]:

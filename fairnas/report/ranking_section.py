@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from fairnas.report import figures
 from fairnas.report.inputs import Inputs
 from fairnas.report.markup import Html, Section, folded, joined, missing, paragraphs, plot, table, tag
-from fairnas.report.records import Agreement, Choosing, Corrected, Lead, OtherJudge, Ranking
+from fairnas.report.records import Agreement, Choosing, Corrected, Lead, OtherJudge, Ranking, SecondChoice
 from fairnas.report.units import (
     PREDICTOR_NAMES,
     UNKNOWN,
@@ -45,6 +45,8 @@ def ranking(inputs: Inputs) -> Section:
     body = [pair]
     if study.choosing:
         body += [_choosing_table(study, study.choosing), _gap_table(study)]
+    if study.second_choice and study.corrected:
+        body.append(_second_choice_table(study.second_choice, study.corrected))
     body.append(folded("The networks of the study as a table", _study_table(study)))
     drawn = figures.rank_figure(study.models, counts.get("validation", 0), counts.get("test", 0))
     return Section("ranking", title, joined(body), (("ranking", drawn),))
@@ -161,6 +163,26 @@ def _gap_table(study: Ranking) -> Html:
     ]
     head = ("scored by", "one-shot", "stand-alone", "lambda", "n")
     return table("Ranges of accuracy and the supernet accuracy gap lambda", head, rows)
+
+
+def _second_choice_table(found: SecondChoice, corrected: Corrected) -> Html:
+    rows = [
+        (
+            tag("code", each.genome),
+            percent(each.foreseen),
+            percent(each.one_shot),
+            millions(each.madds),
+            millions(each.params),
+            "yes" if each.selected else "no",
+        )
+        for each in found.networks
+    ]
+    cost = PREDICTOR_NAMES.get(corrected.cost, corrected.cost)
+    caption = (
+        f"Second choice: the front of {found.looked_at:,} networks that the search scored, by the accuracy that the "
+        f"fitted sum of cross-entropy and {cost} foresees for them when they are trained as the study's networks were"
+    )
+    return table(caption, ("genome", "foreseen, test", "one-shot, validation", "MAdds", "params", "was selected"), rows)
 
 
 def _study_table(study: Ranking) -> Html:

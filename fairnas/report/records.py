@@ -134,6 +134,26 @@ class Corrected:
 
 
 @dataclass(frozen=True)
+class Foreseen:
+    """A network chosen by the accuracy that the study foresees; `selected` if the search had selected it, too."""
+
+    genome: str
+    foreseen: float
+    one_shot: float
+    madds: float
+    params: float
+    selected: bool
+
+
+@dataclass(frozen=True)
+class SecondChoice:
+    """Networks of the search chosen by the study's fitted sum, heaviest first."""
+
+    looked_at: int
+    networks: tuple[Foreseen, ...]
+
+
+@dataclass(frozen=True)
 class Ranked:
     """A network of the ranking study: one-shot top-1, stand-alone test top-1 per seed (None: diverged)."""
 
@@ -172,6 +192,7 @@ class Ranking:
     against: OtherJudge | None = None
     by_loss: LossOrder | None = None
     corrected: Corrected | None = None
+    second_choice: SecondChoice | None = None
     seeds: int = 0
     """Behind the noise ceiling, which is a mean over all pairs of them."""
     reachable: float | None = None
@@ -341,8 +362,24 @@ def _loss_order(plain: Any) -> LossOrder:
 
 
 def _corrected(plain: Any) -> Corrected:
-    cost = next(name for name in plain["weights"] if name != "loss")
-    return Corrected(str(cost), _agreement(plain), _lead(plain["difference"]))
+    return Corrected(str(plain["cost"]), _agreement(plain), _lead(plain["difference"]))
+
+
+def _second_choice(plain: Any, space: SearchSpace) -> SecondChoice:
+    return SecondChoice(
+        int(plain["looked_at"]),
+        tuple(
+            Foreseen(
+                genome=format_genome(space.parse(row["genome"])),
+                foreseen=_finite(row["foreseen"]),
+                one_shot=_finite(row["top1"]),
+                madds=_finite(row["madds"]),
+                params=_finite(row["params"]),
+                selected=bool(row["selected"]),
+            )
+            for row in plain["networks"]
+        ),
+    )
 
 
 def parse_ranking(plain: Any, space: SearchSpace) -> Ranking:
@@ -375,7 +412,8 @@ def parse_ranking(plain: Any, space: SearchSpace) -> Ranking:
         statistics=tuple(_other_judge(each) for each in plain.get("statistics", ())),
         against=_other_judge(plain["against"]) if plain.get("against") else None,
         by_loss=_loss_order(plain["by_loss"]) if plain.get("by_loss") else None,
-        corrected=_corrected(plain["corrected"]) if plain.get("corrected") else None,
+        corrected=_corrected(plain["corrected"]) if "cost" in (plain.get("corrected") or ()) else None,
+        second_choice=_second_choice(plain["second_choice"], space) if plain.get("second_choice") else None,
         seeds=int(ceiling.get("seeds", 0)),
         reachable=_number(ceiling.get("reachable")),
     )

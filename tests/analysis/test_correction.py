@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fairnas.analysis import fitted_correction, paired_difference, rank_agreement, study_ranking
 from fairnas.analysis.correction import FEWEST_MODELS, PENALTY, left_out_order
+from fairnas.analysis.ranking import kendall_tau
 from fairnas.analysis.study import StudiedModel, as_plain
 from fairnas.errors import FairnasError
 
@@ -138,6 +139,11 @@ def test_the_study_has_both_orders_and_says_when_the_sum_is_better():
     assert not [text for text in by_loss_alone.advice if text.startswith("One-shot cross-entropy and")]
     one_depth = study_ranking(studied(loss, np.full(40, 8), one_shot, truth))
     assert set(one_depth.corrected.weights) == {"loss", "madds"}
+    assert (study.corrected.cost, one_depth.corrected.cost) == ("depth", "madds")
+    assert (study.sum_is_better, by_loss_alone.sum_is_better) == (True, False)
+    foreseen = [study.corrected.predicted(x, d) for x, d in zip(loss, depth, strict=True)]
+    assert np.mean(foreseen) == pytest.approx(np.mean(truth))  # least squares with an intercept
+    assert kendall_tau(foreseen, truth) >= study.corrected.tau
 
 
 @pytest.mark.parametrize("loss", [None, math.inf, math.nan])

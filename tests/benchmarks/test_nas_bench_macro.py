@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -329,10 +330,20 @@ def test_a_few_trained_networks_correct_what_is_wrong_for_all_of_a_depth(macro_t
     assert found["cross-entropy"]["tau"] == pytest.approx(1)
     assert found["top-1"]["tau"] + 0.1 < found["top-1, depth"]["tau"]
     assert found["depth, multiply-adds"]["tau"] < 0.8
-    low, high = found["top-1, depth"]["range"]
+    low, high = found["top-1, depth"]["tau_range"]
     assert low <= found["top-1, depth"]["tau"] <= high
     for row in found.values():  # what the trained networks say of a sum is what holds for the others
-        assert row["verdict_tau"] == pytest.approx(row["tau"], abs=0.06)
-        assert row["verdict_range"][0] < row["range"][0] <= row["tau"] or row["tau"] == pytest.approx(1)
+        assert row["verdict"] == pytest.approx(row["tau"], abs=0.06)
+        assert row["verdict_range"][0] < row["tau_range"][0] <= row["tau"] or row["tau"] == pytest.approx(1)
+    assert found["cross-entropy"]["lost"] == 0
+    assert found["top-1"]["lost"] > found["top-1, depth"]["lost"] > 0
     assert table.corrected(scores, truth, 60) == []  # as many must be left to be judged
     assert table.corrected({**scores, names[0]: {"top1": 0.1, "loss": math.inf}}, truth, 13) == []
+
+
+def test_what_choosing_loses_is_the_mean_over_bounds(monkeypatch) -> None:
+    monkeypatch.setattr(table, "BOUNDS", 2)
+    accuracies, madds = np.array([0.5, 0.9, 0.7, 0.8]), np.array([1.0, 2.0, 3.0, 4.0])
+    assert table.lost_by_choosing(np.array([1, 2, 3, 4]), accuracies, madds) == pytest.approx((0.0 + 0.1) / 2)
+    assert table.lost_by_choosing(np.array([4, 3, 2, 1]), accuracies, madds) == pytest.approx((0.4 + 0.4) / 2)
+    assert table.lost_by_choosing(accuracies, accuracies, madds) == 0

@@ -12,6 +12,7 @@ from fairnas.analysis import StudiedModel, study_ranking
 from fairnas.analysis.study import as_plain
 from fairnas.pipeline import Experiment
 from fairnas.pipeline.judge import score_on_validation
+from fairnas.pipeline.second_choice import second_choice
 from fairnas.rundir import RunDirectory
 from fairnas.space import format_genome, get_space
 from tests.cli.process import TINY, start
@@ -68,7 +69,7 @@ def test_the_study_is_shown_without_training_and_is_complete(finished_run, fairn
     assert study["ceiling"]["seeds"] == 2
     assert all(math.isfinite(model["loss"]) for model in study["models"])
     assert outcome.out.count("one-shot cross-entropy") == 2  # among the predictors, and for choosing
-    assert study["corrected"] is None  # of 4 networks nothing can be left out
+    assert (study["corrected"], study["second_choice"]) == (None, None)  # of 4 networks nothing can be left out
 
 
 def test_the_fitted_sum_is_shown_and_an_earlier_study_has_none(copied_run, fairnas):
@@ -79,14 +80,27 @@ def test_the_fitted_sum_is_shown_and_an_earlier_study_has_none(copied_run, fairn
         StudiedModel(format_genome(space.sample(rng)), 0.5, (float(x),), 100 + k, 10, 8, 3 - float(x))
         for k, x in enumerate(rng.random(12))
     ]
-    (copied_run / "ranking.json").write_text(json.dumps({**study, **as_plain(study_ranking(made))}))
+    judged = study_ranking(made)
+    assert judged.sum_is_better
+    chosen = second_choice(Experiment(RunDirectory.open(copied_run)), judged)
+    content = {**study, **as_plain(judged), "second_choice": chosen}
+    (copied_run / "ranking.json").write_text(json.dumps(content))
     record_again(copied_run, "rank")
     outcome = fairnas("rank", "--run", copied_run, "--show")
     assert "cross-entropy and multiply-adds, fitted to the others" in outcome.out, outcome.err
+    assert f"Second choice: of {chosen['looked_at']} networks that the search scored" in outcome.out
     assert fairnas("report", "--run", copied_run).code == 0
     page = (copied_run / "report.html").read_text()
     assert page.count("cross-entropy and multiply-adds, fitted to the others") == 2
-    earlier = {key: value for key, value in study.items() if key not in ("by_loss", "corrected")}
+    assert f"Second choice: the front of {chosen['looked_at']} networks" in page
+    assert all(row["genome"] in outcome.out for row in chosen["networks"])
+    del content["corrected"]["cost"]  # as a version before this one wrote it
+    (copied_run / "ranking.json").write_text(json.dumps(content))
+    record_again(copied_run, "rank")
+    outcome = fairnas("rank", "--run", copied_run, "--show")
+    assert (outcome.code, "fitted to the others" in outcome.out) == (0, False)
+    assert fairnas("report", "--run", copied_run).code == 0
+    earlier = {key: value for key, value in study.items() if key not in ("by_loss", "corrected", "second_choice")}
     for model in earlier["models"]:
         del model["loss"]
     (copied_run / "ranking.json").write_text(json.dumps(earlier))

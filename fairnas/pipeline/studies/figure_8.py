@@ -11,7 +11,6 @@ from fairnas.analysis.study import as_plain
 from fairnas.errors import ConfigError
 from fairnas.pipeline.experiment import Experiment, Narrator
 from fairnas.pipeline.second_judges import name_beside, one_shot, opened_beside, other_supernet
-from fairnas.pipeline.truth import depth_of
 from fairnas.randomness import generator
 from fairnas.report.figure_8 import Believed, Judge, draw_plates, findings, render_believed
 from fairnas.report.inputs import read_inputs
@@ -56,7 +55,7 @@ def stored_models(run: RunDirectory, space: SearchSpace) -> list[StudiedModel]:
             stand_alone=tuple(row["stand_alone"]),
             madds=row["madds"],
             params=row["params"],
-            depth=depth_of(space, space.parse(row["genome"])),
+            depth=space.network_depth(space.parse(row["genome"])),
             loss=row.get("loss"),  # studies of before did not keep it
         )
         for row in run.read_json("ranking.json")["models"]

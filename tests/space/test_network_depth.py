@@ -1,10 +1,9 @@
-"""What the ranking study takes from the networks themselves."""
+"""Layers of a network that are no skips."""
 
 import numpy as np
 import pytest
 
 from fairnas.analysis.ranking import kendall_tau
-from fairnas.pipeline.truth import depth_of
 from fairnas.space import get_space
 
 
@@ -12,7 +11,7 @@ def test_depth_orders_nas_bench_macro_as_is_known(macro_truth):
     """0.68 for counting inverted residuals; projections where a skip changes the shape are none (0.34 with them)."""
     space = get_space("nas_bench_macro")
     distinct = [text for text in macro_truth if space.canonical(space.parse(text)) == space.parse(text)]
-    depths = np.array([depth_of(space, space.parse(text)) for text in distinct], dtype=float)
+    depths = np.array([space.network_depth(space.parse(text)) for text in distinct], dtype=float)
     truth = np.array([macro_truth[text]["mean_acc"] for text in distinct])
     assert len(distinct) == 3969
     assert kendall_tau(depths, truth) == pytest.approx(0.679, abs=0.0005)
@@ -20,4 +19,4 @@ def test_depth_orders_nas_bench_macro_as_is_known(macro_truth):
 
 def test_a_space_without_skips_has_one_depth():
     space = get_space("digits")
-    assert {depth_of(space, space.sample(np.random.default_rng(seed))) for seed in range(20)} == {space.depth}
+    assert {space.network_depth(space.sample(np.random.default_rng(seed))) for seed in range(20)} == {space.depth}
