@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fairnas.report.records import Epoch, Ranked, Scored
+from fairnas.report.records import Epoch, Scored
+from fairnas.report.study import Ranked
 from fairnas.report.units import millions, percent, share_interval
 
 Figure = dict[str, Any]

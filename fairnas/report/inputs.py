@@ -30,19 +30,18 @@ from fairnas.report.records import (
     Data,
     Epoch,
     Exported,
-    Ranking,
     Scored,
     Search,
     Trained,
     parse_data,
     parse_epochs,
     parse_exported,
-    parse_ranking,
     parse_search,
     parse_training,
     parse_versions,
 )
 from fairnas.report.similarity_section import SimilaritySummary, parse_matrices, parse_summary
+from fairnas.report.study import Ranking, parse_ranking
 from fairnas.rundir import RunDirectory
 from fairnas.search import Archive
 from fairnas.space import SearchSpace, format_genome, get_space, scaled

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from fairnas.report import figures
 from fairnas.report.inputs import Inputs
 from fairnas.report.markup import Html, Section, folded, joined, missing, paragraphs, plot, table, tag
-from fairnas.report.records import Agreement, Choosing, Corrected, Lead, OtherJudge, Ranking, SecondChoice
+from fairnas.report.study import Agreement, Choosing, Corrected, Lead, OtherJudge, Ranking, SecondChoice
 from fairnas.report.units import (
     PREDICTOR_NAMES,
     UNKNOWN,

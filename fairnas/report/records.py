@@ -4,11 +4,11 @@ Anything that is not what fairnas writes raises `KeyError`, `TypeError`, `Attrib
 `ValueError`; whoever opened the file says which it was.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from fairnas.report.goals import Goal, further_goals, parse_goals
+from fairnas.report.plain import finite, number
 from fairnas.search.mutators import Tally
 from fairnas.space import SearchSpace, format_genome
 
@@ -71,140 +71,6 @@ class Exported:
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """Kendall's tau-b over n networks with its 95 % interval. NaN where it is not defined."""
-
-    tau: float
-    low: float
-    high: float
-    n: int
-
-
-@dataclass(frozen=True)
-class Choosing:
-    """How well networks are chosen by an order: correlations, tau among the best, and regret (`BestAgreement`)."""
-
-    spearman: float
-    pearson: float
-    best_tau: float
-    best_n: int
-    regret: tuple[tuple[int, float], ...]
-    """Per k: how far the truly best of the k networks that come first lies below the best of all."""
-
-
-@dataclass(frozen=True)
-class Lead:
-    """How far the run's own tau lies above another one on the same n networks, with its 95 % interval."""
-
-    difference: float
-    low: float
-    high: float
-    n: int
-
-
-@dataclass(frozen=True)
-class OtherJudge:
-    """The networks of the study scored in another way: with other BN statistics, or by another supernet."""
-
-    name: str
-    scores: tuple[float, ...]
-    tau: Agreement
-    choosing: Choosing
-    lead: Lead
-    one_shot_range: tuple[float, float]
-    gap: float
-
-
-@dataclass(frozen=True)
-class LossOrder:
-    """The networks of the study ordered by one-shot loss."""
-
-    tau: Agreement
-    choosing: Choosing
-    lead: Lead
-
-
-@dataclass(frozen=True)
-class Corrected:
-    """The networks of the study ordered by a sum of loss and `cost` that is fitted to the others."""
-
-    cost: str
-    tau: Agreement
-    lead: Lead
-
-
-@dataclass(frozen=True)
-class Foreseen:
-    """A network chosen by the accuracy that the study foresees; `selected` if the search had selected it, too."""
-
-    genome: str
-    foreseen: float
-    one_shot: float
-    madds: float
-    params: float
-    selected: bool
-
-
-@dataclass(frozen=True)
-class SecondChoice:
-    """Networks of the search chosen by the study's fitted sum, heaviest first."""
-
-    looked_at: int
-    networks: tuple[Foreseen, ...]
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """A network of the ranking study: one-shot top-1, stand-alone test top-1 per seed (None: diverged)."""
-
-    genome: str
-    one_shot: float
-    stand_alone: tuple[float | None, ...]
-    madds: float
-    params: float
-
-    @property
-    def finished(self) -> tuple[float, ...]:
-        """Stand-alone accuracies per seed; empty if any seed diverged, as such a network has no place in the study."""
-        known = tuple(value for value in self.stand_alone if value is not None)
-        return known if len(known) == len(self.stand_alone) else ()
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """`ranking.json`: the ranking study. The ranges are (lowest, highest) accuracy."""
-
-    choose: str
-    models: tuple[Ranked, ...]
-    tau: Agreement
-    ceiling: Agreement | None
-    spearman: float
-    predictors: tuple[tuple[str, Agreement], ...]
-    one_shot_range: tuple[float, float]
-    stand_alone_range: tuple[float, float]
-    advice: tuple[str, ...]
-    scored_by: str = ""
-    """BN statistics of the run's own scores; this and what follows is absent from studies of earlier versions."""
-    choosing: Choosing | None = None
-    leads: tuple[tuple[str, Lead], ...] = ()
-    """Over the trivial predictors."""
-    statistics: tuple[OtherJudge, ...] = ()
-    against: OtherJudge | None = None
-    by_loss: LossOrder | None = None
-    corrected: Corrected | None = None
-    second_choice: SecondChoice | None = None
-    seeds: int = 0
-    """Behind the noise ceiling, which is a mean over all pairs of them."""
-    reachable: float | None = None
-
-    @property
-    def gap(self) -> float:
-        """Lambda, the supernet accuracy gap: how much the widths of the two ranges differ (paper 4.5)."""
-        widths = [high - low for low, high in (self.one_shot_range, self.stand_alone_range)]
-        return abs(widths[0] - widths[1])
-
-
-@dataclass(frozen=True)
 class Data:
     """`data.json`: what was trained on."""
 
@@ -248,16 +114,11 @@ def parse_epochs(rows: Any) -> tuple[Epoch, ...]:
         Epoch(
             epoch=int(row["epoch"]),
             loss=float(row["loss"]),
-            top1_mean=_number(row.get("one_shot_top1_mean")),
-            top1_std=_number(row.get("one_shot_top1_std")),
+            top1_mean=number(row.get("one_shot_top1_mean")),
+            top1_std=number(row.get("one_shot_top1_std")),
         )
         for row in rows
     )
-
-
-def _number(value: Any) -> float | None:
-    """A finite number, or None: JSON has null or NaN for what could not be measured."""
-    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def parse_search(plain: Any, space: SearchSpace) -> Search:
@@ -273,7 +134,7 @@ def parse_search(plain: Any, space: SearchSpace) -> Search:
         evaluations=int(plain["evaluations"]),
         distinct=int(plain["distinct"]),
         failed=int(plain["failed"]),
-        hypervolume=tuple(_finite(value) for value in plain["hypervolume"]),
+        hypervolume=tuple(finite(value) for value in plain["hypervolume"]),
         goals=goals,
         front=rows("front"),
         selected=rows("selected"),
@@ -285,17 +146,10 @@ def _tally(counts: Any) -> Tally:
     return Tally(**{str(name): int(count) for name, count in counts.items()})
 
 
-def _finite(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{value} is not a finite number")
-    return number
-
-
 def _scored(row: Any, space: SearchSpace, goals: tuple[Goal, ...]) -> Scored:
     genome = format_genome(space.parse(row["genome"]))
-    further = tuple(_number(row.get(goal.name)) for goal in further_goals(goals))
-    top1, madds, params = _finite(row["top1"]), _finite(row["madds"]), _finite(row["params"])
+    further = tuple(number(row.get(goal.name)) for goal in further_goals(goals))
+    top1, madds, params = finite(row["top1"]), finite(row["madds"]), finite(row["params"])
     return Scored(genome, top1, madds, params, int(row["generation"]), further)
 
 
@@ -312,116 +166,9 @@ def parse_training(plain: Any) -> Trained:
 def parse_exported(plain: Any) -> Exported:
     """Read a network's `model.json`; of an earlier version, it has no latency and knows no int8."""
     latency, int8 = plain.get("latency", {}), plain.get("int8")
-    onnx_ms, int8_ms = (_number(latency.get(name, {}).get("latency_ms")) for name in ("model.onnx", "model.int8.onnx"))
+    onnx_ms, int8_ms = (number(latency.get(name, {}).get("latency_ms")) for name in ("model.onnx", "model.int8.onnx"))
     top1 = float(int8["accuracy"]["test"]["int8_top1"]) if int8 else None
     return Exported(str(latency.get("device", "")), onnx_ms, int8_ms, top1)
-
-
-def _agreement(plain: Any) -> Agreement:
-    return Agreement(_known(plain["tau"]), *_ends(plain["interval"]), int(plain["n"]))
-
-
-def _known(value: Any) -> float:
-    """A number; JSON has null for NaN."""
-    return math.nan if value is None else float(value)
-
-
-def _ends(interval: Any) -> tuple[float, float]:
-    low, high = interval or (None, None)
-    return _known(low), _known(high)
-
-
-def _lead(plain: Any) -> Lead:
-    return Lead(_known(plain["difference"]), *_ends(plain["interval"]), int(plain["n"]))
-
-
-def _choosing(tau: Any, best: Any) -> Choosing:
-    return Choosing(
-        spearman=_known(tau["spearman"]),
-        pearson=_known(best["pearson"]),
-        best_tau=_known(best["best_tau"]),
-        best_n=int(best["best_n"]),
-        regret=tuple((int(k), float(lost)) for k, lost in best["regret"].items()),
-    )
-
-
-def _other_judge(plain: Any) -> OtherJudge:
-    return OtherJudge(
-        name=str(plain["name"]),
-        scores=tuple(float(score) for score in plain["scores"]),
-        tau=_agreement(plain["tau"]),
-        choosing=_choosing(plain["tau"], plain["best"]),
-        lead=_lead(plain["difference"]),
-        one_shot_range=_range(plain["gap"]["one_shot"]),
-        gap=float(plain["gap"]["gap"]),
-    )
-
-
-def _loss_order(plain: Any) -> LossOrder:
-    return LossOrder(_agreement(plain["tau"]), _choosing(plain["tau"], plain["best"]), _lead(plain["difference"]))
-
-
-def _corrected(plain: Any) -> Corrected:
-    return Corrected(str(plain["cost"]), _agreement(plain), _lead(plain["difference"]))
-
-
-def _second_choice(plain: Any, space: SearchSpace) -> SecondChoice:
-    return SecondChoice(
-        int(plain["looked_at"]),
-        tuple(
-            Foreseen(
-                genome=format_genome(space.parse(row["genome"])),
-                foreseen=_finite(row["foreseen"]),
-                one_shot=_finite(row["top1"]),
-                madds=_finite(row["madds"]),
-                params=_finite(row["params"]),
-                selected=bool(row["selected"]),
-            )
-            for row in plain["networks"]
-        ),
-    )
-
-
-def parse_ranking(plain: Any, space: SearchSpace) -> Ranking:
-    """Read `ranking.json`; genomes must fit the space."""
-    models = tuple(
-        Ranked(
-            genome=format_genome(space.parse(row["genome"])),
-            one_shot=_finite(row["one_shot"]),
-            stand_alone=tuple(_number(value) for value in row["stand_alone"]),
-            madds=_finite(row["madds"]),
-            params=_finite(row["params"]),
-        )
-        for row in plain["models"]
-    )
-    one_shot, stand_alone = (_range(plain["gap"][name]) for name in ("one_shot", "stand_alone"))
-    ceiling = plain["ceiling"] or {}
-    return Ranking(
-        choose=str(plain["choose"]),
-        models=models,
-        tau=_agreement(plain["tau"]),
-        ceiling=_agreement(ceiling) if ceiling else None,
-        spearman=_known(plain["tau"]["spearman"]),
-        predictors=tuple((str(name), _agreement(value)) for name, value in plain["predictors"].items()),
-        one_shot_range=one_shot,
-        stand_alone_range=stand_alone,
-        advice=tuple(str(sentence) for sentence in plain["advice"]),
-        scored_by=str(plain.get("scored_by", "")),
-        choosing=_choosing(plain["tau"], plain["best"]) if "best" in plain else None,
-        leads=tuple((str(name), _lead(value)) for name, value in plain.get("differences", {}).items()),
-        statistics=tuple(_other_judge(each) for each in plain.get("statistics", ())),
-        against=_other_judge(plain["against"]) if plain.get("against") else None,
-        by_loss=_loss_order(plain["by_loss"]) if plain.get("by_loss") else None,
-        corrected=_corrected(plain["corrected"]) if "cost" in (plain.get("corrected") or ()) else None,
-        second_choice=_second_choice(plain["second_choice"], space) if plain.get("second_choice") else None,
-        seeds=int(ceiling.get("seeds", 0)),
-        reachable=_number(ceiling.get("reachable")),
-    )
-
-
-def _range(pair: Any) -> tuple[float, float]:
-    low, high = pair
-    return float(low), float(high)
 
 
 def parse_versions(plain: Any) -> dict[str, str]:

@@ -11,7 +11,7 @@ from fairnas.report.inputs import Inputs
 from fairnas.report.markup import Html, Section, folded, joined, listing, missing, paragraphs, plot, table, tag
 from fairnas.report.opening import answer, answers, offered_table
 from fairnas.report.page import whole_page
-from fairnas.report.records import Agreement, Ranking
+from fairnas.report.study import Agreement, Ranking
 from fairnas.report.two_runs import TwoRuns, side_of
 from fairnas.report.units import (
     COST_NAMES,

@@ -10,7 +10,8 @@ from typing import Literal
 
 from fairnas.analysis.study import LOW_CEILING
 from fairnas.fairness import Audit, equal_count_probability
-from fairnas.report.records import Agreement, Ranking, Scored, Trained
+from fairnas.report.records import Scored, Trained
+from fairnas.report.study import Agreement, Ranking
 from fairnas.report.units import (
     PREDICTOR_NAMES,
     counted,

@@ -14,7 +14,8 @@ from fairnas.report import figures
 from fairnas.report.goals import parse_goals
 from fairnas.report.networks import GENERATION, Networks, costs_of, view_figure
 from fairnas.report.operators import operator_figure
-from fairnas.report.records import Epoch, Ranked, Scored
+from fairnas.report.records import Epoch, Scored
+from fairnas.report.study import Ranked
 from fairnas.search.mutators import Tally
 
 CLOUD = tuple(Scored(f"{n:08d}", 0.9 + 0.001 * (n % 50), 1e6 + n, 2e4 - n, n // 10) for n in range(90))

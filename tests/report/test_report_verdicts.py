@@ -5,7 +5,8 @@ import math
 import pytest
 
 from fairnas.fairness import Audit, Ledger
-from fairnas.report.records import Agreement, Ranking, Scored, Trained
+from fairnas.report.records import Scored, Trained
+from fairnas.report.study import Agreement, Ranking
 from fairnas.report.verdicts import (
     fairness_verdict,
     networks_verdict,
