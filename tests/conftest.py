@@ -24,7 +24,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "laptop")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Without a GPU its kernels run in Triton's interpreter, which is slow and exact. Read when Triton is imported.
-if not any(Path("/dev").glob("nvidia[0-9]*")):
+if not any(Path("/dev").glob("nvidia[0-9]*")) and not any(Path("/dev", name).exists() for name in ("kfd", "dxg")):
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 

@@ -7,8 +7,10 @@ augmentation, which streamed images undergo before they are reduced to squares.
 
 import dataclasses
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from multiprocessing import util
 from typing import Protocol
 
 import numpy as np
@@ -26,8 +28,20 @@ from fairnas.errors import DataError
 RESIDENT_BYTES = 2_000_000_000
 """Decoded images that take less than this, all splits together, are held in memory; others are streamed."""
 
+_LONGEST_FOLDER = 85  # bytes: a socket's address has 103 at most on macOS, more on Linux; 18 are its own name
+
 Task = tuple[int, np.ndarray]
 """A batch to make: its number in the epoch, and the places of its images."""
+
+
+def _require_room_for_sockets() -> None:
+    """Processes that decode hand their images over through sockets; without one they would be waited for forever."""
+    folder = util.get_temp_dir()
+    if len(os.fsencode(folder)) > _LONGEST_FOLDER:
+        raise DataError(
+            f"processes that decode images need sockets in {folder}, a name too long for one; "
+            "set TMPDIR to a folder with a shorter name, or resources.loader_workers = 0"
+        )
 
 
 def fit_in_memory(count: int, size: int, channels: int) -> bool:
@@ -119,6 +133,8 @@ class StreamedImages:
     def _streamed(
         self, tasks: Sequence[Task], views: Views | None, device: torch.device, workers: int
     ) -> Iterator[tuple[Tensor, Tensor]]:
+        if workers > 0:
+            _require_room_for_sockets()
         loader = DataLoader(
             # a copy, because what is kept need not travel; any object with __getitem__ will do
             _Batches(dataclasses.replace(self), views),  # pyright: ignore[reportArgumentType]

@@ -117,19 +117,22 @@ def _gradients_of_gpu(device: torch.device, dtype: torch.dtype) -> Gradients | N
 
 
 def error_of(gradients: Gradients, device: torch.device, dtype: torch.dtype) -> float:
-    """How far the gradients of a small convolution are from those of float64, at stride 1 and 2."""
-    x = example(2, 24, 9, 9, first=0, device=device, dtype=dtype)
-    weight = example(24, 25, first=5000, device=device, dtype=dtype).view(24, 1, 5, 5)
-    found: list[Tensor] = []
-    truth: list[Tensor] = []
-    for stride, side in ((1, 9), (2, 5)):
-        grad = example(2, 24, side, side, first=9000, device=device, dtype=dtype)
-        found += [gradients.input_gradient(x, weight, grad, stride), gradients.weight_gradient(x, grad, 5, stride)]
-        with torch.enable_grad(), torch.autocast(device.type, enabled=False):
-            given = [each.double().requires_grad_() for each in (x, weight)]
-            output = functional.conv2d(given[0], given[1], None, stride, 2, 1, 24)
-            truth += torch.autograd.grad(output, given, grad.double())
-    return relative_error(found, truth)
+    """How far gradients of small inputs are from those of float64; that of the weight is torch's on a GPU."""
+    examples = ((24, 9, 5, 1), (64, 7, 3, 2), (16, 8, 7, 2))
+    return max(_error_of_example(gradients, device, dtype, *each) for each in examples)
+
+
+def _error_of_example(
+    gradients: Gradients, device: torch.device, dtype: torch.dtype, channels: int, side: int, kernel: int, stride: int
+) -> float:
+    after = -(-side // stride)
+    x = example(2, channels, side, side, first=0, device=device, dtype=dtype)
+    weight = example(channels, kernel**2, first=5000, device=device, dtype=dtype).view(channels, 1, kernel, kernel)
+    grad = example(2, channels, after, after, first=9000, device=device, dtype=dtype)
+    given = [each.double().requires_grad_() for each in (x, weight)]
+    output = functional.conv2d(given[0], given[1], None, stride, kernel // 2, 1, channels)
+    truth = torch.autograd.grad(output, given[0], grad.double())
+    return relative_error([gradients.input_gradient(x, weight, grad, stride)], truth)
 
 
 class _Depthwise(torch.autograd.Function):

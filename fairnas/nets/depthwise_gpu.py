@@ -167,7 +167,8 @@ def convolution(input: Tensor, weight: Tensor, stride: int) -> Tensor:
         (B, C, P, Q), like the input.
     """
     size = [-(-length // stride) for length in input.shape[2:]]
-    result = input.new_empty(*input.shape[:2], *size).to(memory_format=torch.channels_last)
+    shape, place = (*input.shape[:2], *size), {"dtype": input.dtype, "device": input.device}
+    result = torch.empty(shape, **place, memory_format=torch.channels_last)
     _take(convolution_walk((size[0], size[1]), weight.shape[-1], stride), input, weight, result)
     return result
 

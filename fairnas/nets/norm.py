@@ -102,7 +102,7 @@ class BatchNorm2d(nn.BatchNorm2d):
             and input.is_contiguous(memory_format=torch.channels_last)
             and all(
                 tensor.device == input.device
-                and (tensor is input or tensor.dtype == torch.float32)
+                and (tensor is input or (tensor.dtype == torch.float32 and tensor.is_contiguous()))
                 and type(tensor) in (Tensor, nn.Parameter)  # a subclass, such as a fake tensor, may have no memory
                 for tensor in (input, self.weight, self.bias, self.running_mean, self.running_var)
                 if tensor is not None
@@ -188,18 +188,33 @@ def _passes_of_gpu(device: torch.device, dtype: torch.dtype) -> Passes | None:
 
 
 def error_of(passes: Passes, device: torch.device, dtype: torch.dtype) -> float:
-    """How far BN and ReLU6 of a small tensor and its gradients are from those of float64."""
-    x, grad = (example(2, 24, 9, 9, first=first, device=device, dtype=dtype) for first in (0, 5000))
-    weight, bias = torch.linspace(0.5, 3, 24, device=device), torch.linspace(-1, 3, 24, device=device)
-    with torch.enable_grad():
-        given = [each.double().requires_grad_() for each in (x, weight, bias)]
-        output = nn.functional.relu6(nn.functional.batch_norm(given[0], None, None, given[1], given[2], training=True))
-        truth = [output.detach(), *torch.autograd.grad(output, given, grad.double())]
-    constants = passes.batch_constants(x, weight, bias, 1e-5, None)
-    coefficients = passes.gradient_coefficients(x, grad, constants, 6.0)
+    """How far BN with its activation and its gradients are from those of float64, for small tensors."""
+    examples: tuple[tuple[tuple[int, ...], float | None], ...] = (
+        ((2, 24, 9, 9), 6.0),
+        ((8, 64, 8, 8), None),
+        ((8, 16, 12, 12), math.inf),
+    )
+    return max(_error_of_example(passes, device, dtype, *each) for each in examples)
+
+
+def _error_of_example(
+    passes: Passes, device: torch.device, dtype: torch.dtype, shape: tuple[int, ...], ceiling: float | None
+) -> float:
+    channels = shape[1]
+    x, grad = (example(*shape, first=first, device=device, dtype=dtype) for first in (0, 5000))
+    weight, bias = torch.linspace(0.5, 3, channels, device=device), torch.linspace(-1, 3, channels, device=device)
+    statistics = [torch.full((channels,), 2.0, device=device) for _ in range(2)]
+    exact = [each.double() for each in statistics]
+    given = [each.double().requires_grad_() for each in (x, weight, bias)]
+    output = nn.functional.batch_norm(given[0], exact[0], exact[1], given[1], given[2], training=True, momentum=0.3)
+    output = output if ceiling is None else output.clamp(0.0, ceiling)
+    truth = [output.detach(), *torch.autograd.grad(output, given, grad.double()), *exact]
+    constants = passes.batch_constants(x, weight, bias, 1e-5, Running(statistics[0], statistics[1], 0.3))
+    coefficients = passes.gradient_coefficients(x, grad, constants, ceiling)
     found = [
-        passes.normalise(x, constants, 6.0),
-        passes.input_gradient(x, grad, constants, coefficients, 6.0),
+        passes.normalise(x, constants, ceiling),
+        passes.input_gradient(x, grad, constants, coefficients, ceiling),
         *coefficients[:2],
+        *statistics,
     ]
     return relative_error(found, truth)

@@ -11,9 +11,10 @@ takes a tile of it, or, where it adds up, all tiles of its share of the rows, on
     _coefficients       per channel: gradients of weight and bias; slope, offset
     _gradient           gradient of x = g * scale + (x - mean) * slope + offset
 
-Tensors are float32, bfloat16 or float16; everything is computed in float32. A share adds up x less its own first row,
-so that a mean which is large beside the deviation costs no precision, and shares are combined by their deviations from
-the mean of all. Sums are in a fixed order, which depends on the shape alone: the same input gives the same bits.
+Tensors are float32, bfloat16 or float16; everything is computed in float32. A share adds up x less the mean of its
+first tile, so that a mean which is large beside the deviation costs no precision, and shares are combined by their
+deviations from the mean of all. Sums are in a fixed order, which depends on the shape alone: the same input gives the
+same bits.
 
 For BN and ReLU6 torch passes over tensors of this size thirteen times, reading or writing, and this eight times.
 """
@@ -31,7 +32,7 @@ from fairnas.nets.norm import Running
 _WIDTHS = (64, 32, 16)  # of a tile, in channels: a row of it is read in whole sectors of 32 bytes
 _WASTE = 1.125  # a width is good enough if it leaves no more than this share of the tiles empty
 _TILE, _TILE_OF_TWO = 4096, 2048  # numbers; the latter where x and its gradient are both read
-_FEW_SHARES, _MOST_SHARES = 64, 512
+_MOST_SHARES = 512  # a power of two
 _TILES_OF_A_SHARE = 4  # at least
 _WIDTH_OF_SUMS = 8  # channels for which one program adds up all shares
 
@@ -82,7 +83,9 @@ def _moments(x, moments, rows, octets, rows_of_share, ROWS: tl.constexpr, WIDTH:
     share, channel, known, place = _tile(octets, ROWS, WIDTH)
     first = share * rows_of_share
     last = tl.minimum(first + rows_of_share, rows)
-    origin = tl.load(x + _start(first, octets) + channel, mask=known, other=0.0).to(tl.float32)
+    inside = _inside(first, last, known, ROWS)
+    tile = tl.load(x + _start(first, octets) + place, mask=inside, other=0.0).to(tl.float32)
+    origin = tl.sum(tile, axis=0) / tl.minimum(last - first, ROWS)
     sums = tl.zeros([ROWS, WIDTH], tl.float32)
     squares = tl.zeros([ROWS, WIDTH], tl.float32)
     for row in range(first, last, ROWS):
@@ -103,7 +106,7 @@ def _constants(
     moments, weight, bias, constants, running_mean, running_var, rows, octets, rows_of_share, epsilon, speed,
     TRACKED: tl.constexpr, SHARES: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    """Constants are (4, C): mean, scale, shift, inverse deviation. SHARES: a power of two, at least as many as are."""
+    """Constants are (4, C): mean, scale, shift, inverse deviation. SHARES is at least as many as there are."""
     _, channel, known, place = _tile(octets, SHARES, WIDTH)
     share, shares = tl.arange(0, SHARES), tl.cdiv(rows, rows_of_share)
     there = _inside(0, shares, known, SHARES)
@@ -221,7 +224,7 @@ def batch_constants(
         _moments[shares * _blocks(channels, tile),](input, moments, *sizes, *tile)
         _constants[triton.cdiv(channels, _WIDTH_OF_SUMS),](
             *(moments, weight, bias, constants, mean, variance, *sizes, eps, speed),
-            *(running is not None, _room(shares), _WIDTH_OF_SUMS),
+            *(running is not None, _MOST_SHARES, _WIDTH_OF_SUMS),
         )
     return constants
 
@@ -250,7 +253,7 @@ def gradient_coefficients(input: Tensor, grad: Tensor, constants: Tensor, ceilin
         )
         _coefficients[triton.cdiv(channels, _WIDTH_OF_SUMS),](
             *(totals, constants, coefficients, rows, channels // 8, shares),
-            *(_room(shares), _WIDTH_OF_SUMS),
+            *(_MOST_SHARES, _WIDTH_OF_SUMS),
         )
     return coefficients
 
@@ -295,11 +298,6 @@ def _shares(rows: int, tile: tuple[int, int]) -> tuple[int, int]:
     """How many rows one program adds up, and how many programs that takes for each block of channels."""
     tiles = max(_TILES_OF_A_SHARE, triton.cdiv(triton.cdiv(rows, tile[0]), _MOST_SHARES))
     return tiles * tile[0], triton.cdiv(rows, tiles * tile[0])
-
-
-def _room(shares: int) -> int:
-    """For so many shares, as a power of two: one of two sizes, for each of which code is compiled."""
-    return _FEW_SHARES if shares <= _FEW_SHARES else _MOST_SHARES
 
 
 def _bound(ceiling: float | None) -> tuple[float, bool]:

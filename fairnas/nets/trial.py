@@ -1,12 +1,13 @@
 """Whether code of our own for a GPU works on the one that is there.
 
 Triton compiles for the GPU that it finds, with what else the machine has, and that may fail for many reasons. So our
-code is tried out on a small example before it is used for the first time; where it does not work, torch's is used.
+code is tried out on small examples before it is used for the first time; where it does not work, torch's is used.
 """
 
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
@@ -30,15 +31,22 @@ def tried(
     Args:
         what: to be named in the warning.
         load: imports the code.
-        error_of: lets it compute an example.
-        device: of the example.
-        dtype: of the example.
+        error_of: lets it compute examples. In a thread of its own, because what a training has set up in its thread,
+            such as autocast and activation checkpointing, would take part.
+        device: of the examples.
+        dtype: of the examples.
+
+    Raises:
+        OutOfMemoryError: which says nothing about the code.
     """
     if dtype not in TOLERANCES:
         return None
     try:
         code = load()
-        error = error_of(code, device, dtype)
+        with ThreadPoolExecutor(1) as thread:
+            error = thread.submit(error_of, code, device, dtype).result()
+    except torch.OutOfMemoryError:
+        raise
     except Exception as failure:  # of an import, a compiler, a driver
         reason = (str(failure) or type(failure).__name__).splitlines()[0]
     else:

@@ -8,9 +8,12 @@ import functools
 import json
 import multiprocessing
 import os
+import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -145,21 +148,31 @@ def _in_processes(
 @contextlib.contextmanager
 def workers(workshop: Workshop, processes: int) -> Iterator[tuple[ProcessPoolExecutor, Event]]:
     """Processes that train side by side, and what tells them to stop. What they are given may ask `at_work`."""
-    context = _context()
+    context = from_one_that_has_imported(__name__)
     stopping = context.Event()
     with ProcessPoolExecutor(processes, context, _prepare_worker, (workshop, stopping)) as pool:
         yield pool, stopping
 
 
-def _context() -> BaseContext:
-    """How processes start: from one that has imported all they need, or, where there is no forking, from nothing.
+def from_one_that_has_imported(module: str) -> BaseContext:
+    """How processes start: forked from one that has imported a module and torch, or from nothing where that cannot be.
 
-    Torch alone takes seconds to import, and every stage that trains networks has processes of its own.
+    Torch takes seconds to import, and every stage that trains networks has processes of its own. They see the
+    environment as it was when the first of them started.
     """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    if sys.platform != "linux":  # elsewhere libraries that torch brings do not survive a fork
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "torch._dynamo"])  # the second is for torch's optimizers
+    context.set_forkserver_preload([module, "torch._dynamo"])  # the second is for torch's optimizers
+    # until the server has imported all, Ctrl-C would end it; its processes do not mind it anyway
+    resource_tracker.ensure_running()  # which the server wants, and whose start would let the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    except OSError:  # it talks through a socket, which not every folder for temporary files can hold
+        return multiprocessing.get_context("spawn")
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
 
 

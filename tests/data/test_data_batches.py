@@ -164,6 +164,18 @@ def test_workers_change_nothing(animals, monkeypatch):
     assert same(list(ordered_batches(dataset.test, dataset, batch_size=3, device=CPU, workers=1)), alone)
 
 
+def test_workers_that_could_not_hand_anything_over_are_refused(animals, monkeypatch):
+    monkeypatch.setattr(fairnas.data.images, "RESIDENT_BYTES", 0)
+    config = DataConfig(name=f"folder:{animals}", validation_per_class=2)
+    dataset = load_dataset(config, image_size=16, image_channels=3, seed=0)
+    monkeypatch.setattr("multiprocessing.util.get_temp_dir", lambda: "/tmp/" + "x" * 81)
+    with pytest.raises(DataError, match=r"in /tmp/x+, a name too long for one; set TMPDIR .* loader_workers = 0"):
+        epoch(dataset, workers=1)
+    assert len(epoch(dataset)) > 0
+    monkeypatch.setattr("multiprocessing.util.get_temp_dir", lambda: "/tmp/" + "x" * 80)
+    fairnas.data.images._require_room_for_sockets()
+
+
 def test_what_goes_wrong_in_a_worker_is_one_line(animals, monkeypatch):
     monkeypatch.setattr(fairnas.data.images, "RESIDENT_BYTES", 0)
     config = DataConfig(name=f"folder:{animals}", validation_per_class=2)

@@ -21,6 +21,7 @@ ROUNDING = {torch.float32: 1e-5, torch.bfloat16: 8e-3, torch.float16: 1e-3}
 @pytest.fixture(autouse=True)
 def triton_for_every_tensor_in_small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(depthwise, "gradients_of", lambda input, kernel: depthwise_gpu)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     monkeypatch.setattr(depthwise_gpu, "_TILE", 128)  # strips of 16 pixels by 16 channels, or 8 by 32
 
 

@@ -6,6 +6,7 @@ import math
 import os
 import tempfile
 import time
+from multiprocessing import util
 
 import numpy as np
 import pytest
@@ -276,6 +277,7 @@ def test_the_plan_of_a_run_and_the_run(prepared, monkeypatch, tmp_path):
     """Within a factor of 3 only: what a machine does beside is not in our hands. `benchmarks.plan` tells more."""
     monkeypatch.setattr(rehearsal, "SUPERNET", BRIEF)
     (tmp_path / "temporary").mkdir()
+    util.get_temp_dir()  # which processes have for their sockets: made now, it stays where it is, under a short name
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()

@@ -1,6 +1,5 @@
 """Functions that tests run in several processes at once, and the way to start them."""
 
-import multiprocessing
 import os
 import traceback
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import torch
 
 from fairnas.config import DataConfig, TrainConfig
 from fairnas.data import load_dataset
+from fairnas.pipeline.jobs import from_one_that_has_imported
 from fairnas.space import Stage, Stem, chain_space
 from fairnas.train import DivergedError, Pace, arranged, joined_group, make_strategy, train
 from fairnas.train.supernet import SupernetTraining, new_supernet
@@ -34,8 +34,7 @@ def tiny_dataset():
 
 def started(function, size: int, folder: Path, *arguments) -> list:
     """Run `function(rank, *arguments)` in `size` processes that can join a group; return what each returned."""
-    context = multiprocessing.get_context("forkserver")  # torch is imported once for all
-    context.set_forkserver_preload([__name__, "torch._dynamo"])
+    context = from_one_that_has_imported(__name__)
     port = 20_000 + os.getpid() % 20_000 + size
     processes = [
         context.Process(target=_work, args=(function, rank, size, port, folder, arguments)) for rank in range(size)
