@@ -169,7 +169,7 @@ def test_workers_that_could_not_hand_anything_over_are_refused(animals, monkeypa
     config = DataConfig(name=f"folder:{animals}", validation_per_class=2)
     dataset = load_dataset(config, image_size=16, image_channels=3, seed=0)
     monkeypatch.setattr("multiprocessing.util.get_temp_dir", lambda: "/tmp/" + "x" * 81)
-    with pytest.raises(DataError, match=r"in /tmp/x+, a name too long for one; set TMPDIR .* loader_workers = 0"):
+    with pytest.raises(DataError, match=r"in /tmp/x+, a name too long for one; set TMPDIR .*loader_workers = 0"):
         epoch(dataset, workers=1)
     assert len(epoch(dataset)) > 0
     monkeypatch.setattr("multiprocessing.util.get_temp_dir", lambda: "/tmp/" + "x" * 80)
