@@ -126,7 +126,8 @@ class RankingStudy:
         """Whether the fitted sum orders these networks better than one-shot accuracy and one-shot loss do."""
         if self.corrected is None or self.by_loss is None:
             return False
-        return self.corrected.tau > max(self.tau.tau, self.by_loss.tau.tau)
+        known = [tau for tau in (self.tau.tau, self.by_loss.tau.tau) if not math.isnan(tau)]  # NaN: all are equal
+        return self.corrected.tau > max(known, default=-math.inf)
 
 
 def study_ranking(

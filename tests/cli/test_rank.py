@@ -77,8 +77,8 @@ def test_the_fitted_sum_is_shown_and_an_earlier_study_has_none(copied_run, fairn
     rng = np.random.default_rng(0)
     space = get_space("digits")
     made = [
-        StudiedModel(format_genome(space.sample(rng)), 0.5, (float(x),), 100 + k, 10, 8, 3 - float(x))
-        for k, x in enumerate(rng.random(12))
+        StudiedModel(format_genome(space.sample(rng)), 0.5, (0.5 - 0.1 * x + 0.01 * k,), 100 + k, 10, 8, x)
+        for k, x in enumerate(map(float, rng.random(12)))
     ]
     judged = study_ranking(made)
     assert judged.sum_is_better
