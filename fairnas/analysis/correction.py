@@ -85,9 +85,10 @@ def fitted_correction(
     if not pairs.are_ordered:
         return None
     tau = float(pairs.tau(np.ones(n)))
+    resampled = pairs
     if abs(tau) > 1 - 1e-12:  # nothing to resample: as in `rank_agreement`, its middle two are exchanged
-        pairs = Pairs(_middle_exchanged(order, y), signs_of(y))
-    low, high = bca_interval(n, lambda drawn: pairs.tau(counts_of(drawn, n)), seed)
+        resampled = Pairs(_middle_exchanged(order, y), signs_of(y))
+    low, high = bca_interval(n, lambda drawn: resampled.tau(counts_of(drawn, n)), seed)
     return Correction(
         cost=name,
         weights={"loss": float(weights[0]), name: float(weights[1])},

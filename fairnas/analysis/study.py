@@ -105,7 +105,8 @@ class RankingStudy:
     predictors: dict[str, RankAgreement]
     """MAdds, parameters and depth against mean stand-alone accuracy; NaN for one that is the same for all networks."""
     differences: dict[str, TauDifference]
-    """Tau of the one-shot accuracies less that of each trivial predictor."""
+    """Tau of the one-shot accuracies less that of each trivial predictor, which is used the way round that orders
+    these networks better: its tau is taken without its sign."""
     by_loss: LossOrder | None
     """None where losses were not kept, or are not finite."""
     corrected: Correction | None
@@ -165,6 +166,8 @@ def study_ranking(
             difference=paired_difference(one_shot, theirs, truth),
         )
 
+    predictors = {name: rank_agreement(values, truth) for name, values in costs.items()}
+    better = {name: [-v for v in values] if predictors[name].tau < 0 else values for name, values in costs.items()}
     losses = [model.loss for model in kept if model.loss is not None]
     has_losses = len(losses) == len(kept) and all(map(math.isfinite, losses))
     second = "depth" if len(set(costs["depth"])) > 1 else "madds"
@@ -173,8 +176,8 @@ def study_ranking(
         tau=rank_agreement(one_shot, truth),
         best=best_agreement(one_shot, truth, counts=TOP_COUNTS),
         ceiling=_ceiling([model.stand_alone for model in kept]),
-        predictors={name: rank_agreement(values, truth) for name, values in costs.items()},
-        differences={name: paired_difference(one_shot, values, truth) for name, values in costs.items()},
+        predictors=predictors,
+        differences={name: paired_difference(one_shot, values, truth) for name, values in better.items()},
         by_loss=_by_loss(losses, one_shot, truth) if has_losses else None,
         corrected=fitted_correction(losses, (second, costs[second]), one_shot, truth) if has_losses else None,
         gap=accuracy_gap(one_shot, truth),
@@ -268,12 +271,13 @@ def _advice(study: RankingStudy) -> Iterator[str]:
         )
     known = {name: found for name, found in study.predictors.items() if not math.isnan(found.tau)}
     for name, found in known.items():
-        if found.tau >= tau.tau:
-            yield f"{PREDICTORS[name].capitalize()} alone order these networks as well (tau = {found.tau:.2f})."
+        if abs(found.tau) >= tau.tau:
+            fewest = ", the fewest first," if found.tau < 0 else ""
+            yield f"{PREDICTORS[name].capitalize()} alone{fewest} order these networks as well (tau = {found.tau:.2f})."
     if not math.isnan(tau.tau):
-        behind = [name for name, found in known.items() if found.tau < tau.tau]
+        behind = [name for name, found in known.items() if abs(found.tau) < tau.tau]
         if behind:  # the best of them is the one that is hardest to tell from the supernet
-            name = max(behind, key=lambda name: known[name].tau)
+            name = max(behind, key=lambda name: abs(known[name].tau))
             yield from _too_few(study.differences[name], "the supernet", PREDICTORS[name])
         if study.against:
             yield from _too_few(study.against.difference, "this supernet", f"that of {study.against.name}")

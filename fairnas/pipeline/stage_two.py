@@ -30,7 +30,7 @@ from fairnas.search import (
 )
 from fairnas.search.archive import DamagedArchiveError
 from fairnas.search.objectives import merit
-from fairnas.search.scoring import Scoring
+from fairnas.search.scoring import Scoring, candidates_with_values
 from fairnas.space import format_genome
 
 ARCHIVE = "archive.sqlite"
@@ -133,10 +133,13 @@ def candidate_from_row(experiment: Experiment, row: Mapping[str, Any]) -> Candid
 
 
 def known_candidates(experiment: Experiment) -> tuple[Candidate, ...]:
-    """Every candidate in the archive that was scored with this supernet."""
-    setting = experiment.run.read_json("search.json")["setting"]
-    with Archive(experiment.run.path / ARCHIVE, setting) as archive:
-        return tuple(candidate for candidate in archive.candidates() if not candidate.failed)
+    """Every candidate in the archive that was scored with this supernet.
+
+    Values that depend on a file of the user's, such as latency, are those of the last search's file.
+    """
+    stored = experiment.run.read_json("search.json")
+    with Archive(experiment.run.path / ARCHIVE, stored["setting"]) as archive:
+        return candidates_with_values(archive, stored.get("sources", {}))
 
 
 def has_lost_candidates(run: RunDirectory) -> bool:

@@ -21,7 +21,7 @@ def accuracies(inputs: Inputs) -> Section:
         return Section(name, title, paragraphs([missing("archive of candidates", "search", inputs.path)]))
     values = [each.top1 for each in inputs.candidates]
     caption = (
-        f"{counted(len(values), 'candidate')} of the search: lowest {percent(min(values))}, "
+        f"{counted(len(values), 'candidate')}: lowest {percent(min(values))}, "
         f"median {percent(statistics.median(values))}, highest {percent(max(values))}. "
         "A search prefers good networks, so this is no random sample of the space."
     )
@@ -29,7 +29,7 @@ def accuracies(inputs: Inputs) -> Section:
         study = inputs.ranking
         spans = [decimal(high - low, 3) for low, high in (study.one_shot_range, study.stand_alone_range)]
         caption += (
-            f" Supernet accuracy gap over the {counted(len(study.models), 'network')} of the ranking study: "
+            f" Supernet accuracy gap over the {counted(study.tau.n, 'network')} of the ranking study: "
             f"λ = |{spans[0]} \u2212 {spans[1]}| = {decimal(study.gap, 3)}, with one-shot accuracies from "
             f"{interval(*map(percent, study.one_shot_range))} and stand-alone ones from "
             f"{interval(*map(percent, study.stand_alone_range))}."

@@ -18,7 +18,13 @@ def evolution(inputs: Inputs) -> Section:
         early = [each.top1 for each in inputs.candidates if each.generation == 0]
         late = [each.top1 for each in inputs.candidates if each.generation == search.generations - 1]
         caption = "Every candidate at the generation that scored it first; the line is the best so far."
-        if early and late and search.generations > 1:
+        foreign = len(inputs.candidates) - search.scored
+        if foreign > 0:
+            caption += (
+                f" {counted(foreign, 'candidate')} more than this search scored are here, from other searches of the "
+                "same supernet. Linked with the plots of the front."
+            )
+        elif early and late and search.generations > 1:
             caption += (
                 f" Mean accuracy of the new networks: {percent(sum(early) / len(early))} in the first generation, "
                 f"{percent(sum(late) / len(late))} in the last. Linked with the plots of the front."

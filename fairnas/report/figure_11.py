@@ -43,8 +43,6 @@ class Evolution:
     candidates: tuple[Scored, ...]
     """All that this supernet scored, in the order of scoring."""
     operators: Mapping[str, Tally]
-    asked: int
-    """Networks that the search asked the supernet about."""
     command: str
 
     @property
@@ -99,7 +97,7 @@ def findings(evolution: Evolution) -> tuple[str, ...]:
     if steps:
         settled = "so it converged" if not still else "so it had not converged"
         sentences.insert(1, f"In {still} of the last {counted(steps, 'generation')} the front still grew, {settled}.")
-    foreign = len(evolution.candidates) - evolution.asked
+    foreign = len(evolution.candidates) - evolution.search.scored
     if foreign > 0:
         sentences.append(
             f"The archive holds {counted(foreign, 'network')} more than this search scored, from other searches of the "

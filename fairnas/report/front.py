@@ -99,9 +99,10 @@ def _one_network() -> Html:
 def _search_summary(search: Search) -> str:
     bounds = bounds_in_words(search.goals)
     return (
-        f"Searcher {search.searcher} scored {counted(search.distinct, 'different network')} in "
+        f"Searcher {search.searcher} scored {counted(search.scored, 'different network')} in "
         f"{counted(search.generations, 'generation')}"
         + (f", with {listed(bounds)}" if bounds else "")
+        + (f"; {counted(search.rejected, 'network')} missed a bound" if search.rejected else "")
         + (f"; {counted(search.failed, 'network')} failed" if search.failed else "")
         + f". {counted(len(search.front), 'network')} on the front: no other is better in "
         f"{listed([goal.words for goal in search.goals], 'or')} without being worse in another of them."

@@ -44,6 +44,7 @@ from fairnas.report.similarity_section import SimilaritySummary, parse_matrices,
 from fairnas.report.study import Ranking, parse_ranking
 from fairnas.rundir import RunDirectory
 from fairnas.search import Archive
+from fairnas.search.scoring import candidates_with_values
 from fairnas.space import SearchSpace, format_genome, get_space, scaled
 from fairnas.space.file import from_dict
 
@@ -197,7 +198,8 @@ def _candidates(run: RunDirectory, path: Path, goals: Sequence[Goal]) -> tuple[S
     """Candidates of the setting that `search.json` belongs to; none if the archive was not kept."""
     if not path.exists():
         return ()
-    setting = _parsed(run, "search.json", "search", lambda plain: plain["setting"])
+    stored = _parsed(run, "search.json", "search", lambda plain: (plain["setting"], dict(plain.get("sources", {}))))
+    setting, sources = stored
     further = [goal.name for goal in further_goals(goals)]
     with Archive(path, setting, read_only=True) as archive:
         return tuple(
@@ -205,7 +207,7 @@ def _candidates(run: RunDirectory, path: Path, goals: Sequence[Goal]) -> tuple[S
                 *(format_genome(c.genome), c.value("top1"), c.value("madds"), c.value("params"), c.generation),
                 tuple(c.value(name) if c.has([name]) else None for name in further),
             )
-            for c in archive.candidates()
+            for c in candidates_with_values(archive, sources)
             if not c.failed and c.has(("top1", "madds", "params"))
         )
 

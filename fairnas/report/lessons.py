@@ -113,12 +113,12 @@ def curves_section(lessons: Sequence[Lesson]) -> Section:
     caption = (
         f"{counted(len(lessons), 'network')} of the ranking study, trained from scratch, means over "
         f"{counted(seeds, 'seed')}. Blue is the one with the best one-shot accuracy, orange the one with the worst: "
-        "where the supernet orders networks as training does, blue ends above orange."
+        "where the supernet orders networks as training does, blue ends"
     )
     plots = [(f"curve-{what}", curve_figure(lessons, what)) for what in ("top1", "loss")]
-    titles = ("Validation accuracy", "Mean training loss of an epoch")
+    titles = (("Validation accuracy", "above"), ("Mean training loss of an epoch", "below"))
     places = [
-        plot(name, f"Line plot over epochs, {counted(len(lessons), 'network')}.", f"{title}. {caption}")
-        for (name, _), title in zip(plots, titles, strict=True)
+        plot(name, f"Line plot over epochs, {counted(len(lessons), 'network')}.", f"{title}. {caption} {side} orange.")
+        for (name, _), (title, side) in zip(plots, titles, strict=True)
     ]
     return Section("curves", "Stand-alone trainings", tag("div", *places, classes="pair"), tuple(plots))

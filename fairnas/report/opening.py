@@ -83,7 +83,8 @@ def answer(verdict: Verdict) -> Html:
 
 def _network_table(inputs: Inputs, networks: Sequence[Scored]) -> Html:
     goals = further_goals(inputs.search.goals) if inputs.search else ()
-    devices = {each.device: None for each in inputs.exported.values() if each.onnx_ms is not None}
+    files = [inputs.exported[each.genome] for each in networks if each.genome in inputs.exported]
+    devices = {each.device: None for each in files if each.onnx_ms is not None}
     measured = bool(devices)
     rows = [
         (

@@ -180,7 +180,8 @@ def _second_choice_table(found: SecondChoice, corrected: Corrected) -> Html:
     cost = PREDICTOR_NAMES.get(corrected.cost, corrected.cost)
     caption = (
         f"Second choice: the front of {found.looked_at:,} networks that the search scored, by the accuracy that the "
-        f"fitted sum of cross-entropy and {cost} foresees for them when they are trained as the study's networks were"
+        f"fitted sum of cross-entropy and {cost} foresees for them when they are trained as the study's networks were. "
+        "It was fitted to test accuracies of these, so on test images their own accuracy is a little too good"
     )
     return table(caption, ("genome", "foreseen, test", "one-shot, validation", "MAdds", "params", "was selected"), rows)
 

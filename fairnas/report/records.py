@@ -43,6 +43,13 @@ class Search:
     selected: tuple[Scored, ...]
     operators: tuple[tuple[str, Tally], ...] = ()
     """What became of the children of each operator; none of searchers that have no operators."""
+    rejected: int = 0
+    """Of the distinct networks, how many missed a bound."""
+
+    @property
+    def scored(self) -> int:
+        """Networks that the search asked for and that neither missed a bound nor failed."""
+        return self.distinct - self.rejected - self.failed
 
     @property
     def bounds(self) -> tuple[tuple[str, float], ...]:
@@ -139,6 +146,7 @@ def parse_search(plain: Any, space: SearchSpace) -> Search:
         front=rows("front"),
         selected=rows("selected"),
         operators=tuple((str(name), _tally(counts)) for name, counts in plain.get("operators", {}).items()),
+        rejected=int(plain.get("rejected", 0)),
     )
 
 

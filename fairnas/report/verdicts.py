@@ -130,10 +130,12 @@ def _believed(ranking: Ranking) -> tuple[Status, str]:
         return "open", "This cannot be said"
     if is_low(ranking.ceiling):
         return "open", "This study cannot tell: tau means little here"
-    if tau.low > 0 and tau.tau > best_trivial(ranking):
-        return "good", "Yes, as far as this study sees"
-    if tau.low > 0:
+    if tau.low > 0 and tau.tau <= best_trivial(ranking):
         return "mixed", "It orders well, but so does counting"
+    if tau.low > 0 and any(lead.low <= 0 for _, lead in ranking.leads):  # of what is constant it is NaN
+        return "mixed", "It orders well, but perhaps no better than counting"
+    if tau.low > 0:
+        return "good", "Yes, as far as this study sees"
     if tau.high < 0:
         return "bad", "No, it is upside down"
     return "bad", "Not on this evidence"
@@ -155,10 +157,7 @@ def _predictor_sentence(ranking: Ranking) -> str:
     known = [(PREDICTOR_NAMES.get(name, name), found) for name, found in ranking.predictors if is_known(found.tau)]
     if not known:
         return "No trivial predictor tells these networks apart: they are all of one size."
-    text = f"Without any supernet, {listed([f'counting {name} gives {agreement_text(t)}' for name, t in known])}."
-    if is_known(ranking.tau.low) and ranking.tau.low <= best_trivial(ranking) < ranking.tau.tau:
-        return f"{text} The best of these lies within the supernet's interval, so its lead is not certain."
-    return text
+    return f"Without any supernet, {listed([f'counting {name} gives {agreement_text(t)}' for name, t in known])}."
 
 
 def networks_verdict(networks: Sequence[Scored], trained: Mapping[str, Trained], classes: int) -> Verdict:

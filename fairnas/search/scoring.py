@@ -107,6 +107,24 @@ class Scoring:
         return {genome: plain(score) for genome, score in zip(genomes, scores, strict=True)}
 
 
+def candidates_with_values(archive: Archive, sources: Mapping[str, str]) -> tuple[Candidate, ...]:
+    """Everything that was scored in an archive's setting and did not fail, with what files of the user's say of it.
+
+    Args:
+        archive: of a search that ended.
+        sources: of each cost or function that depends on such a file, on what. Who has no value keeps the rest.
+    """
+    values: dict[Genome, dict[str, float]] = {}
+    for name, source in sources.items():
+        for candidate in archive.candidates(Scoring.value_setting(name, source)):
+            values.setdefault(candidate.genome, {}).update(candidate.measures)
+    return tuple(
+        Candidate.of(each.genome, {**each.measures, **values.get(each.genome, {})}, each.generation)
+        for each in archive.candidates()
+        if not each.failed
+    )
+
+
 def one_line(text: str) -> str:
     """The first line of a text, cut where it is long."""
     line = " ".join(text.splitlines()[0].split()) if text.strip() else ""

@@ -96,6 +96,9 @@ def test_a_perfect_order_of_a_few_networks_is_not_certain():
     low, high = correction.interval
     assert (low < 0.95, high) == (True, pytest.approx(1))
     assert correction.difference.interval[0] < correction.difference.difference < correction.difference.interval[1]
+    assert correction.difference.difference == pytest.approx(kendall_tau(one_shot, truth) - 1)
+    perfect = fitted_correction(-truth, ("depth", depth), truth, truth).difference
+    assert (perfect.difference, perfect.interval) == (0, (0, 0))
 
 
 def test_what_cannot_be_fitted_is_not():

@@ -268,3 +268,12 @@ def test_a_predictor_that_cannot_be_told_from_the_supernet_is_said_with_the_numb
         "With 13 networks, the supernet and multiply-adds cannot be told apart (difference of tau "
         f"{difference.difference:.2f} [{low:.2f}, {high:.2f}]); about {difference.models_needed:,} would."
     ) in found.advice
+
+
+def test_a_predictor_that_orders_the_other_way_round_is_used_that_way() -> None:
+    rows = [dataclasses.replace(m, one_shot=0.01 * (k + 3 * (k % 3)), madds=-k) for k, m in enumerate(models())]
+    upside_down = study_ranking(rows)
+    upright = study_ranking([dataclasses.replace(row, madds=-row.madds) for row in rows])
+    assert upside_down.predictors["madds"].tau == -upright.predictors["madds"].tau == pytest.approx(-1)
+    assert upside_down.differences["madds"] == upright.differences["madds"]
+    assert "Multiply-adds alone, the fewest first, order these networks as well (tau = -1.00)." in upside_down.advice

@@ -13,6 +13,8 @@ from fairnas.pipeline.second_choice import second_choice
 from fairnas.pipeline.stage_two import front_and_selected, known_candidates, search
 from fairnas.recipes import get_recipe
 from fairnas.rundir import RunDirectory
+from fairnas.search import LatencyTable, write_latency_table
+from fairnas.search.latency import channels_of
 from fairnas.space import format_genome, get_space
 
 SPACE = get_space("digits")
@@ -101,3 +103,20 @@ def test_no_second_choice_where_the_sum_is_no_better_or_losses_are_unknown(searc
     perfect = dataclasses.replace(study.by_loss, tau=dataclasses.replace(study.tau, tau=1.0))
     assert second_choice(experiment, dataclasses.replace(study, by_loss=perfect)) is None
     assert second_choice(searched(lossless=True), study) == {"looked_at": 0, "networks": []}
+
+
+def test_costs_from_files_of_the_users_hold_too(searched, tmp_path):
+    rows = tuple(tuple(float(choice + 1) for choice in range(count)) for count in SPACE.choices)
+    table = LatencyTable(SPACE.name, "a phone", 1.0, rows, SPACE.image_size, None, channels_of(SPACE))
+    write_latency_table(tmp_path / "phone.json", table)
+    (tmp_path / "energy.py").write_text(
+        "from fairnas.search import Objective\n"
+        "energy = Objective('energy', 'min', 'mJ', function=lambda space, genome: sum(genome))\n"
+    )
+    wanted = ("top1", "madds", f"{tmp_path / 'energy.py'}:energy")
+    experiment = searched(latency_table=str(tmp_path / "phone.json"), max_latency=25, objectives=wanted)
+    found = second_choice(experiment, study_in_which(-0.1))
+    assert found["looked_at"] == len(known_candidates(experiment)) > 8
+    genomes = [SPACE.parse(row["genome"]) for row in found["networks"]]
+    assert len(genomes) == 3
+    assert all(table(genome) <= 25 for genome in genomes)

@@ -163,14 +163,23 @@ def test_latency_and_int8_stand_beside_the_networks_that_they_were_measured_of(r
         {"name": "top1", "direction": "max", "unit": "share of images", "bound": None},
         {"name": "latency", "direction": "min", "unit": "ms", "bound": 4.5},
     ]
+    search["sources"] = {"latency": "table 0123"}
     run_copy.write_json("search.json", search)
+    with Archive(run_copy.path / "archive.sqlite", search["setting"]) as archive:
+        times = {candidate.genome: {"latency": 2.5} for candidate in archive.candidates()}
+        archive.add(times, 0, setting="latency: table 0123")
     timed, plain, _ = (row["genome"] for row in search["selected"])
     latency = {"device": "a phone", "model.onnx": {"latency_ms": 1.5}, "model.int8.onnx": {"latency_ms": 0.75}}
     int8 = {"accuracy": {"test": {"int8_top1": 0.625}}}
     run_copy.write_json(f"models/{timed}/model.json", {"latency": latency, "int8": int8})
     only_float = {"device": "a phone", "model.onnx": {"latency_ms": 2.5}}
     run_copy.write_json(f"models/{plain}/model.json", {"latency": only_float, "int8": None})
-    text = Page(write_report(run_copy)).text.replace("\u00a0", " ")
+    run_copy.write_json("models/55555555/model.json", {"latency": latency | {"device": "a tablet"}, "int8": None})
+    page = Page(write_report(run_copy))
+    cloud = json.loads(page.data["figures"])["front-latency"]["data"][0]
+    assert cloud["x"].count(2.5) == 480 - len(search["front"]), "those on the front are as search.json has them"
+    text = page.text.replace("\u00a0", " ")
+    assert "a tablet" not in text, "that network is not offered"
     for said in (
         "Selected networks with latency up to 4.50 ms, each trained from scratch once by the recipe 'supernet'",
         "measured on a phone",
@@ -202,6 +211,18 @@ def test_linked_networks_are_each_there_once_with_their_drawings(page, whole_run
     told = dict(known["told"][str(known["selected"][0])])
     assert told["exported to"] == f"models/{offered[0]}/"
     assert "%" in told["stand-alone top-1, test"]
+
+
+def test_what_earlier_searches_scored_is_said_to_be_theirs(run_copy):
+    assert "from other searches" not in Page(write_report(run_copy)).text
+    search = run_copy.read_json("search.json")
+    rejected, search["distinct"] = 7, search["distinct"] - 30
+    run_copy.write_json("search.json", search | {"rejected": rejected})
+    text = Page(write_report(run_copy)).text
+    assert f"scored {search['distinct'] - 7 - search['failed']} different networks" in text
+    assert "; 7 networks missed a bound" in text
+    assert "37 candidates more than this search scored are here, from other searches of the same supernet" in text
+    assert "Mean accuracy of the new networks" not in text
 
 
 def test_a_run_of_many_candidates_stays_small(run_copy):
@@ -311,11 +332,13 @@ def test_a_diverged_training_is_told(run_copy):
     ranking = run_copy.read_json("ranking.json")
     ranking["models"][0]["stand_alone"] = [0.9, None]
     ranking["models"][0]["mean"] = None
+    ranking["tau"]["n"] -= 1
     run_copy.write_json("ranking.json", ranking)
     path = run_copy.path / "stand_alone" / f"{genome}-s0.json"
     path.write_text(json.dumps({"status": "diverged", "reason": "the loss is NaN"}))
     text = Page(write_report(run_copy)).text
     assert "1 network left out, because a training diverged" in text
+    assert f"gap over the {ranking['tau']['n']} networks" in text
     assert "none, it diverged" in text
     assert "1 network diverged or was not trained from scratch" in text
 

@@ -46,7 +46,6 @@ def read_evolution(path: Path, command: str) -> Evolution:
         search=inputs.search,
         candidates=inputs.candidates,
         operators={name: Tally(**counts) for name, counts in plain.get("operators", {}).items()},
-        asked=inputs.search.distinct - int(plain.get("rejected", 0)) - inputs.search.failed,
         command=command,
     )
 
