@@ -231,6 +231,8 @@ def fairness_line(fairness: dict[str, Any]) -> str:
         else "fair in expectation, not strictly"
         if fairness["expectation_fair"]
         else "NOT fair"
+        if fairness["single_paths"]
+        else "NOT fair, because it does not train single paths (definition 1)"
     )
     return (
         f"fairness  {verdict}: each choice block updated {fairness['updates_min']:,} to {fairness['updates_max']:,} "

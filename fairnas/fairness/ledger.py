@@ -42,6 +42,9 @@ class Audit:
     """Updates of the least trained choice block."""
     updates_max: int
     """Updates of the most trained one."""
+    single_paths: bool
+    """Definition 1, as far as counts tell: every pass that trained weights went through one block of each layer, as a
+    network's own training does. The other two are defined on the basis of this one, and hold only where it does."""
     expectation_fair: bool
     """Definition 2: the counts are what equal expectations make likely (chi-square test at `SIGNIFICANCE`)."""
     strict_fair: bool
@@ -166,14 +169,16 @@ class Ledger:
         ]
         shares = [row / row.mean() for row in self.gradient_norms if row.sum() > 0] or [np.ones(1)]
         level = self.level_at > 0 or self.steps == 0  # a ledger that never was level is not, however young
+        single_paths = all(int(row.sum()) == self.backward_passes for row in self.passes)
         return Audit(
             strategy=self.strategy,
             steps=self.steps,
             backward_passes=self.backward_passes,
             updates_min=int(self._updates.min()),
             updates_max=int(self._updates.max()),
-            expectation_fair=p_value >= SIGNIFICANCE,
-            strict_fair=level and self.steps - self.level_at < self.level_every,
+            single_paths=single_paths,
+            expectation_fair=single_paths and p_value >= SIGNIFICANCE,
+            strict_fair=single_paths and level and self.steps - self.level_at < self.level_every,
             level_every=self.level_every,
             level_at=self.level_at,
             p_value=p_value,

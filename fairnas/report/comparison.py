@@ -217,7 +217,9 @@ def _all(arm: Arm, holds: Callable[[Audit], bool]) -> bool:
 def _fair_words(audits: Sequence[Audit]) -> str:
     strict = sum(audit.strict_fair for audit in audits)
     expected = sum(audit.expectation_fair and not audit.strict_fair for audit in audits)
-    words = {"strictly fair": strict, "fair in expectation only": expected, "not fair": len(audits) - strict - expected}
+    mixed = sum(not audit.single_paths for audit in audits)
+    words = {"strictly fair": strict, "fair in expectation only": expected, "no single paths": mixed}
+    words["not fair"] = len(audits) - sum(words.values())
     found = [(word, count) for word, count in words.items() if count]
     if len(found) == 1:
         return found[0][0]

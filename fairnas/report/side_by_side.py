@@ -187,6 +187,7 @@ def _fairness(runs: TwoRuns) -> Section:
         ("backward passes", lambda audit: whole(audit.backward_passes)),
         ("updates of a block, least", lambda audit: whole(audit.updates_min)),
         ("updates of a block, most", lambda audit: whole(audit.updates_max)),
+        ("single paths (definition 1)", lambda audit: "yes" if audit.single_paths else "no"),
         ("strictly fair (definition 3)", lambda audit: "yes" if audit.strict_fair else "no"),
         ("fair in expectation (definition 2)", lambda audit: "yes" if audit.expectation_fair else "no"),
         ("p of that test", lambda audit: p_value(audit.p_value).removeprefix("= ")),

@@ -73,6 +73,9 @@ class System:
     trainings: tuple[SystemTraining, ...]
     diverged: tuple[str, ...]
     """Of the trainings that did, why."""
+    draws_alike: bool
+    """Whether its rule gives all blocks of a layer the same chance. A test that finds nothing against a rule that gives
+    them others has only not seen enough."""
 
 
 @dataclass(frozen=True)
@@ -139,11 +142,7 @@ class TableOne:
             return (*rows, *(ClaimVerdict(f"{kind} fairness", "", "not measurable", why) for kind in ("EF", "SF")))
         audits = [training.audit for training in system.trainings]
         gradients = f"Gini of its gradient norms {fmean(t.unevenness[1] for t in system.trainings):.2f}"
-        fair = all(audit.expectation_fair for audit in audits)
-        p = min(audit.p_value for audit in audits)
-        rows.append(
-            _fairness("EF", system.claims.expectation_fair, fair, f"smallest p of {len(audits)}: {p:.2g}; {gradients}")
-        )
+        rows.append(_expectation(system, gradients))
         strict = all(audit.strict_fair for audit in audits)
         low, high = min(a.updates_min for a in audits), max(a.updates_max for a in audits)
         rows.append(
@@ -162,10 +161,26 @@ class ClaimVerdict:
     measured: str
 
 
+def _expectation(system: System, gradients: str) -> ClaimVerdict:
+    """What became of the claim about expectation fairness."""
+    assert system.claims is not None, "somebody claims it"
+    audits = [training.audit for training in system.trainings]
+    claimed, fair = system.claims.expectation_fair, all(audit.expectation_fair for audit in audits)
+    if not all(audit.single_paths for audit in audits):
+        return _fairness("EF", claimed, False, f"several blocks of a layer at once (definition 1); {gradients}")
+    measured = f"smallest p of {len(audits)}: {min(audit.p_value for audit in audits):.2g}; {gradients}"
+    if fair and not claimed and not system.draws_alike:
+        why = f"blocks have unequal chances by its rule, which the test did not see; {measured}"
+        return ClaimVerdict(_NAMES["EF"], "no", "not measurable", why)
+    return _fairness("EF", claimed, fair, measured)
+
+
+_NAMES = {"EF": "expectation fairness", "SF": "strict fairness"}
+
+
 def _fairness(kind: str, claimed: bool, found: bool, measured: str) -> ClaimVerdict:
-    name = {"EF": "expectation fairness", "SF": "strict fairness"}[kind]
     verdict = "confirmed" if claimed == found else "contradicted"
-    return ClaimVerdict(name, "yes" if claimed else "no", verdict, f"{'yes' if found else 'no'}: {measured}")
+    return ClaimVerdict(_NAMES[kind], "yes" if claimed else "no", verdict, f"{'yes' if found else 'no'}: {measured}")
 
 
 def memory_verdict(claimed: MemoryClass, ratio: float, whole_supernet: float) -> ClaimVerdict:
@@ -222,7 +237,7 @@ def rows_of(given: TableOne) -> list[list[str]]:
                 decimal(system.seconds_per_path_image / base, 2),
                 over_seeds(system, lambda t: t.path_images, millions),
                 f"{whole(low)} to {whole(high)}" if audits else UNKNOWN,
-                UNKNOWN if not audits else f"{'yes' if p >= SIGNIFICANCE else 'no'}, p {p:.2g}",
+                _expected(system, p) if audits else UNKNOWN,
                 UNKNOWN if not audits else "yes" if all(a.strict_fair for a in audits) else "no",
                 over_seeds(system, lambda t: t.unevenness[1], decimal),
                 over_seeds(system, lambda t: t.tau.tau, decimal),
@@ -231,6 +246,15 @@ def rows_of(given: TableOne) -> list[list[str]]:
             ]
         )
     return rows
+
+
+def _expected(system: System, p: float) -> str:
+    """The verdict on expectation fairness for a cell, with the smallest p of all seeds."""
+    if not all(training.audit.single_paths for training in system.trainings):
+        return "no, several paths at once"
+    if p < SIGNIFICANCE:
+        return f"no, p {p:.2g}"
+    return f"{'yes' if system.draws_alike else 'not seen'}, p {p:.2g}"
 
 
 def render_table_1(given: TableOne) -> str:
@@ -258,6 +282,8 @@ def _table(given: TableOne) -> Section:
         f"{given.choices} choices (in brackets: with two choices per layer). Time is per path-image, in that of "
         "uniform sampling. Compute is in path-images: a pass through all blocks of a layer counts as a path per block.",
         f"EF is the test of definition 2 at {SIGNIFICANCE}, the smallest p of all seeds; SF is definition 3, exactly. "
+        "Both are on the basis of definition 1: passes that go through several blocks of a layer at once are neither. "
+        "Not seen: the system's rule gives blocks unequal chances, and the test did not see it. "
         "Gradients: Gini coefficient of the gradient norms that the blocks of a layer got, 0 if all got alike.",
         "Tau is that of one-shot accuracy with the truth; own tau that of what the system itself prefers, such as its "
         "architecture's log-probability. Derived: stand-alone top-1 of the architecture it arrives at. Means "

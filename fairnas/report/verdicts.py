@@ -39,7 +39,7 @@ class Verdict:
 
 
 def fairness_verdict(audit: Audit, choices: Sequence[int]) -> Verdict:
-    """Is this supernet fair (paper, definitions 2 and 3)?
+    """Is this supernet fair (paper, definitions 1 to 3)?
 
     Args:
         audit: of the ledger.
@@ -52,6 +52,12 @@ def fairness_verdict(audit: Audit, choices: Sequence[int]) -> Verdict:
         f"with {counted(audit.backward_passes, 'backward pass', 'backward passes')}."
     )
     low, high = audit.updates_min, audit.updates_max
+    if not audit.single_paths:
+        why = (
+            "Its passes went through several blocks of a layer at once. Fairness is defined for training path by path, "
+            "as the networks are trained that are taken from the supernet (definition 1): counts alone say nothing."
+        )
+        return Verdict("bad", "No, it does not train single paths", (f"{trained} {_counts(low, high)}", why))
     if audit.strict_fair:
         blocks = counted(sum(choices), "choice block")
         level = f"In the end each of the {blocks} was updated exactly {whole(low)} times."
@@ -66,11 +72,7 @@ def fairness_verdict(audit: Audit, choices: Sequence[int]) -> Verdict:
                 f"last after step {whole(audit.level_at)}."
             )
         return Verdict("good", "Yes, strictly fair", (f"{trained} {level}", *_chance(audit, choices)))
-    behind = f", {percent(1 - low / high)} less" if high else ""
-    uneven = (
-        f"{trained} The most trained choice block was updated {whole(high)} times, the least trained "
-        f"{whole(low)} times{behind}."
-    )
+    uneven = f"{trained} {_counts(low, high)}"
     if audit.level_every > audit.steps:
         cycle = f"Layers differ in their number of choices, so counts are equal after {audit.level_every} steps first."
         return Verdict("open", "Not level yet", (uneven, cycle))
@@ -80,6 +82,16 @@ def fairness_verdict(audit: Audit, choices: Sequence[int]) -> Verdict:
         return Verdict("mixed", "In expectation only, not strictly", (uneven, why))
     why = f"Equal chances do not explain these counts ({test}). Blocks that were trained more look better."
     return Verdict("bad", "No, not fair", (uneven, why))
+
+
+def _counts(low: int, high: int) -> str:
+    """Updates of the most and the least trained block in a sentence."""
+    if low == high:
+        return f"Every choice block was updated {whole(low)} times."
+    behind = f", {percent(1 - low / high)} less" if high else ""
+    return (
+        f"The most trained choice block was updated {whole(high)} times, the least trained {whole(low)} times{behind}."
+    )
 
 
 def _chance(audit: Audit, choices: Sequence[int]) -> tuple[str, ...]:

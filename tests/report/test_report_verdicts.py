@@ -21,6 +21,7 @@ def audit(**changes) -> Audit:
         "backward_passes": 600,
         "updates_min": 93,
         "updates_max": 136,
+        "single_paths": True,
         "expectation_fair": True,
         "strict_fair": False,
         "level_every": 1,
@@ -78,6 +79,14 @@ def test_not_fair():
     verdict = fairness_verdict(audit(expectation_fair=False, p_value=1e-12), (6, 6))
     assert (verdict.status, verdict.answer) == ("bad", "No, not fair")
     assert "p below 0.001" in said(verdict)
+
+
+def test_level_counts_of_several_paths_at_once_are_not_fair():
+    both = audit(single_paths=False, expectation_fair=False, p_value=1.0, updates_min=100, updates_max=100)
+    verdict = fairness_verdict(both, (6, 6))
+    assert (verdict.status, verdict.answer) == ("bad", "No, it does not train single paths")
+    assert "Every choice block was updated 100 times. Its passes went through several blocks" in said(verdict)
+    assert "lemma 1" not in said(verdict)
 
 
 def test_an_empty_ledger_is_no_fair_supernet():

@@ -8,6 +8,7 @@ import torch
 from fairnas.config import TrainConfig
 from fairnas.data import training_batches
 from fairnas.errors import ConfigError, UnfairTraining, UnknownNameError
+from fairnas.fairness.ledger import SIGNIFICANCE
 from fairnas.nets import Supernet
 from fairnas.space import Stage, Stem, chain_space
 from fairnas.train import STRATEGIES, Pace, make_strategy, scoring_statistics, train, training_steps
@@ -81,8 +82,11 @@ def test_what_a_strategy_promises_is_what_the_audit_finds(name, make_training, d
     train(training, dataset, config, 0, Pace())
     verdict = training.ledger.audit()
     assert verdict.strategy == name
+    together = {"one_shot", "darts", "darts_second_order", "fbnet"}  # blocks of a layer, in one pass
+    assert verdict.single_paths is (name not in together)
     if training.strategy.promise != "none":
-        assert verdict.expectation_fair
+        assert verdict.p_value >= SIGNIFICANCE
+        assert verdict.expectation_fair is verdict.single_paths
         assert verdict.strict_fair is (training.strategy.promise == "strict")
 
 

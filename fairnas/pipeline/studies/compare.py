@@ -37,6 +37,7 @@ from fairnas.report.table_1 import System, SystemTraining, TableOne, render_tabl
 from fairnas.rundir import RunDirectory, checksum, write_atomically
 from fairnas.search.candidate import is_number
 from fairnas.space import Genome, SearchSpace, format_genome
+from fairnas.train import make_strategy
 from fairnas.versions import installed_versions
 
 RESULT = "system.json"
@@ -237,13 +238,13 @@ def _collect(
         done = [each for each in results if each[2]["status"] == "done"]
         trainings = [_training(seed, run, result, plan, true, space) for seed, run, result in done]
         diverged = tuple(result["reason"] for _, _, result in results if result["status"] == "diverged")
-        systems.append(_system(plan.name, plan, tuple(trainings), diverged))
+        systems.append(_system(plan.name, plan, space, tuple(trainings), diverged))
     data = RunDirectory(out / f"{plans[0].name}-s{given.base.seed}").read_json("data.json")
     activations = activation_table(space)
     single = SystemPlan(SINGLE_PATH, given.base.train, profiles[SINGLE_PATH], 0.0)
     return TableOne(
         systems=tuple(systems),
-        single_path=_system(SINGLE_PATH, single, (), ()),
+        single_path=_system(SINGLE_PATH, single, space, (), ()),
         space=space.name,
         choices=max(space.choices),
         whole_supernet=activations.of_all_blocks / activations.of_largest_path,
@@ -256,7 +257,13 @@ def _collect(
     )
 
 
-def _system(name: str, plan: SystemPlan, trainings: tuple[SystemTraining, ...], diverged: tuple[str, ...]) -> System:
+def _system(
+    name: str,
+    plan: SystemPlan,
+    space: SearchSpace,
+    trainings: tuple[SystemTraining, ...],
+    diverged: tuple[str, ...],
+) -> System:
     found = plan.profile
     return System(
         name=name,
@@ -267,6 +274,7 @@ def _system(name: str, plan: SystemPlan, trainings: tuple[SystemTraining, ...], 
         peak_of_two=found.peak_of_two,
         trainings=trainings,
         diverged=diverged,
+        draws_alike=make_strategy(plan.train, space.choices, 0).promise != "none",
     )
 
 
