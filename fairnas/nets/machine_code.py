@@ -123,13 +123,28 @@ def _size(kind: ir.VectorType) -> int:
 
 
 def share_out(run: Callable[[int, int], None], blocks: int, work: int) -> None:
-    """Call `run(first, last)` over all blocks, on as many threads as torch may use and the work is worth."""
+    """Call `run(first, last)` over all blocks, on as many threads as torch may use and the work is worth.
+
+    What it raises in one of them is raised here, when all have ended.
+    """
     count = max(1, min(torch.get_num_threads(), blocks, work // _WORK_OF_A_THREAD))
     bounds = [blocks * index // count for index in range(count + 1)]
     mine, *others = itertools.pairwise(bounds)
-    helpers = [threading.Thread(target=run, args=shares) for shares in others]
+    errors: list[BaseException] = []
+
+    def in_helper(first: int, last: int) -> None:
+        try:
+            run(first, last)
+        except BaseException as error:
+            errors.append(error)
+
+    helpers = [threading.Thread(target=in_helper, args=shares) for shares in others]
     for helper in helpers:
         helper.start()
-    run(*mine)
-    for helper in helpers:
-        helper.join()
+    try:
+        run(*mine)
+    finally:
+        for helper in helpers:
+            helper.join()
+    if errors:
+        raise errors[0]

@@ -54,11 +54,13 @@ class SilentNarrator:
 
 
 def pick_device(wanted: str) -> torch.device:
-    """The device of a setting. Raises `ConfigError` if it is absent."""
+    """The device of a setting, on which single precision is single precision. Raises `ConfigError` if it is absent."""
     if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ConfigError("resources.device is 'cuda', but torch finds no CUDA GPU; use 'cpu', or see `fairnas doctor`")
+    # torch rounds the factors of convolutions to 10 bits otherwise (TF32); who wants them short says bfloat16
+    torch.backends.cudnn.allow_tf32 = False
     return torch.device(wanted)
 
 

@@ -6,6 +6,7 @@ recorded, and its results are found where they were then.
 """
 
 import functools
+import gc
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -111,13 +112,18 @@ class Repeated:
         try:
             return self._how(self._work, self._network)
         except RuntimeError as error:
-            first: BaseException = error
-            while first.__context__ is not None:  # torch's own says only that the recording is invalid
-                first = first.__context__
-            reason = (str(first) or "no reason given").splitlines()[0]
-            warnings.warn(f"steps are not recorded as a CUDA graph, and take longer: {reason}", stacklevel=2)
-            _set_gradients(parameters, [None] * len(parameters))
-            return None
+            reason = _first_reason(error)  # and nothing here holds on to the error
+        _set_gradients(parameters, [None] * len(parameters))
+        gc.collect()  # frames of the error may hold activations of half a step, and there may be no room for more
+        warnings.warn(f"steps are not recorded as a CUDA graph, and take longer: {reason}", stacklevel=2)
+        return None
+
+
+def _first_reason(error: BaseException) -> str:
+    """What went wrong first, in a line: torch's own last word is only that the recording is invalid."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return (str(error) or "no reason given").splitlines()[0]
 
 
 def _set_gradients(parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor | None]) -> None:

@@ -14,6 +14,9 @@ from fairnas.train.strategies import make_strategy
 
 SHARE_OF_MEMORY = 0.8
 """Of the free memory of a GPU, what activations may take; the rest is for weights, workspaces and gaps."""
+RECORDED_SHARE = 0.6
+"""The same where steps are recorded: a CUDA graph keeps its memory between steps, when images are put beside it and
+networks are scored."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,14 @@ def choose_execution(
         return Execution(one_by_one, f"sequential: '{config.strategy}' trains one path at a time")
     if device.type != "cuda":
         return Execution(one_by_one, "sequential: one path after another, which is as fast as lockstep on a CPU")
-    free = SHARE_OF_MEMORY * _free_memory(device)
+    free = _free_memory(device)
     whole, lean = _lockstep_memory(space, config, group, together, static)
-    for save_memory, needed in ((False, whole), (True, lean)):
-        if needed <= free:
-            return lockstep(save_memory, f"activations take about {_gigabytes(needed)} of {_gigabytes(free)}")
+    room = free * (RECORDED_SHARE if records else SHARE_OF_MEMORY), free * SHARE_OF_MEMORY
+    for save_memory, needed, given in ((False, whole, room[0]), (True, lean, room[1])):
+        if needed <= given:
+            return lockstep(save_memory, f"activations take about {_gigabytes(needed)} of {_gigabytes(given)}")
     return Execution(
-        one_by_one, f"sequential: lockstep would take {_gigabytes(lean)}, and {_gigabytes(free)} are at hand"
+        one_by_one, f"sequential: lockstep would take {_gigabytes(lean)}, and {_gigabytes(room[1])} are at hand"
     )
 
 

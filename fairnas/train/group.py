@@ -12,6 +12,8 @@ holds the gradients of its share; one all-reduce of one flat tensor makes them e
     stop        how many processes were asked to stop, so that all stop after the same step
     due         for how many it is time to save, so that all look at what is saved
 
+(On GPUs the last two go before the rest, between CPUs: see `Message`.)
+
 After it, all processes hold the same numbers, bit for bit, and do the same update. `require_agreement` checks that
 every now and then, and before anything is saved. A process alone does none of this.
 """
@@ -119,8 +121,9 @@ class Group:
         assert before is not None
         message = self._message_of(supernet)
         message.fill(gradients.parameters, before, shares, self.path_rank, loss, self.stop(), self.due())
-        self._all_reduce(message.row)
-        message.row /= self.image_processes
+        for tensor in message.tensors:
+            self._all_reduce(tensor)
+        message.divide(self.image_processes)
         message.take(gradients.parameters, before, shares, self.path_rank)
         self.stopping, self.saving = message.stopping, message.saving
         return message.loss.to(loss.dtype)

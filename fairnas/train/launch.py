@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -15,6 +16,10 @@ from fairnas.train.loop import DivergedError
 from fairnas.train.strategies import Strategy
 
 T = TypeVar("T")
+
+PATIENCE = datetime.timedelta(hours=12)
+"""How long processes wait for each other. The first scores networks and writes while the others wait for its next step;
+who is lost is not noticed by this, but because its connections close."""
 
 
 def started_processes() -> int:
@@ -37,7 +42,7 @@ def joined_group() -> Iterator[Group]:
     with_gpu = torch.cuda.is_available()
     if with_gpu:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-    dist.init_process_group("cpu:gloo,cuda:nccl" if with_gpu else "gloo")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if with_gpu else "gloo", timeout=PATIENCE)
     try:
         yield Group(dist.get_rank(), dist.get_world_size())
     except (DivergedError, ProcessesDisagree) as error:

@@ -1,10 +1,14 @@
 """What processes that train one supernet tell each other after a step: one flat tensor, to be summed.
 
 gradients    of every parameter, zero where this process has none
-presence     per parameter 1 if it has one, so that blocks that nobody trained keep `None`
 statistics   this process's terms of the running BN statistics (see `RunningStatistics.factors`)
 loss         summed over the paths
+presence     per parameter 1 if it has a gradient, so that blocks that nobody trained keep `None`
 stop, due    1 if this process was asked to stop; 1 if its clock says that it is time to save
+
+The last three are for the processes themselves. Where the rest is on GPUs they travel apart and first, between CPUs:
+no process then waits for its GPU to read them, and one that is gone is missed before the others give their GPUs work
+that would wait for it.
 """
 
 from collections.abc import Sequence
@@ -31,18 +35,33 @@ class Share:
 class Message:
     """The flat tensor and its parts. It is kept from step to step: new memory of its size is costly."""
 
-    def __init__(self, supernet: Supernet) -> None:
+    def __init__(self, supernet: Supernet, *, apart: bool | None = None) -> None:
+        """Make room.
+
+        Args:
+            supernet: whose gradients and statistics are told.
+            apart: whether flags are a tensor of their own, on the CPU; default: where the supernet is on a GPU.
+        """
         parameters = list(supernet.parameters())
         self.statistics = RunningStatistics(supernet)
-        sizes = [sum(p.numel() for p in parameters), len(parameters), len(self.statistics.read()), 1, 1, 1]
-        self.row = parameters[0].new_zeros(sum(sizes))
-        gradients, self._presence, self._terms, self._loss, self._stop, self._due = self.row.split(sizes)
+        apart = parameters[0].is_cuda if apart is None else apart
+        numbers, flags = [sum(p.numel() for p in parameters), len(self.statistics.read()), 1], [len(parameters), 1, 1]
+        row = parameters[0].new_zeros(sum(numbers) + (0 if apart else sum(flags)))
+        told = torch.zeros(sum(flags)) if apart else row[sum(numbers) :]
+        self.tensors = (told, row) if apart else (row,)
+        gradients, self._terms, self._loss = row[: sum(numbers)].split(numbers)
+        self._presence, self._stop, self._due = told.split(flags)
         pieces = gradients.split([parameter.numel() for parameter in parameters])
         # in the parameters' own memory order, so that copies are straight and the optimiser may use them as they are
         self._gradients = [
             piece.as_strided(parameter.shape, parameter.stride(), piece.storage_offset())
             for piece, parameter in zip(pieces, parameters, strict=True)
         ]
+
+    def divide(self, teams: int) -> None:
+        """After the sum: average what teams found on different images."""
+        for tensor in self.tensors:
+            tensor /= teams
 
     def fill(
         self,

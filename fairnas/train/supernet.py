@@ -34,6 +34,7 @@ class SupernetTraining:
         seed: int,
         executor: Executor | None = None,
         group: Group | None = None,
+        loader_workers: int = 0,
     ) -> None:
         choices = supernet.space.choices
         self.network, self.config = supernet, config
@@ -44,7 +45,7 @@ class SupernetTraining:
         self.optimizer = make_optimizer(supernet, config)
         executor = executor or Sequential(config.precision)
         self.bench = Bench(supernet, self.optimizer, config, executor, group or Group())
-        self.seed = seed
+        self.seed, self._loader_workers = seed, loader_workers
         device = next(supernet.parameters()).device
         self._gradient_norms = torch.zeros(sum(choices), dtype=torch.float64, device=device)
         self.strategy.begin(self.bench)
@@ -54,7 +55,9 @@ class SupernetTraining:
         for_weights, for_architecture = parts_of(dataset, self.strategy)
         if for_architecture is not None:
             device = next(self.network.parameters()).device
-            given = ArchitectureImages(for_architecture, self.config.batch_size, self.seed, device)
+            given = ArchitectureImages(
+                for_architecture, self.config.batch_size, self.seed, device, self._loader_workers
+            )
             self.bench = dataclasses.replace(self.bench, architecture_images=given)
         return for_weights
 
@@ -101,8 +104,10 @@ def parts_of(dataset: Dataset, strategy: Strategy) -> tuple[Dataset, Dataset | N
 class ArchitectureImages:
     """The images that teach the architecture, batch after batch, pass after pass, each a function of its number."""
 
-    def __init__(self, dataset: Dataset, batch_size: int, seed: int, device: torch.device) -> None:
-        self._dataset, self._device = dataset, device
+    def __init__(
+        self, dataset: Dataset, batch_size: int, seed: int, device: torch.device, loader_workers: int = 0
+    ) -> None:
+        self._dataset, self._device, self._workers = dataset, device, loader_workers
         self._size = min(batch_size, len(dataset.train))
         self._seed = derived_seed(seed, "architecture images")
         self._per_pass = steps_per_epoch(dataset, self._size)
@@ -120,6 +125,7 @@ class ArchitectureImages:
                 epoch=epoch,
                 first=first,
                 device=self._device,
+                workers=self._workers,
             )
         self._next = number + 1
         return next(self._batches)
@@ -159,5 +165,7 @@ def supernet_training(
         ConfigError: if the strategy cannot train so, or the executor not do what it does.
     """
     group = group or Group()
-    execution = choose_execution(space, config, resources or Resources(), device, group)
-    return SupernetTraining(new_supernet(space, config, seed).to(device), config, seed, execution.executor, group)
+    resources = resources or Resources()
+    execution = choose_execution(space, config, resources, device, group)
+    supernet = new_supernet(space, config, seed).to(device)
+    return SupernetTraining(supernet, config, seed, execution.executor, group, resources.loader_workers)

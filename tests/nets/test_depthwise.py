@@ -4,6 +4,7 @@ import copy
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -136,6 +137,21 @@ def test_threads_only_where_there_is_work(work: int, expected: int) -> None:
     assert len(calls) == expected
     assert sorted(block for first, last, _ in calls for block in range(first, last)) == list(range(7))
     assert any(ident == threading.get_ident() for *_, ident in calls)
+
+
+def test_what_one_thread_raises_is_raised_when_all_have_ended() -> None:
+    torch.set_num_threads(4)
+    done: list[int] = []
+
+    def failing(first: int, last: int) -> None:
+        if first == 3:
+            raise MemoryError("no room")
+        time.sleep(0.01)
+        done.append(first)
+
+    with pytest.raises(MemoryError, match="no room"):
+        machine_code.share_out(failing, blocks=7, work=10**12)
+    assert sorted(done) == [0, 1, 5]
 
 
 def test_calls_from_several_threads() -> None:

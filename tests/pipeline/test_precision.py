@@ -13,7 +13,7 @@ from fairnas.evaluate import OwnImagesCopy
 from fairnas.nets import Supernet
 from fairnas.pipeline import precision
 from fairnas.pipeline.calibration import CalibrationImages
-from fairnas.pipeline.experiment import Experiment, SilentNarrator
+from fairnas.pipeline.experiment import Experiment, SilentNarrator, pick_device
 from fairnas.pipeline.judge import evaluation_setting, score_on_validation, validation_batches
 from fairnas.pipeline.precision import FILE, require_ranks_of_float32
 from fairnas.pipeline.stage_two import search
@@ -192,3 +192,9 @@ def test_own_images_without_recalibration_are_refused() -> None:
         EvaluateConfig(activation_mib=0)
     with pytest.raises(ConfigError, match=r"evaluate\.precision"):
         EvaluateConfig(precision="bfloat61")  # pyright: ignore[reportArgumentType]
+
+
+def test_single_precision_is_no_tf32_where_a_command_picks_its_device(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    pick_device("cpu")
+    assert not torch.backends.cudnn.allow_tf32

@@ -236,13 +236,15 @@ def test_the_message_of_a_failed_recording_names_its_cause():
 
 @pytest.mark.parametrize("failure", [RuntimeError("operation not permitted\nwhen capturing"), torch.OutOfMemoryError()])
 def test_where_recording_fails_training_goes_on_without(failure):
-    tried = []
+    tried, half_done = [], []
 
     def failing(work, network):
         tried.append(network)
+        activations = torch.zeros(3)
+        half_done.append(weakref.ref(activations))
         for parameter in network.parameters():
             parameter.grad = torch.full_like(parameter, torch.nan)  # what a half recorded pass leaves
-        raise failure
+        raise type(failure)(*failure.args)  # whose frames nobody else holds
 
     executor = RecordedLockstep(record=failing)
     sampler = StrictSampler(SPACE.choices, 0)
@@ -255,6 +257,7 @@ def test_where_recording_fails_training_goes_on_without(failure):
                 UserWarning, match="not recorded as a CUDA graph, and take longer: (operation not perm|no)"
             ):
                 executor.backward(ours, images, labels, sampler.paths(step))
+            assert half_done[0]() is None, "what was computed by then makes room for the step that is not recorded"
         else:
             executor.backward(ours, images, labels, sampler.paths(step))
         theirs.zero_grad(set_to_none=True)
@@ -495,7 +498,7 @@ def test_memory_is_not_counted_where_nothing_depends_on_it(monkeypatch):
     [(1e12, RecordedLockstep, None), (24e6, Lockstep, True), (1e3, Sequential, None)],
 )
 def test_on_a_gpu_auto_takes_what_fits(monkeypatch, free, kind, save_memory):
-    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (free, 2 * free))
+    monkeypatch.setattr("fairnas.train.execution._free_memory", lambda device: free)
     executor = chosen(device=torch.device("cuda")).executor
     assert type(executor) is kind
     assert getattr(executor, "save_memory", None) == save_memory
@@ -503,10 +506,18 @@ def test_on_a_gpu_auto_takes_what_fits(monkeypatch, free, kind, save_memory):
     assert 64 * table.of_hand_overs(6) < 0.8 * 24e6 < 64 * table.of_all_blocks
 
 
+def test_beside_a_recording_there_is_room_for_images_and_for_scoring(monkeypatch):
+    needed = 64 * activation_table(get_space("digits")).of_all_blocks
+    for share, compiled, kind in ((0.61, "auto", Lockstep), (0.59, "auto", RecordedLockstep), (0.79, "off", Lockstep)):
+        monkeypatch.setattr("fairnas.train.execution._free_memory", lambda device, share=share: needed / share)
+        found = chosen(device=torch.device("cuda"), compile=compiled).executor
+        assert (type(found), getattr(found, "save_memory", False)) == (kind, share == 0.61)
+
+
 def test_what_fits_depends_on_how_many_paths_run_together(monkeypatch):
     table = activation_table(get_space("digits"))
     enough = 64 * table.of_all_blocks / 0.8 * 1.01  # for six paths that share no block
-    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (enough, enough))
+    monkeypatch.setattr("fairnas.train.execution._free_memory", lambda device: enough)
 
     def executor(k):
         config = TrainConfig(strategy="uniform_k", k=k, accumulate=True, batch_size=64)

@@ -12,9 +12,13 @@ from hypothesis import strategies as st
 from fairnas.config import TrainConfig
 from fairnas.data import training_batches
 from fairnas.errors import ConfigError
+from fairnas.fairness import StrictSampler
+from fairnas.fairness.ledger import count_passes
 from fairnas.train import STRATEGIES, Bench, Group, arranged, make_strategy, require_own_gpu, supernet_step
+from fairnas.train.executors import Sequential
 from fairnas.train.group import digest_of
 from fairnas.train.loop import learning_rate, make_optimizer
+from fairnas.train.message import Message, Share
 from fairnas.train.supernet import new_supernet
 from tests.train.processes import CPU, SPACE, Job, diverging, started, tiny_dataset, train_all
 
@@ -184,6 +188,40 @@ def test_the_checksum_sees_every_number_and_not_where_it_is():
         [{**network, "weight": network["weight"].reshape(2, 1500)}, state],
     ):
         assert digest_of(other) != same
+
+
+@pytest.mark.parametrize("teams", [1, 2])
+def test_flags_that_travel_apart_say_the_same(teams):
+    """As on GPUs: two processes, put together by hand."""
+    paths = StrictSampler(SPACE.choices, 0).paths(0)[:1]  # so that most blocks have no gradient
+    images = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    shares = [Share(count_passes(paths, SPACE.choices), 1)] * 2
+
+    def joined(apart: bool):
+        supernets = [new_supernet(SPACE, CONFIG, 0).train() for _ in range(2)]
+        messages, before = [Message(each, apart=apart) for each in supernets], []
+        for rank, (supernet, message) in enumerate(zip(supernets, messages, strict=True)):
+            before.append(message.statistics.read())
+            loss = Sequential().backward(supernet, images + rank, torch.arange(4), paths)
+            message.fill(list(supernet.parameters()), before[-1], shares, rank, loss, rank == 1, False)
+        for pair in zip(*(message.tensors for message in messages), strict=True):
+            total = sum(pair)
+            for tensor in pair:
+                tensor.copy_(total)
+        first = messages[0]
+        first.divide(teams)
+        first.take(list(supernets[0].parameters()), before[0], shares, 0)
+        gradients = [parameter.grad for parameter in supernets[0].parameters()]
+        return gradients, first.statistics.read(), first.loss, first.stopping, first.saving, len(first.tensors)
+
+    together, apart = joined(False), joined(True)
+    assert (together[-1], apart[-1]) == (1, 2)
+    assert together[3:5] == apart[3:5] == (True, False)
+    assert torch.equal(together[1], apart[1])
+    assert torch.equal(together[2], apart[2])
+    assert any(gradient is None for gradient in apart[0])
+    for mine, other in zip(apart[0], together[0], strict=True):
+        assert mine is other is None or torch.equal(mine, other)
 
 
 def test_what_all_processes_find_the_first_says(tmp_path):
