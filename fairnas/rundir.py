@@ -73,6 +73,14 @@ def _flush_folder(folder: Path) -> None:
             os.close(handle)
 
 
+def is_run_directory(path: str) -> bool:
+    """Whether a folder holds a run, begun or finished; one that cannot be looked into counts as none."""
+    names = ("config.toml", ".lock")
+    return os.path.isfile(os.path.join(path, "stages.json")) or all(
+        os.path.isfile(os.path.join(path, name)) for name in names
+    )
+
+
 def checksum(path: Path) -> str:
     """SHA-256 of a file's content."""
     with open(path, "rb") as file:

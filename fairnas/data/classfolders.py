@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fairnas.data.decode import SUFFIXES
 from fairnas.errors import DataError
+from fairnas.rundir import is_run_directory
 
 _CLUTTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})  # hidden on the systems that make them
 
@@ -27,6 +28,7 @@ class SplitFolder:
     classes: tuple[ClassFolder, ...]
     others: tuple[str, ...]
     links: tuple[str, ...]
+    runs: tuple[str, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -43,33 +45,38 @@ def read_split(folder: Path) -> SplitFolder:
     """List the class folders in a folder and their images.
 
     Links to folders are followed if they are class folders, unless they lead back up. Inside class folders
-    they are not, because they may lead anywhere, into another class even.
+    they are not, because they may lead anywhere, into another class even. Run directories are left out wherever they
+    lie, and a folder that holds no images but runs is no class: a run may be written beside its images.
 
     Raises:
         DataError: if there are no class folders, or one is empty or unreadable.
     """
-    classes, others, links = [], [], []
+    classes: list[ClassFolder] = []
+    others, links, runs = [], [], []
     real = os.path.realpath(folder)
     for entry in entries(folder):
         if not is_folder(entry):
             others.append(entry.name)
         elif entry.is_symlink() and Path(real).is_relative_to(os.path.realpath(entry.path)):
             links.append(entry.name)  # leads back to a folder that holds this one
-        else:
-            classes.append(_read_class(entry, others, links))
+        elif found := _read_class(entry, others, links, runs):
+            classes.append(found)
     if not classes:
         raise DataError(f"{folder} has no class folders; put the images of each class into its own subfolder")
-    return SplitFolder(folder, tuple(classes), tuple(others), tuple(links))
+    return SplitFolder(folder, tuple(classes), tuple(others), tuple(links), tuple(runs))
 
 
-def _read_class(folder: os.DirEntry[str], others: list[str], links: list[str]) -> ClassFolder:
-    """All images at any depth; adds what is ignored to `others` and `links`."""
+def _read_class(folder: os.DirEntry[str], others: list[str], links: list[str], runs: list[str]) -> ClassFolder | None:
+    """All images at any depth, None where there are only runs; adds what is left out to the lists."""
     if shown(folder.name) != folder.name:
         raise DataError(f"the class folder {shown(folder.path)} has a name that is not UTF-8 text; rename it")
     found: list[tuple[str, int]] = []
-    waiting = [(folder.path, folder.name)]
+    waiting, runs_before = [(folder.path, folder.name)], len(runs)
     while waiting:
         path, name = waiting.pop()
+        if is_run_directory(path):
+            runs.append(name)
+            continue
         for entry in entries(path):
             inner = f"{name}/{entry.name}"
             if not is_folder(entry):
@@ -79,6 +86,8 @@ def _read_class(folder: os.DirEntry[str], others: list[str], links: list[str]) -
                 links.append(inner)
             else:
                 waiting.append((entry.path, inner))
+    if not found and len(runs) > runs_before:
+        return None
     if not found:
         suffixes = ", ".join(sorted(SUFFIXES))
         raise DataError(f"class folder {folder.path} holds no images ({suffixes}); add some or remove it")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fairnas.data.classfolders import SplitFolder, entries, image_size, is_folder, read_split, shown
 from fairnas.errors import DataError
+from fairnas.rundir import is_run_directory
 
 _VALIDATION_NAMES = ("val", "valid", "validation")
 
@@ -41,7 +42,9 @@ def read_layout(path: Path) -> Layout:
         DataError: naming the folder, what is wrong with it and what to do.
     """
     path = Path(os.path.expanduser(path))
-    folders = tuple(entry for entry in entries(_existing(path)) if is_folder(entry))
+    folders = tuple(
+        entry for entry in entries(_existing(path)) if is_folder(entry) and not is_run_directory(entry.path)
+    )
     by_name = {entry.name.lower(): entry for entry in folders}
     if not _holds_folders(by_name.get("train")):
         _check_flat(path, folders)
@@ -100,6 +103,8 @@ def _ignored_notes(splits: Sequence[SplitFolder | None]) -> Iterator[str]:
             count, first = len(split.others), shown(split.others[0])
             noun = "file that is no image of a class" if count == 1 else "files that are no images of a class"
             yield f"{count} {noun} ignored in {split.folder}: {first}{', ...' if count > 1 else ''}"
+        if split and split.runs:
+            yield f"run directories left out of {split.folder}: {_first([shown(name) for name in split.runs])}"
         if split and split.links:
             yield f"linked folders not followed in {split.folder}: {_first([shown(link) for link in split.links])}"
 

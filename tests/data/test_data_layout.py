@@ -100,6 +100,30 @@ def test_links_that_go_round_in_circles_do_not_hang(tmp_path, make_split):
     assert f"linked folders not followed in {tmp_path}: cat/up, everything" in layout.notes
 
 
+@pytest.mark.parametrize("split", ["", "train"])
+def test_runs_beside_or_among_the_images_are_no_classes(tmp_path, make_split, draw, split):
+    make_split(tmp_path / split, TWO)
+    before = read_layout(tmp_path).train
+    for run in ("runs/folder", "runs/more/folder", "here", "cat/run"):
+        draw(tmp_path / split / run / "models" / "drawing.png")
+        for name in ("config.toml", ".lock"):  # as of the moment when it begins
+            (tmp_path / split / run / name).touch()
+    (tmp_path / split / "runs" / "notes.txt").touch()
+    layout = read_layout(tmp_path)
+    assert layout.train.classes == before.classes
+    note = "run directories left out of {}: cat/run, here, runs/folder, runs/more/folder"
+    assert any(sorted(each.split(": ")[1].split(", ")) == note.split(": ")[1].split(", ") for each in layout.notes)
+    for run in ("runs/folder", "runs/more/folder", "here", "cat/run"):  # and when a copy of it has lost the lock
+        (tmp_path / split / run / ".lock").rename(tmp_path / split / run / "stages.json")
+    assert read_layout(tmp_path).train.classes == before.classes
+
+
+def test_a_class_may_hold_a_configuration(tmp_path, make_split):
+    make_split(tmp_path, TWO)
+    (tmp_path / "cat" / "config.toml").touch()
+    assert scan_folder(tmp_path).train == 5
+
+
 def test_linked_class_folders_and_files_are_followed(tmp_path, make_split, draw):
     elsewhere = make_split(tmp_path / "elsewhere", {"x": 2})
     make_split(tmp_path / "set", TWO)
