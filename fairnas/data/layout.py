@@ -6,6 +6,7 @@ files are passed over; other files that are no images are ignored and named in t
 """
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,10 @@ from fairnas.errors import DataError
 from fairnas.rundir import is_run_directory
 
 _VALIDATION_NAMES = ("val", "valid", "validation")
+_LIKE_A_SPLIT = re.compile(
+    r"(train|test|val|dev|eval|hold-?out|fold)(id|idation|uation|ing|set|s)?([^a-z]|$)", re.IGNORECASE
+)
+"""How names of splits begin; `fold1` and `test_images` are some too."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +58,14 @@ def read_layout(path: Path) -> Layout:
     if len(present) > 1:
         raise DataError(f"{path} has both {present[0]}/ and {present[1]}/; keep one of them")
     train, test = read_split(Path(by_name["train"].path)), None
-    if "test" in by_name:
-        test = read_split(Path(by_name["test"].path))
     known = ("train", "test", *_VALIDATION_NAMES)
     unused = [entry.name for entry in folders if entry.name.lower() not in known]
     notes = [f"folders beside train/ not used: {_first(unused)}"] if unused else []
+    if "test" in by_name:
+        if _holds_folders(by_name["test"]) or not _holds_images(by_name["test"]):
+            test = read_split(Path(by_name["test"].path))
+        else:
+            notes.append("test/ is not used: its images lie in no class folders, so nobody knows their classes")
     if not present:
         return _finished(train, None, test, notes)
     name = present[0]
@@ -122,7 +130,8 @@ def _check_flat(path: Path, folders: Sequence[os.DirEntry[str]]) -> None:
     if len(folders) < 2 or any(_holds_images(entry) for entry in folders):
         return
     below = [frozenset(inner.name for inner in entries(entry.path) if is_folder(inner)) for entry in folders]
-    if len(below[0]) > 1 and all(names == below[0] for names in below):
+    like_splits = sum(bool(_LIKE_A_SPLIT.match(entry.name)) for entry in folders)
+    if like_splits > 1 and len(below[0]) > 1 and all(names == below[0] for names in below):
         names = _first([entry.name for entry in folders])
         raise DataError(f"{names} in {path} look like splits, not classes; name them train, val and test")
 

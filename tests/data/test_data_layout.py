@@ -209,10 +209,22 @@ def test_two_validation_folders(tmp_path, make_split):
     assert refused(tmp_path) == f"{tmp_path} has both val/ and valid/; keep one of them"
 
 
-def test_images_without_class_folders_in_the_test_folder(tmp_path, make_split, draw):
+def test_test_images_without_classes_are_not_used(tmp_path, make_split, draw):
     make_split(tmp_path / "train", TWO)
+    make_split(tmp_path / "val", {"cat": 1, "dog": 1})
     draw(tmp_path / "test" / "0.jpg")
+    layout = read_layout(tmp_path)
+    assert layout.test is not None
+    assert layout.test.folder.name == "val"
+    assert "test/ is not used: its images lie in no class folders, so nobody knows their classes" in layout.notes
+    (tmp_path / "test" / "0.jpg").unlink()
     assert refused(tmp_path).startswith(f"{tmp_path / 'test'} has no class folders")
+
+
+def test_validation_images_without_class_folders(tmp_path, make_split, draw):
+    make_split(tmp_path / "train", TWO)
+    draw(tmp_path / "val" / "0.jpg")
+    assert refused(tmp_path).startswith(f"{tmp_path / 'val'} has no class folders")
 
 
 def test_held_out_folders_without_a_training_folder(tmp_path, make_split):
@@ -221,11 +233,22 @@ def test_held_out_folders_without_a_training_folder(tmp_path, make_split):
     assert re.search(r"has (val|test)/ with class folders but no train/", refused(tmp_path))
 
 
-def test_splits_of_unknown_names_are_not_taken_for_classes(tmp_path, make_split):
-    make_split(tmp_path / "Training", TWO)
-    make_split(tmp_path / "Testing", TWO)
+@pytest.mark.parametrize(
+    "names", [("Testing", "Training"), ("dev", "eval"), ("fold1", "fold2"), ("extra", "test_set", "train_set")]
+)
+def test_splits_of_unknown_names_are_not_taken_for_classes(tmp_path, make_split, names):
+    for name in names:
+        make_split(tmp_path / name, TWO)
     message = refused(tmp_path)
-    assert message == f"Testing, Training in {tmp_path} look like splits, not classes; name them train, val and test"
+    assert message == f"{', '.join(names)} in {tmp_path} look like splits, not classes; name them train, val and test"
+
+
+@pytest.mark.parametrize("names", [("healthy", "sick"), ("bus", "trains"), ("development", "value")])
+def test_classes_may_hold_the_same_folders(tmp_path, make_split, names):
+    for name in names:
+        make_split(tmp_path / name, {"2023": 2, "2024": 1})
+    assert scan_folder(tmp_path).classes == names
+    assert scan_folder(tmp_path).train == 6
 
 
 def test_a_class_name_that_is_no_text(tmp_path, make_split):
