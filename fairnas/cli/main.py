@@ -77,6 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, PermissionError) and error.filename is not None:  # any path may lie in a locked folder
+            path = os.fsencode(str(error.filename)).decode("utf-8", "replace")
+            print(f"fairnas: cannot use {path}: permission denied; make it accessible to you", file=sys.stderr)
+            return WRONG_INPUT
         reason = str(error).splitlines()[0] if str(error) else ""
         print(f"fairnas: our fault: {type(error).__name__}: {reason} (--debug shows where)", file=sys.stderr)
         return OUR_FAULT

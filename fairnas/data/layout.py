@@ -137,7 +137,11 @@ def _check_flat(path: Path, folders: Sequence[os.DirEntry[str]]) -> None:
 
 
 def _existing(path: Path) -> Path:
-    if not path.exists():
+    try:
+        there = path.exists()
+    except PermissionError as error:
+        raise DataError(f"cannot read the folder {path}: {error.strerror}; make it accessible to you") from None
+    if not there:
         where = "" if path.is_absolute() else f" in {Path.cwd()}"  # a run may be gone on with from elsewhere
         raise DataError(f"{path} does not exist{where}; give a folder with one subfolder of images per class")
     if not path.is_dir():

@@ -120,6 +120,31 @@ def test_our_own_fault_is_code_1_without_a_traceback_unless_asked(fairnas, monke
         fairnas("spaces", "--debug")
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["predict", "{}/model.onnx", "a.png"],
+        ["audit", "--run", "{}/run"],
+        ["run", "digits", "--out", "{}/run"],
+        ["run", "folder", "--data", "folder:{}/images"],
+    ],
+)
+def test_a_folder_that_may_not_be_entered_is_one_line(fairnas, tmp_path, monkeypatch, verb):
+    stat = os.stat
+
+    def refuse(path, **options):  # rights mean nothing to an administrator
+        if str(path).startswith(f"{tmp_path}/locked/"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    outcome = fairnas(*(word.format(tmp_path / "locked") for word in verb))
+    assert outcome.code == 2
+    assert outcome.err.startswith("fairnas: ")
+    assert outcome.err.count("\n") == 1
+    assert f"{tmp_path}/locked/" in outcome.err
+
+
 def test_a_file_where_the_run_should_go_is_left_alone(fairnas, tmp_path):
     mine = tmp_path / "mine"
     mine.mkdir()
