@@ -92,15 +92,21 @@ def decode_all(files: Files, size: int, channels: int) -> tuple[np.ndarray, Outc
     return pixels, _in_threads(files, decode)
 
 
-def usable(files: Files, outcome: Outcome, classes: Sequence[str]) -> np.ndarray:
+def try_all(files: Files, size: int, channels: int) -> Outcome:
+    """Decode every file as `decode_all` does, for the outcome alone: of files too many to be kept in memory."""
+    return _in_threads(files, lambda place: read_square(files.path(place), size, channels)[1])
+
+
+def usable(files: Files, outcome: Outcome, classes: Sequence[str], among: Files) -> np.ndarray:
     """Places of the files that can be used, in order.
 
     Raises:
-        DataError: if more than a tenth of a class is corrupt: then something else is wrong with the data.
+        DataError: if more than a tenth of a class is corrupt: then something else is wrong with the data. The class
+            has as many images as in `among`, which the files were chosen from.
     """
     corrupt = np.array(sorted(outcome.corrupt), dtype=np.int64)
     bad = np.bincount(files.labels[corrupt], minlength=len(classes))
-    total = np.bincount(files.labels, minlength=len(classes))
+    total = np.bincount(among.labels, minlength=len(classes))
     for label in np.flatnonzero(bad > CORRUPT_ALLOWED * total).tolist():
         first = next(place for place in corrupt.tolist() if files.labels[place] == label)
         raise DataError(

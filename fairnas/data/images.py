@@ -99,7 +99,7 @@ class StreamedImages:
     """Images in files, decoded when needed to (size, size, channels).
 
     Of a split that fits into memory by itself, the squares that evaluation sees are kept when they are first
-    asked for: a search looks at its validation images thousands of times.
+    asked for: BN may be recalibrated for thousands of networks.
     """
 
     files: Files
@@ -174,7 +174,7 @@ class StreamedImages:
                 except CorruptImageError as error:
                     raise DataError(
                         f"{shown(path)} cannot be decoded: {error}; "
-                        "remove it, and begin a new run: images of a run may not change"
+                        "put the original back and run the same command again, or remove it and begin a new run"
                     ) from None
         if draws is None:
             return torch.from_numpy(pixels)

@@ -15,7 +15,7 @@ from fairnas.data import cifar10, digits
 from fairnas.data.arrays import Arrays
 from fairnas.data.classfolders import shown
 from fairnas.data.dataset import Dataset
-from fairnas.data.files import Files, check_all, corrupt_note, decode_all, usable
+from fairnas.data.files import Files, Outcome, check_all, corrupt_note, decode_all, try_all, usable
 from fairnas.data.folder import found_channels, sample_headers
 from fairnas.data.images import Images, ResidentImages, StreamedImages, fit_in_memory
 from fairnas.data.layout import Layout, read_layout, read_train_and_test
@@ -117,18 +117,25 @@ def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int |
     brought = {"validation": layout.validation, "test": layout.test}
     files = {"train": pool} | {split: Files.of(folder) for split, folder in brought.items() if folder}
     resident = fit_in_memory(sum(map(len, files.values())), size, channels)
-    opened = {split: _opened(part, classes, size, channels, resident) for split, part in files.items()}
+    opened = {
+        split: _decoded(part, part, classes, size, channels)
+        if resident or split != "train"
+        else _opened(part, part, classes, None, check_all(part))
+        for split, part in files.items()
+    }
     rank = {split: ranks(seed, part.files.members()) for split, part in opened.items()}
     carved = carve(rank["train"], opened["train"].files.labels, classes, shares)
     train = opened["train"].take(carved.train)
-    held_out = [
-        opened[split].take(mixed(rank[split], np.arange(len(rank[split]))))
-        if split in opened
-        else opened["train"].take(places)
-        for split, places in (("validation", carved.validation), ("test", carved.test))
-    ]
+    held_out = []
+    for split, places in (("validation", carved.validation), ("test", carved.test)):
+        if split in opened:
+            held_out.append(opened[split].take(mixed(rank[split], np.arange(len(rank[split])))))
+        elif resident:
+            held_out.append(opened["train"].take(places))
+        else:  # only looked at so far, and damage found when they are scored would end a run late
+            held_out.append(_decoded(opened["train"].take(places).files, pool, classes, size, channels))
     mean, std = channel_statistics(train.sample_pixels(size, channels))
-    notes = [note for part in opened.values() for note in part.notes]
+    notes = [note for part in (*opened.values(), *held_out) for note in part.notes]
     coloured = sum(part.coloured for part in opened.values())
     if channels == 1 and coloured:
         notes.append(f"{coloured} colour images turned to grey")
@@ -178,9 +185,15 @@ class _Opened:
         return pixels
 
 
-def _opened(files: Files, classes: Sequence[str], size: int, channels: int, resident: bool) -> _Opened:
-    pixels, outcome = decode_all(files, size, channels) if resident else (None, check_all(files))
-    kept = usable(files, outcome, classes)
+def _decoded(files: Files, among: Files, classes: Sequence[str], size: int, channels: int) -> _Opened:
+    """Those of the files that can be decoded; their pixels are kept if they fit into memory."""
+    if fit_in_memory(len(files), size, channels):
+        return _opened(files, among, classes, *decode_all(files, size, channels))
+    return _opened(files, among, classes, None, try_all(files, size, channels))
+
+
+def _opened(files: Files, among: Files, classes: Sequence[str], pixels: np.ndarray | None, outcome: Outcome) -> _Opened:
+    kept = usable(files, outcome, classes, among)
     whole = _Opened(files, pixels, (), 0)
     part = whole if len(kept) == len(files) else whole.take(kept)
     return dataclasses.replace(part, notes=corrupt_note(files, outcome), coloured=outcome.coloured)

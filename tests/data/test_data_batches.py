@@ -184,9 +184,7 @@ def test_what_goes_wrong_in_a_worker_is_one_line(animals, monkeypatch):
         path.write_bytes(b"x")
     with pytest.raises(DataError) as caught:
         epoch(dataset, workers=1)
-    assert "cannot be decoded: it is not an image of a known format; remove it, and begin a new run" in str(
-        caught.value
-    )
+    assert "cannot be decoded: it is not an image of a known format; put the original back" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

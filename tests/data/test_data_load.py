@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,19 +159,68 @@ def test_a_file_that_breaks_later_is_named(animals, stream):
     dataset = load(animals)
     for path in animals.glob("*/*.jpg"):
         path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(DataError, match=r"animals/(cat|dog)/\d+\.jpg cannot be decoded: .*; remove it, and begin"):
+    with pytest.raises(DataError, match=r"animals/(cat|dog)/\d+\.jpg cannot be decoded: .*; put the original back"):
         pixels(dataset, "train")
 
 
-def test_damage_in_the_middle_of_a_streamed_file_is_found_when_it_is_measured(tmp_path, draw, stream):
+def damage_in_the_middle(path: str) -> None:
+    """What only decoding finds: header and end stay as they were."""
+    content = Path(path).read_bytes()
+    middle = content.index(b"IDAT") + 40
+    Path(path).write_bytes(content[:middle] + bytes(8) + content[middle + 8 :])
+
+
+@pytest.fixture
+def drawings(tmp_path, draw) -> Path:
     for name in ("cat", "dog"):
-        for number in range(8):
-            path = draw(tmp_path / name / f"{number}.png", seed=number)
-            content = path.read_bytes()
-            middle = content.index(b"IDAT") + 40
-            path.write_bytes(content[:middle] + bytes(8) + content[middle + 8 :])
+        for number in range(20):
+            draw(tmp_path / name / f"{number}.png", seed=number)
+    return tmp_path
+
+
+def test_damage_in_the_middle_of_a_streamed_file_is_found_when_it_is_measured(drawings, stream):
+    train = load(drawings).train
+    assert isinstance(train, StreamedImages)
+    damage_in_the_middle(train.files.path(3))
     with pytest.raises(DataError, match=r"\.png cannot be decoded: .*; replace or remove it"):
-        load(tmp_path)
+        load(drawings)
+
+
+@pytest.mark.parametrize(("brought", "memory"), [(False, 0), (False, 30), (True, 0), (True, 60)])
+def test_held_out_images_of_a_streamed_set_are_decoded_before_anything_starts(drawings, monkeypatch, brought, memory):
+    if brought:
+        for split in ("train", "val", "test"):
+            shutil.copytree(drawings, drawings / "set" / split, ignore=shutil.ignore_patterns("set"))
+    folder = drawings / "set" if brought else drawings
+    monkeypatch.setattr(fairnas.data.images, "RESIDENT_BYTES", 0)
+    before = load(folder)
+    assert isinstance(before.validation, StreamedImages)
+    assert isinstance(before.test, StreamedImages)
+    bad = [images.files.path(1) for images in (before.validation, before.test)]
+    sound = [Path(path).read_bytes() for path in bad]
+    for path in bad:
+        damage_in_the_middle(path)
+    monkeypatch.setattr(fairnas.data.images, "RESIDENT_BYTES", memory * 16 * 16 * 3)
+    dataset = load(folder)
+    assert isinstance(dataset.train, StreamedImages)
+    assert isinstance(dataset.validation, ResidentImages if memory else StreamedImages)
+    for split, path in zip(("validation", "test"), bad, strict=True):
+        assert len(getattr(dataset, split)) == len(getattr(before, split)) - 1
+        root = Path(path).parents[1]
+        assert f"1 corrupt file left out of {root}: {Path(path).relative_to(root)}" in dataset.notes
+        assert len(pixels(dataset, split)) == len(getattr(dataset, split))
+    for path, content in zip(bad, sound, strict=True):
+        Path(path).write_bytes(content)
+    assert load(folder).fingerprint == before.fingerprint
+
+
+def test_too_many_damaged_held_out_images_are_refused(drawings, stream):
+    validation = load(drawings, validation_per_class=3).validation
+    assert isinstance(validation, StreamedImages)
+    for place in np.flatnonzero(validation.files.labels == 1).tolist():
+        damage_in_the_middle(validation.files.path(place))
+    with pytest.raises(DataError, match="3 of 20 images of class 'dog' are corrupt, at most 10% may be; the first is"):
+        load(drawings, validation_per_class=3)
 
 
 def test_streamed_and_resident_images_are_the_same(tmp_path, make_split, draw, monkeypatch):
@@ -191,16 +241,19 @@ def test_streamed_and_resident_images_are_the_same(tmp_path, make_split, draw, m
         torch.testing.assert_close(pixels(streamed, split), pixels(resident, split))
 
 
-def test_a_large_set_is_streamed_but_a_small_split_of_it_is_kept(animals, monkeypatch):
-    monkeypatch.setattr(fairnas.data.images, "RESIDENT_BYTES", 32 * 16 * 16 * 3)
+@pytest.mark.parametrize("memory", [32, 33])
+def test_a_large_set_is_streamed_but_a_small_split_of_it_is_kept(animals, monkeypatch, memory):
+    monkeypatch.setattr(fairnas.data.images, "RESIDENT_BYTES", memory * 16 * 16 * 3)
     dataset = load(animals)
-    assert isinstance(dataset.validation, StreamedImages)
-    first = pixels(dataset, "validation")
+    first = {split: pixels(dataset, split) for split in ("train", "validation")}
     for path in animals.glob("*/*.jpg"):
         path.unlink()
-    assert torch.equal(pixels(dataset, "validation"), first)
-    with pytest.raises(DataError, match="link to nothing, or has vanished"):
-        pixels(dataset, "train")
+    assert torch.equal(pixels(dataset, "validation"), first["validation"])
+    if memory > len(dataset.train):
+        assert torch.equal(pixels(dataset, "train"), first["train"])
+    else:
+        with pytest.raises(DataError, match="link to nothing, or has vanished"):
+            pixels(dataset, "train")
 
 
 def test_mean_and_deviation_are_those_of_the_training_pixels(animals):
