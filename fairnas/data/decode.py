@@ -99,6 +99,12 @@ def check(path: str) -> Header:
         return Header(*image.size, image.mode in _GREY)
 
 
+def largest_value(path: str) -> int | None:
+    """The brightest pixel of an image of 16 bits, 0 to 65,535; None for other images. Raises `CorruptImageError`."""
+    with _opened(path) as (image, _), _in_turn(image):
+        return int(_wide(image).max()) if image.mode.startswith("I") else None
+
+
 def read_square(path: str, size: int, channels: int) -> tuple[np.ndarray, bool]:
     """The image as evaluation sees it: shorter side resized (bilinear, antialiased), then centre cropped.
 
@@ -206,13 +212,16 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
+def _wide(image: Image.Image) -> np.ndarray:
+    return np.asarray(image).astype(np.int64).clip(0, 65535)
+
+
 def _converted(image: Image.Image, channels: int) -> Image.Image:
     """The image in mode L (1 channel) or RGB (3 channels)."""
     if image.mode == "F":
         raise CorruptImageError("its pixels are floating point numbers of unknown range")
     if image.mode.startswith("I"):  # 16 bits, whatever the container
-        wide = np.asarray(image).astype(np.int64).clip(0, 65535)
-        image = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
+        image = Image.fromarray(((_wide(image) + 128) // 257).astype(np.uint8))
     elif image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

@@ -1,16 +1,20 @@
 """A quick look at a folder of images, before anything is decided about it. No torch, no decoding."""
 
+import contextlib
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fairnas.data.classfolders import SplitFolder, shown
-from fairnas.data.decode import CorruptImageError, Header, look, quiet_pillow
+from fairnas.data.decode import CorruptImageError, Header, largest_value, look, quiet_pillow
 from fairnas.data.layout import read_layout
 from fairnas.errors import DataError
 
 _LOOKED_AT = 200  # headers that stand for all of them
+_DECODED = 32  # images that do
+_NARROW = 65_536 // 4
+"""Images of 16 bits whose values stay below lose three quarters of the 256 grey levels."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +59,9 @@ def sample_headers(split: SplitFolder) -> tuple[Header, ...]:
 
     Raises `DataError` if all are corrupt.
     """
-    files = [file for member in split.classes for file in member.files]
-    chosen = [files[place * len(files) // _LOOKED_AT] for place in range(_LOOKED_AT)]
     headers, reason = [], ""
     with quiet_pillow():
-        for file in dict.fromkeys(chosen):
+        for file in _spread(split, _LOOKED_AT):
             try:
                 headers.append(look(str(split.folder / file)))
             except CorruptImageError as error:
@@ -67,6 +69,29 @@ def sample_headers(split: SplitFolder) -> tuple[Header, ...]:
     if not headers:
         raise DataError(f"none of the images looked at in {split.folder} can be used ({reason}); replace them")
     return tuple(headers)
+
+
+def narrow_notes(split: SplitFolder) -> tuple[str, ...]:
+    """What to tell where images of 16 bits use a small part of their range, as those of 12-bit cameras do."""
+    found: list[int] = []
+    with quiet_pillow():
+        for file in _spread(split, _DECODED):
+            with contextlib.suppress(CorruptImageError):
+                value = largest_value(str(split.folder / file))
+                found += [] if value is None else [value]
+    if not found or max(found) >= _NARROW:
+        return ()
+    return (
+        f"16-bit images have values up to {max(found):,} of 65,535 ({len(found)} were looked at), of which "
+        f"{(max(found) + 128) // 257 + 1} of 256 grey levels are left; "
+        "rescale the files to the whole range and begin a new run",
+    )
+
+
+def _spread(split: SplitFolder, count: int) -> Iterable[str]:
+    """Up to so many files, evenly spaced over the split."""
+    files = [file for member in split.classes for file in member.files]
+    return dict.fromkeys(files[place * len(files) // count] for place in range(count))
 
 
 def found_channels(headers: Sequence[Header]) -> int:

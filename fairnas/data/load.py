@@ -16,7 +16,7 @@ from fairnas.data.arrays import Arrays
 from fairnas.data.classfolders import shown
 from fairnas.data.dataset import Dataset
 from fairnas.data.files import Files, Outcome, check_all, corrupt_note, decode_all, try_all, usable
-from fairnas.data.folder import found_channels, sample_headers
+from fairnas.data.folder import found_channels, narrow_notes, sample_headers
 from fairnas.data.images import Images, ResidentImages, StreamedImages, fit_in_memory
 from fairnas.data.layout import Layout, read_layout, read_train_and_test
 from fairnas.data.splits import Shares, candidates, carve, mixed, ranks
@@ -150,7 +150,7 @@ def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int |
         mean=mean,
         std=std,
         augmentation=config.augmentation,
-        notes=(*layout.notes, *notes, *_unused(config, shares)),
+        notes=(*layout.notes, *notes, *narrow_notes(layout.train), *_unused(config, shares)),
         fingerprint=_fingerprint(classes, [part.files.content() for part in (train, *held_out)]),
     )
 
