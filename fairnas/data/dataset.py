@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from fairnas.config import Augmentation
 from fairnas.data.images import Images
 
@@ -43,6 +45,10 @@ class Dataset:
                 "train": len(self.train),
                 "validation": len(self.validation),
                 "test": len(self.test),
+            },
+            "class_counts": {
+                split: torch.bincount(images.labels, minlength=len(self.classes)).tolist()
+                for split, images in (("train", self.train), ("validation", self.validation), ("test", self.test))
             },
             "augmentation": self.augmentation,
             "fingerprint": self.fingerprint,

@@ -62,7 +62,8 @@ def _networks(inputs: Inputs) -> Verdict:
     offered = _offered(inputs)
     if inputs.search is None and not offered:
         return Verdict("open", _UNKNOWN, (missing("search result", "search", inputs.path),))
-    verdict = networks_verdict(offered, inputs.trained, inputs.space.num_classes)
+    commonest = inputs.data.commonest if inputs.data else None
+    verdict = networks_verdict(offered, inputs.trained, inputs.space.num_classes, commonest)
     if inputs.trained or not offered:
         return verdict
     remedy = f"{command('retrain', inputs.path)} trains them from scratch and tests them."

@@ -89,6 +89,14 @@ class Data:
     augmentation: str
     fingerprint: str
     notes: tuple[str, ...]
+    class_counts: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """Images of each class, split by split; none in runs of before they were written."""
+
+    @property
+    def commonest(self) -> tuple[str, float] | None:
+        """The largest class of the test images and its share of them, if that is known."""
+        counts = dict(self.class_counts).get("test", ())
+        return (self.classes[counts.index(max(counts))], max(counts) / sum(counts)) if sum(counts) else None
 
 
 @dataclass(frozen=True)
@@ -112,7 +120,18 @@ def parse_data(plain: Any) -> Data:
         augmentation=str(plain["augmentation"]),
         fingerprint=str(plain["fingerprint"]),
         notes=tuple(str(note) for note in plain["notes"]),
+        class_counts=tuple(
+            (str(split), _class_counts(counts, len(plain["classes"])))
+            for split, counts in plain.get("class_counts", {}).items()
+        ),
     )
+
+
+def _class_counts(plain: Any, classes: int) -> tuple[int, ...]:
+    counts = tuple(int(count) for count in plain)
+    if len(counts) != classes or min(counts) < 0:
+        raise ValueError(f"{len(counts)} counts of {classes} classes, or one below 0")
+    return counts
 
 
 def parse_epochs(rows: Any) -> tuple[Epoch, ...]:

@@ -1,10 +1,11 @@
 """The closing of the report: everything needed to make the run again."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fairnas.report.inputs import Inputs
 from fairnas.report.markup import Html, Section, joined, listing, missing, paragraphs, table, tag
+from fairnas.report.records import Data
 from fairnas.report.units import counted, listed, whole
 from fairnas.versions import installed_versions
 
@@ -37,6 +38,17 @@ def versions_table(versions: Mapping[str, str], caption: str = "") -> Html:
     return table(caption or "Versions", ("package", "version"), list(versions.items()))
 
 
+def _class_sizes(data: Data) -> str:
+    """The smallest and the largest class of every split."""
+
+    def of(counts: Sequence[int]) -> str:
+        low, high = min(counts), max(counts)
+        names = (data.classes[counts.index(low)], data.classes[counts.index(high)])
+        return whole(low) if low == high else f"{whole(low)} ({names[0]}) to {whole(high)} ({names[1]})"
+
+    return "; ".join(f"{split} {of(counts)}" for split, counts in data.class_counts)
+
+
 def _data(inputs: Inputs) -> Html:
     data = inputs.data
     if data is None:
@@ -46,6 +58,7 @@ def _data(inputs: Inputs) -> Html:
     rows = [
         ("name", data.name),
         ("images", joined([f"{whole(count)} {split}" for split, count in data.counts], ", ")),
+        *([("images of a class", _class_sizes(data))] if data.class_counts else []),
         ("size", f"{data.image_size} x {data.image_size} pixels, {colours}"),
         ("classes", f"{whole(len(data.classes))}: {shown}"),
         ("augmentation", data.augmentation),

@@ -172,13 +172,19 @@ def _predictor_sentence(ranking: Ranking) -> str:
     return f"Without any supernet, {listed([f'counting {name} gives {agreement_text(t)}' for name, t in known])}."
 
 
-def networks_verdict(networks: Sequence[Scored], trained: Mapping[str, Trained], classes: int) -> Verdict:
+def networks_verdict(
+    networks: Sequence[Scored],
+    trained: Mapping[str, Trained],
+    classes: int,
+    commonest: tuple[str, float] | None = None,
+) -> Verdict:
     """Which networks to take (paper 4.2)?
 
     Args:
         networks: those selected from the front, and others that were asked for.
         trained: their trainings from scratch by genome; untrained ones are absent.
         classes: of the data; an accuracy of 1/classes is guessing.
+        commonest: the largest class of the test images and its share, which whoever always names it reaches.
     """
     if not networks:
         why = "No network was selected, because the front is empty. Widen the bounds and search again."
@@ -205,9 +211,14 @@ def networks_verdict(networks: Sequence[Scored], trained: Mapping[str, Trained],
     missing = len(networks) - len(done)
     if missing:
         sentences.append(f"{counted(missing, 'network')} diverged or was not trained from scratch.")
-    if accuracy_interval(result)[0] <= 1 / classes:
+    lowest = accuracy_interval(result)[0]
+    if lowest <= 1 / classes:
         sentences.append(f"Guessing among {counted(classes, 'class', 'classes')} reaches {percent(1 / classes)}.")
         return Verdict("bad", "None, no better than guessing", tuple(sentences))
+    if commonest is not None and lowest <= commonest[1]:
+        name, share = commonest
+        sentences.append(f"Always answering '{name}', the largest class of the test images, reaches {percent(share)}.")
+        return Verdict("bad", "None, no better than one answer for all", tuple(sentences))
     return Verdict("good", f"Take {best.genome}", tuple(sentences))
 
 

@@ -68,6 +68,7 @@ def test_summary_is_plain_data(animals):
         "mean",
         "std",
         "counts",
+        "class_counts",
         "augmentation",
         "fingerprint",
         "notes",
@@ -92,6 +93,7 @@ def test_official_splits_are_kept_apart(tmp_path, make_split):
     make_split(tmp_path / "test", {"cat": 4, "dog": 4})
     dataset = load(tmp_path, validation_per_class=50)
     assert dataset.summary()["counts"] == {"train": 12, "validation": 6, "test": 8}
+    assert dataset.summary()["class_counts"] == {"train": [6, 6], "validation": [3, 3], "test": [4, 4]}
 
 
 def test_a_setting_without_effect_is_noted(tmp_path, make_split):

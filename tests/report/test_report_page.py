@@ -343,6 +343,15 @@ def test_a_diverged_training_is_told(run_copy):
     assert "1 network diverged or was not trained from scratch" in text
 
 
+def test_the_largest_class_of_the_test_images_is_what_networks_have_to_beat(run_copy):
+    data = run_copy.read_json("data.json")
+    even = {"train": [120] * 10, "validation": [30] * 10, "test": [1] * 9 + [291]}
+    run_copy.write_json("data.json", data | {"classes": list("abcdefghij"), "class_counts": even})
+    text = Page(write_report(run_copy)).text
+    assert "Always answering 'j', the largest class of the test images, reaches 97.0" in text
+    assert "train 120; validation 30; test 1 (a) to 291 (j)" in text
+
+
 def test_undefined_statistics_are_dashes(run_copy):
     ranking = run_copy.read_json("ranking.json")
     nothing = {"tau": float("nan"), "interval": [float("nan"), None], "n": 13, "p_value": None}
@@ -370,6 +379,7 @@ def test_undefined_statistics_are_dashes(run_copy):
         ("search.json", lambda x: x.pop("setting"), r"lacks 'setting'.*`fairnas search --run"),
         ("search.json", lambda x: x["front"][0].update(genome="</script>"), "holds '<'"),
         ("data.json", lambda x: x.pop("notes"), r"data.json is not what.*lacks 'notes'.*`fairnas train --run"),
+        ("data.json", lambda x: x.update(class_counts={"test": [3]}), "1 counts of 10 classes"),
         ("ledger.json", lambda x: x.pop("passes"), "this is not a ledger"),
         ("search.json", lambda x: x["operators"].update(random={"made": 3}), "not what fairnas writes.*'made'"),
     ],

@@ -186,6 +186,15 @@ def test_guessing_is_not_recommended():
     assert "Guessing among 10 classes reaches 10.0 %" in said(verdict)
 
 
+@pytest.mark.parametrize(("test", "status"), [(0.95, "bad"), (0.955, "bad"), (0.965, "good")])
+def test_naming_the_largest_class_always_is_not_recommended(test, status):
+    verdict = networks_verdict((LIGHT,), {"000": trained(0.9, test)}, 2, ("healthy", 0.95))
+    assert verdict.status == status
+    sentence = "Always answering 'healthy', the largest class of the test images, reaches 95.0 %"
+    assert (sentence in said(verdict)) == (status == "bad")
+    assert (verdict.answer == "None, no better than one answer for all") == (status == "bad")
+
+
 def test_all_diverged():
     verdict = verdict_of(trained(None, None), trained(None, None))
     assert (verdict.status, verdict.answer) == ("bad", "2 networks diverged when trained from scratch")
