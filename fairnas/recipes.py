@@ -85,6 +85,7 @@ def folder(
     *,
     images: int,
     smallest_class: int,
+    largest_class: int,
     has_test: bool,
     median_side: int,
     with_gpu: bool,
@@ -94,13 +95,15 @@ def folder(
 
     The image size is the largest of a list that the median image fills, up to 224 pixels on a GPU and 64 without.
     The space is `compact` up to 96 pixels and `mobilenet_v2` above. Epochs aim at 30,000 supernet steps on a GPU;
-    without one at 900 steps of 32 pixels, fewer of larger images. A seventh of each class is carved out for
-    validation, and as much for the test where the folder brings none.
+    without one at 900 steps of 32 pixels, fewer of larger images. A seventh of the smallest
+    class, of each class, is carved out for validation, and as much for the test where the folder brings none; where
+    classes differ so much that this would be next to nothing, a seventh of each.
 
     Args:
         name: `folder:PATH`.
         images: training images in the folder.
         smallest_class: images in its smallest class.
+        largest_class: images in its largest class.
         has_test: whether it brings test images.
         median_side: median shorter side of its images in pixels.
         with_gpu: whether a GPU will train.
@@ -109,7 +112,9 @@ def folder(
     limit = 224 if with_gpu else 64
     if image_size is None:
         image_size = next((size for size in IMAGE_SIZES if size <= min(median_side, limit)), 8)
-    carved = min(50, max(1, smallest_class // 7))
+    carved, most = (min(50, max(1, size // 7)) for size in (smallest_class, largest_class))
+    if smallest_class <= (most if has_test else 2 * most):
+        carved = most  # the smaller classes give what they can (`data.splits.Shares`)
     batch_size = 256 if images >= 100_000 else 128 if with_gpu and images >= 10_000 else 64 if images >= 2_000 else 32
     steps = _GPU_STEPS if with_gpu else max(200, int(_CPU_STEPS * min(1.0, (32 / image_size) ** 2)))
     epochs = min(150, max(3, round(steps * batch_size / max(images, 1))))

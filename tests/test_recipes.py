@@ -1,10 +1,12 @@
 """Recipes: complete configurations, and the defaults made from a folder of images."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fairnas.configfile import from_toml, to_toml
+from fairnas.data.splits import Shares
 from fairnas.errors import ConfigError, UnknownNameError
 from fairnas.recipes import NAMES, RECIPES, folder, get_recipe
 from fairnas.space import get_space
@@ -57,6 +59,7 @@ FOLDERS = st.fixed_dictionaries(
     {
         "images": st.integers(0, 20_000_000),
         "smallest_class": st.integers(0, 100_000),
+        "largest_class": st.integers(0, 100_000),
         "has_test": st.booleans(),
         "median_side": st.integers(1, 10_000),
         "with_gpu": st.booleans(),
@@ -66,6 +69,7 @@ FOLDERS = st.fixed_dictionaries(
 
 @given(FOLDERS)
 def test_folder_is_sensible_for_any_folder(facts) -> None:
+    facts["largest_class"] += facts["smallest_class"]
     config = folder("folder:x", **facts)
     assert config.recipe == "folder"
     assert config.data.name == "folder:x"
@@ -82,9 +86,25 @@ def test_folder_is_sensible_for_any_folder(facts) -> None:
     carved = config.data.validation_per_class
     assert 1 <= carved <= 50
     assert (config.data.test_per_class is None) == facts["has_test"]
+    sizes = np.array([facts["smallest_class"], facts["largest_class"]])
+    taken = Shares(carved, 0 if facts["has_test"] else carved, None).of_classes(sizes)
     if facts["smallest_class"] >= 3:  # every class keeps most of its images for training
-        assert 2 * carved <= max(2, facts["smallest_class"] / 3)
+        assert (sum(taken) <= np.maximum(2, sizes / 3)).all()
+    assert taken[0].max() >= min(50, facts["smallest_class"] // 7)
     assert from_toml(to_toml(config)) == config
+
+
+def test_small_classes_do_not_keep_large_ones_from_giving_images_for_validation() -> None:
+    def carved(*sizes: int, has_test: bool = False) -> int:
+        facts = {"images": 5000, "median_side": 300, "with_gpu": False}
+        config = folder("x", smallest_class=min(sizes), largest_class=max(sizes), has_test=has_test, **facts)
+        return config.data.validation_per_class
+
+    assert carved(8, 5000, 5000) == 50
+    assert carved(100, 5000) == 50
+    assert carved(101, 5000) == 14  # two times 50 would be all of it
+    assert carved(60, 5000, has_test=True) == 8
+    assert [carved(size, size) for size in (1, 2, 3, 7, 14, 100, 350, 5000)] == [1, 1, 1, 1, 2, 14, 50, 50]
 
 
 def test_only_the_papers_search_retrains_as_mnasnet() -> None:
@@ -97,7 +117,14 @@ def test_only_the_papers_search_retrains_as_mnasnet() -> None:
 
 def test_folder_examples() -> None:
     def made(**changes):
-        facts = {"images": 5000, "smallest_class": 400, "has_test": False, "median_side": 300, "with_gpu": False}
+        facts = {
+            "images": 5000,
+            "smallest_class": 400,
+            "largest_class": 400,
+            "has_test": False,
+            "median_side": 300,
+            "with_gpu": False,
+        }
         return folder("folder:x", **{**facts, **changes})
 
     assert (made().space, made().data.image_size) == ("compact", 64)
@@ -110,7 +137,7 @@ def test_folder_examples() -> None:
     assert large.train.epochs <= made().train.epochs
     small = made(image_size=16, with_gpu=True)
     assert (small.space, small.data.image_size, small.data.augmentation) == ("compact", 16, "crop_flip")
-    assert made(smallest_class=70).data.validation_per_class == 10
+    assert made(smallest_class=70, largest_class=70).data.validation_per_class == 10
     assert made(smallest_class=7000).data.validation_per_class == 50
     assert made(median_side=40, with_gpu=True).data.augmentation == "crop_flip"
     assert made(median_side=50, with_gpu=True).data.augmentation == "inception"

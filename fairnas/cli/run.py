@@ -135,7 +135,13 @@ def recipe_config(name: str, arguments: Sequence[str], wants_help: bool) -> RunC
     if data is None or not data.startswith("folder:"):
         if wants_help:
             return folder(
-                "folder:PATH", images=5000, smallest_class=500, has_test=False, median_side=64, with_gpu=False
+                "folder:PATH",
+                images=5000,
+                smallest_class=500,
+                largest_class=500,
+                has_test=False,
+                median_side=64,
+                with_gpu=False,
             )
         raise UsageError("the recipe 'folder' needs --data folder:PATH, a folder with one subfolder per class")
     import torch
@@ -148,6 +154,7 @@ def recipe_config(name: str, arguments: Sequence[str], wants_help: bool) -> RunC
         data,
         images=facts.train,
         smallest_class=facts.smallest_class,
+        largest_class=facts.largest_class,
         has_test=bool(facts.test or facts.validation),
         median_side=facts.median_side,
         with_gpu=torch.cuda.is_available(),

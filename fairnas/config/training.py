@@ -23,7 +23,8 @@ class DataConfig:
     image_size: int | None = None
     """Side of the square images in pixels; default: the space's own."""
     validation_per_class: int = 50
-    """Images per class carved out of the training set for search (paper 4.1: 50)."""
+    """Images per class carved out of the training set for search (paper 4.1: 50); where classes are too small for it
+    beside far larger ones, a seventh of each at most."""
     train_per_class: int | None = None
     """Keep at most this many training images per class; default: all."""
     test_per_class: int | None = None

@@ -22,7 +22,7 @@ class FolderFacts:
     """A quick look at a folder of images.
 
     `train`, `validation` and `test` count image files as they lie in the folder, 0 where a split is carved
-    out of `train` later; `smallest_class` is the least number of training images in a class; `median_side` is
+    out of `train` later; `smallest_class` and `largest_class` are numbers of training images; `median_side` is
     the median shorter side in pixels; `image_channels` is 1 if all images looked at are grey, else 3.
     """
 
@@ -31,6 +31,7 @@ class FolderFacts:
     validation: int
     test: int
     smallest_class: int
+    largest_class: int
     median_side: int
     image_channels: int
 
@@ -42,13 +43,15 @@ def scan_folder(path: Path) -> FolderFacts:
     """
     layout = read_layout(path)
     headers = sample_headers(layout.train)
+    sizes = [len(member.files) for member in layout.train.classes]
     counts = [split.count if split else 0 for split in (layout.train, layout.validation, layout.test)]
     return FolderFacts(
         classes=layout.train.names,
         train=counts[0],
         validation=counts[1],
         test=counts[2],
-        smallest_class=min(len(member.files) for member in layout.train.classes),
+        smallest_class=min(sizes),
+        largest_class=max(sizes),
         median_side=round(statistics.median(min(header.width, header.height) for header in headers)),
         image_channels=found_channels(headers),
     )

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from fairnas.data.statistics import channel_statistics
 from fairnas.errors import DataError, UnknownNameError
 
 _MEASURED = 2048  # streamed training images that mean and deviation are taken from
+_UNEVEN = 10  # so many times the smallest class is worth a note
 _NAMES = ("digits", "cifar10", "imagenet", "folder:PATH")
 
 
@@ -113,6 +114,7 @@ def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int |
         train=config.train_per_class,
     )
     pool = Files.of(layout.train)
+    sizes = np.bincount(pool.labels, minlength=len(classes))
     pool = pool.take(candidates(ranks(seed, pool.members()), pool.labels, shares))
     brought = {"validation": layout.validation, "test": layout.test}
     files = {"train": pool} | {split: Files.of(folder) for split, folder in brought.items() if folder}
@@ -124,7 +126,7 @@ def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int |
         for split, part in files.items()
     }
     rank = {split: ranks(seed, part.files.members()) for split, part in opened.items()}
-    carved = carve(rank["train"], opened["train"].files.labels, classes, shares)
+    carved = carve(rank["train"], opened["train"].files.labels, classes, shares, sizes)
     train = opened["train"].take(carved.train)
     held_out = []
     for split, places in (("validation", carved.validation), ("test", carved.test)):
@@ -150,7 +152,13 @@ def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int |
         mean=mean,
         std=std,
         augmentation=config.augmentation,
-        notes=(*layout.notes, *notes, *narrow_notes(layout.train), *_unused(config, shares)),
+        notes=(
+            *layout.notes,
+            *notes,
+            *narrow_notes(layout.train),
+            *_uneven(classes, sizes, shares),
+            *_unused(config, shares),
+        ),
         fingerprint=_fingerprint(classes, [part.files.content() for part in (train, *held_out)]),
     )
 
@@ -201,6 +209,21 @@ def _opened(files: Files, among: Files, classes: Sequence[str], pixels: np.ndarr
 
 def _resident(pixels: np.ndarray, labels: np.ndarray, size: int) -> ResidentImages:
     return ResidentImages(torch.from_numpy(pixels), torch.from_numpy(labels), size)
+
+
+def _uneven(classes: Sequence[str], sizes: np.ndarray, shares: Shares) -> Iterator[str]:
+    """What to tell about classes of very different sizes."""
+    low, high = int(sizes.argmin()), int(sizes.argmax())
+    if sizes[high] > _UNEVEN * sizes[low]:
+        yield (
+            f"class '{classes[high]}' has {sizes[high]:,} training images, '{classes[low]}' only {sizes[low]:,}: "
+            "accuracy counts images, so small classes hardly count"
+        )
+    if shares.are_too_large(sizes):
+        yield (
+            f"class '{classes[low]}' is too small for the validation and test images wanted per class, "
+            "so each class gives a seventh of its images at most"
+        )
 
 
 def _unused(config: DataConfig, shares: Shares) -> tuple[str, ...]:

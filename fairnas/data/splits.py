@@ -12,6 +12,8 @@ import numpy as np
 
 from fairnas.errors import DataError
 
+_PARTS = 7
+"""Where classes are too small for what is wanted, one part of so many is for validation, and one for test."""
 CORRUPT_ALLOWED = 0.1
 """Largest share of a class's images that may be corrupt."""
 
@@ -31,6 +33,22 @@ class Shares:
     def most(self) -> int | None:
         """Usable images of a class beyond which no more are needed; None for no bound."""
         return None if self.train is None else self.validation + self.test + self.train
+
+    def are_too_large(self, sizes: np.ndarray) -> bool:
+        """Whether the smallest class cannot give what is wanted, and a seventh of the largest can."""
+        wanted = max(self.validation, self.test)
+        return bool(sizes.min() <= self.validation + self.test and sizes.max() // _PARTS >= wanted > 0)
+
+    def of_classes(self, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How many of each class are for validation, and how many for test, by the sizes of the classes.
+
+        As many as wanted; but if small classes cannot give them, a seventh of each class at most, and one at least.
+        """
+        validation, test = (np.full(len(sizes), wanted) for wanted in (self.validation, self.test))
+        if not self.are_too_large(sizes):
+            return validation, test
+        most = np.maximum(1, sizes // _PARTS)
+        return np.minimum(validation, most), np.minimum(test, most)
 
 
 @dataclass(frozen=True)
@@ -64,7 +82,9 @@ def candidates(rank: np.ndarray, labels: np.ndarray, shares: Shares) -> np.ndarr
     return np.sort(order[place < math.ceil(shares.most / (1 - CORRUPT_ALLOWED))])
 
 
-def carve(rank: np.ndarray, labels: np.ndarray, classes: Sequence[str], shares: Shares) -> Carved:
+def carve(
+    rank: np.ndarray, labels: np.ndarray, classes: Sequence[str], shares: Shares, sizes: np.ndarray | None = None
+) -> Carved:
     """Give each image to one split, the lowest ranks of every class to validation, the next to test.
 
     Args:
@@ -72,23 +92,28 @@ def carve(rank: np.ndarray, labels: np.ndarray, classes: Sequence[str], shares: 
         labels: (N,) integers, indices into `classes`.
         classes: names of all classes.
         shares: images per class and split.
+        sizes: of the classes, where the images are not all of them.
 
     Raises:
         DataError: if a class has too few images to leave one for training, with the largest possible value.
     """
-    _check_enough(np.bincount(labels, minlength=len(classes)), classes, shares)
+    counts = np.bincount(labels, minlength=len(classes))
+    validation, test = shares.of_classes(counts if sizes is None else sizes)
+    smallest = int(counts.argmin())
+    _check_enough(
+        int(counts[smallest]), classes[smallest], Shares(int(validation[smallest]), int(test[smallest]), shares.train)
+    )
     order, place = _within_class(rank, labels)
-    held_out = shares.validation + shares.test
-    end = np.inf if shares.most is None else shares.most
+    first, held_out = validation[labels[order]], (validation + test)[labels[order]]
+    end = np.inf if shares.train is None else held_out + shares.train
 
-    def between(low: int, high: float) -> np.ndarray:
-        chosen = order[(place >= low) & (place < high)]
-        return mixed(rank, chosen)
+    def among(chosen: np.ndarray) -> np.ndarray:
+        return mixed(rank, order[chosen])
 
     return Carved(
-        train=between(held_out, end),
-        validation=between(0, shares.validation),
-        test=between(shares.validation, held_out),
+        train=among((place >= held_out) & (place < end)),
+        validation=among(place < first),
+        test=among((place >= first) & (place < held_out)),
     )
 
 
@@ -107,12 +132,11 @@ def _within_class(rank: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.
     return order, np.arange(len(order)) - starts
 
 
-def _check_enough(counts: np.ndarray, classes: Sequence[str], shares: Shares) -> None:
-    smallest = int(counts.argmin())
-    fewest, taken = int(counts[smallest]), shares.validation + shares.test
+def _check_enough(fewest: int, name: str, shares: Shares) -> None:
+    taken = shares.validation + shares.test
     if fewest > taken:
         return
-    have = f"class '{classes[smallest]}' has {fewest} usable training images"
+    have = f"class '{name}' has {fewest} usable training images"
     if not taken:
         raise DataError(f"{have}; add some")
     wanted = f"{shares.validation} for validation" if shares.validation else ""

@@ -5,10 +5,12 @@ import os
 
 import pytest
 
-from fairnas.cli.dial import given_settings
+from fairnas.cli.dial import given_settings, going_on
+from fairnas.config import DataConfig, RunConfig
 from fairnas.configfile import read_config
 from fairnas.pipeline.planning import dial, job_times, rehearsal
 from fairnas.pipeline.planning.stopwatch import Limits
+from fairnas.rundir import RunDirectory
 
 REHEARSED = {}
 """One rehearsal serves all tests that don't look at what was measured."""
@@ -124,3 +126,11 @@ def test_settings_are_given_by_flags_and_by_toml(tmp_path):
     flags = ["--config", str(tmp_path / "my.toml"), "--stand-alone.models=4", "--search.population", "8"]
     expected = {"width", "train.epochs", "stand_alone.models", "search.population"}
     assert given_settings(flags) & set(dial.DIALLED) == expected
+
+
+def test_a_run_goes_on_with_the_images_that_it_put_aside(tmp_path):
+    began = RunConfig("folder", data=DataConfig("folder:x", validation_per_class=1, test_per_class=1))
+    run = RunDirectory.create(tmp_path / "run", began)
+    now = RunConfig("folder", data=DataConfig("folder:x", validation_per_class=50, test_per_class=50))
+    assert going_on(run, now, frozenset()) == began
+    assert going_on(run, now, frozenset({"data.validation_per_class", "data.test_per_class"})) == now

@@ -24,7 +24,9 @@ def refused(path: Path) -> str:
 
 def test_classes_directly_in_the_folder(tmp_path, make_split):
     facts = scan_folder(make_split(tmp_path, TWO, size=(40, 30)))
-    assert facts == FolderFacts(("cat", "dog"), 5, 0, 0, smallest_class=2, median_side=30, image_channels=3)
+    assert facts == FolderFacts(
+        ("cat", "dog"), 5, 0, 0, smallest_class=2, largest_class=3, median_side=30, image_channels=3
+    )
 
 
 def test_a_tilde_is_the_home_folder(tmp_path, make_split, monkeypatch):

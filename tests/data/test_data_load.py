@@ -124,7 +124,7 @@ class TestCorruptFiles:
         assert dataset.notes == (f"3 corrupt files left out of {animals}: cat/003.jpg, cat/005.jpg, dog/lost.jpg",)
 
     def test_the_first_five_are_named(self, tmp_path, make_split):
-        make_split(tmp_path, {"cat": 60, "dog": 3}, size=(8, 8))
+        make_split(tmp_path, {"cat": 60, "dog": 6}, size=(8, 8))
         for number in range(6):
             (tmp_path / "cat" / f"{number:03}.jpg").write_bytes(b"x")
         names = ", ".join(f"cat/{number:03}.jpg" for number in range(5))
@@ -348,6 +348,17 @@ def test_with_few_training_images_only_few_files_are_opened(tmp_path, make_split
     assert len(opened) == 20  # 9 and a tenth more, per class
     assert len(few.train) == 10
     assert torch.equal(few.validation.labels, whole.validation.labels)
+
+
+def test_classes_of_very_different_sizes(tmp_path, make_split):
+    make_split(tmp_path, {"cat": 21, "dog": 3, "fox": 31}, size=(8, 8))
+    dataset = load(tmp_path, size=8, validation_per_class=4)
+    assert dataset.summary()["class_counts"] == {"train": [15, 1, 23], "validation": [3, 1, 4], "test": [3, 1, 4]}
+    assert dataset.notes == (
+        "class 'fox' has 31 training images, 'dog' only 3: accuracy counts images, so small classes hardly count",
+        "class 'dog' is too small for the validation and test images wanted per class, "
+        "so each class gives a seventh of its images at most",
+    )
 
 
 def test_unknown_names(tmp_path):

@@ -69,6 +69,37 @@ def test_new_files_in_one_class_move_nobody_in_another():
     assert kept[0][1]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "shares", "validation", "test"),
+    [
+        ((8, 500, 5000), Shares(50, 50, None), [1, 50, 50], [1, 50, 50]),
+        ((8, 140, 5000), Shares(50, 20, 30), [1, 20, 50], [1, 20, 20]),
+        ((8, 5000, 140), Shares(50, 0, None), [1, 50, 20], [0, 0, 0]),
+        ((71, 5000), Shares(50, 20, None), [50, 50], [20, 20]),  # the smallest can give what is wanted
+    ],
+)
+def test_classes_too_small_for_what_is_wanted_give_a_seventh(sizes, shares, validation, test):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    rank = ranks(0, names_of_many(labels))
+    some = candidates(rank, labels, shares)
+    carved = carve(rank[some], labels[some], "abc"[: len(sizes)], shares, np.array(sizes))
+    parts = [np.bincount(labels[some][part]).tolist() for part in (carved.validation, carved.test) if len(part)]
+    assert parts == [part for part in (validation, test) if any(part)]
+    rest = np.array(sizes) - validation - test
+    assert np.bincount(labels[some][carved.train]).tolist() == np.minimum(rest, shares.train or 5000).tolist()
+
+
+@pytest.mark.parametrize("sizes", [(98, 105), (8, 349)])
+def test_where_the_largest_class_cannot_give_enough_either_all_is_refused(sizes):
+    labels = np.repeat([0, 1], sizes)
+    with pytest.raises(DataError, match=f"class 'a' has {sizes[0]} usable training images, which leaves none"):
+        carve(ranks(0, names_of_many(labels)), labels, ("a", "b"), Shares(50, 50, None))
+
+
+def names_of_many(labels: np.ndarray) -> list[bytes]:
+    return [b"%d" % place for place in range(len(labels))]
+
+
 def test_seed_decides_who_is_held_out():
     labels = np.repeat([0, 1], 50)
     first, again, other = (

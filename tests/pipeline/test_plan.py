@@ -329,6 +329,7 @@ def test_larger_images_at_which_no_network_meets_the_bound_are_no_point(tmp_path
         f"folder:{tmp_path}",
         images=32,
         smallest_class=16,
+        largest_class=16,
         has_test=False,
         median_side=96,
         with_gpu=False,
