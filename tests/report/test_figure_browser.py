@@ -47,11 +47,10 @@ def evolution() -> Evolution:
     )
     volumes = tuple(0.5 + 0.03 * min(n, 8) for n in range(12))
     search = Search("moremnas", 12, 120, 120, 0, volumes, GOALS, candidates[-5:], candidates[-2:])
-    return Evolution("run", "digits", "digits", 300, search, candidates, OPERATORS, 120, "fairnas figure 11")
+    return Evolution("run", "digits", "digits", 300, search, candidates, OPERATORS, "fairnas figure 11")
 
 
-@pytest.mark.parametrize("width", [390, 1400])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1400, "dark")])
 def test_figures_open_offline_and_draw_everything(browser, pages, width, scheme):
     for path, (plots, names) in pages.items():
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
