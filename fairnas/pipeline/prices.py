@@ -107,7 +107,8 @@ def prices_in_run(experiment: Experiment) -> Prices:
         narrator.say(f"networks of space '{experiment.space.name}' take {told_range(experiment.space, config, path)}")
     prices = prices_of(experiment.space, config, path)
     if measures_latency(config) and prices.latency is not None and prices.latency.device != device_name(1):
-        narrator.say(f"{MEASURED} was measured on {prices.latency.device}; delete it to measure it here")
+        files = f"{MEASURED} and {path.with_suffix('.jsonl').name}"
+        narrator.say(f"{MEASURED} was measured on {prices.latency.device}; delete {files} to measure it here")
     return prices
 
 

@@ -3,13 +3,17 @@
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from fairnas.config import RunConfig, SearchConfig
 from fairnas.errors import ConfigError, RunDirectoryError
 from fairnas.pipeline.latency.measured import Agenda, Measured
 from fairnas.pipeline.latency.table import measure_table
+from fairnas.pipeline.prices import prices_in_run
 from fairnas.search import read_latency_table
 from fairnas.space import get_space
 
@@ -113,8 +117,24 @@ def test_another_machine_or_size_does_not_go_on(tmp_path: Path) -> None:
     measure_table(SPACE, path, 5, bench=FakeBench())
     with pytest.raises(RunDirectoryError, match="was measured with device 'a fake, 1 thread', now it is 'other'"):
         measure_table(SPACE, path, 5, bench=FakeBench("other"))
-    with pytest.raises(RunDirectoryError, match="was measured with image size '8', now it is '16'"):
+    with pytest.raises(RunDirectoryError, match="was measured with image size '8', now it is '16'") as refused:
         measure_table(SPACE.for_data(image_size=16), path, 5, bench=FakeBench())
+    assert str(refused.value).endswith("; give another file, or delete this one and t.json to measure again")
+    for file in (path.with_suffix(".jsonl"), path):
+        file.unlink()
+    assert measure_table(SPACE, path, 5, bench=FakeBench("other")).device == "other"
+
+
+def test_a_run_that_moved_says_which_files_to_delete(tmp_path: Path) -> None:
+    measure_table(SPACE, tmp_path / "latency.json", 5, bench=FakeBench())
+    said: list[str] = []
+    config = RunConfig("digits", search=SearchConfig(max_latency=1000))
+    narrator, run = SimpleNamespace(say=said.append), SimpleNamespace(path=tmp_path)
+    moved: Any = SimpleNamespace(config=config, run=run, narrator=narrator, space=SPACE)
+    prices_in_run(moved)
+    assert said == [
+        "latency.json was measured on a fake, 1 thread; delete latency.json and latency.jsonl to measure it here"
+    ]
 
 
 @pytest.mark.parametrize("content", ['{"schema": 1}', "", None])

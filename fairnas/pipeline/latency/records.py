@@ -63,7 +63,11 @@ def open_records(path: Path, header: Mapping[str, str]) -> Iterator[Records]:
             records.append(header)
             records.lines.clear()
         elif found[0] != dict(header):
-            raise RunDirectoryError(f"{path} {_differing(found[0], header)}; give another file, or delete this one")
+            table = path.with_suffix(".json").name  # which is not overwritten without its measurements
+            raise RunDirectoryError(
+                f"{path} {_differing(found[0], header)}; give another file, or delete this one and {table} "
+                "to measure again"
+            )
         yield records
 
 
