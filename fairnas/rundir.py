@@ -18,10 +18,11 @@ Every file is written beside its name, flushed to the disk and renamed. One proc
 """
 
 import contextlib
-import fcntl
 import hashlib
+import importlib.util
 import json
 import os
+import platform
 import time
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -87,6 +88,20 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def has_locks() -> bool:
+    """Whether the system has the file locks that runs are held with. Windows does not."""
+    return importlib.util.find_spec("fcntl") is not None
+
+
+def require_locks() -> None:
+    """Raise `RunDirectoryError` on a system without them, before anything is read or written."""
+    if not has_locks():
+        raise RunDirectoryError(
+            f"runs and latency tables need file locks as Linux and macOS have them, and {platform.system()} does not; "
+            "on Windows, use WSL"
+        )
+
+
 @dataclass(frozen=True)
 class RunDirectory:
     """A run directory that exists and has a configuration. Make one with `create` or `open`."""
@@ -101,6 +116,7 @@ class RunDirectory:
             RunDirectoryError: if the directory holds another configuration (the message says which keys differ)
                 or other files, or cannot be written.
         """
+        require_locks()
         run = RunDirectory(path)
         if (path / "config.toml").exists():
             differing = differing_keys(run.config, config)
@@ -122,6 +138,7 @@ class RunDirectory:
     @staticmethod
     def open(path: Path) -> "RunDirectory":
         """An existing run. Raises `RunDirectoryError` if there is none at `path`."""
+        require_locks()
         if not (path / "config.toml").is_file():
             _require_configuration(path)
             raise RunDirectoryError(f"{path} is not a run directory; `fairnas run RECIPE --out {path}` makes one")
@@ -150,6 +167,9 @@ class RunDirectory:
 
         The lock vanishes with its process, however that ends.
         """
+        require_locks()
+        import fcntl  # absent on Windows, where exported networks can be used all the same
+
         try:
             handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:

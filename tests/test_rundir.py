@@ -153,6 +153,24 @@ def test_a_damaged_configuration_names_its_file(run: RunDirectory) -> None:
 
 # The lock -----------------------------------------------------------------------------------------------------
 
+
+def test_a_system_without_file_locks_is_refused_before_anything_is_written(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setattr("platform.system", lambda: "Windows")
+    new = tmp_path / "new"
+    said = "^runs and latency tables need file locks as Linux and macOS have them, and Windows does not; .* use WSL$"
+    for refused in (
+        lambda: RunDirectory.create(new, digits()),
+        lambda: RunDirectory.open(run.path),
+        lambda: RunDirectory(new).locked().__enter__(),
+    ):
+        with pytest.raises(RunDirectoryError, match=said):
+            refused()
+    assert not new.exists()
+
+
 HOLD = """
 import sys
 from pathlib import Path

@@ -10,6 +10,7 @@ from typing import Any
 from fairnas.cli.lists import ListArguments
 from fairnas.cli.output import print_json, print_table
 from fairnas.cli.parsing import parse
+from fairnas.rundir import has_locks
 from fairnas.versions import PACKAGES, version_of
 
 
@@ -48,6 +49,9 @@ def examine(data: Path) -> dict[str, Any]:
         for name, version in packages.items()
         if version is None
     ]
+    if not has_locks():
+        what = f"{platform.system()} lacks the file locks that runs are held with; exported networks can be used"
+        problems.append({"what": what, "mend": "use Linux or macOS; on Windows, WSL"})
     found: dict[str, Any] = {
         "fairnas": version_of("fairnas") or "not installed",
         "python": platform.python_version(),

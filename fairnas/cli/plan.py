@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fairnas.cli.dial import dial_lines, given_settings
 from fairnas.cli.output import print_json, print_table
 from fairnas.cli.run import RunVerb, read_arguments
+from fairnas.rundir import require_locks
 
 if TYPE_CHECKING:
     from fairnas.pipeline import Plan
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     """Parse, measure, print."""
     begun = time.monotonic()
     config, verb = read_arguments(arguments, "plan", PlanVerb)
+    require_locks()
     # torch is only needed from here on
     from fairnas.cli.progress import narrated
     from fairnas.pipeline import measure_plan, prepare

@@ -100,6 +100,11 @@ def test_doctor_finds_what_is_missing(fairnas, monkeypatch):
     monkeypatch.setattr("importlib.metadata.version", without_onnx)
     sick = fairnas("doctor", "--json").json
     assert sick["problems"] == [{"what": "the package onnxruntime is missing", "mend": "pip install onnxruntime"}]
+    monkeypatch.setitem(__import__("sys").modules, "fcntl", None)
+    monkeypatch.setattr("platform.system", lambda: "Windows")
+    said = fairnas("doctor").out
+    assert "Windows lacks the file locks that runs are held with; exported networks can be used" in said
+    assert "use Linux or macOS; on Windows, WSL" in said
 
 
 def test_the_run_prints_one_json_object_and_progress_elsewhere(finished_run):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -135,6 +136,13 @@ def test_a_run_that_moved_says_which_files_to_delete(tmp_path: Path) -> None:
     assert said == [
         "latency.json was measured on a fake, 1 thread; delete latency.json and latency.jsonl to measure it here"
     ]
+
+
+def test_a_system_without_file_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with pytest.raises(RunDirectoryError, match="need file locks"):
+        measure_table(SPACE, tmp_path / "new" / "t.json", 5, bench=FakeBench())
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("content", ['{"schema": 1}', "", None])

@@ -4,7 +4,6 @@ The first line says what was measured where. A line that a kill cut short is lef
 """
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import IO, Any
 
 from fairnas.errors import RunDirectoryError
 from fairnas.foreign import parse_json
+from fairnas.rundir import require_locks
 
 
 class Records:
@@ -42,6 +42,9 @@ def open_records(path: Path, header: Mapping[str, str]) -> Iterator[Records]:
         RunDirectoryError: if the file is of another measurement (the message says which), not ours, in use, or
             cannot be written.
     """
+    require_locks()
+    import fcntl
+
     with contextlib.ExitStack() as held:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,6 @@ run, because cores that share memory are slower together.
 import contextlib
 import dataclasses
 import math
-import resource
 import sys
 import tempfile
 import time
@@ -299,6 +298,8 @@ def _peak_memory(device: torch.device, processes: int) -> int:
     """Bytes. Libraries that processes share count once for each."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    import resource  # absent on Windows
+
     unit = 1 if sys.platform == "darwin" else 1024
     own, child = (resource.getrusage(who).ru_maxrss * unit for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return own + (processes * child if processes > 1 else 0)
