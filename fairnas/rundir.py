@@ -18,11 +18,14 @@ Every file is written beside its name, flushed to the disk and renamed. One proc
 """
 
 import contextlib
+import errno
 import hashlib
 import importlib.util
 import json
 import os
 import platform
+import shutil
+import tempfile
 import time
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -80,6 +83,34 @@ def is_run_directory(path: str) -> bool:
     return os.path.isfile(os.path.join(path, "stages.json")) or all(
         os.path.isfile(os.path.join(path, name)) for name in names
     )
+
+
+@contextlib.contextmanager
+def temporary_folder(prefix: str, octets: int = 0) -> Iterator[Path]:
+    """A folder among the system's temporary ones; it is gone afterwards.
+
+    Args:
+        prefix: of its name.
+        octets: that have to fit in, where those who write there would not notice that they did not.
+
+    Raises:
+        RunDirectoryError: if it cannot be made, or has no room for what is written there.
+    """
+    made = False
+    try:
+        with tempfile.TemporaryDirectory(prefix=prefix) as folder:
+            made = True
+            if shutil.disk_usage(folder).free < octets:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            yield Path(folder)
+    except OSError as error:
+        if made and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" in {tempfile.tempdir}" if tempfile.tempdir else ""  # else the reason names all that were tried
+        raise RunDirectoryError(
+            f"cannot write temporary files{where}: {error.strerror}; make room there, or set TMPDIR to another folder, "
+            "and run the same command again"
+        ) from error
 
 
 def checksum(path: Path) -> str:

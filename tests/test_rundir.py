@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from fairnas.errors import ConfigError, RunDirectoryError
 from fairnas.recipes import digits, get_recipe
-from fairnas.rundir import RunDirectory, checksum, write_atomically
+from fairnas.rundir import RunDirectory, checksum, temporary_folder, write_atomically
 
 
 @pytest.fixture
@@ -149,6 +149,44 @@ def test_a_damaged_configuration_names_its_file(run: RunDirectory) -> None:
     path.write_bytes(b"\xff\xff")
     with pytest.raises(RunDirectoryError, match=r"cannot read .*config.toml: .*; restore it or start a new run"):
         _ = run.config
+
+
+# Temporary folders --------------------------------------------------------------------------------------------
+
+
+def _folder_used(octets: int = 0, error: OSError | None = None) -> None:
+    with temporary_folder("ours-", octets) as folder:
+        assert folder.name.startswith("ours-")
+        assert folder.is_dir()
+        if error is not None:
+            raise error
+
+
+def test_temporary_files_that_cannot_be_written_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    _folder_used()
+    cure = "make room there, or set TMPDIR to another folder, and run the same command again"
+    full = re.escape(f"cannot write temporary files in {tmp_path}: {os.strerror(errno.ENOSPC)}; {cure}")
+    for used in (
+        lambda: _folder_used(octets=10**18),
+        lambda: _folder_used(error=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))),
+    ):
+        with pytest.raises(RunDirectoryError, match=f"^{full}$"):
+            used()
+    with pytest.raises(PermissionError):  # of another file
+        _folder_used(error=PermissionError(errno.EACCES, "no"))
+    assert _files(tmp_path) == []
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
+    with pytest.raises(RunDirectoryError, match=r"cannot write temporary files in .*absent: No such file .*TMPDIR"):
+        _folder_used()
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._get_default_tempdir", _no_folder)
+    with pytest.raises(RunDirectoryError, match=r"cannot write temporary files: No usable .* found; make room there"):
+        _folder_used()
+
+
+def _no_folder() -> str:
+    raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
 
 
 # The lock -----------------------------------------------------------------------------------------------------

@@ -5,21 +5,22 @@ on the calibration images. Both are signed 8-bit numbers. Biases and sums have 3
 float32. The same model and images give the same bytes.
 """
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fairnas.errors import ExportError
 from fairnas.export.session import OnnxSession, imported
+from fairnas.rundir import temporary_folder
 
 Batches = Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]
 """Makes normalised images (B, C, S, S) and their labels (B,), batch by batch, as often as it is asked."""
 
 _AT_ONCE = 32  # calibration images per run of the model
+_ROOM, _ROOM_FOR_ANY = 3, 1 << 20
+"""What the quantiser's files take, as a multiple of the model's size (2.0 to 2.3 were seen), and beside it in bytes."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,16 @@ def to_int8(onnx_model: bytes, images: np.ndarray, description: Mapping[str, str
 
     Raises:
         ExportError: if there are no images, or onnx or onnxruntime is missing.
+        RunDirectoryError: if temporary files cannot be written.
     """
     if len(images) == 0:
         raise ExportError("int8 needs images to calibrate with, and was given none; give at least one, better 100")
     onnx = imported("onnx", "int8")
     quantization = imported("onnxruntime.quantization", "int8")
     shape_inference = imported("onnxruntime.quantization.shape_inference", "int8")
-    with tempfile.TemporaryDirectory() as folder:  # the quantiser works on files
-        prepared, quantised = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
+    room = _ROOM * len(onnx_model) + _ROOM_FOR_ANY  # parts of it cut files short on a full disk without a word
+    with temporary_folder("fairnas-int8-", room) as folder:  # the quantiser works on files
+        prepared, quantised = folder / "prepared.onnx", folder / "int8.onnx"
         # shapes only: the exporter has folded what can be folded
         shape_inference.quant_pre_process(
             onnx.load_model_from_string(onnx_model), prepared, skip_optimization=True, skip_symbolic_shape=True

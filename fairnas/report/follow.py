@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from fairnas.errors import FairnasError, RunDirectoryError
 from fairnas.report.units import counted
-from fairnas.rundir import RunDirectory
+from fairnas.rundir import RunDirectory, temporary_folder
 
 STAGES = ("train", "search", "retrain", "rank", "export", "report")
 """In the order of the whole story."""
@@ -117,13 +116,13 @@ def archive_copy(run: RunDirectory) -> Iterator[Path]:
     neither file changed while it was taken.
 
     Raises:
-        RunDirectoryError: if they change all the time.
+        RunDirectoryError: if they change all the time, or there is no room for the copy.
     """
-    with tempfile.TemporaryDirectory(prefix="fairnas-watch-") as folder:
+    with temporary_folder("fairnas-watch-") as folder:
         for _ in range(_COPIES):
-            before = _copied(run.path, Path(folder))
+            before = _copied(run.path, folder)
             if before == _identities(run.path):
-                yield Path(folder) / _ARCHIVE[0]
+                yield folder / _ARCHIVE[0]
                 return
         raise RunDirectoryError(f"{run.path / _ARCHIVE[0]} is being written; wait a moment")
 

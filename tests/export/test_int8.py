@@ -1,11 +1,13 @@
 """Quantising a small ONNX model: what a whole network makes of it is in test_export.py."""
 
+import shutil
 from collections.abc import Callable
 
 import numpy as np
 import onnx
 import pytest
 
+from fairnas.errors import RunDirectoryError
 from fairnas.export import ExportError, Quantisation
 from fairnas.export.int8 import accuracy_lost, to_int8
 from fairnas.export.session import OnnxSession
@@ -54,6 +56,13 @@ def test_without_images(small_onnx: Callable[..., bytes]) -> None:
         to_int8(small_onnx(), IMAGES[:0], {})
     with pytest.raises(ExportError, match="cannot be measured: there are no test images"):
         accuracy_lost(small_onnx(), small_onnx(), Quantisation(1, lambda: IMAGES, {"test": lambda: []}))
+
+
+def test_no_room_for_the_quantisers_files(small_onnx: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=2**20))
+    with pytest.raises(RunDirectoryError, match=r"cannot write temporary files in .*; make room there, or set TMPDIR"):
+        to_int8(small_onnx(), IMAGES, {})
 
 
 def test_nothing_is_printed_or_logged(

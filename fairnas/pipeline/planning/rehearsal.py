@@ -10,11 +10,9 @@ import contextlib
 import dataclasses
 import math
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -42,7 +40,7 @@ from fairnas.pipeline.tracker import Tracker
 from fairnas.pipeline.truth import choose_models, retrained_genomes
 from fairnas.randomness import generator
 from fairnas.report import write_report
-from fairnas.rundir import RunDirectory
+from fairnas.rundir import RunDirectory, temporary_folder
 from fairnas.search import Measures
 from fairnas.space import Genome, SearchSpace, format_genome
 from fairnas.train import supernet_training, write_checkpoint
@@ -134,8 +132,8 @@ def rehearse(prepared: Prepared, narrator: Narrator, patience: float = 1.0) -> M
     generations = min(config.search.generations, max(FEWEST_GENERATIONS, round(GENERATIONS * patience)))
     searched = dataclasses.replace(config.search, generations=generations, latency_minutes=LATENCY_MINUTES)
     shortened = dataclasses.replace(config, search=searched)
-    with threads_put_back(), tempfile.TemporaryDirectory(prefix="fairnas-plan-") as folder:
-        run = RunDirectory.create(Path(folder) / "run", shortened)
+    with threads_put_back(), temporary_folder("fairnas-plan-") as folder:
+        run = RunDirectory.create(folder / "run", shortened)
         experiment = Experiment(run, opened=(prepared.space, prepared.dataset))
         device = experiment.device
         assert experiment.space is prepared.space  # now torch has the threads that the run would have
