@@ -1,5 +1,6 @@
-"""Latency of published networks: kept as it goes, and at the pace of the first, whatever the machine does meanwhile."""
+"""Latency of published networks: kept as it goes, and at one pace, whatever the machine does meanwhile."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,25 @@ def test_it_goes_on_at_the_first_networks_pace_and_times_nothing_twice(tmp_path:
     assert [row["latency_ms"] for row in found["networks"]] == pytest.approx(list(TRUE.values()))
     assert measured(path, made)["networks"] == found["networks"]
     assert len(made) == 5
+
+
+def test_one_network_first_and_all_later_are_told_at_one_pace(tmp_path: Path) -> None:
+    path = tmp_path / "z.json"
+    measured(path, [], names=["fairnas_a"], pace=3.0)
+    found = measured(path, [])
+    for row in found["networks"]:
+        assert row["latency_ms"] == pytest.approx(3.0 * TRUE[row["name"]])
+        assert row["anchor_ms"] == pytest.approx(3.0 * TRUE["mobilenet_v2"])
+
+
+def test_times_of_before_without_their_anchor_are_measured_again(tmp_path: Path) -> None:
+    path, made = tmp_path / "z.json", list[str]()
+    content = measured(path, [], pace=3.0)
+    old = {row["name"]: {key: row[key] for key in row if key != "anchor_ms"} for row in content["networks"]}
+    path.write_text(json.dumps({**{key: content[key] for key in ("schema", "device", "image_size")}, "networks": old}))
+    found = measured(path, made)
+    assert set(made) == set(NAMES)
+    assert [row["latency_ms"] for row in found["networks"]] == pytest.approx(list(TRUE.values()))
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
