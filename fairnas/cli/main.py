@@ -69,8 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (LostProcessError, LostWorkersError, ProcessesDisagree) as error:
         print(f"fairnas: {error}", file=sys.stderr)
         return OUR_FAULT
-    except KeyboardInterrupt:
-        print("fairnas: interrupted; run the same command again to go on", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        if str(error):  # there is nothing to go on with, and it says so
+            print(f"fairnas: interrupted; {error}", file=sys.stderr)
+        else:
+            print("fairnas: interrupted; run the same command again to go on", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         return DONE  # whoever read our output has seen enough

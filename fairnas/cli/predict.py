@@ -1,29 +1,34 @@
 """`fairnas predict MODEL IMAGE ...`: what an exported network says about images."""
 
+import contextlib
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
-from rich.markup import escape
+from rich.cells import cell_len, set_cell_size
 
-from fairnas.cli.output import print_json, print_table
+from fairnas.cli.output import print_json
 from fairnas.cli.parsing import UsageError, parse
 from fairnas.data.classfolders import shown
 from fairnas.errors import DataError
 from fairnas.export.predict import Classifier, Prediction, Unreadable, find_images
+from fairnas.export.timing import all_threads
 
 
 @dataclass(frozen=True)
 class PredictVerb:
-    """Classify images with an exported network: class names and probabilities.
+    """Classify images with an exported network: class names and probabilities, as they are found.
 
-    Images that cannot be read are named; the exit code is then 2, and the others are classified all the same.
+    Images that cannot be read are named at the end, and the exit code is then 2; all others are classified.
 
     Examples:
         fairnas predict runs/digits/models/01234501 seven.png
         fairnas predict model.int8.onnx photos/ --top 1 --json
+        fairnas predict model.onnx photos/ --json-lines
     """
 
     model: tyro.conf.Positional[Path]
@@ -32,8 +37,12 @@ class PredictVerb:
     """Image files, or folders of them."""
     top: int = 5
     """Classes to show for each image."""
+    threads: int | None = None
+    """Threads of onnxruntime, and as many that decode images; default: one per core."""
     json: bool = False
-    """Print one JSON object and nothing else."""
+    """Print one JSON object and nothing else, when all is done."""
+    json_lines: bool = False
+    """Print a line of JSON for each image, and nothing else, as soon as it is classified."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -41,49 +50,92 @@ def main(arguments: Sequence[str]) -> None:
     given = parse(PredictVerb, arguments, "predict")
     if not given.images:
         raise UsageError("no image is given; give image files or folders of them")
-    if given.top < 1:
-        raise UsageError(f"--top is {given.top}; give 1 or more")
-    classifier = Classifier(given.model)
-    found = list(classifier.predict(find_images(given.images), given.top))
-    good = [each for each in found if isinstance(each, Prediction)]
-    bad = [each for each in found if isinstance(each, Unreadable)]
+    for flag, number in (("--top", given.top), ("--threads", given.threads)):
+        if number is not None and number < 1:
+            raise UsageError(f"{flag} is {number}; give 1 or more")
+    if given.json and given.json_lines:
+        raise UsageError("--json prints one object, --json-lines one for each image; give one of them")
+    classifier = Classifier(given.model, given.threads or all_threads())
+    images = find_images(given.images)
+    table, good, bad = _Table(images), list[Prediction](), list[Unreadable]()
+    try:
+        with _progress(len(images), is_needed=given.json or not sys.stdout.isatty()) as tell:
+            for each in classifier.predict(images, given.top):
+                good.append(each) if isinstance(each, Prediction) else bad.append(each)
+                tell(len(good) + len(bad))
+                if given.json_lines:
+                    print(json.dumps(_as_plain(each)), flush=True)
+                elif isinstance(each, Prediction) and not given.json:
+                    table.print(each)
+    except KeyboardInterrupt:
+        _print_lines(bad)
+        kept = "but are not printed (--json-lines prints each at once)" if given.json else "and are printed"
+        raise KeyboardInterrupt(
+            f"{len(good) + len(bad):,} of {len(images):,} images were done {kept}; "
+            "the same command begins with the first again"
+        ) from None
     if given.json:
-        print_json(_as_plain(classifier.path, good, bad))
-    elif good:
-        print_table(("image", " probability", "class"), [row for each in good for row in _rows(each)])
-    lines = [f"{shown(each.image)}: {each.reason}" for each in bad]
-    for line in lines[:-1]:
-        print(f"fairnas: {line}", file=sys.stderr)
-    if lines:
-        raise DataError(lines[-1])  # which prints it like the others, and sets the exit code
+        parts = {"images": good, "unreadable": bad}
+        plain = {name: [_as_plain(each) for each in part] for name, part in parts.items()}
+        print_json({"model": shown(classifier.path), **plain})
+    _print_lines(bad[:-1])
+    if bad:
+        raise DataError(_line(bad[-1]))  # which prints it like the others, and sets the exit code
 
 
-def _rows(prediction: Prediction) -> list[tuple[str, str, str]]:
-    """One row per class; the image is named in the first."""
-    pairs = zip(prediction.classes, prediction.probabilities, strict=True)
-    return [
-        (_printable(prediction.image) if number == 0 else "", f"{probability:.2%}", _printable(name))
-        for number, (name, probability) in enumerate(pairs)
-    ]
+@contextlib.contextmanager
+def _progress(images: int, is_needed: bool) -> Iterator[Callable[[int], None]]:
+    """A bar for who sees no rows: on standard error, if that is a terminal."""
+    if not is_needed or not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from fairnas.cli.progress import narrated
+
+    with narrated() as narrator:
+        narrator.stage(1, 1, "classify images", "")
+        yield lambda done: narrator.progress(done, images, f"{done:,} of {images:,}")
+
+
+class _Table:
+    """Rows as they come, so the width of the column of images has to be known before."""
+
+    def __init__(self, images: Sequence[str]) -> None:
+        self._width = max(cell_len(_printable(name)) for name in ("image", *images))
+        self._head = True
+
+    def print(self, prediction: Prediction) -> None:
+        """One row per class; the image is named in the first."""
+        if self._head:
+            self._row("image", "probability", "class")
+            self._head = False
+        image = _printable(prediction.image)
+        for name, probability in zip(prediction.classes, prediction.probabilities, strict=True):
+            self._row(image, f"{probability:.2%}", _printable(name))
+            image = ""
+
+    def _row(self, image: str, probability: str, name: str) -> None:
+        print(f" {set_cell_size(image, self._width)}   {probability:>11}   {name}", flush=True)
 
 
 def _printable(text: str) -> str:
-    """Text of a file as text for a terminal: no control codes, and no markup of rich's."""
-    return escape("".join(character if character.isprintable() else "\ufffd" for character in shown(text)))
+    """Text of a file as text for a terminal: no control codes."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in shown(text))
 
 
-def _as_plain(model: Path, good: Sequence[Prediction], bad: Sequence[Unreadable]) -> dict[str, object]:
+def _print_lines(bad: Sequence[Unreadable]) -> None:
+    for each in bad:
+        print(f"fairnas: {_line(each)}", file=sys.stderr)
+
+
+def _line(each: Unreadable) -> str:
+    return f"{shown(each.image)}: {each.reason}"
+
+
+def _as_plain(each: Prediction | Unreadable) -> dict[str, Any]:
+    if isinstance(each, Unreadable):
+        return {"image": shown(each.image), "reason": each.reason}
+    pairs = zip(each.classes, each.probabilities, strict=True)
     return {
-        "model": shown(model),
-        "images": [
-            {
-                "image": shown(each.image),
-                "classes": [
-                    {"class": name, "probability": probability}
-                    for name, probability in zip(each.classes, each.probabilities, strict=True)
-                ],
-            }
-            for each in good
-        ],
-        "unreadable": [{"image": shown(each.image), "reason": each.reason} for each in bad],
+        "image": shown(each.image),
+        "classes": [{"class": name, "probability": probability} for name, probability in pairs],
     }

@@ -6,12 +6,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
 
-from fairnas.pipeline import Narrator
+if TYPE_CHECKING:
+    from fairnas.pipeline import Narrator
 
 PLAIN_SECONDS = 10.0
 """Without a terminal, a line at most every so many seconds."""
@@ -73,7 +75,7 @@ class PlainNarrator:
 
 
 @contextlib.contextmanager
-def narrated() -> Iterator[Narrator]:
+def narrated() -> Iterator["Narrator"]:
     """A narrator that suits standard error, as long as the work lasts."""
     console = Console(stderr=True)
     if not console.is_terminal or console.is_dumb_terminal:
@@ -90,7 +92,8 @@ def narrated() -> Iterator[Narrator]:
             "{task.fields[text]}{task.fields[upcoming]}", table_column=Column(no_wrap=True, overflow="ellipsis")
         ),
     )
-    with Progress(*columns, console=console) as progress:
+    # what is printed meanwhile goes above the bar, but a file or a pipe gets it as it is
+    with Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty()) as progress:
         narrator = LiveNarrator(progress)
         yield narrator
         narrator.close()

@@ -4,8 +4,10 @@ Model and images may be anybody's: the model's account of itself is checked, and
 so in its place, so that the others are not lost.
 """
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,18 +44,18 @@ class Unreadable:
 class Classifier:
     """An exported ONNX model with the names of its classes."""
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
+    def __init__(self, path: Path | str, threads: int = 1) -> None:
         """Open a model.
 
         Args:
             path: the ONNX file, or a folder that `fairnas export` wrote.
-            threads: of the runtime.
+            threads: of the runtime, and as many that decode images.
 
         Raises:
             ModelFileError: if there is no model, it is damaged, or doesn't say what it takes and gives.
             ExportError: if onnxruntime is missing.
         """
-        self.path = find_model(path)
+        self.path, self._threads = find_model(Path(path)), threads
         try:
             self._session = OnnxSession(self.path, threads)
             self._labels = self._session.labels()
@@ -77,29 +79,39 @@ class Classifier:
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         return odds / odds.sum(axis=1, keepdims=True)
 
-    def predict(self, images: Sequence[str], top: int) -> Iterator[Prediction | Unreadable]:
-        """The `top` most probable classes of every image file, in the order given. Raises `ModelFileError`."""
-        at_once = max(1, min(_AT_ONCE, _PIXELS // self._labels.preprocessing.image_size**2))
-        for start in range(0, len(images), at_once):
-            some = images[start : start + at_once]
-            pixels, reasons = self._read(some)
-            rows = iter(self.probabilities(np.stack(pixels)) if pixels else ())
-            for image in some:
-                yield Unreadable(image, reasons[image]) if image in reasons else self._named(image, next(rows), top)
+    def predict(self, images: Sequence[Path | str], top: int = 5) -> Iterator[Prediction | Unreadable]:
+        """The `top` most probable classes of every image file, in the order given, a few images at a time.
 
-    def _read(self, images: Sequence[str]) -> tuple[list[np.ndarray], dict[str, str]]:
-        """Inputs of the images that can be read, and why others cannot."""
-        pixels, reasons = [], {}
-        with quiet_pillow():
-            for image in images:
-                try:
-                    pixels.append(self._labels.preprocessing.read(image))
-                except CorruptImageError as error:
-                    absent = not os.path.lexists(image)
-                    reasons[image] = "there is no such file" if absent else f"cannot be decoded ({error}); replace it"
-                except DataError as error:
-                    reasons[image] = str(error)
-        return pixels, reasons
+        While the runtime is busy with some, the next ones are decoded. Raises `ModelFileError`.
+        """
+        at_once = max(1, min(_AT_ONCE, _PIXELS // self._labels.preprocessing.image_size**2))
+        batches = [[str(each) for each in images[start : start + at_once]] for start in range(0, len(images), at_once)]
+        read: list[np.ndarray | str] = []
+        pool = ThreadPoolExecutor(self._threads)
+        try:
+            for some, following in itertools.pairwise([[], *batches, []]):
+                with quiet_pillow():
+                    reading = [pool.submit(self._read, image) for image in following]
+                    pixels = [each for each in read if not isinstance(each, str)]
+                    rows = iter(self.probabilities(np.stack(pixels)) if pixels else ())
+                    found = [
+                        Unreadable(image, each) if isinstance(each, str) else self._named(image, next(rows), top)
+                        for image, each in zip(some, read, strict=True)
+                    ]
+                    read = [each.result() for each in reading]
+                yield from found
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _read(self, image: str) -> np.ndarray | str:
+        """The input that an image file is, or why it cannot be read."""
+        try:
+            return self._labels.preprocessing.read(image)
+        except CorruptImageError as error:
+            absent = not os.path.lexists(image)
+            return "there is no such file" if absent else f"cannot be decoded ({error}); replace it"
+        except DataError as error:
+            return str(error)
 
     def _named(self, image: str, row: np.ndarray, top: int) -> Prediction:
         order = np.argsort(-row, kind="stable")[:top]

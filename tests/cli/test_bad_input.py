@@ -49,6 +49,8 @@ WRONG = {
     "no image": (["predict", "model.onnx"], "no image is given; give image files or folders of them"),
     "no model": (["predict", "nowhere.onnx", "a.png"], "there is no nowhere.onnx; give an ONNX file or a folder"),
     "no class wanted": (["predict", "model.onnx", "a.png", "--top", "0"], "--top is 0; give 1 or more"),
+    "no thread": (["predict", "model.onnx", "a.png", "--threads", "0"], "--threads is 0; give 1 or more"),
+    "two kinds of JSON": (["predict", "m.onnx", "a.png", "--json", "--json-lines"], "one for each image; give one of"),
     "a study of more networks than the search looks at": (
         ["run", "digits", "--search.population", "4", "--search.generations", "2", "--stand-alone.models", "9"],
         "stand_alone.models is 9, but a search of 2 generations of 4 looks at 8 networks at most",

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from fairnas.cli.main import main
 from fairnas.config import DataConfig
 from fairnas.data import load_dataset, ordered_batches
 from fairnas.errors import FairnasError
@@ -192,6 +193,94 @@ def test_outputs_that_do_not_fit(small_onnx: Callable[..., bytes], tmp_path: Pat
     (tmp_path / "b.onnx").write_bytes(small_onnx(scale=float("nan")))
     with pytest.raises(ModelFileError, match="outputs that are not finite"):
         Classifier(tmp_path / "b.onnx").probabilities(images)
+
+
+def test_any_number_of_threads_says_the_same_in_the_same_order(model: Path, tmp_path: Path) -> None:
+    images = [Path(_picture(tmp_path / f"{number}.png", number)) for number in range(70)]
+    images[40].write_bytes(b"no image")
+    ones = list(Classifier(str(model)).predict(images))
+    assert [each.image for each in ones] == [str(image) for image in images]
+    for one, other in zip(ones, Classifier(model, threads=4).predict(images), strict=True):
+        assert one.image == other.image
+        if isinstance(one, Prediction) and isinstance(other, Prediction):
+            assert one.classes == other.classes
+            assert one.probabilities == pytest.approx(other.probabilities)
+        else:
+            assert one == other
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Five images, which go one by one; the third is none."""
+    monkeypatch.setattr("fairnas.export.predict._PIXELS", 1)
+    for number in range(5):
+        _picture(tmp_path / "photos" / f"{number}.png", number)
+    (tmp_path / "photos" / "2.png").write_bytes(b"no image")
+    return tmp_path / "photos"
+
+
+def test_json_lines_are_the_parts_of_the_whole(model: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(model), str(folder), "--json"]) == 2
+    whole = json.loads(capsys.readouterr().out)
+    assert main(["predict", str(model), str(folder), "--json-lines"]) == 2
+    told = capsys.readouterr()
+    lines = [json.loads(line) for line in told.out.splitlines()]
+    assert [line["image"] for line in lines] == sorted(str(path) for path in folder.iterdir())
+    assert [line for line in lines if "classes" in line] == whole["images"]
+    assert [line for line in lines if "reason" in line] == whole["unreadable"]
+    assert (
+        told.err == f"fairnas: {folder}/2.png: cannot be decoded (it is not an image of a known format); replace it\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "printed", "said"),
+    [
+        ([], 2, "3 of 5 images were done and are printed; the same command begins with the first again"),
+        (["--json-lines"], 3, "3 of 5 images were done and are printed; the same command begins with the first again"),
+        (["--json"], 0, "3 of 5 images were done but are not printed (--json-lines prints each at once); the same"),
+    ],
+)
+def test_what_was_found_before_ctrl_c_is_printed(
+    model: Path,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    flags: list[str],
+    printed: int,
+    said: str,
+) -> None:
+    read = Preprocessing.read
+
+    def interrupted(self: Preprocessing, path: str) -> np.ndarray:
+        if path.endswith("4.png"):
+            raise KeyboardInterrupt
+        return read(self, path)
+
+    monkeypatch.setattr(Preprocessing, "read", interrupted)
+    assert main(["predict", str(model), str(folder), "--top", "1", *flags]) == 130
+    told = capsys.readouterr()
+    assert told.out.count(".png") == printed
+    bad, last = told.err.splitlines()
+    assert "2.png: cannot be decoded" in bad
+    assert last.startswith(f"fairnas: interrupted; {said}")
+
+
+def test_a_bar_is_shown_where_rows_go_into_a_file(
+    model: Path, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "2.png").unlink()
+    assert main(["predict", str(model), str(folder)]) == 0
+    plain = capsys.readouterr()
+    assert plain.err == ""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main(["predict", str(model), str(folder)]) == 0
+    told = capsys.readouterr()
+    assert told.out == plain.out
+    assert plain.out.splitlines()[0].split() == ["image", "probability", "class"]
+    assert "classify images" in told.err
+    assert "4 of 4" in told.err
 
 
 def test_neither_torch_nor_unix_is_needed(model: Path, tmp_path: Path) -> None:
