@@ -12,17 +12,21 @@ if TYPE_CHECKING:
     from fairnas.export.bundle import ExportReport, export_product, load
     from fairnas.export.int8 import Quantisation
     from fairnas.export.parity import check_parity
-    from fairnas.export.predict import Classifier
+    from fairnas.export.predict import Classifier, Prediction, Unreadable
     from fairnas.export.preprocessing import Preprocessing
     from fairnas.export.product import Aim, Product
+    from fairnas.export.weights import LoadedNetwork
 
 _HOMES = {
     "Aim": "fairnas.export.product",
     "Classifier": "fairnas.export.predict",
     "ExportReport": "fairnas.export.bundle",
+    "LoadedNetwork": "fairnas.export.weights",
+    "Prediction": "fairnas.export.predict",
     "Preprocessing": "fairnas.export.preprocessing",
     "Product": "fairnas.export.product",
     "Quantisation": "fairnas.export.int8",
+    "Unreadable": "fairnas.export.predict",
     "check_parity": "fairnas.export.parity",
     "export_product": "fairnas.export.bundle",
     "load": "fairnas.export.bundle",
@@ -33,10 +37,13 @@ __all__ = [
     "Classifier",
     "ExportError",
     "ExportReport",
+    "LoadedNetwork",
     "ModelFileError",
+    "Prediction",
     "Preprocessing",
     "Product",
     "Quantisation",
+    "Unreadable",
     "check_parity",
     "export_product",
     "load",

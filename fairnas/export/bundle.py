@@ -20,9 +20,9 @@ from fairnas.export.parity import check_int8, check_labels, check_parity, check_
 from fairnas.export.product import Product
 from fairnas.export.program import to_program
 from fairnas.export.timing import latency_facts
-from fairnas.export.weights import content_digest, encode_weights, read_weights
+from fairnas.export.weights import LoadedNetwork, content_digest, encode_weights, read_weights
 from fairnas.foreign import parse_json
-from fairnas.nets import StandAlone, cost
+from fairnas.nets import cost
 from fairnas.rundir import checksum, write_atomically
 from fairnas.space import format_genome
 from fairnas.space.file import to_dict
@@ -33,7 +33,7 @@ INT8, CARD, FACTS = "model.int8.onnx", "README.md", "model.json"
 OLD_WEIGHTS = "weights.safetensors"
 """What the weights were called before the folder had the layout of the Hugging Face hub."""
 
-_FORM = 2  # of the folder; counted up when files or facts change, so that they are written again
+_FORM = 3  # of the folder; counted up when files or facts change, so that they are written again
 _MAKERS = ("fairnas", "torch", "onnx", "onnxscript", "onnxruntime")  # what the files depend on beside the network
 
 
@@ -159,8 +159,10 @@ def _config(product: Product) -> bytes:
     return (json.dumps(content, indent=1) + "\n").encode()
 
 
-def load(path: Path | str) -> StandAlone:
+def load(path: Path | str) -> LoadedNetwork:
     """An exported network, ready to be used: on the CPU, in eval mode. Reading it runs no code.
+
+    It has the names of its outputs as `classes`, and `preprocessing`, whose `read` makes an image file its input.
 
     Args:
         path: a folder that `fairnas export` wrote, of this version or an earlier one, or its safetensors file alone.

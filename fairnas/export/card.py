@@ -85,7 +85,8 @@ def _front_matter(licence: str) -> str:
 
 def _about(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     names = [f"`{_plain(name)}`" for name in facts["classes"][:_SHOWN_CLASSES]]
-    more = ", ..." if len(facts["classes"]) > _SHOWN_CLASSES else ""
+    left_out = len(facts["classes"]) - _SHOWN_CLASSES
+    more = f" and {left_out:,} more; all of them are `classes` in `config.json`" if left_out > 0 else ""
     given, images = facts["preprocessing"], facts["images"]
     colour = "grey" if given["image_channels"] == 1 else "colour"
     counts = ", ".join(f"{count:,} {split}" for split, count in images.items())
@@ -95,7 +96,7 @@ def _about(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("parameters", f"{facts['params'] / 1e6:,.4f} M"),
         *_latencies(facts.get("latency", {})),
         ("input", f"{given['image_size']} x {given['image_size']} pixels, {colour}"),
-        ("classes", f"{', '.join(names)}{more}"),
+        ("classes, in the order of the outputs", f"{', '.join(names)}{more}"),
         *((said, f"`{_plain(facts['provenance'][key])}`") for key, said in _PROVENANCE.items()
           if key in facts["provenance"]),
         *((("images", counts),) if counts else ()),
@@ -166,14 +167,39 @@ def _quantity(value: float, unit: str) -> str:
 
 def _use(facts: Mapping[str, Any]) -> list[str]:
     given = facts["preprocessing"]
-    shape = (given["image_channels"], given["image_size"], given["image_size"])
-    zeros = f"(1, {', '.join(map(str, shape))})"
+    size, colours = given["image_size"], "grey" if given["image_channels"] == 1 else "RGB"
+    zeros = f"(1, {given['image_channels']}, {size}, {size})"
     return [
-        "Of image files, with class names and probabilities: `fairnas predict . IMAGE ...`.",
-        "Images are resized (shorter side, bilinear) and cut to the centre, scaled to 0..1, less mean "
-        f"`{given['mean']}`, divided by deviation `{given['std']}`. In PyTorch:",
-        _python("import fairnas, torch", 'network = fairnas.load(".")', f"logits = network(torch.zeros{zeros})"),
-        "In onnxruntime:",
+        "Of image files, with class names and probabilities: `fairnas predict . IMAGE ...`. The same in Python, which "
+        "needs no PyTorch:",
+        _python(
+            "from fairnas.export import Classifier",
+            'for found in Classifier(".").predict(["image.jpg"], top=5):',
+            "    print(found.image, found.classes, found.probabilities)",
+        ),
+        "In PyTorch:",
+        _python(
+            "import fairnas, torch",
+            'network = fairnas.load(".")',
+            'image = torch.from_numpy(network.preprocessing.read("image.jpg"))',
+            "logits = network(image[None])",
+            "print(network.classes[logits.argmax()])",
+        ),
+        "Both prepare images bit for bit as they were when the accuracies above were measured. Whoever prepares them "
+        "otherwise does this:",
+        "\n".join(
+            [
+                "1. Turn the image as its EXIF orientation says, put what is transparent on white, and convert it to "
+                f"{colours}, 8 bits.",
+                f"2. Cut out the largest square in the middle and resize it to {size} x {size} pixels of 8 bits, "
+                "bilinear and antialiased, as Pillow's `resize` does (OpenCV's does not).",
+                f"3. Divide by 255, subtract `{given['mean']}` and divide by `{given['std']}`, per channel"
+                + (", in the order red, green, blue." if colours == "RGB" else "."),
+                f"4. Pass it as float32 of shape `{zeros}`: images, channels, rows, columns; any number of images.",
+            ]
+        ),
+        "Outputs are logits; their softmax is the probabilities. Output number i, from 0, belongs to class number i of "
+        "`classes` in `config.json`, which is also in the metadata of every file. In onnxruntime alone:",
         _python(
             "import numpy, onnxruntime",
             'session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])',

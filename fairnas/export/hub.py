@@ -8,7 +8,8 @@ import torch
 
 from fairnas.errors import ExportError
 from fairnas.export.bundle import CARD, CONFIG, FACTS, INT8, ONNX, PROGRAM, WEIGHTS, load
-from fairnas.nets import StandAlone
+from fairnas.export.session import Labels
+from fairnas.export.weights import LoadedNetwork
 
 try:
     from huggingface_hub import PyTorchModelHubMixin, snapshot_download
@@ -18,7 +19,7 @@ except ImportError:
 _FILES = (WEIGHTS, CONFIG, ONNX, INT8, PROGRAM, CARD, FACTS)
 
 
-class HubModel(StandAlone, PyTorchModelHubMixin, library_name="fairnas", tags=["neural-architecture-search"]):
+class HubModel(LoadedNetwork, PyTorchModelHubMixin, library_name="fairnas", tags=["neural-architecture-search"]):
     """The network of an exported folder: `HubModel(FOLDER).push_to_hub("USER/NAME")` pushes all of the folder.
 
     `HubModel.from_pretrained("USER/NAME")` fetches one, checks it as `fairnas.load` does, and is ready to be used.
@@ -27,7 +28,7 @@ class HubModel(StandAlone, PyTorchModelHubMixin, library_name="fairnas", tags=["
     def __init__(self, folder: str) -> None:
         """Load a folder that `fairnas export` wrote. Raises `ModelFileError`."""
         network = load(folder)
-        super().__init__(network.space, network.genome)
+        super().__init__(network.space, network.genome, Labels(network.classes, network.preprocessing))
         self.load_state_dict(network.state_dict())
         self.eval()
         self._folder = Path(folder)

@@ -88,16 +88,21 @@ class OnnxSession:
 
     def labels(self) -> Labels:
         """Classes and preprocessing. Raises `ModelFileError` if the file doesn't tell them, or not sensibly."""
-        absent = [key for key in ("classes", "preprocessing") if key not in self.metadata]
-        if absent:
-            raise ModelFileError(f"its metadata lack {' and '.join(absent)}; give a model that `fairnas export` wrote")
-        try:
-            preprocessing = parse_preprocessing(self.metadata["preprocessing"])
-        except ValueError as error:
-            raise ModelFileError(
-                f"its preprocessing cannot be used ({first_line(error)}); export the model again"
-            ) from None
-        return Labels(_classes(self.metadata["classes"]), preprocessing)
+        return labels_in(self.metadata)
+
+
+def labels_in(metadata: Mapping[str, str]) -> Labels:
+    """Classes and preprocessing in the metadata of any of a network's files. Raises as `OnnxSession.labels` does."""
+    absent = [key for key in ("classes", "preprocessing") if key not in metadata]
+    if absent:
+        raise ModelFileError(f"its metadata lack {' and '.join(absent)}; give a model that `fairnas export` wrote")
+    try:
+        preprocessing = parse_preprocessing(metadata["preprocessing"])
+    except ValueError as error:
+        raise ModelFileError(
+            f"its preprocessing cannot be used ({first_line(error)}); export the model again"
+        ) from None
+    return Labels(_classes(metadata["classes"]), preprocessing)
 
 
 def _classes(text: str) -> tuple[str, ...]:

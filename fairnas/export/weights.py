@@ -12,10 +12,13 @@ from pathlib import Path
 import torch
 
 from fairnas.errors import GenomeError, ModelFileError, SpaceError
+from fairnas.export.preprocessing import Preprocessing
 from fairnas.export.product import Product
+from fairnas.export.session import Labels, labels_in
 from fairnas.foreign import parse_json
-from fairnas.nets import StandAlone, build
-from fairnas.space import format_genome
+from fairnas.nets import StandAlone
+from fairnas.nets.blocks import materialise
+from fairnas.space import Genome, SearchSpace, format_genome
 from fairnas.space.file import from_dict, to_dict
 
 FORMAT = "fairnas model"
@@ -54,7 +57,20 @@ def content_digest(product: Product) -> str:
     return _digest(described, {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()})
 
 
-def read_weights(path: Path) -> StandAlone:
+class LoadedNetwork(StandAlone):
+    """A network that was read back, with what its file says about its input and output."""
+
+    classes: tuple[str, ...]
+    """Names of the outputs, in order."""
+    preprocessing: Preprocessing
+    """From an image file to its input: `preprocessing.read(FILE)`."""
+
+    def __init__(self, space: SearchSpace, genome: Genome, labels: Labels) -> None:
+        super().__init__(space, genome)
+        self.classes, self.preprocessing = labels.classes, labels.preprocessing
+
+
+def read_weights(path: Path) -> LoadedNetwork:
     """Build the network that a file holds, on the CPU in eval mode.
 
     Raises:
@@ -66,9 +82,13 @@ def read_weights(path: Path) -> StandAlone:
         genome = space.parse(metadata["genome"])
     except (json.JSONDecodeError, SpaceError, GenomeError) as error:
         raise ModelFileError(f"{path}: {error}; export the model again") from None
+    try:
+        labels = labels_in(metadata)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from None
     with torch.device("meta"):  # what the file asks for may not fit into any memory
-        asked = StandAlone(space, genome)
-    wanted, found = (_shapes(state) for state in (asked.state_dict(), tensors))
+        network = LoadedNetwork(space, genome, labels)
+    wanted, found = (_shapes(state) for state in (network.state_dict(), tensors))
     differing = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
     if differing:
         name = differing[0]
@@ -76,7 +96,11 @@ def read_weights(path: Path) -> StandAlone:
             f"{path} holds weights of another genome than '{format_genome(genome)}': {name} is "
             f"{found.get(name, 'absent')}, and should be {wanted.get(name, 'absent')}; export the model again"
         )
-    network = build(space, genome)
+    if len(labels.classes) != space.num_classes:
+        raise ModelFileError(
+            f"{path} has {len(labels.classes)} class names for {space.num_classes} outputs; export the model again"
+        )
+    materialise(network, torch.Generator())
     network.load_state_dict(tensors)
     return network.eval()
 

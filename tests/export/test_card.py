@@ -75,6 +75,25 @@ def test_names_of_classes_cannot_break_the_card(trained: Product) -> None:
     assert row.count("|") == 3
 
 
+def test_the_card_tells_how_images_become_inputs_and_outputs_classes(trained: Product) -> None:
+    facts = {**trained.facts(), **MORE}
+    card = model_card(facts)
+    for said in (
+        "| classes, in the order of the outputs | `digit 0`, `digit 1`, ",
+        "EXIF orientation says, put what is transparent on white, and convert it to grey, 8 bits",
+        "the largest square in the middle and resize it to 8 x 8 pixels of 8 bits, bilinear and antialiased",
+        "Divide by 255, subtract `[0.3]` and divide by `[0.25]`, per channel.\n",
+        "float32 of shape `(1, 1, 8, 8)`",
+        "Outputs are logits; their softmax is the probabilities. Output number i, from 0, belongs to class number i of",
+    ):
+        assert said in card, said
+    coloured = {**trained.preprocessing.to_dict(), "image_channels": 3}
+    many = model_card({**facts, "preprocessing": coloured, "classes": [f"kind {number}" for number in range(1000)]})
+    assert "convert it to RGB" in many
+    assert "per channel, in the order red, green, blue.\n" in many
+    assert "`kind 19` and 980 more; all of them are `classes` in `config.json` |" in many
+
+
 @pytest.fixture
 def folder(trained: Product, tmp_path: Path) -> Path:
     files = {

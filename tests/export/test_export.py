@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pickle
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from PIL import Image
 
 import fairnas
 from fairnas.export import (
     ExportError,
     ExportReport,
+    Prediction,
     Product,
     Quantisation,
     bundle,
@@ -189,16 +192,38 @@ def test_the_accuracy_that_int8_loses_is_counted(exported: Exported, network: St
     }
 
 
-def test_the_lines_of_the_card_run(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lines_of_the_card_run(exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card = (exported.folder / "README.md").read_text()
-    monkeypatch.chdir(exported.folder)
     blocks = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
+    _run(blocks, exported.folder, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(("page", "blocks"), [("exporting.md", 4), ("tutorial-images.md", 2), ("folder.md", 1)])
+def test_the_lines_of_the_docs_that_need_an_exported_network_run(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str, blocks: int
+) -> None:
+    text = (Path(fairnas.__file__).parents[1] / "docs" / page).read_text()
+    pairs = re.findall(r"(<!-- not run here.*?-->\n)?```python\n(.*?)```", text, re.DOTALL)
+    found = [re.sub(r"runs/\w+/models/\w+", ".", block) for elsewhere, block in pairs if not elsewhere]
+    assert len(found) == blocks
+    _run(found, exported.folder, tmp_path, monkeypatch)
+
+
+def _run(blocks: list[str], exported: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run lines of Python in a copy of an exported folder, in which every image that they name is one."""
+    shutil.copytree(exported, folder, dirs_exist_ok=True)
+    monkeypatch.chdir(folder)
     for block in blocks:
-        assert block.count("\n") == 3
+        for name in re.findall(r'"([\w/]+\.(?:jpg|png))"', block):
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (20, 30), "red").save(name)
         names: dict[str, Any] = {}
         exec(block, names)
-        assert tuple(names["logits"].shape) == (1, 10)
+        if "logits" in names:
+            assert tuple(names["logits"].shape) == (1, 10)
+        else:
+            assert isinstance(names["found"], Prediction)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 30])

@@ -6,10 +6,12 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -61,6 +63,24 @@ def test_a_loaded_network_computes_the_same_bit_for_bit(folder: Path, network: S
     assert all(torch.equal(tensor, expected[key]) for key, tensor in loaded.state_dict().items())
     with torch.no_grad():
         assert torch.equal(loaded(IMAGES), copy.deepcopy(network).eval()(IMAGES))
+
+
+def test_a_loaded_network_knows_its_classes_and_reads_images(folder: Path, trained: Product, tmp_path: Path) -> None:
+    loaded = load(folder)
+    assert (loaded.classes, loaded.preprocessing) == (trained.classes, trained.preprocessing)
+    Image.new("L", (9, 7), 100).save(tmp_path / "x.png")
+    image = loaded.preprocessing.read(str(tmp_path / "x.png"))
+    np.testing.assert_allclose(image, np.full((1, 8, 8), (100 / 255 - 0.3) / 0.25), rtol=1e-5)
+
+
+def test_classes_and_preprocessing_that_do_not_fit(
+    folder: Path, trained: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fairnas.export.weights._digest", lambda *_: _metadata(folder)["sha256"])
+    _rewrite(folder, {"classes": '["one"]'}, trained)
+    _refused(folder, r"model\.safetensors has 1 class names for 10 outputs; export the model again")
+    _rewrite(folder, {"preprocessing": "[]"}, trained)
+    _refused(folder, r"model\.safetensors: its preprocessing cannot be used \(it is no table\); export")
 
 
 def test_another_space_goes_round(
