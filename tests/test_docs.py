@@ -96,7 +96,7 @@ def test_the_tutorial_shows_what_is_printed_of_its_own_numbers():
     table = text.partition("\n ONNX files ")[2].partition("\n\n")[0]
     found = [line.split() for line in table.splitlines()[1:]]
     rows = [{"genome": row[0], "onnx_ms": float(row[1]), "int8_ms": float(row[2])} for row in found]
-    assert re.findall(r"^bound .*$", text, re.MULTILINE) == bound_lines({"latency_bound": 0.15, "selected": rows})
+    assert re.findall(r"^bound {5}.*$", text, re.MULTILINE) == bound_lines({"latency_bound": 0.15, "selected": rows})
 
 
 def test_the_figures_of_the_readme_are_those_of_the_code():
