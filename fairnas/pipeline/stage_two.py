@@ -50,7 +50,8 @@ def search(experiment: Experiment, evaluator: Evaluator | None = None) -> tuple[
     if evaluator is None:
         require_ranks_of_float32(experiment)
     scoring = contextlib.nullcontext(evaluator) if evaluator else evaluator_of(experiment)
-    with Archive(run.path / ARCHIVE, setting) as archive, scoring as judge:
+    with Archive(run.path / ARCHIVE, setting) as archive, scoring as judge, Tracker(run, "search") as tracker:
+        tracker.rewind(-1)  # also where it goes on: it begins again, and the archive answers
         result = run_search(
             experiment.space,
             config,
@@ -62,6 +63,7 @@ def search(experiment: Experiment, evaluator: Evaluator | None = None) -> tuple[
             stop=experiment.stop,
             objectives=objectives,
             cost_sources=prices.sources,
+            on_generation=lambda generation, volume: tracker.record(generation, {"hypervolume": volume}),
         )
         for name, source in prices.sources.items():  # also for networks that only earlier searches asked for
             rows = {c.genome: {name: prices(c.genome)[name]} for c in archive.candidates()}
@@ -75,10 +77,6 @@ def search(experiment: Experiment, evaluator: Evaluator | None = None) -> tuple[
     sources = {**prices.sources, **{each.name: each.source for each in objectives if each.source}}
     origin = {"sources": sources, "setting": setting, "archive": kept}
     run.write_json("search.json", _record(config, result, objectives, selected) | origin)
-    with Tracker(run, "search") as tracker:
-        tracker.rewind(-1)
-        for generation, volume in enumerate(result.hypervolume):
-            tracker.record(generation, {"hypervolume": volume})
     return ("search.json",)
 
 

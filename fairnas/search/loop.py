@@ -88,6 +88,7 @@ def run_search(
     stop: Callable[[], bool] = lambda: False,
     objectives: tuple[Objective, ...] | None = None,
     cost_sources: Mapping[str, str] | None = None,
+    on_generation: Callable[[int, float], None] | None = None,
 ) -> SearchResult:
     """Search a space for the Pareto front, or go on with a search that was cut off.
 
@@ -109,6 +110,7 @@ def run_search(
             to 1 only.
         cost_sources: of costs that depend on more than the space, such as a latency table: on what, as text. Their
             values are kept apart in the archive.
+        on_generation: called after each generation with its number, from 0, and the hypervolume so far.
 
     Raises:
         ConfigError: if no genome meets a bound (before anything is scored), if none was found that meets all of
@@ -134,6 +136,8 @@ def run_search(
         if not generation:
             ranges = estimated_ranges(objectives, known, tuple(new.values()))
         seen.volumes.append(hypervolume(seen.front, objectives, ranges))
+        if on_generation is not None:
+            on_generation(generation, seen.volumes[-1])
         if on_progress is not None:
             on_progress(generation + 1, config.generations, seen.line())
         if stop():
