@@ -102,17 +102,21 @@ def learning_rate(config: TrainConfig, step: int, total: int) -> float:
 
 
 @dataclass(frozen=True)
-class _Cosine:
+class Cosine:
     """The schedule of what brings none of its own: see `learning_rate`."""
 
     config: TrainConfig
+    setting: str = "train.lr"
+    """Where users give the rate."""
 
     @property
     def remedy(self) -> str:
+        """See `Schedule`."""
         lr = self.config.lr
-        return f"train.lr = {lr}; try a lower rate, such as {lr / 3:.2g}, in a new run"
+        return f"{self.setting} = {lr}; try a lower rate, such as {lr / 3:.2g}, in a new run"
 
     def rate(self, step: int, total: int, per_epoch: int) -> float:
+        """See `Schedule`."""
         return learning_rate(self.config, step, total)
 
 
@@ -179,7 +183,7 @@ def train(
     dataset = training.images(dataset)
     per_epoch = training_steps(dataset, config, training.batches_per_step)
     total = config.epochs * per_epoch
-    schedule = training.schedule if isinstance(training, Scheduled) else _Cosine(config)
+    schedule = training.schedule if isinstance(training, Scheduled) else Cosine(config)
     step, loss_sum = _restore(training, pace, device, group)
     pace.on_resume(step)
     saved_at, saved_step = time.monotonic(), step

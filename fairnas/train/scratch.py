@@ -11,7 +11,7 @@ from fairnas.data import Dataset
 from fairnas.nets import StandAlone, build
 from fairnas.space import Genome, SearchSpace
 from fairnas.train.executors import arithmetic, loss_of
-from fairnas.train.loop import make_optimizer
+from fairnas.train.loop import Cosine, make_optimizer
 from fairnas.train.step import Batch
 
 
@@ -26,6 +26,7 @@ class StandAloneTraining:
         self.curve: list[dict[str, Any]] = []
         """Measurements after each epoch, by whoever trains; they stay with the checkpoint."""
         self.optimizer = make_optimizer(network, config)
+        self.schedule = Cosine(config, "stand_alone.lr")
 
     def images(self, dataset: Dataset) -> Dataset:
         """All."""

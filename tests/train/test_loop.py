@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fairnas.config import TrainConfig
-from fairnas.train import STRATEGIES, DivergedError, Group, Pace, read_checkpoint, train
+from fairnas.train import STRATEGIES, DivergedError, Group, Pace, read_checkpoint, stand_alone_training, train
 from fairnas.train.loop import FINITE_CHECK_STEPS, learning_rate
 
 
@@ -110,3 +110,10 @@ def test_what_is_about_to_be_saved_is_looked_at(change, message, make_training, 
     with pytest.raises(DivergedError, match=message):
         train(training, dataset, config, 0, Pace(checkpoint=checkpoint, steps=4))
     assert read_checkpoint(checkpoint, "supernet")["step"] == 4
+
+
+def test_a_stand_alone_training_names_its_own_rate(space, dataset):
+    config = TrainConfig(epochs=1, batch_size=40, lr=1e30)
+    training = stand_alone_training(space, (0,) * space.depth, config, 0, torch.device("cpu"))
+    with pytest.raises(DivergedError, match=r"with stand_alone.lr = 1e\+30; try a lower rate, such as 3.3e\+29, in a"):
+        train(training, dataset, config, 0, Pace())
