@@ -204,7 +204,9 @@ class RunDirectory:
         try:
             handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise RunDirectoryError(f"cannot write in {self.path}: {error.strerror}; choose another --out") from error
+            raise RunDirectoryError(
+                f"cannot write in {self.path}: {error.strerror}; make it writable, or give a copy of the run"
+            ) from error
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

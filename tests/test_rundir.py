@@ -258,7 +258,7 @@ def test_the_lock_is_free_after_an_error_and_not_shared_within_a_process(run: Ru
 
 def test_locking_where_nothing_is(tmp_path: Path) -> None:
     with (
-        pytest.raises(RunDirectoryError, match=r"cannot write in .*none: No such file or directory; choose another"),
+        pytest.raises(RunDirectoryError, match=r"cannot write in .*none: No such file or directory; make it wri"),
         RunDirectory(tmp_path / "none").locked(),
     ):
         pass

@@ -139,7 +139,8 @@ def test_a_real_disk_that_is_full_and_then_read_only(smallest_run, tmp_path):
     assert results["reading"][0] == 0
     code, _, said = results["writing"]
     run = tmp_path / "run"
-    assert (code, said) == (2, [f"fairnas: cannot write in {run}: Read-only file system; choose another --out"])
+    remedy = "make it writable, or give a copy of the run"
+    assert (code, said) == (2, [f"fairnas: cannot write in {run}: Read-only file system; {remedy}"])
     code, _, said = results["new"]
     assert (code, len(said)) == (2, 1)
     assert f"cannot write {tmp_path / 'other'}" in said[0]
