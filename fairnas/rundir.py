@@ -18,6 +18,7 @@ Every file is written beside its name, flushed to the disk and renamed. One proc
 """
 
 import contextlib
+import dataclasses
 import errno
 import hashlib
 import importlib.util
@@ -140,25 +141,39 @@ class RunDirectory:
     path: Path
 
     @staticmethod
-    def create(path: Path, config: RunConfig) -> "RunDirectory":
+    def create(path: Path, config: RunConfig, fingerprint: str | None = None) -> "RunDirectory":
         """Start a run, or go on with it if the directory holds the same configuration.
 
+        Args:
+            path: of the directory.
+            config: of the run. Where its images lie is written as absolute paths.
+            fingerprint: of the images, which then may have moved since the run was begun.
+
         Raises:
-            RunDirectoryError: if the directory holds another configuration (the message says which keys differ)
-                or other files, or cannot be written.
+            RunDirectoryError: if the directory holds another configuration (the message says which keys differ),
+                other images or other files, or cannot be written.
         """
         require_locks()
         run = RunDirectory(path)
+        config = dataclasses.replace(config, data=config.data.absolute())
         if (path / "config.toml").exists():
-            differing = differing_keys(run.config, config)
+            before, data = run.config, config.data
+            here = data.at(before.data.name, before.data.root)
+            if data == here.absolute():  # as it was spelled, which trainings of before are known by
+                config = dataclasses.replace(config, data=here)
+            elif fingerprint is not None and data.kind == before.data.kind:
+                before = dataclasses.replace(before, data=before.data.at(data.name, data.root))
+            differing = differing_keys(before, config)
             if differing:
-                stored, given = (dict(_flat(tomllib.loads(to_toml(c)))) for c in (run.config, config))
+                stored, given = (dict(_flat(tomllib.loads(to_toml(c)))) for c in (before, config))
                 detail = ", ".join(f"{k} is {stored.get(k)}, given {given.get(k)}" for k in differing)
                 raise RunDirectoryError(
                     f"{path} holds a run of another configuration ({detail}); use another --out, or the same settings"
                 )
+            if run.config.data != config.data and fingerprint is not None:
+                run.require_images(fingerprint)
             if run.config != config:
-                run.write_config(config)  # resources may change when a run goes on
+                run.write_config(config)  # resources may change when a run goes on, and where its images lie
             return run
         _require_configuration(path)
         if path.exists() and (not path.is_dir() or any(not _is_leftover(file) for file in path.iterdir())):
@@ -191,6 +206,13 @@ class RunDirectory:
     def write_config(self, config: RunConfig) -> None:
         """Replace the configuration; only for settings that what is there does not depend on."""
         write_atomically(self.path / "config.toml", to_toml(config).encode())
+
+    def require_images(self, fingerprint: str) -> None:
+        """Raise `RunDirectoryError` if the run was begun with other images than those of a fingerprint."""
+        if (self.path / "data.json").exists() and self.read_json("data.json")["fingerprint"] != fingerprint:
+            raise RunDirectoryError(
+                f"the images are not those that {self.path} was begun with; put them back, or start a new run"
+            )
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fairnas.config import DataConfig, RunConfig
 from fairnas.errors import ConfigError, RunDirectoryError
 from fairnas.recipes import digits, get_recipe
 from fairnas.rundir import RunDirectory, checksum, temporary_folder, write_atomically
@@ -414,3 +415,42 @@ def test_settings_can_be_replaced_where_nothing_depends_on_them(run: RunDirector
     config = dataclasses.replace(get_recipe("digits"), seed=5)
     run.write_config(config)
     assert run.config == config
+
+
+# Where the images lie ------------------------------------------------------------------------------------------
+
+
+def _with_images(name: str, root: str | None = None) -> RunConfig:
+    return dataclasses.replace(digits(), data=DataConfig(name, root=root))
+
+
+def test_the_place_of_images_is_kept_as_an_absolute_path(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = RunDirectory.create(tmp_path / "run", _with_images("folder:images", "downloads"))
+    assert (run.config.data.name, run.config.data.root) == (f"folder:{tmp_path}/images", f"{tmp_path}/downloads")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    again = RunDirectory.create(run.path, _with_images("folder:../images/", "../downloads"))
+    assert again.config == run.config
+    spelled = _with_images("folder:./images")  # by an earlier version
+    run.write_config(spelled)
+    monkeypatch.chdir(tmp_path)
+    assert RunDirectory.create(run.path, _with_images("folder:images")).config == spelled
+    assert RunDirectory.create(tmp_path / "other", digits()).config == digits()
+
+
+def test_images_may_move_but_not_become_others(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path / "run", _with_images("folder:/here"))
+    run.write_json("data.json", {"fingerprint": "abc"})
+    text = (run.path / "config.toml").read_text()
+    there = _with_images("folder:/there")
+    for config, fingerprint, message in (
+        (there, None, 'data.name is "folder:/here", given "folder:/there"'),
+        (there, "xyz", "the images are not those that"),
+        (_with_images("digits"), "abc", 'data.name is "folder:/here", given "digits"'),
+        (dataclasses.replace(there, seed=1), "abc", r"\(seed is 0, given 1\)"),
+    ):
+        with pytest.raises(RunDirectoryError, match=message):
+            RunDirectory.create(run.path, config, fingerprint)
+        assert (run.path / "config.toml").read_text() == text
+    assert RunDirectory.create(run.path, there, "abc").config == there

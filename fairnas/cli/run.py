@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> None:
 
     path = verb.out or Path("runs") / verb.name
     prepared, record = _prepared(config, arguments, path, begun)
-    run = RunDirectory.create(path, prepared.config)
+    run = RunDirectory.create(path, prepared.config, prepared.dataset.fingerprint)
     with run.locked(), interruptible() as stop, narrated() as narrator:
         if record is not None:
             run.write_json("dial.json", record)

@@ -39,7 +39,8 @@ def main(arguments: Sequence[str]) -> None:
         prepared = in_all_processes(group, lambda: prepare(config or RunDirectory.open(given.run).config, group))
         in_all_processes(group, prepared.require_same)
         if config is not None:
-            in_all_processes(group, lambda: RunDirectory.create(given.run, config) if group.is_first else None)
+            images = prepared.dataset.fingerprint
+            in_all_processes(group, lambda: RunDirectory.create(given.run, config, images) if group.is_first else None)
         if group.is_first:
             do_stage("train", given, prepared=prepared)
         else:

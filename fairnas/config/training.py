@@ -1,5 +1,7 @@
 """Stage one: the images, and how the supernet learns from them."""
 
+import dataclasses
+import os
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -38,6 +40,25 @@ class DataConfig:
         at_least("data.train_per_class", self.train_per_class, 1)
         at_least("data.test_per_class", self.test_per_class, 1)
         one_of("data.augmentation", self.augmentation, Augmentation)
+
+    @property
+    def kind(self) -> str:
+        """`digits`, `cifar10`, `imagenet` or `folder`."""
+        return self.name.partition(":")[0]
+
+    def absolute(self) -> "DataConfig":
+        """The same images by paths that mean the same in every working directory."""
+        _, colon, path = self.name.partition(":")
+        name = f"{self.kind}:{_absolute(path)}" if colon and path else self.name
+        return self.at(name, self.root and _absolute(self.root))
+
+    def at(self, name: str, root: str | None) -> "DataConfig":
+        """The same settings for images at another place."""
+        return dataclasses.replace(self, name=name, root=root)
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))
 
 
 @dataclass(frozen=True)

@@ -84,14 +84,23 @@ def is_small_work(space: SearchSpace, batch_size: int) -> bool:
 
 
 def training_identity(train: TrainConfig, config: RunConfig, space: SearchSpace, dataset: Dataset) -> str:
-    """Hash of everything that a training with these hyper-parameters depends on."""
+    """Hash of everything that a training with these hyper-parameters depends on; not of where its images lie."""
+    data = {key: value for key, value in dataclasses.asdict(config.data).items() if key not in ("name", "root")}
+    return _identity(train, data, config.seed, space, dataset)
+
+
+def former_identity(train: TrainConfig, config: RunConfig, space: SearchSpace, dataset: Dataset) -> str:
+    """The same as it was when it still depended on where the images lie: trainings of then stay valid."""
+    return _identity(train, dataclasses.asdict(config.data), config.seed, space, dataset)
+
+
+def _identity(train: TrainConfig, data: Mapping[str, Any], seed: int, space: SearchSpace, dataset: Dataset) -> str:
     settings = dataclasses.asdict(train)
     if train.architecture == ArchitectureConfig():
         del settings["architecture"]  # trainings from before it was a setting go on
     if (own := own_file(train)) is not None:
         settings["strategy_file"] = checksum(own)
-    content = [settings, to_dict(space), dataset.fingerprint, config.seed]
-    content.append(dataclasses.asdict(config.data))
+    content = [settings, to_dict(space), dataset.fingerprint, seed, data]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -157,21 +166,16 @@ class Experiment:
         space, dataset = self._given or open_data(self.config)
         if self.device.type == "cpu" and is_small_work(space, self.config.train.batch_size):
             torch.set_num_threads(1)
-        if (self.run.path / "data.json").exists():
-            self._require_same("data", self.run.read_json("data.json")["fingerprint"], dataset.fingerprint)
-        else:
+        self.run.require_images(dataset.fingerprint)
+        if not (self.run.path / "data.json").exists():
             self.run.write_json("data.json", dataset.summary())
-        if (self.run.path / "space.json").exists():
-            self._require_same("search space", from_dict(self.run.read_json("space.json")), space)
-        else:
+        if not (self.run.path / "space.json").exists():
             self.run.write_json("space.json", to_dict(space))
-        return space, dataset
-
-    def _require_same(self, what: str, stored: Any, found: Any) -> None:
-        if stored != found:
+        elif from_dict(self.run.read_json("space.json")) != space:
             raise RunDirectoryError(
-                f"the {what} changed since {self.run.path} was begun; put it back, or start a new run"
+                f"the search space changed since {self.run.path} was begun; put it back, or start a new run"
             )
+        return space, dataset
 
     @property
     def space(self) -> SearchSpace:
@@ -191,6 +195,13 @@ class Experiment:
     def identity_of(self, train: TrainConfig) -> str:
         """Hash of everything that a training with these hyper-parameters depends on."""
         return training_identity(train, self.config, self.space, self.dataset)
+
+    def former_identity_of(self, train: TrainConfig) -> str:
+        """See `former_identity`; the images' name is that of when the run was begun."""
+        space, dataset = self._opened
+        name = self.run.read_json("data.json")["name"]
+        config = dataclasses.replace(self.config, data=self.config.data.at(name, self.config.data.root))
+        return former_identity(train, config, space, dataset)
 
     @property
     def _checkpoint(self) -> Path:

@@ -39,7 +39,7 @@ def run_job(workshop: Workshop, job: Job, space: SearchSpace, dataset: Dataset, 
     course = course_of(workshop, job, space, dataset, seed)
     checkpoint = workshop.checkpoint_path(job)
     workshop.result_path(job).unlink(missing_ok=True)
-    _make_way(checkpoint, workshop.identity, course.training.kind)
+    _make_way(checkpoint, workshop, course.training.kind)
     result: dict[str, Any] = {
         "genome": format_genome(job.genome),
         "seed": job.seed,
@@ -52,6 +52,7 @@ def run_job(workshop: Workshop, job: Job, space: SearchSpace, dataset: Dataset, 
         pace = Pace(
             checkpoint=checkpoint,
             identity=workshop.identity,
+            formerly=workshop.formerly,
             seconds=resources.checkpoint_seconds,
             steps=resources.checkpoint_steps,
             loader_workers=resources.loader_workers,
@@ -73,10 +74,12 @@ def run_job(workshop: Workshop, job: Job, space: SearchSpace, dataset: Dataset, 
     return result
 
 
-def _make_way(checkpoint: Path, identity: str, kind: str) -> None:
+def _make_way(checkpoint: Path, workshop: Workshop, kind: str) -> None:
     """Drop what a training with other settings has left: the run's settings have changed since, so nobody wants it."""
-    if checkpoint.exists() and read_checkpoint(checkpoint, kind).get("identity") != identity:
-        checkpoint.unlink()
+    if checkpoint.exists():
+        identity = read_checkpoint(checkpoint, kind).get("identity")
+        if identity not in (workshop.identity, *workshop.formerly):
+            checkpoint.unlink()
 
 
 def run_jobs(

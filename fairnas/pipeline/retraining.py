@@ -80,14 +80,14 @@ def require_retrainable(config: RunConfig, space: SearchSpace, dataset: Dataset)
 def retraining_workshop(experiment: Experiment) -> Workshop:
     """What the trainings for use share. With the supernet's recipe they are the ranking study's own."""
     config, train = experiment.config, retraining_config(experiment.config)
-    identity, product = experiment.identity_of(train), None
+    known, product = [experiment.identity_of(train), experiment.former_identity_of(train)], None
     if config.retrain.recipe == "product":
         require_retrainable(config, experiment.space, experiment.dataset)
         product = ProductWork(teacher_of(experiment) if config.retrain.distillation else None)
-        settled = [identity, dataclasses.asdict(config.retrain), product.teacher, _learned_from(experiment)]
-        identity = hashlib.sha256(json.dumps(settled, sort_keys=True).encode()).hexdigest()
+        settled = [dataclasses.asdict(config.retrain), product.teacher, _learned_from(experiment)]
+        known = [hashlib.sha256(json.dumps([each, *settled], sort_keys=True).encode()).hexdigest() for each in known]
     folder = experiment.run.path / config.retrain.folder
-    return Workshop(config, train, identity, folder, experiment.device.type, product)
+    return Workshop(config, train, known[0], folder, experiment.device.type, product, tuple(known[1:]))
 
 
 def _learned_from(experiment: Experiment) -> str | None:

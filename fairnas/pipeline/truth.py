@@ -140,7 +140,8 @@ def workshop_of(experiment: Experiment) -> Workshop:
     """What the trainings of this run's ranking study share."""
     train = experiment.stand_alone
     folder = experiment.run.path / "stand_alone"
-    return Workshop(experiment.config, train, experiment.identity_of(train), folder, experiment.device.type)
+    identity, formerly = experiment.identity_of(train), (experiment.former_identity_of(train),)
+    return Workshop(experiment.config, train, identity, folder, experiment.device.type, formerly=formerly)
 
 
 def _run(experiment: Experiment, workshop: Workshop, jobs: Sequence[Job]) -> list[dict[str, Any]]:

@@ -47,6 +47,8 @@ class Workshop:
     device: str
     product: ProductWork | None = None
     """Set where networks are trained by the product recipe, `config.retrain`; None: as the supernet."""
+    formerly: tuple[str, ...] = ()
+    """Identities that trainings of before may be known by."""
 
     def result_path(self, job: Job) -> Path:
         """Where a job's result is written when it is done."""
@@ -90,7 +92,7 @@ class Workshop:
             return None
         except (OSError, UnicodeDecodeError, json.JSONDecodeError):
             return None  # damaged at rest: train it again
-        if not isinstance(result, dict) or result.get("identity") != self.identity:
+        if not isinstance(result, dict) or result.get("identity") not in (self.identity, *self.formerly):
             return None
         if job.keep_weights and result.get("status") == "done" and not self.has_weights(job):
             return None

@@ -80,6 +80,8 @@ class Pace:
     """Where to save and from where to go on; None trains without saving."""
     identity: str = ""
     """What the checkpoint belongs to; one of another identity is refused."""
+    formerly: tuple[str, ...] = ()
+    """Identities of before, which are accepted, too."""
     seconds: float = 30.0
     """Save after so many seconds of work."""
     steps: int | None = None
@@ -274,7 +276,7 @@ def _restore(training: Training, pace: Pace, device: torch.device, group: Group)
     content = None
     if group.is_first and pace.checkpoint is not None and pace.checkpoint.exists():
         content = read_checkpoint(pace.checkpoint, training.kind)
-        if content.get("identity") != pace.identity:
+        if content.get("identity") not in (pace.identity, *pace.formerly):
             raise CheckpointError(
                 f"the checkpoint {pace.checkpoint} belongs to another configuration; "
                 "delete it, or use another directory"

@@ -6,7 +6,13 @@ from pathlib import Path
 from fairnas.analysis.nas_bench_macro import read_nas_bench_macro
 from fairnas.config import RunConfig
 from fairnas.data import Dataset
-from fairnas.pipeline.experiment import Narrator, pick_device, stand_alone_config, training_identity
+from fairnas.pipeline.experiment import (
+    Narrator,
+    former_identity,
+    pick_device,
+    stand_alone_config,
+    training_identity,
+)
 from fairnas.pipeline.jobs import run_jobs
 from fairnas.pipeline.studies.arm_training import stratified_genomes
 from fairnas.pipeline.workshop import Job, Workshop
@@ -38,8 +44,9 @@ class Truth:
         self._opened, self._narrator, self._stop = opened, narrator, stop
         self._known = None if benchmark is None else read_nas_bench_macro(benchmark)
         config = stand_alone_config(base)
-        identity = training_identity(config, base, *opened)
-        self._workshop = Workshop(base, config, identity, folder, pick_device(base.resources.device).type)
+        identity, formerly = training_identity(config, base, *opened), (former_identity(config, base, *opened),)
+        device = pick_device(base.resources.device).type
+        self._workshop = Workshop(base, config, identity, folder, device, formerly=formerly)
 
     def networks(self, models: int | None) -> tuple[Genome, ...]:
         """So many, such that every choice block is on equally many; or all distinct ones of the benchmark."""
