@@ -127,7 +127,7 @@ def read_arguments(arguments: Sequence[str], verb: str, kind: type[RunVerb] = Ru
 def recipe_config(name: str, arguments: Sequence[str], wants_help: bool) -> RunConfig:
     """The configuration of a recipe; `folder` looks at the images that are named, unless only help is wanted.
 
-    What it chooses follows the image size that is given, if one is.
+    What it chooses follows the image size and the device that are given, if they are.
     """
     if name != "folder":
         return get_recipe(name)
@@ -157,7 +157,7 @@ def recipe_config(name: str, arguments: Sequence[str], wants_help: bool) -> RunC
         largest_class=facts.largest_class,
         has_test=bool(facts.test or facts.validation),
         median_side=facts.median_side,
-        with_gpu=torch.cuda.is_available(),
+        with_gpu=peek(arguments, "--resources.device") != "cpu" and torch.cuda.is_available(),
         image_size=int(size) if size.isdecimal() and int(size) else None,
     )
 
