@@ -13,9 +13,10 @@ from fairnas.cli.dial import dial_lines, given_settings, going_on, with_hours
 from fairnas.cli.output import column, interval, millions, percent, print_json, print_table, value
 from fairnas.cli.parsing import UsageError, parse, peek
 from fairnas.cli.shortforms import ShortForms
-from fairnas.config import RunConfig
+from fairnas.config import Resources, RunConfig
 from fairnas.configfile import read_config
 from fairnas.recipes import NAMES, folder, get_recipe
+from fairnas.rundir import RunDirectory
 
 if TYPE_CHECKING:
     from fairnas.pipeline import Prepared
@@ -56,7 +57,6 @@ def main(arguments: Sequence[str]) -> None:
     # torch is only needed from here on
     from fairnas.cli.progress import interruptible, narrated
     from fairnas.pipeline import Experiment, run_story, summarise
-    from fairnas.rundir import RunDirectory
 
     path = verb.out or Path("runs") / verb.name
     prepared, record = _prepared(config, arguments, path, begun)
@@ -78,7 +78,6 @@ def _prepared(
     from fairnas.cli.progress import narrated
     from fairnas.pipeline import prepare
     from fairnas.pipeline.prepare import require_study
-    from fairnas.rundir import RunDirectory
 
     given = given_settings(arguments)
     if (path / "config.toml").exists():
@@ -113,7 +112,7 @@ def read_arguments(arguments: Sequence[str], verb: str, kind: type[RunVerb] = Ru
     wants_help = "--help" in arguments or "-h" in arguments
     if name is None and not wants_help:
         raise UsageError(f"`fairnas {verb}` needs a recipe first ({', '.join(NAMES)}); try `fairnas {verb} digits`")
-    default = recipe_config(name or "digits", arguments, wants_help)
+    default = _begun_before(name, arguments, verb) or recipe_config(name or "digits", arguments, wants_help)
     file = peek(arguments, "--config")
     if file is not None:
         default = dataclasses.replace(read_config(Path(file), default), recipe=default.recipe)
@@ -124,6 +123,27 @@ def read_arguments(arguments: Sequence[str], verb: str, kind: type[RunVerb] = Ru
     return with_hours(given.over(config), given.hours, arguments, verb), given
 
 
+def _begun_before(name: str | None, arguments: Sequence[str], verb: str) -> RunConfig | None:
+    """The configuration of the run of recipe `folder` that a command goes on with, or None.
+
+    What was chosen once stays chosen, although the folder, or the GPU, is not what it was.
+    """
+    path = Path(peek(arguments, "--out") or peek(arguments, "--run") or "runs/folder")
+    if name != "folder" or verb not in ("run", "train") or not (path / "config.toml").exists():
+        return None
+    stored = RunDirectory(path).config
+    if stored.recipe != name or _named_data(arguments) is None:
+        return None
+    minutes = stored.minutes if verb == "run" else None  # refused as another configuration: only a whole run has them
+    return dataclasses.replace(stored, minutes=minutes, resources=Resources())
+
+
+def _named_data(arguments: Sequence[str]) -> str | None:
+    """The folder of images that is given as `folder:PATH`."""
+    data = peek(arguments, "--data") or peek(arguments, "--data.name")
+    return data if data is not None and data.startswith("folder:") else None
+
+
 def recipe_config(name: str, arguments: Sequence[str], wants_help: bool) -> RunConfig:
     """The configuration of a recipe; `folder` looks at the images that are named, unless only help is wanted.
 
@@ -131,8 +151,8 @@ def recipe_config(name: str, arguments: Sequence[str], wants_help: bool) -> RunC
     """
     if name != "folder":
         return get_recipe(name)
-    data = peek(arguments, "--data") or peek(arguments, "--data.name")
-    if data is None or not data.startswith("folder:"):
+    data = _named_data(arguments)
+    if data is None:
         if wants_help:
             return folder(
                 "folder:PATH",

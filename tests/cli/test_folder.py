@@ -1,4 +1,4 @@
-"""The recipe `folder` on the command line: what it is made from."""
+"""The recipe `folder` on the command line: what it is made from, and what it stays when a run goes on."""
 
 import dataclasses
 
@@ -9,6 +9,8 @@ from PIL import Image
 
 from fairnas.cli.run import read_arguments
 from fairnas.config import Resources
+from fairnas.errors import RunDirectoryError
+from fairnas.rundir import RunDirectory
 
 
 def add_images(folder, first, last):
@@ -35,3 +37,20 @@ def test_a_cpu_that_is_asked_for_counts_although_there_is_a_gpu(images, monkeypa
     for flags in (["--resources.device", "cpu"], ["--resources.device=cpu"]):
         asked = read(images, *flags)
         assert asked == dataclasses.replace(without, resources=Resources(device="cpu"))
+
+
+@pytest.mark.parametrize("verb", ["run", "train"])
+def test_what_was_chosen_stays_chosen(verb, images, tmp_path, monkeypatch):
+    flags = ["--out", tmp_path / "run", "--train.lr", "0.02", "--max-madds", "60M"]
+    begun = read(images, *flags, "--resources.processes", "1")
+    run = RunDirectory.create(tmp_path / "run", begun)
+    add_images(images, 20, 200)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert read(images).search != begun.search
+    assert read(images, *flags, verb="plan").data != begun.data
+    for again in (read(images, *flags, verb=verb), read(images, "--out", run.path, verb=verb)):
+        assert again == dataclasses.replace(begun, resources=Resources())
+        assert RunDirectory.create(run.path, again) == run
+    other = read(images, *flags, "--train.epochs", begun.train.epochs - 1, "--data.image-size", "8", verb=verb)
+    with pytest.raises(RunDirectoryError, match=r"\(data.image_size is 16, given 8, train.epochs is \d+, given \d+\)"):
+        RunDirectory.create(run.path, other)
