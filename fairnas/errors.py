@@ -102,5 +102,15 @@ class LostWorkersError(RuntimeError):
         )
 
 
+class LostTrainingError(RuntimeError):
+    """One of the processes that train networks side by side was killed."""
+
+    def __init__(self, processes: int) -> None:
+        super().__init__(
+            f"one of {processes} processes that train networks was killed, usually for want of memory; what was saved "
+            "is kept, run the same command again with a smaller --resources.processes to go on"
+        )
+
+
 class ProcessesDisagree(RuntimeError):
     """Processes that train one supernet together no longer hold the same weights."""

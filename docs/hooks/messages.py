@@ -15,7 +15,10 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "fairnas"
 MARK = "<!-- every message, by room -->"
-ROOTS = ("FairnasError", "LostProcessError", "LostWorkersError", "ProcessesDisagree", "UnfairTraining")
+ROOTS = (
+    *("FairnasError", "LostProcessError", "LostTrainingError", "LostWorkersError"),
+    *("ProcessesDisagree", "UnfairTraining"),
+)
 OURS = ("AssertionError", "AttributeError", "KeyError", "SystemExit")  # never meet a user of the command line
 GAP = "…"
 

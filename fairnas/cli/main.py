@@ -10,6 +10,7 @@ from fairnas.errors import (
     ConfigError,
     FairnasError,
     LostProcessError,
+    LostTrainingError,
     LostWorkersError,
     ProcessesDisagree,
     UnknownNameError,
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"fairnas: {error}", file=sys.stderr)
         return WRONG_INPUT
-    except (LostProcessError, LostWorkersError, ProcessesDisagree) as error:
+    except (LostProcessError, LostTrainingError, LostWorkersError, ProcessesDisagree) as error:
         print(f"fairnas: {error}", file=sys.stderr)
         return OUR_FAULT
     except KeyboardInterrupt as error:

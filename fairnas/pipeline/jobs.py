@@ -4,7 +4,6 @@ Every job runs on one thread, in this process or another, so that its result doe
 """
 
 import contextlib
-import functools
 import json
 import multiprocessing
 import os
@@ -13,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
 from multiprocessing.synchronize import Event
@@ -22,10 +22,10 @@ from typing import Any
 import torch
 
 from fairnas.data import Dataset
-from fairnas.errors import RunDirectoryError
+from fairnas.data.lending import lent
+from fairnas.errors import LostTrainingError, RunDirectoryError
 from fairnas.export.timing import all_threads
 from fairnas.pipeline.courses import course_of
-from fairnas.pipeline.experiment import open_data
 from fairnas.pipeline.workshop import Job, Workshop
 from fairnas.randomness import derived_seed
 from fairnas.rundir import write_atomically
@@ -96,22 +96,24 @@ def run_jobs(
     Args:
         workshop: what they share.
         jobs: what to train.
-        data: gives space and images to this process; others load their own.
+        data: gives space and images; other processes get them from this one.
         on_progress: called with jobs done, jobs in all, and a line of text.
         stop: true saves every job under way and raises KeyboardInterrupt.
     """
     results = {job: result for job in jobs if (result := workshop.finished(job)) is not None}
     missing = [job for job in dict.fromkeys(jobs) if job not in results]
-    processes = process_count(workshop, len(missing))
     on_progress(len(results), len(jobs), "")
+    if not missing:
+        return [results[job] for job in jobs]
+    space, dataset = data()
+    processes = process_count(workshop, len(missing))
     if processes <= 1:
         for job in missing:
-            space, dataset = data()
             with one_thread() if workshop.device == "cpu" else contextlib.nullcontext():
                 results[job] = run_job(workshop, job, space, dataset, Pace(stop=stop))
             on_progress(len(results), len(jobs), describe(results[job]))
     else:
-        for job, result in _in_processes(workshop, missing, processes, stop):
+        for job, result in _in_processes(workshop, missing, processes, stop, space, dataset):
             results[job] = result
             on_progress(len(results), len(jobs), describe(result))
     return [results[job] for job in jobs]
@@ -130,9 +132,14 @@ def describe(result: Mapping[str, Any]) -> str:
 
 
 def _in_processes(
-    workshop: Workshop, jobs: Sequence[Job], processes: int, stop: Callable[[], bool]
+    workshop: Workshop,
+    jobs: Sequence[Job],
+    processes: int,
+    stop: Callable[[], bool],
+    space: SearchSpace,
+    dataset: Dataset,
 ) -> Iterator[tuple[Job, dict[str, Any]]]:
-    with workers(workshop, processes) as (pool, stopping):
+    with workers(workshop, processes, space, dataset) as (pool, stopping):
         futures = {pool.submit(_work, job): job for job in jobs}
         waiting = set(futures)
         try:
@@ -149,12 +156,25 @@ def _in_processes(
 
 
 @contextlib.contextmanager
-def workers(workshop: Workshop, processes: int) -> Iterator[tuple[ProcessPoolExecutor, Event]]:
-    """Processes that train side by side, and what tells them to stop. What they are given may ask `at_work`."""
+def workers(
+    workshop: Workshop, processes: int, space: SearchSpace, dataset: Dataset
+) -> Iterator[tuple[ProcessPoolExecutor, Event]]:
+    """Processes that train side by side, and what tells them to stop. What they are given may ask `at_work`.
+
+    They look into the images of this process, which has checked that they are those of the run.
+
+    Raises `LostTrainingError` if one is killed.
+    """
     context = from_one_that_has_imported(__name__)
     stopping = context.Event()
-    with ProcessPoolExecutor(processes, context, _prepare_worker, (workshop, stopping)) as pool:
-        yield pool, stopping
+    try:
+        with (
+            lent(dataset) as images,
+            ProcessPoolExecutor(processes, context, _prepare_worker, (workshop, stopping, space, images)) as pool,
+        ):
+            yield pool, stopping
+    except BrokenProcessPool as error:
+        raise LostTrainingError(processes) from error
 
 
 def from_one_that_has_imported(module: str) -> BaseContext:
@@ -179,15 +199,15 @@ def from_one_that_has_imported(module: str) -> BaseContext:
     return context
 
 
-_worker: tuple[Workshop, Event] | None = None
+_worker: tuple[Workshop, Event, SearchSpace, Dataset] | None = None
 
 
-def _prepare_worker(workshop: Workshop, stopping: Event) -> None:
+def _prepare_worker(workshop: Workshop, stopping: Event, space: SearchSpace, dataset: Dataset) -> None:
     global _worker
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop, and says so
-    _worker = (workshop, stopping)
+    _worker = (workshop, stopping, space, dataset)
     torch.set_num_threads(1)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
@@ -200,17 +220,11 @@ def _die_with_parent() -> None:
     os._exit(1)
 
 
-@functools.cache
-def _worker_data() -> tuple[SearchSpace, Dataset]:
-    assert _worker is not None
-    return open_data(_worker[0].config)
-
-
 def at_work() -> tuple[Workshop, SearchSpace, Dataset, Callable[[], bool]]:
-    """In one of the `workers`: what it shares with the others, its own images, and whether it should stop."""
+    """In one of the `workers`: what it shares with the others, and whether it should stop."""
     assert _worker is not None
-    workshop, stopping = _worker
-    return workshop, *_worker_data(), stopping.is_set
+    workshop, stopping, space, dataset = _worker
+    return workshop, space, dataset, stopping.is_set
 
 
 def _work(job: Job) -> dict[str, Any]:

@@ -1,13 +1,17 @@
 """Trainings side by side: one that fails ends all at once, and does not wait for the others."""
 
 import contextlib
+import multiprocessing
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
-from fairnas.errors import RunDirectoryError
+from fairnas.config import DataConfig
+from fairnas.data import load_dataset
+from fairnas.errors import LostTrainingError, RunDirectoryError
 from fairnas.pipeline import jobs
 from fairnas.pipeline.truth import _stratified
 from fairnas.pipeline.workshop import Job
@@ -17,7 +21,7 @@ def test_a_training_that_fails_ends_the_others_at_their_next_step(monkeypatch):
     stopping, done = threading.Event(), []
 
     @contextlib.contextmanager
-    def workers(workshop, processes):
+    def workers(workshop, processes, space, dataset):
         with ThreadPoolExecutor(processes) as pool:
             yield pool, stopping
 
@@ -33,9 +37,24 @@ def test_a_training_that_fails_ends_the_others_at_their_next_step(monkeypatch):
     monkeypatch.setattr(jobs, "workers", workers)
     monkeypatch.setattr(jobs, "_work", work)
     with pytest.raises(RunDirectoryError, match="its checkpoint is damaged"):
-        list(jobs._in_processes(None, [Job((0,), seed, False) for seed in range(9)], 2, lambda: False))
+        list(jobs._in_processes(None, [Job((0,), seed, False) for seed in range(9)], 2, lambda: False, None, None))
     assert done == []
 
 
 def test_no_candidates_are_enough_where_none_is_asked_for():
     assert _stratified([], 0) == []
+
+
+def test_a_process_that_is_killed_is_said_in_one_line(monkeypatch):
+    dataset = load_dataset(DataConfig("digits"), image_size=8, image_channels=1, seed=0)
+    monkeypatch.setattr(jobs, "from_one_that_has_imported", lambda name: multiprocessing.get_context("spawn"))
+    monkeypatch.setattr(jobs, "ProcessPoolExecutor", lambda processes, *_: ThreadPoolExecutor(processes))
+
+    def work(job):
+        raise BrokenProcessPool("A process in the process pool was terminated abruptly")
+
+    monkeypatch.setattr(jobs, "_work", work)
+    with pytest.raises(
+        LostTrainingError, match=r"^one of 2 processes that train networks was killed, usually for want"
+    ):
+        list(jobs._in_processes(None, [Job((0,), 0, False)], 2, lambda: False, None, dataset))

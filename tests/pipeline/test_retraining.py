@@ -112,13 +112,16 @@ def test_the_best_weights_are_kept_and_not_the_last(experiment, monkeypatch):
 
 
 def test_two_processes_give_what_one_gives(experiment):
+    """They get the images that this process has checked, and open none themselves."""
+    gone = dataclasses.replace(experiment.config.data, name="folder:/gone")
     work = [Job((choice,) * experiment.space.depth, 0, True) for choice in (0, 1)]
     experiment = experiment_with(experiment.run.path, dataclasses.replace(EVERYTHING, epochs=1))
     found = {}
     for processes in (1, 2):
         resources = dataclasses.replace(experiment.config.resources, processes=processes)
         workshop = retraining_workshop(Experiment(experiment.run, resources=resources))
-        workshop = dataclasses.replace(workshop, folder=experiment.run.path / f"by{processes}")
+        config = dataclasses.replace(workshop.config, data=gone)
+        workshop = dataclasses.replace(workshop, config=config, folder=experiment.run.path / f"by{processes}")
         data = lambda: (experiment.space, experiment.dataset)  # noqa: E731
         results = run_jobs(workshop, work, data, lambda *_: None, lambda: False)
         found[processes] = results, [weights_of(workshop, job) for job in work]

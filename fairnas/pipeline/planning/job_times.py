@@ -64,7 +64,7 @@ def time_jobs(
     count = rounds * processes  # no core is idle
     tasks = [(genomes[number % len(genomes)], genomes, patience) for number in range(count)]
     begin = time.monotonic()
-    with workers(workshop, processes) as (pool, _):
+    with workers(workshop, processes, experiment.space, experiment.dataset) as (pool, _):
         done = list(pool.map(_time_job_at_work, tasks))
         end = time.monotonic()
     start = max(ready for ready, _ in done) - begin + time.monotonic() - end
