@@ -56,6 +56,10 @@ class SpaceError(FairnasError):
     """A search space that cannot be built, or an image size that it cannot take."""
 
 
+class TooFewNetworksError(FairnasError):
+    """A ranking study of fewer networks than were asked for, or than have an order."""
+
+
 class DataError(FairnasError):
     """A data set that is absent or unusable; the message names the file."""
 

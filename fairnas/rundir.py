@@ -6,6 +6,7 @@
     supernet/        checkpoint.pt              ledger.json    updates per choice block
     archive.sqlite   candidates ever evaluated  search.json    the front, hypervolume, selected networks
     stand_alone/     one file per training      ranking.json   how far the supernet's order can be believed
+    no_ranking.json  why there is no ranking.json, where the search found too few networks, or too few could be trained
     retrained/       as stand_alone/, but by the product recipe, for export
     models/          a folder per network       report.html    the one page to look at
     latency.json     milliseconds of every choice block on this machine, where they are asked for; latency.jsonl
@@ -41,6 +42,8 @@ from fairnas.foreign import parse_json
 
 SCHEMA = 1
 _TEMPORARY = ".tmp"
+NO_STUDY = "no_ranking.json"
+"""Why a run has no ranking study, where it could have none."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -392,6 +395,7 @@ _MAKERS = {
     "stand_alone": "retrain",
     "retrained": "retrain",
     "ranking.json": "rank",
+    NO_STUDY: "rank",
     "similarity.json": "similarity",
     "models": "export",
 }

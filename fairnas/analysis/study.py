@@ -15,7 +15,7 @@ from fairnas.analysis.difference import AGREED_WIDTH, TauDifference, models_for_
 from fairnas.analysis.gap import AccuracyGap, accuracy_gap
 from fairnas.analysis.ranking import RankAgreement, kendall_tau, rank_agreement
 from fairnas.analysis.resampling import PAIRWISE_LIMIT, Pairs, bca_interval, counts_of, signs_of
-from fairnas.errors import FairnasError
+from fairnas.errors import TooFewNetworksError
 
 LOW_CEILING = 0.6
 """Below this, two trainings of the same networks disagree so much that no predictor can be judged."""
@@ -145,11 +145,13 @@ def study_ranking(
         against: name and scores of another supernet.
 
     Raises:
-        FairnasError: if fewer than 3 were trained without diverging.
+        TooFewNetworksError: if fewer than 3 were trained without diverging.
     """
     usable = [number for number, model in enumerate(models) if model.mean is not None]
     if len(usable) < 3:
-        raise FairnasError(f"{len(usable)} of {len(models)} networks trained without diverging; a ranking needs 3")
+        raise TooFewNetworksError(
+            f"{len(usable)} of {len(models)} networks trained without diverging; a ranking needs 3"
+        )
     kept = [models[number] for number in usable]
     truth = [model.mean or 0.0 for model in kept]
     one_shot = [model.one_shot for model in kept]

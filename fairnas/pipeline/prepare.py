@@ -12,7 +12,7 @@ from fairnas.pipeline.prices import measured_first, measures_latency, prices_bef
 from fairnas.pipeline.retraining import require_retrainable, retraining_config, retraining_length
 from fairnas.pipeline.second_judges import require_like
 from fairnas.pipeline.truth import named_models
-from fairnas.search import SEARCHERS, Objective, check_bounds, cost_ranges, objectives_from
+from fairnas.search import SEARCHERS, Objective, check_bounds, cost_ranges, objectives_from, scarcities
 from fairnas.space import SearchSpace
 from fairnas.space.file import to_dict
 from fairnas.train import (
@@ -56,6 +56,7 @@ class Prepared:
             f"search     {search.searcher}: {search.generations} generations of {search.population}{self._bounds()}, "
             f"then {search.select} networks at equal distances in "
             f"{'multiply-adds' if search.max_latency is None else 'latency'}",
+            *self._scarcities(),
             *self._latency_plan(),
             f"retrain    {search.select} networks by the recipe '{self.config.retrain.recipe}': "
             f"{length.epochs} epochs, {length.steps:,} steps of {length.batch_size} images, lr {trained.lr:.3g}",
@@ -67,6 +68,11 @@ class Prepared:
         bounds = [each for each in objectives_from(self.config.search) if each.bound is not None]
         told = [f"{each.name} {'up to' if each.direction == 'min' else 'from'} {_told(each)}" for each in bounds]
         return f" with {' and '.join(told)}" if told else ""
+
+    def _scarcities(self) -> tuple[str, ...]:
+        search, wanted = self.config.search, max(self.config.stand_alone.models, self.config.search.select)
+        costs = prices_before(self.space, search)
+        return tuple(f"note       {line}" for line in scarcities(self.space, objectives_from(search), costs, wanted))
 
     def _latency_plan(self) -> tuple[str, ...]:
         if not measures_latency(self.config.search):

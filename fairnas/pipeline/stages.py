@@ -7,14 +7,14 @@ from pathlib import Path
 
 from fairnas.config import RunConfig
 from fairnas.configfile import differing_keys
-from fairnas.errors import RunDirectoryError
+from fairnas.errors import RunDirectoryError, TooFewNetworksError
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.prices import MEASURED, measured_first, require_reachable_latency
 from fairnas.pipeline.products import export, report
 from fairnas.pipeline.stage_one import train
 from fairnas.pipeline.stage_two import ARCHIVE, changed_sources, has_lost_candidates, search
-from fairnas.pipeline.truth import rank, retrain
-from fairnas.rundir import RunDirectory
+from fairnas.pipeline.truth import rank, rank_if_possible, retrain
+from fairnas.rundir import NO_STUDY, RunDirectory
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,15 @@ class Stage:
     """Sections of the configuration that first matter here."""
     work: Callable[[Experiment], tuple[str, ...]]
     """Does it, going on where it stopped, and returns the files it wrote."""
+    in_story: Callable[[Experiment], tuple[str, ...]] | None = None
+    """The same in the whole story, where that puts up with more."""
 
 
 STAGES: tuple[Stage, ...] = (
     Stage("train", "train the supernet", (), ("data", "train"), train),
     Stage("search", "search it and select networks", ("train",), ("evaluate", "search"), search),
     Stage("retrain", "train the selected networks for use", ("search",), ("stand_alone", "retrain"), retrain),
-    Stage("rank", "train more networks and judge the ranking", ("search",), ("stand_alone",), rank),
+    Stage("rank", "train more networks and judge the ranking", ("search",), ("stand_alone",), rank, rank_if_possible),
     Stage("export", "export the selected networks", ("retrain",), ("export",), export),
     Stage("report", "write the report", (), (), report),
 )
@@ -58,7 +60,10 @@ def run_story(experiment: Experiment) -> None:
             continue
         upcoming = STAGES[number + 1].title if number + 1 < len(STAGES) else ""
         experiment.narrator.stage(number + 1, len(STAGES), stage.title, upcoming)
-        _do(experiment, stage)
+        try:
+            _do(experiment, stage, stage.in_story)
+        except TooFewNetworksError as error:  # what comes after needs no study
+            experiment.narrator.say(f"no ranking study: {error}")
 
 
 def run_stage(experiment: Experiment, name: str) -> None:
@@ -81,8 +86,8 @@ def run_stage(experiment: Experiment, name: str) -> None:
     _do(experiment, stage)
 
 
-def _do(experiment: Experiment, stage: Stage) -> None:
-    files = stage.work(experiment)
+def _do(experiment: Experiment, stage: Stage, work: Callable[[Experiment], tuple[str, ...]] | None = None) -> None:
+    files = (work or stage.work)(experiment)
     experiment.run.finish_stage(stage.name, files)
 
 
@@ -135,6 +140,8 @@ def discard_outdated(experiment: Experiment) -> None:
 def forget(run: RunDirectory, name: str) -> None:
     """Drop the records of a stage and of all that build on it."""
     stale = _with_dependents(name)
+    if "rank" in stale:
+        (run.path / NO_STUDY).unlink(missing_ok=True)
     if any(run.is_finished(each) for each in stale):
         run.forget_stages(tuple(sorted(stale)))
 

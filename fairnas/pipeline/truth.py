@@ -5,7 +5,7 @@ from typing import Any
 
 from fairnas.analysis import StudiedModel, study_ranking
 from fairnas.analysis.study import as_plain
-from fairnas.errors import GenomeError, RunDirectoryError
+from fairnas.errors import GenomeError, TooFewNetworksError
 from fairnas.nets import cost_table
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.jobs import run_jobs
@@ -16,6 +16,7 @@ from fairnas.pipeline.second_judges import by_each_statistics, name_beside, one_
 from fairnas.pipeline.stage_two import front_and_selected, known_candidates, spread_over_front
 from fairnas.pipeline.workshop import Job, Workshop
 from fairnas.randomness import generator
+from fairnas.rundir import NO_STUDY
 from fairnas.search import Candidate
 from fairnas.space import Genome, SearchSpace, format_genome
 
@@ -39,10 +40,31 @@ def retrained_genomes(experiment: Experiment) -> tuple[Genome, ...]:
     return tuple(dict.fromkeys([*(candidate.genome for candidate in selected), *named]))
 
 
-def rank(experiment: Experiment) -> tuple[str, ...]:
-    """Train the networks of the ranking study, compare them with their one-shot accuracies, write the study."""
+LEAST = 3
+"""Networks that have an order to speak of."""
+
+
+def rank_if_possible(experiment: Experiment) -> tuple[str, ...]:
+    """As `rank`, with as many networks as there are, where there are fewer than the study wants.
+
+    Raises `TooFewNetworksError`, and writes why, if they have no order to speak of.
+    """
+    try:
+        return rank(experiment, LEAST)
+    except TooFewNetworksError as error:
+        experiment.run.write_json(NO_STUDY, {"reason": str(error)})
+        raise
+
+
+def rank(experiment: Experiment, least: int | None = None) -> tuple[str, ...]:
+    """Train the networks of the ranking study, compare them with their one-shot accuracies, write the study.
+
+    Args:
+        experiment: whose search is finished.
+        least: networks that will do, where the search has found fewer than are wanted; default: all that are.
+    """
     ours = experiment.config.stand_alone
-    genomes = choose_models(experiment)
+    genomes = choose_models(experiment, least)
     # scored before anything is trained: a supernet that cannot be judged must not cost trainings
     scores, statistics = score_on_validation(experiment, genomes), by_each_statistics(experiment, genomes)
     other = other_supernet(experiment)
@@ -72,18 +94,20 @@ def rank(experiment: Experiment) -> tuple[str, ...]:
         "second_choice": second_choice(experiment, study),
     }
     experiment.run.write_json("ranking.json", plain)
+    (experiment.run.path / NO_STUDY).unlink(missing_ok=True)
     return ("ranking.json", *(f"{workshop.folder.name}/{workshop.result_path(job).name}" for job in jobs))
 
 
-def choose_models(experiment: Experiment) -> tuple[Genome, ...]:
+def choose_models(experiment: Experiment, least: int | None = None) -> tuple[Genome, ...]:
     """The networks of the ranking study, as `stand_alone.choose` says.
 
     `front`: on the front at equal distances in MAdds (paper 4.4). A front with too few networks is filled up with
     stratified ones. `stratified`: from every candidate of the search, at equal distances in one-shot accuracy.
-    `random`: drawn uniformly from the space. Networks that `stand_alone.study` names come instead.
+    `random`: drawn uniformly from the space. Networks that `stand_alone.study` names come instead. Where fewer
+    are known than are asked for, all of them, if they are at least so many as `least`.
 
     Raises:
-        RunDirectoryError: if fewer candidates are known than networks are asked for.
+        TooFewNetworksError: if fewer candidates are known.
         GenomeError: if a network is named twice, or is of another space.
     """
     ours = experiment.config.stand_alone
@@ -101,12 +125,18 @@ def choose_models(experiment: Experiment) -> tuple[Genome, ...]:
         chosen = list(spread_over_front(front, ours.models))
     taken = {candidate.genome for candidate in chosen}  # in the archive, another search may have asked for them first
     others = [candidate for candidate in known_candidates(experiment) if candidate.genome not in taken]
-    if len(chosen) + len(others) < ours.models:
-        raise RunDirectoryError(
-            f"the search has evaluated {len(chosen) + len(others)} networks; the study wants {ours.models}, "
-            "so search longer or give a smaller stand_alone.models"
+    known = len(chosen) + len(others)
+    networks = "1 network" if known == 1 else f"{known} networks"
+    if known < (least or ours.models):
+        wanted = f"the study wants {ours.models}, so search longer or give a smaller stand_alone.models"
+        if least:
+            wanted = f"a ranking needs {least}, so search with looser bounds"
+        raise TooFewNetworksError(f"the search has evaluated {networks}; {wanted}")
+    if known < ours.models:
+        experiment.narrator.say(
+            f"the search has evaluated {networks}; the study takes all, where {ours.models} were wanted"
         )
-    chosen += _stratified(others, ours.models - len(chosen))
+    chosen += _stratified(others, min(known, ours.models) - len(chosen))
     return tuple(candidate.genome for candidate in chosen)
 
 

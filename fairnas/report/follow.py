@@ -14,7 +14,7 @@ from typing import Any
 
 from fairnas.errors import FairnasError, RunDirectoryError
 from fairnas.report.units import counted
-from fairnas.rundir import RunDirectory, temporary_folder
+from fairnas.rundir import NO_STUDY, RunDirectory, temporary_folder
 
 STAGES = ("train", "search", "retrain", "rank", "export", "report")
 """In the order of the whole story."""
@@ -22,7 +22,7 @@ STAGES = ("train", "search", "retrain", "rank", "export", "report")
 _ARCHIVE = ("archive.sqlite", "archive.sqlite-wal")
 _FILES = (
     *("config.toml", "space.json", "data.json", "versions.json", "metrics.jsonl", "ledger.json", "search.json"),
-    *("latency.json", "ranking.json", "similarity.json", "stages.json", *_ARCHIVE),
+    *("latency.json", "ranking.json", NO_STUDY, "similarity.json", "stages.json", *_ARCHIVE),
     *("similarity/similarity.json", "table1/table1.json", "table2.json", "table2-latency.json"),
 )
 _FOLDERS = ("stand_alone", "retrained", "models")
@@ -63,7 +63,10 @@ def read_state(run: RunDirectory, known: State | None = None) -> State:
         return known
     changed = max((stamp[3] for stamp in stamps), default=0) / 1e9
     try:
-        stage = next((name for name in STAGES if not run.is_finished(name)), "")
+        done = {name for name in STAGES if run.is_finished(name)}
+        if (run.path / NO_STUDY).exists():
+            done.add("rank")  # there will be none
+        stage = next((name for name in STAGES if name not in done), "")
         where = f"{stage}{_progress(run, stage)}" if stage else "finished"
     except (FairnasError, OSError, ValueError, TypeError, KeyError, AttributeError):  # a file is being replaced
         return State(version, "", False, "stage not known", changed)

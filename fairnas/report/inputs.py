@@ -42,7 +42,7 @@ from fairnas.report.records import (
 )
 from fairnas.report.similarity_section import SimilaritySummary, parse_matrices, parse_summary
 from fairnas.report.study import Ranking, parse_ranking
-from fairnas.rundir import RunDirectory
+from fairnas.rundir import NO_STUDY, RunDirectory
 from fairnas.search import Archive
 from fairnas.search.scoring import candidates_with_values
 from fairnas.space import SearchSpace, format_genome, get_space, scaled
@@ -90,6 +90,8 @@ class Inputs:
     """Weight-sharing systems beside each other, if `fairnas compare` wrote them into this run."""
     table_2: TableTwo | None = None
     """Published networks, if `fairnas zoo` wrote them into this run."""
+    unranked: str = ""
+    """Why there is no ranking study, where the run could have none."""
     linked: bool = True
     """Whether the exported files can be reached from where the page is."""
 
@@ -135,6 +137,7 @@ def read_inputs(run: RunDirectory, archive: Path | None = None) -> Inputs:
         lessons=_lessons(run) if run.is_finished("rank") else (),
         table_1=_parsed(run, TABLE_1_FILE, "compare", parse_table_1) if _exists(run, TABLE_1_FILE) else None,
         table_2=_table_2(run),
+        unranked=_parsed(run, NO_STUDY, "rank", lambda plain: str(plain["reason"])) if _exists(run, NO_STUDY) else "",
     )
 
 

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from fairnas.report.goals import Goal, bounds_in_words, further_goals, quantity
 from fairnas.report.inputs import Inputs
 from fairnas.report.markup import Html, Section, command, joined, missing, paragraphs, prose, table, tag
+from fairnas.report.ranking_section import no_study
 from fairnas.report.records import Exported, Scored, Trained
 from fairnas.report.units import UNKNOWN, counted, interval, listed, millions, percent, size
 from fairnas.report.verdicts import (
@@ -54,7 +55,7 @@ def _fairness(inputs: Inputs) -> Verdict:
 
 def _ranking(inputs: Inputs) -> Verdict:
     if inputs.ranking is None:
-        return Verdict("open", _UNKNOWN, (missing("ranking study", "rank", inputs.path),))
+        return Verdict("open", _UNKNOWN, (no_study(inputs),))
     return ranking_verdict(inputs.ranking)
 
 

@@ -26,11 +26,18 @@ _CHOSEN |= {"random": "drawn at random", "named": "named by the user"}
 _BY_LOSS = "one-shot cross-entropy"
 
 
+def no_study(inputs: Inputs) -> str:
+    """The sentence that stands where a run has no ranking study."""
+    if inputs.unranked:
+        return f"There is no ranking study: {inputs.unranked}."
+    return missing("ranking study", "rank", inputs.path)
+
+
 def ranking(inputs: Inputs) -> Section:
     """One-shot against stand-alone accuracy."""
     title = "Ranking"
     if not inputs.ranking:
-        return Section("ranking", title, paragraphs([missing("ranking study", "rank", inputs.path)]))
+        return Section("ranking", title, paragraphs([no_study(inputs)]))
     study = inputs.ranking
     seeds = max((len(model.stand_alone) for model in study.models), default=0)
     counts = dict(inputs.data.counts) if inputs.data else {}

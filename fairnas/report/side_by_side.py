@@ -11,6 +11,7 @@ from fairnas.report.inputs import Inputs
 from fairnas.report.markup import Html, Section, folded, joined, listing, missing, paragraphs, plot, table, tag
 from fairnas.report.opening import answer, answers, offered_table
 from fairnas.report.page import whole_page
+from fairnas.report.ranking_section import no_study
 from fairnas.report.study import Agreement, Ranking
 from fairnas.report.two_runs import TwoRuns, side_of
 from fairnas.report.units import (
@@ -198,7 +199,7 @@ def _fairness(runs: TwoRuns) -> Section:
 
 def _ranking(runs: TwoRuns) -> Section:
     name, title = "ranking", "Ranking"
-    lacking = [missing("ranking study", "rank", run.path) for run in runs.both if not run.ranking]
+    lacking = [no_study(run) for run in runs.both if not run.ranking]
     if len(lacking) == 2:
         return Section(name, title, paragraphs(lacking))
     studies = [run.ranking for run in runs.both]

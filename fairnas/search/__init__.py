@@ -18,7 +18,7 @@ from fairnas.search.objectives import (
     parse_quantity,
 )
 from fairnas.search.pareto import hypervolume, pareto_front, reference_point, select_evenly
-from fairnas.search.ranges import Ranges, check_bounds, cost_ranges
+from fairnas.search.ranges import Ranges, check_bounds, cost_ranges, scarcities
 from fairnas.search.searchers import SEARCHERS, Searcher, SearcherInfo, make_searcher
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "read_latency_table",
     "reference_point",
     "run_search",
+    "scarcities",
     "select_evenly",
     "write_latency_table",
 ]

@@ -84,11 +84,11 @@ def run_search(
     costs: Costs,
     archive: Archive,
     seed: int,
-    on_progress: Callable[[int, int, str], None] | None = None,
+    on_progress: Callable[[int, int, str], None] = lambda done, total, text: None,
     stop: Callable[[], bool] = lambda: False,
     objectives: tuple[Objective, ...] | None = None,
     cost_sources: Mapping[str, str] | None = None,
-    on_generation: Callable[[int, float], None] | None = None,
+    on_generation: Callable[[int, float], None] = lambda generation, volume: None,
 ) -> SearchResult:
     """Search a space for the Pareto front, or go on with a search that was cut off.
 
@@ -136,10 +136,8 @@ def run_search(
         if not generation:
             ranges = estimated_ranges(objectives, known, tuple(new.values()))
         seen.volumes.append(hypervolume(seen.front, objectives, ranges))
-        if on_generation is not None:
-            on_generation(generation, seen.volumes[-1])
-        if on_progress is not None:
-            on_progress(generation + 1, config.generations, seen.line())
+        on_generation(generation, seen.volumes[-1])
+        on_progress(generation + 1, config.generations, seen.line())
         if stop():
             raise KeyboardInterrupt
     failures = seen.failures()

@@ -1,5 +1,6 @@
 """How far each objective can reach: what proves that a bound is possible, and scales the hypervolume."""
 
+import heapq
 import math
 from collections.abc import Callable, Mapping, Sequence
 
@@ -88,11 +89,63 @@ def check_bounds(space: SearchSpace, objectives: Sequence[Objective], costs: Ran
             continue
         small = objective.direction == "min"
         remedy = _OTHER_REMEDIES.get(objective.name, "") if small else ""
+        which, other = ("smallest", "more") if small else ("largest", "less")
         raise ConfigError(
-            f"{objective.bound_name} is {number(objective.bound)} {objective.unit}; the "
-            f"{'smallest' if small else 'largest'} network of space '{space.name}' has {number(best, up=small)}, "
-            f"give that or {'more' if small else 'less'}{remedy}"
+            f"{objective.bound_name} is {number(objective.bound)} {objective.unit}; the {which} network of space "
+            f"'{space.name}' has {number(best, up=small)}, give {other} than that to have a choice{remedy}"
         )
+
+
+def scarcities(space: SearchSpace, objectives: Sequence[Objective], costs: Costs, wanted: int) -> tuple[str, ...]:
+    """What to tell of bounds on costs that fewer networks meet than are wanted, although the space has so many.
+
+    Args:
+        space: where networks are searched.
+        objectives: with their bounds.
+        costs: additive over layers.
+        wanted: networks to choose from.
+    """
+    known = costs((0,) * space.depth)
+    lines = []
+    for each in objectives:
+        if each.name not in known or each.bound is None or each.direction == "max":
+            continue
+        values = smallest(space, costs, each.name, wanted)
+        met = sum(not each.violation(value) for value in values)
+        if met < len(values):
+            networks = "1 network meets" if met == 1 else f"{met} networks meet"
+            lines.append(
+                f"only {networks} {each.bound_name} {number(each.bound)}, which leaves little to choose from; "
+                f"{len(values)} networks have up to {number(values[-1], up=True)} {each.unit}"
+            )
+    return tuple(lines)
+
+
+def smallest(space: SearchSpace, costs: Costs, name: str, count: int) -> list[float]:
+    """A cost of the networks that have least of it, in order: so many, or all of a space that has fewer.
+
+    Each layer's choices are put into order; a network is reached from one in which one layer has the choice before.
+    """
+    base: Genome = tuple(0 for _ in range(space.depth))
+    orders = [
+        sorted(range(choices), key=lambda choice: costs((*base[:layer], choice, *base[layer + 1 :]))[name])
+        for layer, choices in enumerate(space.choices)
+    ]
+
+    def reached(places: Genome) -> tuple[float, Genome, Genome]:
+        genome = tuple(order[place] for order, place in zip(orders, places, strict=True))
+        return costs(genome)[name], places, space.canonical(genome)
+
+    waiting, seen, found = [reached(base)], {base}, dict[Genome, float]()
+    while waiting and len(found) < count:
+        cost, places, genome = heapq.heappop(waiting)
+        found.setdefault(genome, cost)
+        for layer, place in enumerate(places):
+            further = (*places[:layer], place + 1, *places[layer + 1 :])
+            if place + 1 < space.choices[layer] and further not in seen:
+                seen.add(further)
+                heapq.heappush(waiting, reached(further))
+    return list(found.values())
 
 
 def number(value: float, up: bool | None = None) -> str:

@@ -19,7 +19,9 @@ from fairnas.search import (
     cost_ranges,
     objectives_from,
     parse_quantity,
+    scarcities,
 )
+from fairnas.search.ranges import smallest
 
 
 @pytest.mark.parametrize(
@@ -74,7 +76,7 @@ def test_a_bound_that_nothing_meets_names_the_smallest_possible_value(world) -> 
         check_bounds(world.space, objectives, cost_ranges(world.space, world.costs))
     assert str(caught.value) == (
         f"search.max_madds is {world.lightest - 1:,} multiply-adds; "
-        f"the smallest network of space 'digits' has {world.lightest:,}, give that or more, "
+        f"the smallest network of space 'digits' has {world.lightest:,}, give more than that to have a choice, "
         "or begin a run with smaller images (--data.image-size) or fewer channels (--width)"
     )
 
@@ -82,6 +84,31 @@ def test_a_bound_that_nothing_meets_names_the_smallest_possible_value(world) -> 
 def test_a_bound_that_one_network_meets_is_accepted(world) -> None:
     objectives = objectives_from(SearchConfig(max_madds=world.lightest))
     check_bounds(world.space, objectives, cost_ranges(world.space, world.costs))
+
+
+@pytest.mark.parametrize("name", ["madds", "params"])
+def test_the_networks_that_have_least_of_a_cost_are_found_in_order(uneven_world, tiny_world, name) -> None:
+    for each, count in ((tiny_world, 9), (tiny_world, 99), (uneven_world, 40)):
+        different = {each.space.canonical(genome) for genome in each.space.enumerate()}
+        expected = sorted(each.costs(genome)[name] for genome in different)
+        assert smallest(each.space, each.costs, name, count) == expected[:count]
+
+
+def test_a_bound_that_hardly_any_network_meets_is_told_with_one_that_leaves_a_choice(tiny_world) -> None:
+    space, costs = tiny_world.space, tiny_world.costs
+    values = smallest(space, costs, "madds", 10)
+
+    def told(bound: float, wanted: int = 10) -> tuple[str, ...]:
+        return scarcities(space, objectives_from(SearchConfig(max_madds=bound)), costs, wanted)
+
+    assert told(values[0]) == (
+        f"only 1 network meets search.max_madds {values[0]:,}, which leaves little to choose from; "
+        f"10 networks have up to {values[9]:,} multiply-adds",
+    )
+    met = sum(value <= values[4] for value in values)
+    assert told(values[4])[0].startswith(f"only {met} networks meet search.max_madds")
+    assert told(values[9]) == scarcities(space, objectives_from(SearchConfig()), costs, 10) == ()
+    assert told(1e9, wanted=99) == ()  # the space has no more
 
 
 def test_a_candidate_is_a_value() -> None:

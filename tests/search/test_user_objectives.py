@@ -335,7 +335,9 @@ def test_a_declared_best_value_proves_that_a_bound_is_impossible(world) -> None:
     ):
         check_bounds(world.space, (down,), cost_ranges(world.space, world.costs))
     up = Objective("up", "max", "h", bound=9.0, function=spread, best=8.0)
-    with pytest.raises(ConfigError, match="the largest network of space 'digits' has 8, give that or less"):
+    with pytest.raises(
+        ConfigError, match="the largest network of space 'digits' has 8, give less than that to have a choice"
+    ):
         check_bounds(world.space, (up,), {})
     check_bounds(world.space, (dataclasses.replace(up, bound=8.0), dataclasses.replace(down, best=None)), {})
 
