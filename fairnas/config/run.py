@@ -37,7 +37,7 @@ class Resources:
     """Of the processes that torchrun starts, how many share out the paths of a step; the others share out images.
     Default: as many as divide the paths."""
     processes: int | None = None
-    """Processes for stand-alone trainings on the CPU; default: one per core that this one may use."""
+    """Processes for stand-alone trainings on the CPU; default: one per core that this one may use, if memory allows."""
     workers: int | None = None
     """Processes on this machine that score genomes while searching; default: this one alone."""
     scheduler: str | None = None

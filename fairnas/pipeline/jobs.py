@@ -26,6 +26,7 @@ from fairnas.data.lending import lent
 from fairnas.errors import LostTrainingError, RunDirectoryError
 from fairnas.export.timing import all_threads
 from fairnas.pipeline.courses import course_of
+from fairnas.pipeline.room import room_for
 from fairnas.pipeline.workshop import Job, Workshop
 from fairnas.randomness import derived_seed
 from fairnas.rundir import write_atomically
@@ -88,6 +89,7 @@ def run_jobs(
     data: Callable[[], tuple[SearchSpace, Dataset]],
     on_progress: Callable[[int, int, str], None],
     stop: Callable[[], bool],
+    say: Callable[[str], None] = lambda text: None,
 ) -> list[dict[str, Any]]:
     """Results of all jobs, in order; those done before are not done again.
 
@@ -99,6 +101,7 @@ def run_jobs(
         data: gives space and images; other processes get them from this one.
         on_progress: called with jobs done, jobs in all, and a line of text.
         stop: true saves every job under way and raises KeyboardInterrupt.
+        say: called with a line, if memory allows fewer processes than there are cores.
     """
     results = {job: result for job in jobs if (result := workshop.finished(job)) is not None}
     missing = [job for job in dict.fromkeys(jobs) if job not in results]
@@ -106,7 +109,7 @@ def run_jobs(
     if not missing:
         return [results[job] for job in jobs]
     space, dataset = data()
-    processes = process_count(workshop, len(missing))
+    processes = process_count(workshop, len(missing), space, say)
     if processes <= 1:
         for job in missing:
             with one_thread() if workshop.device == "cpu" else contextlib.nullcontext():
@@ -119,9 +122,24 @@ def run_jobs(
     return [results[job] for job in jobs]
 
 
-def process_count(workshop: Workshop, jobs: int) -> int:
-    """In how many processes so many jobs are done side by side; up to 1 is this one."""
-    return min(workshop.config.resources.processes or all_threads(), jobs) if workshop.device == "cpu" else 1
+def process_count(
+    workshop: Workshop, jobs: int, space: SearchSpace, say: Callable[[str], None] = lambda text: None
+) -> int:
+    """In how many processes so many jobs are done side by side; up to 1 is this one.
+
+    As many as the resources say, else one per core for which there is memory; if that is less, it is said.
+    """
+    given = workshop.config.resources.processes
+    if workshop.device != "cpu":
+        return 1
+    if given is not None:
+        return min(given, jobs)
+    wanted = min(all_threads(), jobs)
+    found = room_for(wanted, space, workshop.train.batch_size) if wanted > 1 else wanted
+    if found < wanted:
+        are = "1 network is trained at a time" if found == 1 else f"{found} networks are trained side by side"
+        say(f"{are} instead of {wanted}, for want of memory (--resources.processes)")
+    return found
 
 
 def describe(result: Mapping[str, Any]) -> str:

@@ -181,4 +181,5 @@ def _run(experiment: Experiment, workshop: Workshop, jobs: Sequence[Job]) -> lis
         lambda: (experiment.space, experiment.dataset),
         experiment.narrator.progress,
         experiment.stop,
+        experiment.narrator.say,
     )

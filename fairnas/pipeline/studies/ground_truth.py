@@ -62,7 +62,9 @@ class Truth:
             return [self._known[genome].top1 for genome in genomes]
         seeds = range(self._workshop.config.stand_alone.seeds)
         jobs = [Job(genome, seed, False) for genome in genomes for seed in seeds]
-        results = run_jobs(self._workshop, jobs, lambda: self._opened, self._narrator.progress, self._stop)
+        results = run_jobs(
+            self._workshop, jobs, lambda: self._opened, self._narrator.progress, self._stop, self._narrator.say
+        )
         means: list[float | None] = []
         for number in range(len(genomes)):
             own = results[number * len(seeds) : (number + 1) * len(seeds)]

@@ -1,0 +1,56 @@
+"""Memory for processes that train."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+
+from fairnas.config import Resources
+from fairnas.nets.memory import activation_table
+from fairnas.pipeline import jobs, room
+from fairnas.recipes import get_recipe
+from fairnas.space import get_space
+
+SPACE = get_space("digits")
+
+
+def test_what_is_free_is_what_machine_and_container_leave(tmp_path):
+    assert room.free_memory(tmp_path) is None
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    5000 kB\nHugePages_Total:   0\n")
+    assert room.free_memory(tmp_path) == 5000 * 1024
+    second = tmp_path / "sys/fs/cgroup"
+    (second / "memory").mkdir(parents=True)
+    (second / "memory.current").write_text("900000\n")
+    (second / "memory.stat").write_text("anon 5\ninactive_file 100000\n")
+    (second / "memory.max").write_text("max\n")
+    assert room.free_memory(tmp_path) == 5000 * 1024
+    (second / "memory.max").write_text("1000000\n")
+    assert room.free_memory(tmp_path) == 200_000
+    (second / "memory/memory.limit_in_bytes").write_text("500000\n")
+    (second / "memory/memory.usage_in_bytes").write_text("600000\n")
+    (second / "memory/memory.stat").write_text("total_inactive_file 30\n")
+    assert room.free_memory(tmp_path) == 0
+
+
+@pytest.mark.parametrize(("free", "expected"), [(None, 8), (8 * room.PLENTY, 8), (0, 1), ("three", 3)])
+def test_processes_are_as_many_as_fit(free, expected, monkeypatch):
+    each = room.PROCESS_BYTES + 50 * activation_table(SPACE).of_largest_path
+    monkeypatch.setattr(room, "free_memory", lambda: int(3.5 * each) if free == "three" else free)
+    assert room.room_for(8, SPACE, 50) == expected
+
+
+def test_the_number_that_is_given_counts_else_cores_and_memory(monkeypatch):
+    monkeypatch.setattr(jobs, "all_threads", lambda: 6)
+    monkeypatch.setattr(jobs, "room_for", lambda processes, space, batch_size: min(processes, 4))
+    config = get_recipe("digits")
+    workshop = SimpleNamespace(config=config, train=config.train, device="cpu")
+    said = []
+    assert jobs.process_count(workshop, 9, SPACE, said.append) == 4
+    assert said == ["4 networks are trained side by side instead of 6, for want of memory (--resources.processes)"]
+    assert jobs.process_count(workshop, 3, SPACE, said.append) == 3
+    workshop.config = dataclasses.replace(config, resources=Resources(processes=5))
+    assert jobs.process_count(workshop, 9, SPACE, said.append) == 5
+    workshop.device = "cuda"
+    assert jobs.process_count(workshop, 9, SPACE, said.append) == 1
+    assert len(said) == 1
