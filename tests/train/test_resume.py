@@ -122,3 +122,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(make_training, dataset
     training, config = make_training(epochs=1)
     with pytest.raises(CheckpointError, match="another configuration"):
         train(training, dataset, config, 0, Pace(checkpoint=checkpoint, identity="two"))
+    steps = []
+    known = Pace(checkpoint=checkpoint, identity="two", formerly=("zero", "one"), on_resume=steps.append)
+    train(training, dataset, config, 0, known)
+    assert steps == [read_checkpoint(checkpoint, "supernet")["step"]]  # nothing was left to do
