@@ -24,7 +24,7 @@ from benchmarks.sameness import LEFT_OUT, differences
 from benchmarks.timing import Machine
 from fairnas.errors import ConfigError, FairnasError
 from fairnas.randomness import generator
-from fairnas.rundir import write_atomically
+from fairnas.writing import write_atomically
 
 STAGES = ("start", "train", "search", "retrain", "rank", "export", "report")
 SHORT = (

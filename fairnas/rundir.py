@@ -20,14 +20,8 @@ Every file is written beside its name, flushed to the disk and renamed. One proc
 
 import contextlib
 import dataclasses
-import errno
-import hashlib
-import importlib.util
 import json
 import os
-import platform
-import shutil
-import tempfile
 import time
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -39,46 +33,11 @@ from fairnas.config import RunConfig
 from fairnas.configfile import differing_keys, from_toml, to_toml
 from fairnas.errors import RunDirectoryError
 from fairnas.foreign import parse_json
+from fairnas.writing import TEMPORARY, checksum, is_leftover, require_locks, write_atomically
 
 SCHEMA = 1
-_TEMPORARY = ".tmp"
 NO_STUDY = "no_ranking.json"
 """Why a run has no ranking study, where it could have none."""
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file as a whole or not at all. A full disk raises `RunDirectoryError`; the old file survives."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise RunDirectoryError(
-            f"cannot write {path}: {error.strerror}; what was there before is untouched, "
-            "make room or permission and run the same command again"
-        ) from error
-    _flush_folder(path.parent)
-
-
-def _is_leftover(path: Path) -> bool:
-    """Whether a kill before the first rename left this file."""
-    return path.name.startswith(".") and path.name.endswith(_TEMPORARY)
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make a rename durable, where the system allows a folder to be flushed."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def is_run_directory(path: str) -> bool:
@@ -87,54 +46,6 @@ def is_run_directory(path: str) -> bool:
     return os.path.isfile(os.path.join(path, "stages.json")) or all(
         os.path.isfile(os.path.join(path, name)) for name in names
     )
-
-
-@contextlib.contextmanager
-def temporary_folder(prefix: str, octets: int = 0) -> Iterator[Path]:
-    """A folder among the system's temporary ones; it is gone afterwards.
-
-    Args:
-        prefix: of its name.
-        octets: that have to fit in, where those who write there would not notice that they did not.
-
-    Raises:
-        RunDirectoryError: if it cannot be made, or has no room for what is written there.
-    """
-    made = False
-    try:
-        with tempfile.TemporaryDirectory(prefix=prefix) as folder:
-            made = True
-            if shutil.disk_usage(folder).free < octets:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            yield Path(folder)
-    except OSError as error:
-        if made and error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        where = f" in {tempfile.tempdir}" if tempfile.tempdir else ""  # else the reason names all that were tried
-        raise RunDirectoryError(
-            f"cannot write temporary files{where}: {error.strerror}; make room there, or set TMPDIR to another folder, "
-            "and run the same command again"
-        ) from error
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def has_locks() -> bool:
-    """Whether the system has the file locks that runs are held with. Windows does not."""
-    return importlib.util.find_spec("fcntl") is not None
-
-
-def require_locks() -> None:
-    """Raise `RunDirectoryError` on a system without them, before anything is read or written."""
-    if not has_locks():
-        raise RunDirectoryError(
-            f"runs and latency tables need file locks as Linux and macOS have them, and {platform.system()} does not; "
-            "on Windows, use WSL"
-        )
 
 
 @dataclass(frozen=True)
@@ -179,7 +90,7 @@ class RunDirectory:
                 run.write_config(config)  # resources may change when a run goes on, and where its images lie
             return run
         _require_configuration(path)
-        if path.exists() and (not path.is_dir() or any(not _is_leftover(file) for file in path.iterdir())):
+        if path.exists() and (not path.is_dir() or any(not is_leftover(file) for file in path.iterdir())):
             raise RunDirectoryError(f"{path} exists and is not a run directory; give a new or an empty directory")
         run.write_config(config)
         return run
@@ -242,7 +153,7 @@ class RunDirectory:
                 ) from None
             os.ftruncate(handle, 0)
             os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-            for leftover in self.path.rglob(f".*{_TEMPORARY}"):  # of a process that was killed while it wrote
+            for leftover in self.path.rglob(f".*{TEMPORARY}"):  # of a process that was killed while it wrote
                 leftover.unlink(missing_ok=True)
             yield
         finally:

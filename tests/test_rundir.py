@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from fairnas.config import DataConfig, RunConfig
 from fairnas.errors import ConfigError, RunDirectoryError
 from fairnas.recipes import digits, get_recipe
-from fairnas.rundir import RunDirectory, checksum, temporary_folder, write_atomically
+from fairnas.rundir import RunDirectory
+from fairnas.writing import checksum, temporary_folder, write_atomically
 
 
 @pytest.fixture

@@ -38,7 +38,6 @@ from fairnas.errors import RunDirectoryError
 from fairnas.evaluate import EvaluationCopy, RecalibratedCopy, Statistics, score_genomes
 from fairnas.fairness import Ledger
 from fairnas.nets import Supernet
-from fairnas.rundir import write_atomically
 from fairnas.space import SearchSpace, format_genome, get_space
 from fairnas.space.file import to_dict
 from fairnas.train import (
@@ -52,6 +51,7 @@ from fairnas.train import (
     write_checkpoint,
 )
 from fairnas.train.supernet import SupernetTraining
+from fairnas.writing import write_atomically
 
 SPACE = "nas_bench_macro"
 SPLIT_SEED = 0

@@ -54,9 +54,6 @@ def going_on(run: "RunDirectory", config: RunConfig, given: frozenset[str]) -> R
     from fairnas.pipeline.planning.effort import DIALLED, value_of
 
     stored = run.config
-    if config.recipe == "folder":
-        carved = ("data.validation_per_class", "data.test_per_class")
-        config = replaced(config, {name: value_of(stored, name) for name in carved if name not in given})
     if stored.minutes is None:
         return config  # begun without the dial: a difference in minutes is refused
     chosen = {name: value_of(stored, name) for name in DIALLED if name not in given}

@@ -10,8 +10,8 @@ from typing import Any
 from fairnas.cli.lists import ListArguments
 from fairnas.cli.output import print_json, print_table
 from fairnas.cli.parsing import parse
-from fairnas.rundir import has_locks
 from fairnas.versions import PACKAGES, version_of
+from fairnas.writing import has_locks
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fairnas.cli.dial import dial_lines, given_settings
 from fairnas.cli.output import print_json, print_table
 from fairnas.cli.run import RunVerb, read_arguments
-from fairnas.rundir import require_locks
+from fairnas.writing import require_locks
 
 if TYPE_CHECKING:
     from fairnas.pipeline import Plan

@@ -23,10 +23,10 @@ from fairnas.export.timing import latency_facts
 from fairnas.export.weights import LoadedNetwork, content_digest, encode_weights, read_weights
 from fairnas.foreign import parse_json
 from fairnas.nets import cost
-from fairnas.rundir import checksum, write_atomically
 from fairnas.space import format_genome
 from fairnas.space.file import to_dict
 from fairnas.versions import version_of
+from fairnas.writing import checksum, write_atomically
 
 WEIGHTS, CONFIG, ONNX, PROGRAM = "model.safetensors", "config.json", "model.onnx", "model.pt2"
 INT8, CARD, FACTS = "model.int8.onnx", "README.md", "model.json"

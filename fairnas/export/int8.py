@@ -13,7 +13,7 @@ import numpy as np
 
 from fairnas.errors import ExportError
 from fairnas.export.session import OnnxSession, imported
-from fairnas.rundir import temporary_folder
+from fairnas.writing import temporary_folder
 
 Batches = Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]
 """Makes normalised images (B, C, S, S) and their labels (B,), batch by batch, as often as it is asked."""

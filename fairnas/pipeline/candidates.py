@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fairnas.rundir import RunDirectory, write_atomically
+from fairnas.rundir import RunDirectory
 from fairnas.search import Archive, Candidate
 from fairnas.search.scoring import Scoring
 from fairnas.space import Genome, format_genome
+from fairnas.writing import write_atomically
 
 
 @dataclass(frozen=True)

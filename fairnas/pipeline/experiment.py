@@ -16,12 +16,13 @@ from fairnas.errors import CheckpointError, ConfigError, RunDirectoryError
 from fairnas.evaluate import EvaluationCopy, OwnImagesCopy, OwnNetworks, RecalibratedCopy
 from fairnas.nets import Supernet, cost_table
 from fairnas.pipeline.calibration import CalibrationImages
-from fairnas.rundir import RunDirectory, checksum
+from fairnas.rundir import RunDirectory
 from fairnas.space import SearchSpace, get_space, scaled
 from fairnas.space.file import from_dict, to_dict
 from fairnas.train import Group, Strategy, make_strategy, new_supernet, read_checkpoint, scoring_statistics
 from fairnas.train.strategies import own_file
 from fairnas.train.supernet import SupernetTraining
+from fairnas.writing import checksum
 
 
 class Narrator(Protocol):

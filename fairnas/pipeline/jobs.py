@@ -29,9 +29,9 @@ from fairnas.pipeline.courses import course_of
 from fairnas.pipeline.room import room_for
 from fairnas.pipeline.workshop import Job, Workshop
 from fairnas.randomness import derived_seed
-from fairnas.rundir import write_atomically
 from fairnas.space import SearchSpace, format_genome
 from fairnas.train import DivergedError, Pace, read_checkpoint, train
+from fairnas.writing import write_atomically
 
 
 def run_job(workshop: Workshop, job: Job, space: SearchSpace, dataset: Dataset, pace: Pace) -> dict[str, Any]:

@@ -50,9 +50,10 @@ from fairnas.report.similarity import (
 )
 from fairnas.report.similarity_page import render_similarity
 from fairnas.report.similarity_plates import draw_layer, draw_overview
-from fairnas.rundir import RunDirectory, write_atomically
+from fairnas.rundir import RunDirectory
 from fairnas.space import Genome, SearchSpace, format_genome
 from fairnas.train import new_supernet
+from fairnas.writing import write_atomically
 
 _FEW = 32
 """Images that BN normalises by in the untrained supernet, and, unless by running statistics, while one trains."""

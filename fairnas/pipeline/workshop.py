@@ -7,8 +7,8 @@ from typing import Any
 
 from fairnas.config import RunConfig, TrainConfig
 from fairnas.foreign import parse_json
-from fairnas.rundir import checksum, write_atomically
 from fairnas.space import Genome, format_genome
+from fairnas.writing import checksum, write_atomically
 
 
 @dataclass(frozen=True)

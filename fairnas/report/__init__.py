@@ -9,7 +9,8 @@ from fairnas.report.inputs import read_inputs
 from fairnas.report.page import render
 from fairnas.report.side_by_side import render_two_runs
 from fairnas.report.two_runs import TwoRuns
-from fairnas.rundir import RunDirectory, write_atomically
+from fairnas.rundir import RunDirectory
+from fairnas.writing import write_atomically
 
 __all__ = ["write_comparison", "write_report"]
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from fairnas.errors import FairnasError, RunDirectoryError
 from fairnas.report.units import counted
-from fairnas.rundir import NO_STUDY, RunDirectory, temporary_folder
+from fairnas.rundir import NO_STUDY, RunDirectory
+from fairnas.writing import temporary_folder
 
 STAGES = ("train", "search", "retrain", "rank", "export", "report")
 """In the order of the whole story."""

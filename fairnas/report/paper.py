@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fairnas.rundir import write_atomically
+from fairnas.writing import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,8 +14,8 @@ from typing import Any
 
 from fairnas.errors import ConfigError
 from fairnas.foreign import parse_json
-from fairnas.rundir import write_atomically
 from fairnas.space import Genome, SearchSpace
+from fairnas.writing import write_atomically
 
 SCHEMA = 1
 _LONGEST = 1e12  # 30 years

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from fairnas.errors import CheckpointError
-from fairnas.rundir import write_atomically
+from fairnas.writing import write_atomically
 
 FORMAT = "fairnas checkpoint"
 VERSION = 1

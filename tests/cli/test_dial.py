@@ -5,8 +5,7 @@ import os
 
 import pytest
 
-from fairnas.cli.dial import given_settings, going_on
-from fairnas.config import DataConfig, RunConfig
+from fairnas.cli.dial import given_settings
 from fairnas.configfile import read_config
 from fairnas.pipeline.planning import dial, job_times, rehearsal
 from fairnas.pipeline.planning.stopwatch import Limits
@@ -78,7 +77,6 @@ def test_a_run_with_a_dial_and_how_it_goes_on(fairnas, tmp_path):
 def test_a_run_without_a_dial_takes_none_later(fairnas, tmp_path):
     (tmp_path / "run").mkdir()
     from fairnas.recipes import digits
-    from fairnas.rundir import RunDirectory
 
     RunDirectory.create(tmp_path / "run", digits())
     outcome = fairnas("run", "digits", "--out", "run", "--minutes", "4")
@@ -126,11 +124,3 @@ def test_settings_are_given_by_flags_and_by_toml(tmp_path):
     flags = ["--config", str(tmp_path / "my.toml"), "--stand-alone.models=4", "--search.population", "8"]
     expected = {"width", "train.epochs", "stand_alone.models", "search.population"}
     assert given_settings(flags) & set(dial.DIALLED) == expected
-
-
-def test_a_run_goes_on_with_the_images_that_it_put_aside(tmp_path):
-    began = RunConfig("folder", data=DataConfig("folder:x", validation_per_class=1, test_per_class=1))
-    run = RunDirectory.create(tmp_path / "run", began)
-    now = RunConfig("folder", data=DataConfig("folder:x", validation_per_class=50, test_per_class=50))
-    assert going_on(run, now, frozenset()) == began
-    assert going_on(run, now, frozenset({"data.validation_per_class", "data.test_per_class"})) == now

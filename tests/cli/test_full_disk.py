@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from benchmarks.sameness import differences
-from fairnas import rundir
+from fairnas import writing
 from fairnas.pipeline import tracker
 from fairnas.search import Archive
 from tests.cli.process import SMALLEST
@@ -76,7 +76,7 @@ def make_full(patched, part):
         file = builtins.open(path, mode, **options)  # noqa: SIM115 - whoever asked closes it
         return HalfFull(file) if part in os.path.basename(path) and mode not in ("r", "rb") else file
 
-    for module in (rundir, tracker):
+    for module in (writing, tracker):
         patched.setattr(module, "open", opened, raising=False)
     if part == "archive.sqlite":
         connect = Archive._connect

@@ -23,7 +23,7 @@ from fairnas.export import (
     export_product,
 )
 from fairnas.nets import StandAlone
-from fairnas.rundir import write_atomically
+from fairnas.writing import write_atomically
 
 GENOME = "04215320"  # of the network in conftest.py
 INT8 = Quantisation(1, lambda: np.zeros((1, 1, 8, 8), np.float32), {})

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from fairnas.errors import RunDirectoryError
 from fairnas.foreign import parse_json
-from fairnas.rundir import require_locks
+from fairnas.writing import require_locks
 
 
 class Records:

@@ -15,8 +15,8 @@ from fairnas.foreign import parse_json
 from fairnas.nets import batch_norms
 from fairnas.pipeline.experiment import Narrator
 from fairnas.randomness import generator
-from fairnas.rundir import write_atomically
 from fairnas.search.candidate import is_number
+from fairnas.writing import write_atomically
 from fairnas.zoo import NETWORKS, TABLE_2, create
 
 SCHEMA = 1

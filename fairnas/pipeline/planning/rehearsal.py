@@ -40,10 +40,11 @@ from fairnas.pipeline.tracker import Tracker
 from fairnas.pipeline.truth import choose_models, retrained_genomes
 from fairnas.randomness import generator
 from fairnas.report import write_report
-from fairnas.rundir import RunDirectory, temporary_folder
+from fairnas.rundir import RunDirectory
 from fairnas.search import Measures
 from fairnas.space import Genome, SearchSpace, format_genome
 from fairnas.train import supernet_training, write_checkpoint
+from fairnas.writing import temporary_folder
 
 SUPERNET = Limits(least=3.0, most=8.0)
 GENERATIONS = 60

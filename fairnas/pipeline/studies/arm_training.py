@@ -10,9 +10,10 @@ from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.judge import score_on_validation
 from fairnas.pipeline.stages import discard_damaged, run_stage
 from fairnas.randomness import derived_seed
-from fairnas.rundir import RunDirectory, checksum
+from fairnas.rundir import RunDirectory
 from fairnas.space import Genome, SearchSpace, format_genome
 from fairnas.train import DivergedError
+from fairnas.writing import checksum
 
 SCORES = "stratified.json"
 _PORTIONS = 8

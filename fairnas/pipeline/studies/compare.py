@@ -34,11 +34,12 @@ from fairnas.pipeline.studies.ground_truth import Truth
 from fairnas.pipeline.studies.system_profile import SystemProfile, profile
 from fairnas.pipeline.studies.systems import SystemPlan, check_systems, plan_systems, system_config
 from fairnas.report.table_1 import System, SystemTraining, TableOne, render_table_1
-from fairnas.rundir import RunDirectory, checksum, write_atomically
+from fairnas.rundir import RunDirectory
 from fairnas.search.candidate import is_number
 from fairnas.space import Genome, SearchSpace, format_genome
 from fairnas.train import make_strategy
 from fairnas.versions import installed_versions
+from fairnas.writing import checksum, write_atomically
 
 RESULT = "system.json"
 SINGLE_PATH = "uniform"

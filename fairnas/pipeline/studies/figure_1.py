@@ -26,10 +26,11 @@ from fairnas.pipeline.studies.arms import ArmPlan, plan_arms, require_common_set
 from fairnas.pipeline.studies.folder import claim
 from fairnas.report.comparison import Arm, CurvePoint, Measure, SupernetTraining, equal_compute, equal_epochs, pairings
 from fairnas.report.figure_1 import Comparison, render_comparison, verdicts
-from fairnas.rundir import RunDirectory, write_atomically
+from fairnas.rundir import RunDirectory
 from fairnas.space import Genome, SearchSpace
 from fairnas.train import training_steps
 from fairnas.versions import installed_versions
+from fairnas.writing import write_atomically
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from typing import Any
 from fairnas.report.figure_10 import Course, draw_plates, findings, render_course
 from fairnas.report.inputs import read_inputs
 from fairnas.report.lessons import read_lessons
-from fairnas.rundir import RunDirectory, write_atomically
+from fairnas.rundir import RunDirectory
 from fairnas.versions import installed_versions
+from fairnas.writing import write_atomically
 
 
 def draw_figure_10(out: Path, path: Path, command: str) -> dict[str, Any]:

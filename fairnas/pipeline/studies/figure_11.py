@@ -8,9 +8,10 @@ from typing import Any
 from fairnas.errors import RunDirectoryError
 from fairnas.report.figure_11 import Evolution, findings, milestones_as_numbers, render_evolution
 from fairnas.report.inputs import read_inputs
-from fairnas.rundir import RunDirectory, write_atomically
+from fairnas.rundir import RunDirectory
 from fairnas.search.mutators import Tally
 from fairnas.versions import installed_versions
+from fairnas.writing import write_atomically
 
 
 def draw_figure_11(out: Path, path: Path, command: str) -> dict[str, Any]:

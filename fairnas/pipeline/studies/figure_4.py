@@ -14,7 +14,7 @@ from fairnas.fairness.theory import equal_count_asymptote
 from fairnas.randomness import generator
 from fairnas.report.figure_4 import EqualCounts, Simulated, findings, render_equal_counts
 from fairnas.report.units import share_interval
-from fairnas.rundir import write_atomically
+from fairnas.writing import write_atomically
 
 BLOCKS = (2, 3, 4, 5, 6)
 """m, choice blocks of a layer."""

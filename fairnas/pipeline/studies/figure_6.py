@@ -33,7 +33,7 @@ from fairnas.report.search_comparison import (
     operator_records,
     share_interval,
 )
-from fairnas.rundir import RunDirectory, write_atomically
+from fairnas.rundir import RunDirectory
 from fairnas.search import (
     SEARCHERS,
     Archive,
@@ -47,6 +47,7 @@ from fairnas.search import (
 from fairnas.search.mutators import Tally
 from fairnas.space import SearchSpace, format_genome
 from fairnas.versions import installed_versions
+from fairnas.writing import write_atomically
 
 COMPARED = ("moremnas", "nsga2", "nsga2_reinforced", "random", "mnasnet_rl")
 """The adopted variant, its backbone, and the control groups of section 4.3.2."""

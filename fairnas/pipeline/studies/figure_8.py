@@ -14,9 +14,10 @@ from fairnas.pipeline.second_judges import name_beside, one_shot, opened_beside,
 from fairnas.randomness import generator
 from fairnas.report.figure_8 import Believed, Judge, draw_plates, findings, render_believed
 from fairnas.report.inputs import read_inputs
-from fairnas.rundir import RunDirectory, write_atomically
+from fairnas.rundir import RunDirectory
 from fairnas.space import Genome, SearchSpace
 from fairnas.versions import installed_versions
+from fairnas.writing import write_atomically
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from fairnas.errors import RunDirectoryError
 from fairnas.foreign import parse_json
-from fairnas.rundir import write_atomically
+from fairnas.writing import write_atomically
 
 
 def claim(out: Path, settings: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from fairnas.pipeline.judge import evaluation_setting
 from fairnas.pipeline.precision import require_ranks_of_float32
 from fairnas.pipeline.prices import MEASURED, Prices, prices_of
 from fairnas.pipeline.stage_two import ARCHIVE
-from fairnas.rundir import RunDirectory, checksum
+from fairnas.rundir import RunDirectory
 from fairnas.search import (
     ACCURACY,
     Archive,
@@ -32,6 +32,7 @@ from fairnas.search import (
 from fairnas.search.objectives import violation
 from fairnas.search.ranges import known_ranges
 from fairnas.space import Genome, SearchSpace, get_space
+from fairnas.writing import checksum
 
 
 @dataclass(frozen=True)

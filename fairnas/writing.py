@@ -1,0 +1,100 @@
+"""Files that are written whole or not at all, and what the system has to have for it."""
+
+import contextlib
+import errno
+import hashlib
+import importlib.util
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from fairnas.errors import RunDirectoryError
+
+TEMPORARY = ".tmp"
+"""How names end of files that are being written."""
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file as a whole or not at all. A full disk raises `RunDirectoryError`; the old file survives."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise RunDirectoryError(
+            f"cannot write {path}: {error.strerror}; what was there before is untouched, "
+            "make room or permission and run the same command again"
+        ) from error
+    _flush_folder(path.parent)
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a kill before the first rename left this file."""
+    return path.name.startswith(".") and path.name.endswith(TEMPORARY)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename durable, where the system allows a folder to be flushed."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def temporary_folder(prefix: str, octets: int = 0) -> Iterator[Path]:
+    """A folder among the system's temporary ones; it is gone afterwards.
+
+    Args:
+        prefix: of its name.
+        octets: that have to fit in, where those who write there would not notice that they did not.
+
+    Raises:
+        RunDirectoryError: if it cannot be made, or has no room for what is written there.
+    """
+    made = False
+    try:
+        with tempfile.TemporaryDirectory(prefix=prefix) as folder:
+            made = True
+            if shutil.disk_usage(folder).free < octets:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            yield Path(folder)
+    except OSError as error:
+        if made and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" in {tempfile.tempdir}" if tempfile.tempdir else ""  # else the reason names all that were tried
+        raise RunDirectoryError(
+            f"cannot write temporary files{where}: {error.strerror}; make room there, or set TMPDIR to another folder, "
+            "and run the same command again"
+        ) from error
+
+
+def has_locks() -> bool:
+    """Whether the system has the file locks that runs are held with. Windows does not."""
+    return importlib.util.find_spec("fcntl") is not None
+
+
+def require_locks() -> None:
+    """Raise `RunDirectoryError` on a system without them, before anything is read or written."""
+    if not has_locks():
+        raise RunDirectoryError(
+            f"runs and latency tables need file locks as Linux and macOS have them, and {platform.system()} does not; "
+            "on Windows, use WSL"
+        )
