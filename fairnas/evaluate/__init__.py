@@ -1,13 +1,14 @@
 """The supernet as a judge: scores of genomes with inherited weights."""
 
 from fairnas.evaluate.copies import EvaluationCopy, Statistics
-from fairnas.evaluate.oneshot import Score, score_genomes, score_network
+from fairnas.evaluate.oneshot import NetworkScore, Score, score_genomes, score_network
 from fairnas.evaluate.own_networks import OwnNetworks
 from fairnas.evaluate.pieces import cut_along_tree
 from fairnas.evaluate.recalibration import OwnImagesCopy, RecalibratedCopy
 
 __all__ = [
     "EvaluationCopy",
+    "NetworkScore",
     "OwnImagesCopy",
     "OwnNetworks",
     "RecalibratedCopy",

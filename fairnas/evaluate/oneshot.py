@@ -29,6 +29,14 @@ class Score:
     images: int
 
 
+@dataclass(frozen=True)
+class NetworkScore(Score):
+    """The same of an ordinary network, class by class."""
+
+    class_hits: tuple[int, ...]
+    """Per class, how many of its images have it as their best answer."""
+
+
 def score_genomes(
     supernet: Supernet | EvaluationCopy,
     genomes: Sequence[Genome],
@@ -71,19 +79,21 @@ def score_genomes(
     return [scores[genome] for genome in canonical]
 
 
-def score_network(network: nn.Module, batches: Batches) -> Score:
+def score_network(network: nn.Module, batches: Batches) -> NetworkScore:
     """Score one ordinary network in inference mode. Its training mode is put back afterwards."""
     was_training = network.training
     network.eval()
-    tally = _Tally(1, next(network.parameters()).device)
+    tally, right = _Tally(1, next(network.parameters()).device), list[Tensor]()
     try:
         with torch.inference_mode():
             for images, labels in batches:
-                tally.add(0, network(images), labels)
+                logits = network(images)
+                right.append(torch.bincount(labels[tally.add(0, logits, labels)], minlength=logits.shape[1]))
                 tally.images += len(labels)
     finally:
         network.train(was_training)
-    return tally.scores()[0]
+    score = tally.scores()[0]
+    return NetworkScore(score.top1, score.top5, score.loss, score.images, tuple(torch.stack(right).sum(0).tolist()))
 
 
 class _Tally:
@@ -93,10 +103,12 @@ class _Tally:
         self.images = 0
         self._sums = torch.zeros(rows, 3, dtype=torch.float64, device=device)  # hits, hits in the top 5, loss
 
-    def add(self, row: int, logits: Tensor, labels: Tensor) -> None:
+    def add(self, row: int, logits: Tensor, labels: Tensor) -> Tensor:
+        """Count a batch; return which of its images have their class as best answer, (B,)."""
         best = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
         loss = functional.cross_entropy(logits.double(), labels, reduction="sum")
         self._sums[row] += torch.stack((best[:, 0].sum(), best.sum(), loss))
+        return best[:, 0]
 
     def scores(self) -> list[Score]:
         assert self.images > 0, "scored over no images"

@@ -52,9 +52,9 @@ class _Examiner:
     def score(self, network: nn.Module, part: Literal["validation", "test"]) -> dict[str, Any]:
         images, batch_size = getattr(self.dataset, part), self.workshop.config.evaluate.batch_size
         device = torch.device(self.workshop.device)
-        return asdict(
-            score_network(network, ordered_batches(images, self.dataset, batch_size=batch_size, device=device))
-        )
+        batches = ordered_batches(images, self.dataset, batch_size=batch_size, device=device)
+        found = asdict(score_network(network, batches))
+        return found | {"class_hits": list(found["class_hits"])}  # as it comes back from a file
 
 
 class StandAloneCourse:

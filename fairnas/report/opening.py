@@ -5,20 +5,23 @@ from urllib.parse import quote
 
 from fairnas.report.goals import Goal, bounds_in_words, further_goals, quantity
 from fairnas.report.inputs import Inputs
-from fairnas.report.markup import Html, Section, command, joined, missing, paragraphs, prose, table, tag
+from fairnas.report.markup import Html, Section, command, folded, joined, missing, paragraphs, prose, table, tag
 from fairnas.report.ranking_section import no_study
 from fairnas.report.records import Exported, Scored, Trained
-from fairnas.report.units import UNKNOWN, counted, interval, listed, millions, percent, size
+from fairnas.report.units import UNKNOWN, counted, interval, listed, millions, percent, size, whole
 from fairnas.report.verdicts import (
     Verdict,
     accuracy_interval,
     fairness_verdict,
     networks_verdict,
     ranking_verdict,
+    weakest_classes,
 )
 
 _SYMBOLS = {"good": "✓", "mixed": "≈", "bad": "✗", "open": "?"}
 _UNKNOWN = "Not known yet"
+_CLASSES = 50
+"""Of more, the least accurate are shown."""
 
 
 def verdicts(inputs: Inputs) -> Section:
@@ -39,7 +42,7 @@ def answers(inputs: Inputs) -> tuple[tuple[str, Verdict], ...]:
 def offered_table(inputs: Inputs) -> Html:
     """The networks to take as a table; nothing if there are none yet."""
     networks = _offered(inputs)
-    return _network_table(inputs, networks) if networks else Html("")
+    return joined([_network_table(inputs, networks), _class_table(inputs, networks)]) if networks else Html("")
 
 
 def _offered(inputs: Inputs) -> tuple[Scored, ...]:
@@ -63,8 +66,8 @@ def _networks(inputs: Inputs) -> Verdict:
     offered = _offered(inputs)
     if inputs.search is None and not offered:
         return Verdict("open", _UNKNOWN, (missing("search result", "search", inputs.path),))
-    commonest = inputs.data.commonest if inputs.data else None
-    verdict = networks_verdict(offered, inputs.trained, inputs.space.num_classes, commonest)
+    tested = inputs.data.tested if inputs.data else ()
+    verdict = networks_verdict(offered, inputs.trained, inputs.space.num_classes, tested)
     if inputs.trained or not offered:
         return verdict
     remedy = f"{command('retrain', inputs.path)} trains them from scratch and tests them."
@@ -113,6 +116,27 @@ def _network_table(inputs: Inputs, networks: Sequence[Scored]) -> Html:
         f"{f'; measured on {listed(list(devices))}' if measured else ''}"
     )
     return table(caption, head, rows, classes="networks", stacked=True)
+
+
+def _class_table(inputs: Inputs, networks: Sequence[Scored]) -> Html:
+    """Accuracy of each class, the weakest first; nothing if it was not counted."""
+    tested = inputs.data.tested if inputs.data else ()
+    results = {
+        f"network {number}": inputs.trained[network.genome]
+        for number, network in enumerate(networks, start=1)
+        if network.genome in inputs.trained and len(inputs.trained[network.genome].class_hits) == len(tested) > 0
+    }
+    if not results:
+        return Html("")
+    places = weakest_classes(tested, list(results.values()))
+    rows = [
+        (name, whole(images), *(percent(each.class_hits[place] / images) for each in results.values()))
+        for place, _ in places[:_CLASSES]
+        for name, images in [tested[place]]
+    ]
+    few = f"{whole(_CLASSES)} of {counted(len(places), 'class', 'classes')}" if len(places) > _CLASSES else "Classes"
+    caption = f"{few}, the weakest first: share of their test images that are told"
+    return folded("Accuracy class by class", table(caption, ("class", "test images", *results), rows))
 
 
 def _further(network: Scored, goals: Sequence[Goal]) -> tuple[float | None, ...]:

@@ -64,6 +64,8 @@ class Trained:
     validation: float | None
     test: float | None
     test_images: int
+    class_hits: tuple[int, ...] = ()
+    """Test images of each class that it gets right; none in trainings of before they were counted."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,10 @@ class Data:
     """Images of each class, split by split; none in runs of before they were written."""
 
     @property
-    def commonest(self) -> tuple[str, float] | None:
-        """The largest class of the test images and its share of them, if that is known."""
+    def tested(self) -> tuple[tuple[str, int], ...]:
+        """Every class with its number of test images, in the order of the classes; none if that is not known."""
         counts = dict(self.class_counts).get("test", ())
-        return (self.classes[counts.index(max(counts))], max(counts) / sum(counts)) if sum(counts) else None
+        return tuple(zip(self.classes, counts, strict=True)) if sum(counts) else ()
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,8 @@ def parse_training(plain: Any) -> Trained:
     if plain["status"] != "done":
         raise ValueError(f"status is {plain['status']!r}, not 'done' or 'diverged'")
     validation, test = plain["validation"], plain["test"]
-    return Trained(float(validation["top1"]), float(test["top1"]), int(test["images"]))
+    hits = tuple(int(count) for count in test.get("class_hits", ()))
+    return Trained(float(validation["top1"]), float(test["top1"]), int(test["images"]), hits)
 
 
 def parse_exported(plain: Any) -> Exported:

@@ -176,7 +176,7 @@ def networks_verdict(
     networks: Sequence[Scored],
     trained: Mapping[str, Trained],
     classes: int,
-    commonest: tuple[str, float] | None = None,
+    tested: Sequence[tuple[str, int]] = (),
 ) -> Verdict:
     """Which networks to take (paper 4.2)?
 
@@ -184,7 +184,7 @@ def networks_verdict(
         networks: those selected from the front, and others that were asked for.
         trained: their trainings from scratch by genome; untrained ones are absent.
         classes: of the data; an accuracy of 1/classes is guessing.
-        commonest: the largest class of the test images and its share, which whoever always names it reaches.
+        tested: every class with its number of test images, in order; none if that is not known.
     """
     if not networks:
         why = "No network was selected, because the front is empty. Widen the bounds and search again."
@@ -215,11 +215,33 @@ def networks_verdict(
     if lowest <= 1 / classes:
         sentences.append(f"Guessing among {counted(classes, 'class', 'classes')} reaches {percent(1 / classes)}.")
         return Verdict("bad", "None, no better than guessing", tuple(sentences))
-    if commonest is not None and lowest <= commonest[1]:
-        name, share = commonest
-        sentences.append(f"Always answering '{name}', the largest class of the test images, reaches {percent(share)}.")
-        return Verdict("bad", "None, no better than one answer for all", tuple(sentences))
+    if tested:
+        name, most = max(tested, key=lambda each: each[1])
+        share = most / sum(count for _, count in tested)
+        if lowest <= share:
+            always = f"Always answering '{name}', the largest class of the test images, reaches {percent(share)}."
+            return Verdict("bad", "None, no better than one answer for all", (*sentences, always))
+    if weakest := weakest_classes(tested, [result]):
+        place, right = weakest[0]
+        name, images = tested[place]
+        sentences.append(f"Its weakest class is '{name}': {percent(right)} of {counted(images, 'test image')}.")
     return Verdict("good", f"Take {best.genome}", tuple(sentences))
+
+
+def weakest_classes(tested: Sequence[tuple[str, int]], results: Sequence[Trained]) -> list[tuple[int, float]]:
+    """Places of the classes that have test images, the least accurate first, with their mean accuracy.
+
+    Args:
+        tested: as `networks_verdict` has it.
+        results: trainings of which the classes were counted.
+    """
+    known = [result.class_hits for result in results if len(result.class_hits) == len(tested)]
+    shares = [
+        (place, sum(hits[place] for hits in known) / (len(known) * images))
+        for place, (_, images) in enumerate(tested)
+        if known and images
+    ]
+    return sorted(shares, key=lambda each: each[1])
 
 
 def accuracy_interval(result: Trained) -> tuple[float, float]:

@@ -327,6 +327,12 @@ def test_an_inherited_network_scores_as_its_genome_and_keeps_its_mode(supernet_o
     found, expected = score_network(network, batches), score_genomes(supernet, [genome], batches)[0]
     assert (found.top1, found.top5, found.images) == (expected.top1, expected.top5, expected.images)
     assert found.loss == pytest.approx(expected.loss, rel=1e-12)
+    answers = torch.cat([network.eval()(images).argmax(1) for images, _ in batches])
+    labels = torch.cat([labels for _, labels in batches])
+    assert found.class_hits == tuple(int(((answers == labels) & (labels == each)).sum()) for each in range(10))
+    assert sum(found.class_hits) == found.top1 * found.images
+    network.train(training)
+    score_network(network, batches)
     assert network.training == training
     assert all(module.training == training for module in network.modules())
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fairnas.config import RetrainConfig
 from fairnas.errors import ConfigError, RunDirectoryError
-from fairnas.evaluate import Score
+from fairnas.evaluate import NetworkScore
 from fairnas.nets import build
 from fairnas.pipeline import Experiment, courses, jobs, reconfigure, retraining, run_stage
 from fairnas.pipeline.candidates import read_candidates
@@ -101,7 +101,7 @@ def test_the_best_weights_are_kept_and_not_the_last(experiment, monkeypatch):
     workshop, job = retraining_workshop(experiment), Job((0,) * experiment.space.depth, 0, True)
     course = ProductCourse(workshop, job, experiment.space, experiment.dataset, 0)
     looks = itertools.count(1)
-    monkeypatch.setattr(courses, "score_network", lambda *_: Score(1 / next(looks), 1.0, 0.0, 50))
+    monkeypatch.setattr(courses, "score_network", lambda *_: NetworkScore(1 / next(looks), 1.0, 0.0, 50, (50,)))
     train(course.training, experiment.dataset, workshop.train, 0, Pace(on_epoch=course.on_epoch))
     assert next(looks) == 1 + 2 * 4  # average and raw weights after each of 4 epochs, and no look at the test images
     assert course.finish()["best_epoch"] == 1

@@ -279,7 +279,7 @@ def test_level_updates_are_all_level(page):
 
 
 def test_what_users_wrote_stays_text(page):
-    assert page.text.count(NASTY) == 2
+    assert page.text.count(NASTY) == 3
     assert "b" not in [tag for tag, _ in page.elements]
 
 
@@ -350,6 +350,25 @@ def test_the_largest_class_of_the_test_images_is_what_networks_have_to_beat(run_
     text = Page(write_report(run_copy)).text
     assert "Always answering 'j', the largest class of the test images, reaches 97.0" in text
     assert "train 120; validation 30; test 1 (a) to 291 (j)" in text
+
+
+def test_accuracies_stand_class_by_class_the_weakest_first(page, whole_run):
+    data, search = whole_run.read_json("data.json"), whole_run.read_json("search.json")
+    tests = [whole_run.read_json(f"stand_alone/{row['genome']}-s0.json")["test"] for row in search["selected"]]
+    assert all(sum(each["class_hits"]) == round(each["top1"] * each["images"]) for each in tests)
+    shares = {
+        f"{name}{count}": [each["class_hits"][place] / count for each in tests]
+        for place, (name, count) in enumerate(zip(data["classes"], data["class_counts"]["test"], strict=True))
+    }
+    text = page.text.replace("\u00a0", " ")
+    rows = [name + "".join(f"{100 * share:.1f} %" for share in each) for name, each in shares.items()]
+    places = [text.index(row) for row in sorted(rows, key=lambda row: sum(shares[name_of(row, shares)]))]
+    assert places == sorted(places)
+    assert len(rows) == 10
+
+
+def name_of(row: str, names) -> str:
+    return next(name for name in names if row.startswith(name))
 
 
 def test_undefined_statistics_are_dashes(run_copy):

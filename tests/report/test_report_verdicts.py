@@ -1,5 +1,6 @@
 """What the report says, and that it never says more than the numbers carry."""
 
+import dataclasses
 import math
 
 import pytest
@@ -188,11 +189,20 @@ def test_guessing_is_not_recommended():
 
 @pytest.mark.parametrize(("test", "status"), [(0.95, "bad"), (0.955, "bad"), (0.965, "good")])
 def test_naming_the_largest_class_always_is_not_recommended(test, status):
-    verdict = networks_verdict((LIGHT,), {"000": trained(0.9, test)}, 2, ("healthy", 0.95))
+    verdict = networks_verdict((LIGHT,), {"000": trained(0.9, test)}, 2, (("sick", 100), ("healthy", 1900)))
     assert verdict.status == status
     sentence = "Always answering 'healthy', the largest class of the test images, reaches 95.0 %"
     assert (sentence in said(verdict)) == (status == "bad")
     assert (verdict.answer == "None, no better than one answer for all") == (status == "bad")
+
+
+def test_the_weakest_class_of_the_network_to_take_is_told():
+    tested = (("cats", 1000), ("dogs", 900), ("newts", 0), ("owls", 100))
+    best = dataclasses.replace(trained(0.97, 0.9), class_hits=(950, 850, 0, 40))
+    text = said(networks_verdict((LIGHT,), {"000": best}, 4, tested))
+    assert "Its weakest class is 'owls': 40.0 % of 100 test images." in text
+    before = said(networks_verdict((LIGHT,), {"000": trained(0.97, 0.9)}, 4, tested))
+    assert "weakest" not in before, "trainings of before did not count classes"
 
 
 def test_all_diverged():

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from fairnas.config import ArchitectureConfig, DataConfig, RunConfig, SearchConfig, TrainConfig
 from fairnas.data import training_batches
 from fairnas.errors import ConfigError
-from fairnas.evaluate import OwnNetworks, score_genomes, score_network
+from fairnas.evaluate import OwnNetworks, Score, score_genomes, score_network
 from fairnas.evaluate.folding import folded, normalised_by_batch
 from fairnas.nets import Supernet, batch_norms, cost
 from fairnas.pipeline import Experiment, run_stage
@@ -285,7 +285,8 @@ def test_scores_are_those_of_the_networks(name, make_training, dataset):
     for statistics, copied in (("batch", normalised_by_batch), ("running", folded)):
         judge = OwnNetworks(supernet, lambda genome: strategy.network(supernet, genome), statistics)
         found = score_genomes(judge, genomes, batches)
-        assert found == [score_network(copied(strategy.network(supernet, genome)), batches) for genome in genomes]
+        theirs = [score_network(copied(strategy.network(supernet, genome)), batches) for genome in genomes]
+        assert found == [Score(each.top1, each.top5, each.loss, each.images) for each in theirs]
         assert found[0] != found[1]
     assert all(torch.equal(value, before[key]) for key, value in supernet.state_dict().items())
     network = strategy.network(supernet, (0, 1, 2))
