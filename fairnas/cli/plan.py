@@ -45,15 +45,18 @@ def main(arguments: Sequence[str]) -> None:
 
     load = os.getloadavg()[0]
     record, lines = {}, []
-    with narrated() as narrator:
-        if config.minutes is None:
-            prepared = prepare(config)
-            require_study(prepared)
-            plan = measure_plan(prepared, narrator)
-        else:
-            dialled = dial(config, given_settings(arguments), begun, narrator)
-            prepared, plan = dialled.prepared, dialled.plan
-            record, lines = {"dial": dialled.to_dict()}, dial_lines(dialled)
+    try:
+        with narrated() as narrator:
+            if config.minutes is None:
+                prepared = prepare(config)
+                require_study(prepared)
+                plan = measure_plan(prepared, narrator)
+            else:
+                dialled = dial(config, given_settings(arguments), begun, narrator)
+                prepared, plan = dialled.prepared, dialled.plan
+                record, lines = {"dial": dialled.to_dict()}, dial_lines(dialled)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("a plan keeps nothing, so the same command measures anew") from None
     if verb.json:
         print_json({"recipe": config.recipe, **plan.to_dict(), **record, "load": load})
         return

@@ -77,6 +77,17 @@ def test_a_busy_machine_is_named(monkeypatch, fairnas):
         assert ("other work kept the machine busy (load 1000.0)" in out) == busy
 
 
+def test_at_ctrl_c_it_says_that_nothing_was_kept(monkeypatch, fairnas):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fairnas.pipeline.measure_plan", interrupted)
+    outcome = fairnas("plan", "digits")
+    assert outcome.code == 130
+    last = outcome.err.splitlines()[-1]
+    assert last == "fairnas: interrupted; a plan keeps nothing, so the same command measures anew"
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
