@@ -40,12 +40,21 @@ NO_STUDY = "no_ranking.json"
 """Why a run has no ranking study, where it could have none."""
 
 
+LOCK = ".lock"
+"""Held by the process that works on a run."""
+
+
 def is_run_directory(path: str) -> bool:
     """Whether a folder holds a run, begun or finished; one that cannot be looked into counts as none."""
-    names = ("config.toml", ".lock")
+    names = ("config.toml", LOCK)
     return os.path.isfile(os.path.join(path, "stages.json")) or all(
         os.path.isfile(os.path.join(path, name)) for name in names
     )
+
+
+def _is_beginning(file: Path) -> bool:
+    """Whether a kill while a run was begun may have left this file."""
+    return is_leftover(file) or file.name == LOCK
 
 
 @dataclass(frozen=True)
@@ -86,12 +95,14 @@ class RunDirectory:
                 )
             if run.config.data != config.data and fingerprint is not None:
                 run.require_images(fingerprint)
+                run.remember_root()
             if run.config != config:
                 run.write_config(config)  # resources may change when a run goes on, and where its images lie
             return run
         _require_configuration(path)
-        if path.exists() and (not path.is_dir() or any(not is_leftover(file) for file in path.iterdir())):
+        if path.exists() and (not path.is_dir() or any(not _is_beginning(file) for file in path.iterdir())):
             raise RunDirectoryError(f"{path} exists and is not a run directory; give a new or an empty directory")
+        write_atomically(path / LOCK, b"")  # first, because it tells a run from a folder with a config.toml
         run.write_config(config)
         return run
 
@@ -125,8 +136,17 @@ class RunDirectory:
         """Raise `RunDirectoryError` if the run was begun with other images than those of a fingerprint."""
         if (self.path / "data.json").exists() and self.read_json("data.json")["fingerprint"] != fingerprint:
             raise RunDirectoryError(
-                f"the images are not those that {self.path} was begun with; put them back, or start a new run"
+                f"the images are not those that {self.path} was begun with; put them back, or start a new run with "
+                "another --out"
             )
+
+    def remember_root(self) -> None:
+        """Write down where the images of `data.root` lay when the run was begun, before they are said to be elsewhere.
+
+        Trainings of earlier versions are known by it. Their `name` is in `data.json` anyway.
+        """
+        if (self.path / "data.json").exists() and "root" not in (plain := self.read_json("data.json")):
+            self.write_json("data.json", {**plain, "root": self.config.data.root})
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -138,7 +158,7 @@ class RunDirectory:
         import fcntl  # absent on Windows, where exported networks can be used all the same
 
         try:
-            handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+            handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise RunDirectoryError(
                 f"cannot write in {self.path}: {error.strerror}; make it writable, or give a copy of the run"

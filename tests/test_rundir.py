@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from fairnas.config import DataConfig, RunConfig
 from fairnas.errors import ConfigError, RunDirectoryError
 from fairnas.recipes import digits, get_recipe
-from fairnas.rundir import RunDirectory
+from fairnas.rundir import RunDirectory, is_run_directory
 from fairnas.writing import checksum, temporary_folder, write_atomically
 
 
@@ -103,6 +103,15 @@ def test_creating_writes_the_configuration_and_creating_again_goes_on(tmp_path: 
 def test_resources_may_change_when_a_run_goes_on(run: RunDirectory) -> None:
     changed = dataclasses.replace(run.config, resources=dataclasses.replace(run.config.resources, executor="lockstep"))
     assert RunDirectory.create(run.path, changed).config == changed
+
+
+def test_a_run_is_known_as_one_from_its_beginning_on(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(RunDirectory, "write_config", lambda run, config: pytest.fail("killed here"))
+    with pytest.raises(pytest.fail.Exception):
+        RunDirectory.create(tmp_path / "run", digits())
+    monkeypatch.undo()
+    RunDirectory.create(tmp_path / "run", digits())  # which is not another's directory
+    assert is_run_directory(str(tmp_path / "run"))
 
 
 def test_a_kill_while_the_run_is_begun_does_not_block_it(tmp_path: Path) -> None:

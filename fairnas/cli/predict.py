@@ -42,7 +42,7 @@ class PredictVerb:
     json: bool = False
     """Print one JSON object and nothing else, when all is done."""
     json_lines: bool = False
-    """Print a line of JSON for each image, and nothing else, as soon as it is classified."""
+    """Print a line of JSON for each image, and nothing else, some images at a time."""
 
 
 def main(arguments: Sequence[str]) -> None:

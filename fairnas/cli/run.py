@@ -13,7 +13,7 @@ from fairnas.cli.dial import dial_lines, given_settings, going_on, with_hours
 from fairnas.cli.output import column, interval, millions, percent, print_json, print_table, value
 from fairnas.cli.parsing import UsageError, parse, peek
 from fairnas.cli.shortforms import ShortForms
-from fairnas.config import Resources, RunConfig
+from fairnas.config import DataConfig, Resources, RunConfig
 from fairnas.configfile import read_config
 from fairnas.recipes import NAMES, folder, get_recipe
 from fairnas.rundir import RunDirectory
@@ -112,7 +112,8 @@ def read_arguments(arguments: Sequence[str], verb: str, kind: type[RunVerb] = Ru
     wants_help = "--help" in arguments or "-h" in arguments
     if name is None and not wants_help:
         raise UsageError(f"`fairnas {verb}` needs a recipe first ({', '.join(NAMES)}); try `fairnas {verb} digits`")
-    default = _begun_before(name, arguments, verb) or recipe_config(name or "digits", arguments, wants_help)
+    begun_before = None if wants_help else _begun_before(name, arguments, verb)
+    default = begun_before or recipe_config(name or "digits", arguments, wants_help)
     file = peek(arguments, "--config")
     if file is not None:
         default = dataclasses.replace(read_config(Path(file), default), recipe=default.recipe)
@@ -132,8 +133,12 @@ def _begun_before(name: str | None, arguments: Sequence[str], verb: str) -> RunC
     if name != "folder" or verb not in ("run", "train") or not (path / "config.toml").exists():
         return None
     stored = RunDirectory(path).config
-    if stored.recipe != name or _named_data(arguments) is None:
+    given = _named_data(arguments)
+    if stored.recipe != name or given is None:
         return None
+    there, here = (DataConfig(each).absolute().name for each in (stored.data.name, given))
+    if there != here and Path(there.removeprefix("folder:")).exists():
+        return None  # other images, unless their fingerprint says that these are a copy
     minutes = stored.minutes if verb == "run" else None  # refused as another configuration: only a whole run has them
     return dataclasses.replace(stored, minutes=minutes, resources=Resources())
 
@@ -215,6 +220,8 @@ def print_summary(result: dict[str, Any]) -> None:
             print(f"{name:9} tau = {interval(found)} (as predictor)")
         for sentence in ranking["advice"]:
             print(f"          {sentence}")
+    if result["no_ranking"]:
+        print(f"ranking   none: {result['no_ranking']}")
     if result["report"]:
         print(f"report    {result['report']}")
 

@@ -47,9 +47,8 @@ def read_layout(path: Path) -> Layout:
         DataError: naming the folder, what is wrong with it and what to do.
     """
     path = Path(os.path.expanduser(path))
-    folders = tuple(
-        entry for entry in entries(_existing(path)) if is_folder(entry) and not is_run_directory(entry.path)
-    )
+    every = [entry for entry in entries(_existing(path)) if is_folder(entry)]
+    folders = tuple(entry for entry in every if not is_run_directory(entry.path))
     by_name = {entry.name.lower(): entry for entry in folders}
     if not _holds_folders(by_name.get("train")):
         _check_flat(path, folders)
@@ -61,6 +60,8 @@ def read_layout(path: Path) -> Layout:
     known = ("train", "test", *_VALIDATION_NAMES)
     unused = [entry.name for entry in folders if entry.name.lower() not in known]
     notes = [f"folders beside train/ not used: {_first(unused)}"] if unused else []
+    if runs := [shown(entry.name) for entry in every if entry not in folders]:
+        notes.append(f"run directories left out of {path}: {_first(runs)}")
     if "test" in by_name:
         if _holds_folders(by_name["test"]) or not _holds_images(by_name["test"]):
             test = read_split(Path(by_name["test"].path))

@@ -5,7 +5,6 @@ import dataclasses
 import math
 import mmap
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing import reduction
@@ -16,6 +15,7 @@ import torch
 
 from fairnas.data.dataset import Dataset
 from fairnas.data.images import Images, ResidentImages, StreamedImages
+from fairnas.writing import temporary_folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,12 @@ def _received(handle: Any, shape: tuple[int, ...], labels: np.ndarray, size: int
     return ResidentImages(torch.from_numpy(pixels), torch.from_numpy(labels), size)
 
 
+def lent_bytes(dataset: Dataset) -> int:
+    """What `lent` takes of memory."""
+    parts = (dataset.train, dataset.validation, dataset.test)
+    return sum(part.pixels.nbytes for part in parts if isinstance(part, ResidentImages))
+
+
 @contextlib.contextmanager
 def lent(dataset: Dataset) -> Iterator[Dataset]:
     """The data set in a form that processes can be started with while this lasts; streamed images they read themselves.
@@ -62,7 +68,8 @@ def _lent(images: Images, held: contextlib.ExitStack) -> Images:
     if hasattr(os, "memfd_create"):
         file = held.enter_context(os.fdopen(os.memfd_create("images"), "wb"))
     else:
-        file = held.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed with all that is held
+        folder = held.enter_context(temporary_folder("fairnas-images-", images.pixels.nbytes))
+        file = held.enter_context((folder / "images").open("w+b"))
     file.write(images.pixels.contiguous().numpy().data)
     file.flush()
     return _Lent(images.pixels, images.labels, images.size, file.fileno())

@@ -87,7 +87,7 @@ class Classifier:
         at_once = max(1, min(_AT_ONCE, _PIXELS // self._labels.preprocessing.image_size**2))
         batches = [[str(each) for each in images[start : start + at_once]] for start in range(0, len(images), at_once)]
         read: list[np.ndarray | str] = []
-        pool = ThreadPoolExecutor(self._threads)
+        pool, interrupted = ThreadPoolExecutor(self._threads), False
         try:
             for some, following in itertools.pairwise([[], *batches, []]):
                 with quiet_pillow():
@@ -98,8 +98,13 @@ class Classifier:
                         Unreadable(image, each) if isinstance(each, str) else self._named(image, next(rows), top)
                         for image, each in zip(some, read, strict=True)
                     ]
-                    read = [each.result() for each in reading]
+                    try:
+                        read = [each.result() for each in reading]
+                    except KeyboardInterrupt:
+                        interrupted = True  # what is known is told all the same
                 yield from found
+                if interrupted:
+                    raise KeyboardInterrupt
         finally:
             pool.shutdown(cancel_futures=True)
 

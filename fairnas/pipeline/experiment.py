@@ -198,10 +198,10 @@ class Experiment:
         return training_identity(train, self.config, self.space, self.dataset)
 
     def former_identity_of(self, train: TrainConfig) -> str:
-        """See `former_identity`; the images' name is that of when the run was begun."""
+        """See `former_identity`; the images' place is that of when the run was begun."""
         space, dataset = self._opened
-        name = self.run.read_json("data.json")["name"]
-        config = dataclasses.replace(self.config, data=self.config.data.at(name, self.config.data.root))
+        begun, data = self.run.read_json("data.json"), self.config.data
+        config = dataclasses.replace(self.config, data=data.at(begun["name"], begun.get("root", data.root)))
         return former_identity(train, config, space, dataset)
 
     @property

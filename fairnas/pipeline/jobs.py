@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from fairnas.data import Dataset
-from fairnas.data.lending import lent
+from fairnas.data.lending import lent, lent_bytes
 from fairnas.errors import LostTrainingError, RunDirectoryError
 from fairnas.export.timing import all_threads
 from fairnas.pipeline.courses import course_of
@@ -109,7 +109,7 @@ def run_jobs(
     if not missing:
         return [results[job] for job in jobs]
     space, dataset = data()
-    processes = process_count(workshop, len(missing), space, say)
+    processes = process_count(workshop, len(missing), space, dataset, say)
     if processes <= 1:
         for job in missing:
             with one_thread() if workshop.device == "cpu" else contextlib.nullcontext():
@@ -123,7 +123,11 @@ def run_jobs(
 
 
 def process_count(
-    workshop: Workshop, jobs: int, space: SearchSpace, say: Callable[[str], None] = lambda text: None
+    workshop: Workshop,
+    jobs: int,
+    space: SearchSpace,
+    dataset: Dataset,
+    say: Callable[[str], None] = lambda text: None,
 ) -> int:
     """In how many processes so many jobs are done side by side; up to 1 is this one.
 
@@ -135,7 +139,7 @@ def process_count(
     if given is not None:
         return min(given, jobs)
     wanted = min(all_threads(), jobs)
-    found = room_for(wanted, space, workshop.train.batch_size) if wanted > 1 else wanted
+    found = room_for(wanted, space, workshop.train.batch_size, lent_bytes(dataset)) if wanted > 1 else wanted
     if found < wanted:
         are = "1 network is trained at a time" if found == 1 else f"{found} networks are trained side by side"
         say(f"{are} instead of {wanted}, for want of memory (--resources.processes)")

@@ -65,8 +65,8 @@ def evaluation_setting(experiment: Experiment) -> str:
         "recalibrated": f"BN recalibrated on {evaluate.calibration_images} training images{drawn}",
     }[statistics_of(experiment)]
     identity = f"weights {experiment.weights_digest[:16]}, data {experiment.dataset.fingerprint[:16]}, {statistics}"
-    if precision == "float32":
-        return identity
+    if precision == "float32":  # on GPUs, archives may hold scores from before convolutions were kept from TF32
+        return f"{identity}, in single precision" if experiment.device.type == "cuda" else identity
     # archives may hold scores from before the classifiers of such networks were spared
     return f"{identity}, {precision}" + (" but for the classifier" if experiment.has_own_networks else "")
 

@@ -4,22 +4,35 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from fairnas.nets import cost_table
 from fairnas.nets.memory import activation_table
 from fairnas.space import SearchSpace
 
 PROCESS_BYTES = 400_000_000
 """Of a process with torch, beside the activations. Where it is forked, it shares two thirds of that with others."""
-PLENTY = 4_000_000_000
-"""Bytes for each process with which activations need not be counted, which takes seconds."""
+BYTES_PER_MADD = 2
+"""More than a network's activations take: what a convolution gives is kept three times, with BN and activation, in four
+bytes each, and costs eight multiply-adds or more."""
 
 
-def room_for(processes: int, space: SearchSpace, batch_size: int) -> int:
-    """Of so many processes, how many fit into the free memory, each with the largest network; 1 at least."""
+def room_for(processes: int, space: SearchSpace, batch_size: int, lent: int = 0) -> int:
+    """Of so many processes, how many fit into the free memory, each with the largest network; 1 at least.
+
+    Args:
+        processes: wanted.
+        space: resolved for the data.
+        batch_size: images of a mini-batch.
+        lent: bytes of images that they all look into, and that are not there yet.
+    """
     free = free_memory()
-    if free is None or free >= processes * PLENTY:
+    if free is None:
+        return processes
+    # activations need not be counted, which takes seconds, where there is plenty of memory
+    most = PROCESS_BYTES + batch_size * BYTES_PER_MADD * cost_table(space).heaviest["madds"]
+    if free - lent >= processes * most:
         return processes
     each = PROCESS_BYTES + batch_size * activation_table(space).of_largest_path
-    return max(1, min(processes, free // each))
+    return max(1, min(processes, (free - lent) // each))
 
 
 def free_memory(root: Path = Path("/")) -> int | None:

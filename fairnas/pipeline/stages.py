@@ -13,7 +13,7 @@ from fairnas.pipeline.prices import MEASURED, measured_first, require_reachable_
 from fairnas.pipeline.products import export, report
 from fairnas.pipeline.stage_one import train
 from fairnas.pipeline.stage_two import ARCHIVE, changed_sources, has_lost_candidates, search
-from fairnas.pipeline.truth import rank, rank_if_possible, retrain
+from fairnas.pipeline.truth import choose_models, rank, rank_if_possible, retrain
 from fairnas.rundir import NO_STUDY, RunDirectory
 
 
@@ -31,13 +31,18 @@ class Stage:
     """Does it, going on where it stopped, and returns the files it wrote."""
     in_story: Callable[[Experiment], tuple[str, ...]] | None = None
     """The same in the whole story, where that puts up with more."""
+    check: Callable[[Experiment], object] = lambda experiment: None
+    """Raises before anything is forgotten if it cannot be done."""
 
 
 STAGES: tuple[Stage, ...] = (
     Stage("train", "train the supernet", (), ("data", "train"), train),
     Stage("search", "search it and select networks", ("train",), ("evaluate", "search"), search),
     Stage("retrain", "train the selected networks for use", ("search",), ("stand_alone", "retrain"), retrain),
-    Stage("rank", "train more networks and judge the ranking", ("search",), ("stand_alone",), rank, rank_if_possible),
+    Stage(
+        *("rank", "train more networks and judge the ranking", ("search",), ("stand_alone",)),
+        *(rank, rank_if_possible, choose_models),
+    ),
     Stage("export", "export the selected networks", ("retrain",), ("export",), export),
     Stage("report", "write the report", (), (), report),
 )
@@ -60,6 +65,8 @@ def run_story(experiment: Experiment) -> None:
             continue
         upcoming = STAGES[number + 1].title if number + 1 < len(STAGES) else ""
         experiment.narrator.stage(number + 1, len(STAGES), stage.title, upcoming)
+        if run.is_finished("report"):
+            forget(run, "report")  # it is of what there was before
         try:
             _do(experiment, stage, stage.in_story)
         except TooFewNetworksError as error:  # what comes after needs no study
@@ -81,6 +88,7 @@ def run_stage(experiment: Experiment, name: str) -> None:
                 f"'{name}' needs '{needed}', which {run.path} has not finished; run `fairnas {needed} --run {run.path}`"
             )
     experiment.narrator.stage(1, 1, stage.title, "")
+    stage.check(experiment)
     discard_damaged(experiment, *sorted(_with_dependents(name)))
     forget(run, name)
     _do(experiment, stage)

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from fairnas.fairness import Ledger
-from fairnas.rundir import RunDirectory
+from fairnas.rundir import NO_STUDY, RunDirectory
 from fairnas.space import format_genome, parse_genome
 
 
@@ -25,6 +25,7 @@ def summarise(run: RunDirectory) -> dict[str, Any]:
         "units": {},
         "selected": None,
         "ranking": None,
+        "no_ranking": run.read_json(NO_STUDY)["reason"] if (run.path / NO_STUDY).exists() else None,
         "latency_bound": None,
         "report": str(run.path / "report.html") if run.is_finished("report") else None,
     }

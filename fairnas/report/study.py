@@ -1,6 +1,7 @@
 """`ranking.json`, the ranking study, as values; what is not as fairnas writes it raises as in `records`."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,6 +161,15 @@ def _lead(plain: Any) -> Lead:
     return Lead(_known(plain["difference"]), *_ends(plain["interval"]), int(plain["n"]))
 
 
+def _leads(plain: Any) -> Iterator[tuple[str, Lead]]:
+    """Those over predictors that are used the way round that orders better; earlier versions used all upright."""
+    for name, value in plain.get("differences", {}).items():
+        lead, theirs = _lead(value), _known(plain["predictors"][name]["tau"])
+        used = _known(plain["tau"]["tau"]) - lead.difference
+        if not (theirs < 0 and used < 0):
+            yield str(name), lead
+
+
 def _choosing(tau: Any, best: Any) -> Choosing:
     return Choosing(
         spearman=_known(tau["spearman"]),
@@ -233,7 +243,7 @@ def parse_ranking(plain: Any, space: SearchSpace) -> Ranking:
         advice=tuple(str(sentence) for sentence in plain["advice"]),
         scored_by=str(plain.get("scored_by", "")),
         choosing=_choosing(plain["tau"], plain["best"]) if "best" in plain else None,
-        leads=tuple((str(name), _lead(value)) for name, value in plain.get("differences", {}).items()),
+        leads=tuple(_leads(plain)),
         statistics=tuple(_other_judge(each) for each in plain.get("statistics", ())),
         against=_other_judge(plain["against"]) if plain.get("against") else None,
         by_loss=_loss_order(plain["by_loss"]) if plain.get("by_loss") else None,

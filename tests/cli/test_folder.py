@@ -54,3 +54,14 @@ def test_what_was_chosen_stays_chosen(verb, images, tmp_path, monkeypatch):
     other = read(images, *flags, "--train.epochs", begun.train.epochs - 1, "--data.image-size", "8", verb=verb)
     with pytest.raises(RunDirectoryError, match=r"\(data.image_size is 16, given 8, train.epochs is \d+, given \d+\)"):
         RunDirectory.create(run.path, other)
+
+
+def test_other_images_in_the_same_directory_are_said_to_be_others(images, tmp_path):
+    begun = read(images, "--out", tmp_path / "run")
+    run = RunDirectory.create(tmp_path / "run", begun)
+    add_images(tmp_path / "others", 0, 250)
+    assert read(tmp_path / "others", "--out", run.path) == read(tmp_path / "others"), "not with settings of the first"
+    with pytest.raises(RunDirectoryError, match=r"holds a run of another configuration \(.*; use another --out"):
+        RunDirectory.create(run.path, read(tmp_path / "others", "--out", run.path), "their fingerprint")
+    images.rename(tmp_path / "moved")
+    assert read(tmp_path / "moved", "--out", run.path).train == begun.train

@@ -120,6 +120,13 @@ def test_runs_beside_or_among_the_images_are_no_classes(tmp_path, make_split, dr
     assert read_layout(tmp_path).train.classes == before.classes
 
 
+def test_a_run_beside_the_splits_is_named(tmp_path, make_split):
+    make_split(tmp_path / "train", TWO)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "stages.json").touch()
+    assert f"run directories left out of {tmp_path}: run" in read_layout(tmp_path).notes
+
+
 def test_a_class_may_hold_a_configuration(tmp_path, make_split):
     make_split(tmp_path, TWO)
     (tmp_path / "cat" / "config.toml").touch()

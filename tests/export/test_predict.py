@@ -236,9 +236,9 @@ def test_json_lines_are_the_parts_of_the_whole(model: Path, folder: Path, capsys
 @pytest.mark.parametrize(
     ("flags", "printed", "said"),
     [
-        ([], 2, "3 of 5 images were done and are printed; the same command begins with the first again"),
-        (["--json-lines"], 3, "3 of 5 images were done and are printed; the same command begins with the first again"),
-        (["--json"], 0, "3 of 5 images were done but are not printed (--json-lines prints each at once); the same"),
+        ([], 3, "4 of 5 images were done and are printed; the same command begins with the first again"),
+        (["--json-lines"], 4, "4 of 5 images were done and are printed; the same command begins with the first again"),
+        (["--json"], 0, "4 of 5 images were done but are not printed (--json-lines prints each at once); the same"),
     ],
 )
 def test_what_was_found_before_ctrl_c_is_printed(

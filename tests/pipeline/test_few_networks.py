@@ -8,7 +8,7 @@ import pytest
 
 from fairnas.errors import TooFewNetworksError
 from fairnas.nets import cost_table
-from fairnas.pipeline import Experiment, SilentNarrator, prepare, run_stage, run_story, stages
+from fairnas.pipeline import Experiment, SilentNarrator, prepare, run_stage, run_story, stages, summarise
 from fairnas.pipeline.stages import forget
 from fairnas.pipeline.truth import choose_models
 from fairnas.report.follow import read_state
@@ -68,6 +68,8 @@ def test_a_run_with_one_network_ends_without_a_study_and_says_why(make_run, ligh
         assert page.count(f"There is no ranking study: {reason}.") == 2  # in the opening and in its section
     with pytest.raises(TooFewNetworksError, match="evaluated 1 network; the study wants 4, so search longer or give a"):
         run_stage(Experiment(run), "rank")
+    assert read_state(run).done, "what cannot be done takes nothing away"
+    assert summarise(run)["no_ranking"] == reason
     run_story(Experiment(run))
     forget(run, "search")
     assert not (run.path / NO_STUDY).exists()

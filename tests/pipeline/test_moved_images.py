@@ -9,6 +9,7 @@ import pytest
 
 from fairnas.errors import RunDirectoryError
 from fairnas.pipeline import Experiment
+from fairnas.pipeline.experiment import former_identity
 from fairnas.pipeline.jobs import _make_way
 from fairnas.pipeline.retraining import retraining_workshop
 from fairnas.pipeline.truth import workshop_of
@@ -55,6 +56,21 @@ def test_trainings_of_before_are_known(run):
         write_checkpoint(workshop.checkpoint_path(job), "stand-alone network", {"identity": identity})
         _make_way(workshop.checkpoint_path(job), workshop, "stand-alone network")
         assert workshop.checkpoint_path(job).exists() == known
+
+
+def test_trainings_of_before_are_known_although_their_images_have_moved(run):
+    """Of images in `data.root`, which was in the identity then and is in no other file."""
+    before = Experiment(run)
+    given = dataclasses.replace(run.config, data=run.config.data.at("digits", "old"))
+    run.write_config(given)
+    then = former_identity(before.stand_alone, given, before.space, before.dataset)
+    for place in ("/new", "/newer"):
+        now = dataclasses.replace(given, data=given.data.at("digits", place))
+        RunDirectory.create(run.path, now, before.dataset.fingerprint)
+        experiment = Experiment(run)
+        assert experiment.config.data.root == place
+        assert experiment.former_identity_of(experiment.stand_alone) == then
+        assert run.read_json("data.json")["root"] == "old"
 
 
 def test_other_images_are_refused(run):

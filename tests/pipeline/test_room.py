@@ -6,12 +6,14 @@ from types import SimpleNamespace
 import pytest
 
 from fairnas.config import Resources
+from fairnas.nets import cost_table
 from fairnas.nets.memory import activation_table
 from fairnas.pipeline import jobs, room
 from fairnas.recipes import get_recipe
-from fairnas.space import get_space
+from fairnas.space import CATALOG, get_space
 
 SPACE = get_space("digits")
+DATASET = SimpleNamespace(train=None, validation=None, test=None)
 
 
 def test_what_is_free_is_what_machine_and_container_leave(tmp_path):
@@ -33,24 +35,36 @@ def test_what_is_free_is_what_machine_and_container_leave(tmp_path):
     assert room.free_memory(tmp_path) == 0
 
 
-@pytest.mark.parametrize(("free", "expected"), [(None, 8), (8 * room.PLENTY, 8), (0, 1), ("three", 3)])
+@pytest.mark.parametrize(("free", "expected"), [(None, 8), (8 * 10**12, 8), (0, 1), ("three", 3)])
 def test_processes_are_as_many_as_fit(free, expected, monkeypatch):
     each = room.PROCESS_BYTES + 50 * activation_table(SPACE).of_largest_path
     monkeypatch.setattr(room, "free_memory", lambda: int(3.5 * each) if free == "three" else free)
     assert room.room_for(8, SPACE, 50) == expected
+    if free == "three":
+        assert room.room_for(8, SPACE, 50, lent=each) == 2
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_where_activations_are_not_counted_they_take_less(name, monkeypatch):
+    space = CATALOG[name]
+    most = 9 * cost_table(space).heaviest["madds"] * room.BYTES_PER_MADD
+    assert 9 * activation_table(space).of_largest_path < most
+    monkeypatch.setattr(room, "free_memory", lambda: 2 * (room.PROCESS_BYTES + most))
+    monkeypatch.setattr(room, "activation_table", lambda space: pytest.fail("takes seconds"))
+    assert room.room_for(2, space, 9) == 2
 
 
 def test_the_number_that_is_given_counts_else_cores_and_memory(monkeypatch):
     monkeypatch.setattr(jobs, "all_threads", lambda: 6)
-    monkeypatch.setattr(jobs, "room_for", lambda processes, space, batch_size: min(processes, 4))
+    monkeypatch.setattr(jobs, "room_for", lambda processes, space, batch_size, lent: min(processes, 4))
     config = get_recipe("digits")
     workshop = SimpleNamespace(config=config, train=config.train, device="cpu")
     said = []
-    assert jobs.process_count(workshop, 9, SPACE, said.append) == 4
+    assert jobs.process_count(workshop, 9, SPACE, DATASET, said.append) == 4
     assert said == ["4 networks are trained side by side instead of 6, for want of memory (--resources.processes)"]
-    assert jobs.process_count(workshop, 3, SPACE, said.append) == 3
+    assert jobs.process_count(workshop, 3, SPACE, DATASET, said.append) == 3
     workshop.config = dataclasses.replace(config, resources=Resources(processes=5))
-    assert jobs.process_count(workshop, 9, SPACE, said.append) == 5
+    assert jobs.process_count(workshop, 9, SPACE, DATASET, said.append) == 5
     workshop.device = "cuda"
-    assert jobs.process_count(workshop, 9, SPACE, said.append) == 1
+    assert jobs.process_count(workshop, 9, SPACE, DATASET, said.append) == 1
     assert len(said) == 1

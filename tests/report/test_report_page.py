@@ -371,6 +371,16 @@ def name_of(row: str, names) -> str:
     return next(name for name in names if row.startswith(name))
 
 
+def test_leads_of_before_over_what_orders_upside_down_are_left_out(run_copy):
+    ranking = run_copy.read_json("ranking.json")
+    tau, rest = ranking["tau"]["tau"], {"interval": [0.1, 0.9], "n": 13}
+    ranking["predictors"]["madds"]["tau"] = -0.25
+    for difference, known in ((tau - 0.25, True), (tau + 0.25, False)):
+        ranking["differences"] = {"madds": rest | {"difference": difference}}
+        run_copy.write_json("ranking.json", ranking)
+        assert ("madds" in dict(read_inputs(run_copy).ranking.leads)) == known
+
+
 def test_undefined_statistics_are_dashes(run_copy):
     ranking = run_copy.read_json("ranking.json")
     nothing = {"tau": float("nan"), "interval": [float("nan"), None], "n": 13, "p_value": None}

@@ -53,7 +53,7 @@ def time_jobs(
     """Train a light, a middle and a heavy network, side by side; how many processes, and seconds until they work."""
     workshop, table = workshop_of(experiment), cost_table(experiment.space)
     jobs = len(studied) * experiment.config.stand_alone.seeds
-    processes = process_count(workshop, max(jobs, len(retrained)), experiment.space)
+    processes = process_count(workshop, max(jobs, len(retrained)), experiment.space, experiment.dataset)
     ordered = sorted({*retrained, *studied}, key=lambda genome: (table(genome).madds, genome))
     genomes = tuple(ordered[place] for place in sorted({0, len(ordered) // 2, len(ordered) - 1}))
     if processes <= 1:
