@@ -135,7 +135,7 @@ def _class_table(inputs: Inputs, networks: Sequence[Scored]) -> Html:
         for name, images in [tested[place]]
     ]
     few = f"{whole(_CLASSES)} of {counted(len(places), 'class', 'classes')}" if len(places) > _CLASSES else "Classes"
-    caption = f"{few}, the weakest first: share of their test images that are told"
+    caption = f"{few}, the weakest first: share of their test images that a network gets right"
     return folded("Accuracy class by class", table(caption, ("class", "test images", *results), rows))
 
 

@@ -224,7 +224,8 @@ def networks_verdict(
     if weakest := weakest_classes(tested, [result]):
         place, right = weakest[0]
         name, images = tested[place]
-        sentences.append(f"Its weakest class is '{name}': {percent(right)} of {counted(images, 'test image')}.")
+        of_images = f"{percent(right)} of {counted(images, 'test image')}"
+        sentences.append(f"The weakest class of {best.genome} is '{name}': {of_images}.")
     return Verdict("good", f"Take {best.genome}", tuple(sentences))
 
 

@@ -200,7 +200,7 @@ def test_the_weakest_class_of_the_network_to_take_is_told():
     tested = (("cats", 1000), ("dogs", 900), ("newts", 0), ("owls", 100))
     best = dataclasses.replace(trained(0.97, 0.9), class_hits=(950, 850, 0, 40))
     text = said(networks_verdict((LIGHT,), {"000": best}, 4, tested))
-    assert "Its weakest class is 'owls': 40.0 % of 100 test images." in text
+    assert "The weakest class of 000 is 'owls': 40.0 % of 100 test images." in text
     before = said(networks_verdict((LIGHT,), {"000": trained(0.97, 0.9)}, 4, tested))
     assert "weakest" not in before, "trainings of before did not count classes"
 
