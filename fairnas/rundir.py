@@ -12,6 +12,7 @@
     latency.json     milliseconds of every choice block on this machine, where they are asked for; latency.jsonl
     precision.json   bfloat16 against float32, where genomes are scored in it
     similarity.json  how alike the choice blocks are, if asked for; figures and a page in similarity/
+    begun.json       data.root of the beginning, if the images have moved since
     dial.json        with --minutes: what was chosen, and how long it was foreseen to take
     stages.json      finished stages, with the checksums of what they wrote, and their lines of metrics.jsonl
 
@@ -40,6 +41,8 @@ NO_STUDY = "no_ranking.json"
 """Why a run has no ranking study, where it could have none."""
 
 
+BEGUN = "begun.json"
+"""Where the images lay at first, in a run whose images have moved."""
 LOCK = ".lock"
 """Held by the process that works on a run."""
 
@@ -145,8 +148,12 @@ class RunDirectory:
 
         Trainings of earlier versions are known by it. Their `name` is in `data.json` anyway.
         """
-        if (self.path / "data.json").exists() and "root" not in (plain := self.read_json("data.json")):
-            self.write_json("data.json", {**plain, "root": self.config.data.root})
+        if self.config.data.root is not None and not (self.path / BEGUN).exists():
+            self.write_json(BEGUN, {"root": self.config.data.root})
+
+    def begun_root(self) -> str | None:
+        """Where the images of `data.root` lay when the run was begun."""
+        return self.read_json(BEGUN)["root"] if (self.path / BEGUN).exists() else self.config.data.root
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

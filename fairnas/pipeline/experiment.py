@@ -200,8 +200,8 @@ class Experiment:
     def former_identity_of(self, train: TrainConfig) -> str:
         """See `former_identity`; the images' place is that of when the run was begun."""
         space, dataset = self._opened
-        begun, data = self.run.read_json("data.json"), self.config.data
-        config = dataclasses.replace(self.config, data=data.at(begun["name"], begun.get("root", data.root)))
+        place = self.run.read_json("data.json")["name"], self.run.begun_root()
+        config = dataclasses.replace(self.config, data=self.config.data.at(*place))
         return former_identity(train, config, space, dataset)
 
     @property
