@@ -1,6 +1,7 @@
 """Executors compute the same: gradients, BN statistics, losses, whatever the order and the memory."""
 
 import dataclasses
+import functools
 import gc
 import weakref
 
@@ -89,18 +90,25 @@ def small(space):
     return space.for_data(image_size=2 * space.reduction)
 
 
-@pytest.mark.parametrize("name", CATALOG)
-@pytest.mark.parametrize("executor", [Sequential, *EXECUTORS.values()])
-def test_every_executor_on_every_space_is_path_by_path_training(name, executor):
+@functools.cache
+def strict_step(name):
+    """The beginning of a space of the catalog, paths of a strict step, and what path by path training makes of them."""
     space = small(get_space(name))
     space = dataclasses.replace(space, layers=space.layers[:4])  # every kind of block, in a second
     space = dataclasses.replace(space, head_channels=16)
     paths = StrictSampler(space.choices, 1).paths(0)
+    return space, paths, results(space, path_by_path, paths)
+
+
+@pytest.mark.parametrize("name", CATALOG)
+@pytest.mark.parametrize("executor", [Sequential, *EXECUTORS.values()])
+def test_every_executor_on_every_space_is_path_by_path_training(name, executor):
+    space, paths, expected = strict_step(name)
     if len(set(space.choices)) > 1 and isinstance(executor(), RecordedLockstep):
         with pytest.raises(AssertionError, match="not a strict step of equal choices"):
             results(space, executor().backward, paths)
         return
-    assert_same(results(space, executor().backward, paths), results(space, path_by_path, paths))
+    assert_same(results(space, executor().backward, paths), expected)
 
 
 @given(data=st.data())

@@ -68,7 +68,7 @@ def cut_after(steps: int):
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(cuts=st.lists(st.integers(1, 9), min_size=1, max_size=2), every=st.integers(1, 5))
 def test_killed_anywhere_and_resumed_is_bit_identical(name, cuts, every, make_training, dataset, tmp_path_factory):
     expected, curve = undisturbed(make_training, dataset, name)
