@@ -8,7 +8,7 @@ from fairnas.data import Dataset
 from fairnas.errors import ConfigError, UnknownNameError
 from fairnas.nets import cost_table
 from fairnas.pipeline.experiment import open_data, pick_device, require_scorable, training_identity
-from fairnas.pipeline.prices import measured_first, measures_latency, prices_before
+from fairnas.pipeline.prices import measured_first, measures_latency, networks_wanted, prices_before
 from fairnas.pipeline.retraining import require_retrainable, retraining_config, retraining_length
 from fairnas.pipeline.second_judges import require_like
 from fairnas.pipeline.truth import named_models
@@ -70,9 +70,9 @@ class Prepared:
         return f" with {' and '.join(told)}" if told else ""
 
     def _scarcities(self) -> tuple[str, ...]:
-        search, wanted = self.config.search, max(self.config.stand_alone.models, self.config.search.select)
-        costs = prices_before(self.space, search)
-        return tuple(f"note       {line}" for line in scarcities(self.space, objectives_from(search), costs, wanted))
+        search, costs = self.config.search, prices_before(self.space, self.config.search)
+        found = scarcities(self.space, objectives_from(search), costs, networks_wanted(self.config))
+        return tuple(f"note       {line}" for line in found)
 
     def _latency_plan(self) -> tuple[str, ...]:
         if not measures_latency(self.config.search):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairnas.config import SearchConfig
+from fairnas.config import RunConfig, SearchConfig
 from fairnas.errors import ConfigError
 from fairnas.export.timing import device_name
 from fairnas.nets import cost_table
@@ -19,6 +19,7 @@ from fairnas.search import (
     cost_ranges,
     objectives_from,
     read_latency_table,
+    scarcities,
 )
 from fairnas.search.candidate import Measures
 from fairnas.space import Genome, SearchSpace
@@ -126,6 +127,14 @@ def require_reachable_latency(experiment: Experiment) -> None:
     except ConfigError as error:
         path = experiment.run.path
         raise ConfigError(f"{error}; {path} keeps the old bound: delete it, or give another --out, too") from None
+    bounded = [each for each in objectives_from(config) if each.name == LATENCY.name]
+    for line in scarcities(experiment.space, bounded, prices, networks_wanted(experiment.config)):
+        experiment.narrator.say(line)
+
+
+def networks_wanted(config: RunConfig) -> int:
+    """How many networks a search has to find for all that is done with them."""
+    return max(config.stand_alone.models, config.search.select)
 
 
 def check_measured(space: SearchSpace, search: SearchConfig, path: Path) -> None:

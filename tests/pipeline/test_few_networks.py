@@ -9,10 +9,12 @@ import pytest
 from fairnas.errors import TooFewNetworksError
 from fairnas.nets import cost_table
 from fairnas.pipeline import Experiment, SilentNarrator, prepare, run_stage, run_story, stages, summarise
+from fairnas.pipeline.prices import require_reachable_latency
 from fairnas.pipeline.stages import forget
 from fairnas.pipeline.truth import choose_models
 from fairnas.report.follow import read_state
 from fairnas.rundir import NO_STUDY, RunDirectory
+from fairnas.search import LatencyTable, write_latency_table
 
 
 class Listener(SilentNarrator):
@@ -104,3 +106,21 @@ def test_a_bound_that_leaves_no_choice_is_in_the_plan(trained_run, lightest):
     lines = prepare(bounded(config, lightest, models=4)).plan()
     assert any(line.startswith("note       only 1 network meets search.max_madds") for line in lines)
     assert not any("leaves little" in line for line in prepare(bounded(config, 2 * lightest, models=4)).plan())
+
+
+def test_a_measured_latency_that_leaves_no_choice_is_told_at_once(trained_run, tmp_path, monkeypatch):
+    def measured(space, path, minutes, **_):
+        rows = tuple(tuple(float(choice + 1) for choice in range(count)) for count in space.choices)
+        table = LatencyTable(space.name, "this machine", 1.0, rows)
+        write_latency_table(path, table)
+        return table
+
+    monkeypatch.setattr("fairnas.pipeline.prices.measure_table", measured)
+    run = RunDirectory(shutil.copytree(trained_run, tmp_path / "run"))
+    search = dataclasses.replace(run.config.search, max_latency=9.5)  # one takes 9 ms, eight 10
+    run.write_config(dataclasses.replace(run.config, search=search))
+    listener = Listener()
+    require_reachable_latency(Experiment(run, listener))
+    few = [line for line in listener.said if line.startswith("only 1 network meets search.max_latency 9.5")]
+    assert len(few) == 1
+    assert few[0].endswith("; 13 networks have up to 11 ms")
