@@ -21,6 +21,7 @@ from fairnas.cli.rank import _read as read_genomes
 from fairnas.configfile import read_config, to_toml
 from fairnas.data import cifar10
 from fairnas.data.decode import check, look, quiet_pillow, read_square
+from fairnas.data.decoding import Decoding
 from fairnas.export.bundle import load
 from fairnas.export.predict import Classifier, Prediction
 from fairnas.export.preprocessing import Preprocessing
@@ -246,7 +247,7 @@ def _image(folder: Path, content: bytes) -> None:
     with quiet_pillow():
         look(path), check(path)
         for channels in (1, 3):
-            read_square(path, 8, channels)
+            read_square(path, Decoding(8, channels))
 
 
 @functools.cache

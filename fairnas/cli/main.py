@@ -1,11 +1,13 @@
 """`fairnas VERB`: finds the verb, and turns whatever happens into an exit code and one line."""
 
 import importlib
+import json
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 
+from fairnas.data.finding import RefusedImages
 from fairnas.errors import (
     ConfigError,
     FairnasError,
@@ -66,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
         print(f"fairnas: {error}", file=sys.stderr)
+        if isinstance(error, RefusedImages) and "--json" in arguments:
+            print(json.dumps({"refused": error.finding.to_dict()}, indent=1))
         return WRONG_INPUT
     except (LostProcessError, LostTrainingError, LostWorkersError, ProcessesDisagree) as error:
         print(f"fairnas: {error}", file=sys.stderr)

@@ -58,7 +58,8 @@ def main(arguments: Sequence[str]) -> None:
     except KeyboardInterrupt:
         raise KeyboardInterrupt("a plan keeps nothing, so the same command measures anew") from None
     if verb.json:
-        print_json({"recipe": config.recipe, **plan.to_dict(), **record, "load": load})
+        findings = [finding.to_dict() for finding in prepared.dataset.findings]
+        print_json({"recipe": config.recipe, "findings": findings, **plan.to_dict(), **record, "load": load})
         return
     if lines:
         print("\n".join(lines), end="\n\n")

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from fairnas.config import Augmentation
+from fairnas.data.finding import Finding, messages
 from fairnas.data.images import Images
 
 
@@ -14,9 +15,9 @@ class Dataset:
     """Labelled images in three splits.
 
     `train` teaches the supernet, `validation` scores genomes during the search, `test` judges stand-alone
-    networks. `mean` and `std` are per channel, of training pixels scaled to [0, 1]. `notes` say what was
-    treated specially, one line each, for the user. `fingerprint` is the same for the same files in the same
-    splits, whatever the folder is called.
+    networks. `mean` and `std` are per channel, of training pixels scaled to [0, 1]. `findings` say
+    what was found out or treated specially, one line each, for the user. `fingerprint` is the same for the same
+    files in the same splits, whatever the folder is called.
     """
 
     name: str
@@ -29,8 +30,13 @@ class Dataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augmentation: Augmentation
-    notes: tuple[str, ...]
+    findings: tuple[Finding, ...]
     fingerprint: str
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The lines of the findings."""
+        return messages(self.findings)
 
     def summary(self) -> dict[str, Any]:
         """The facts as plain data, for `data.json`."""
@@ -52,5 +58,5 @@ class Dataset:
             },
             "augmentation": self.augmentation,
             "fingerprint": self.fingerprint,
-            "notes": list(self.notes),
+            "findings": [finding.to_dict() for finding in self.findings],
         }

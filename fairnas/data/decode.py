@@ -20,6 +20,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from fairnas.data.decoding import Decoding
 from fairnas.errors import DataError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"})
@@ -105,11 +106,11 @@ def largest_value(path: str) -> int | None:
         return int(_wide(image).max()) if image.mode.startswith("I") else None
 
 
-def read_square(path: str, size: int, channels: int) -> tuple[np.ndarray, bool]:
+def read_square(path: str, decoding: Decoding) -> tuple[np.ndarray, bool]:
     """The image as evaluation sees it: shorter side resized (bilinear, antialiased), then centre cropped.
 
     Returns:
-        Pixels (size, size, channels), uint8; and whether the file holds colours.
+        Pixels (S, S, C), uint8; and whether the file holds colours.
 
     Raises:
         CorruptImageError: if the file cannot be decoded, or exceeds `MAX_PIXELS`.
@@ -121,16 +122,15 @@ def read_square(path: str, size: int, channels: int) -> tuple[np.ndarray, bool]:
         left, top = (width - side) // 2, (height - side) // 2  # whole pixels: half ones would blur
         return left, top, left + side, top + side
 
-    return read_part(path, size, channels, centre)
+    return read_part(path, decoding, centre)
 
 
-def read_part(path: str, size: int, channels: int, part: Callable[[int, int], Box]) -> tuple[np.ndarray, bool]:
+def read_part(path: str, decoding: Decoding, part: Callable[[int, int], Box]) -> tuple[np.ndarray, bool]:
     """A rectangle of the image, resized to a square (bilinear, antialiased); otherwise as `read_square`.
 
     Args:
         path: the file.
-        size: side of the result in pixels.
-        channels: 1 or 3.
+        decoding: side and channels of the result.
         part: called with width and height of the upright image, returns the rectangle.
     """
     with _opened(path) as (image, _), _in_turn(image):
@@ -139,17 +139,17 @@ def read_part(path: str, size: int, channels: int, part: Callable[[int, int], Bo
         turn = _turn(image)
         width, height = reversed(image.size) if turn in _SIDEWAYS else image.size
         box = part(width, height)
-        excess = min(box[2] - box[0], box[3] - box[1]) / size
+        excess = min(box[2] - box[0], box[3] - box[1]) / decoding.size
         if excess >= 4:  # a JPEG decoder can halve cheaply; twice the pixels needed are left for the resize
             image.draft(None, (math.ceil(image.width * 2 / excess), math.ceil(image.height * 2 / excess)))
         coloured = image.mode not in _GREY
-        converted = _converted(image, channels)
+        converted = _converted(image, decoding.channels)
         if turn is not None:
             converted = converted.transpose(turn)
         across, down = converted.width / width, converted.height / height
         box = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
-        square = converted.resize((size, size), Image.Resampling.BILINEAR, box=box)
-        return np.asarray(square).reshape(size, size, channels), coloured
+        square = converted.resize((decoding.size, decoding.size), Image.Resampling.BILINEAR, box=box)
+        return np.asarray(square).reshape(decoding.shape), coloured
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ import numpy as np
 
 from fairnas.data.classfolders import SplitFolder, shown
 from fairnas.data.decode import CorruptImageError, check, quiet_pillow, read_square
+from fairnas.data.decoding import Decoding
+from fairnas.data.finding import Finding
 from fairnas.data.splits import CORRUPT_ALLOWED
 from fairnas.errors import DataError
 
@@ -77,24 +79,24 @@ def check_all(files: Files) -> Outcome:
     return _in_threads(files, examine)
 
 
-def decode_all(files: Files, size: int, channels: int) -> tuple[np.ndarray, Outcome]:
+def decode_all(files: Files, decoding: Decoding) -> tuple[np.ndarray, Outcome]:
     """Decode every file to a square.
 
     Returns:
-        Pixels (N, size, size, channels), uint8, undefined for corrupt files; and the outcome.
+        Pixels (N, S, S, C), uint8, undefined for corrupt files; and the outcome.
     """
-    pixels = np.empty((len(files), size, size, channels), np.uint8)
+    pixels = np.empty((len(files), *decoding.shape), np.uint8)
 
     def decode(place: int) -> bool:
-        pixels[place], coloured = read_square(files.path(place), size, channels)
+        pixels[place], coloured = read_square(files.path(place), decoding)
         return coloured
 
     return pixels, _in_threads(files, decode)
 
 
-def try_all(files: Files, size: int, channels: int) -> Outcome:
+def try_all(files: Files, decoding: Decoding) -> Outcome:
     """Decode every file as `decode_all` does, for the outcome alone: of files too many to be kept in memory."""
-    return _in_threads(files, lambda place: read_square(files.path(place), size, channels)[1])
+    return _in_threads(files, lambda place: read_square(files.path(place), decoding)[1])
 
 
 def usable(files: Files, outcome: Outcome, classes: Sequence[str], among: Files) -> np.ndarray:
@@ -117,14 +119,15 @@ def usable(files: Files, outcome: Outcome, classes: Sequence[str], among: Files)
     return np.setdiff1d(np.arange(len(files)), corrupt, assume_unique=True)
 
 
-def corrupt_note(files: Files, outcome: Outcome) -> tuple[str, ...]:
+def corrupt_finding(files: Files, outcome: Outcome) -> tuple[Finding, ...]:
     """What to tell the user about files left out: nothing, or one line with the first five names."""
     places = sorted(outcome.corrupt)
     if not places:
         return ()
     names = ", ".join(shown(os.fsdecode(bytes(files.names[place]))) for place in places[:5])
     noun = "corrupt file" if len(places) == 1 else "corrupt files"
-    return (f"{len(places)} {noun} left out of {files.folder}: {names}{', ...' if len(places) > 5 else ''}",)
+    message = f"{len(places)} {noun} left out of {files.folder}: {names}{', ...' if len(places) > 5 else ''}"
+    return (Finding("corrupt-files", message),)
 
 
 def _in_threads(files: Files, work: Callable[[int], bool]) -> Outcome:

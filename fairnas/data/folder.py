@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fairnas.data.classfolders import SplitFolder, shown
 from fairnas.data.decode import CorruptImageError, Header, largest_value, look, quiet_pillow
+from fairnas.data.finding import Finding
 from fairnas.data.layout import read_layout
 from fairnas.errors import DataError
 
@@ -74,7 +75,7 @@ def sample_headers(split: SplitFolder) -> tuple[Header, ...]:
     return tuple(headers)
 
 
-def narrow_notes(split: SplitFolder) -> tuple[str, ...]:
+def narrow_findings(split: SplitFolder) -> tuple[Finding, ...]:
     """What to tell where images of 16 bits use a small part of their range, as those of 12-bit cameras do."""
     found: list[int] = []
     with quiet_pillow():
@@ -84,11 +85,12 @@ def narrow_notes(split: SplitFolder) -> tuple[str, ...]:
                 found += [] if value is None else [value]
     if not found or max(found) >= _NARROW:
         return ()
-    return (
+    message = (
         f"16-bit images have values up to {max(found):,} of 65,535 ({len(found)} were looked at), of which "
         f"{(max(found) + 128) // 257 + 1} of 256 grey levels are left; "
-        "rescale the files to the whole range and begin a new run",
+        "rescale the files to the whole range and begin a new run"
     )
+    return (Finding("deep-narrow", message),)
 
 
 def _spread(split: SplitFolder, count: int) -> Iterable[str]:

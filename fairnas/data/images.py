@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from fairnas.data.augment import Draws, Rectangles, Views, augmented
 from fairnas.data.classfolders import shown
 from fairnas.data.decode import Box, CorruptImageError, quiet_pillow, read_part, read_square
+from fairnas.data.decoding import Decoding
 from fairnas.data.files import CORES, Files
 from fairnas.errors import DataError
 
@@ -44,9 +45,9 @@ def _require_room_for_sockets() -> None:
         )
 
 
-def fit_in_memory(count: int, size: int, channels: int) -> bool:
+def fit_in_memory(count: int, decoding: Decoding) -> bool:
     """Whether so many decoded images stay below `RESIDENT_BYTES`."""
-    return count * size * size * channels < RESIDENT_BYTES
+    return count * decoding.size**2 * decoding.channels < RESIDENT_BYTES
 
 
 class Images(Protocol):
@@ -96,15 +97,14 @@ class ResidentImages:
 
 @dataclass(frozen=True, eq=False)
 class StreamedImages:
-    """Images in files, decoded when needed to (size, size, channels).
+    """Images in files, decoded when they are needed.
 
     Of a split that fits into memory by itself, the squares that evaluation sees are kept when they are first
     asked for: BN may be recalibrated for thousands of networks.
     """
 
     files: Files
-    size: int
-    channels: int
+    decoding: Decoding
     labels: Tensor
     _kept: list[ResidentImages] = field(default_factory=list, init=False, repr=False)
 
@@ -115,7 +115,7 @@ class StreamedImages:
         self, tasks: Sequence[Task], views: Views | None, device: torch.device, workers: int
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Images`. More workers than cores would only wait for each other, so no more are started."""
-        if views is not None or not fit_in_memory(len(self), self.size, self.channels):
+        if views is not None or not fit_in_memory(len(self), self.decoding):
             yield from self._streamed(tasks, views, device, workers)
             return
         if not self._kept:
@@ -123,12 +123,12 @@ class StreamedImages:
         yield from self._kept[0].batches(tasks, None, device, workers)
 
     def _resident(self, workers: int) -> ResidentImages:
-        pixels = torch.empty((len(self), self.size, self.size, self.channels), dtype=torch.uint8)
+        pixels = torch.empty((len(self), *self.decoding.shape), dtype=torch.uint8)
         tasks = list(enumerate(np.array_split(np.arange(len(self)), math.ceil(len(self) / 64))))
         batches = self._streamed(tasks, None, torch.device("cpu"), workers)
         for (_, places), (some, _) in zip(tasks, batches, strict=True):
             pixels[places[0] : places[-1] + 1] = some
-        return ResidentImages(pixels, self.labels, self.size)
+        return ResidentImages(pixels, self.labels, self.decoding.size)
 
     def _streamed(
         self, tasks: Sequence[Task], views: Views | None, device: torch.device, workers: int
@@ -163,8 +163,8 @@ class StreamedImages:
             yield pixels.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
     def read(self, places: np.ndarray, draws: Draws | None) -> Tensor:
-        """Decode and augment some: (B, size, size, channels) uint8. Raises `DataError` naming a bad file."""
-        pixels = np.empty((len(places), self.size, self.size, self.channels), np.uint8)
+        """Decode and augment some: (B, S, S, C) uint8. Raises `DataError` naming a bad file."""
+        pixels = np.empty((len(places), *self.decoding.shape), np.uint8)
         rectangles = draws.rectangles if draws else None
         with quiet_pillow():
             for row, place in enumerate(places.tolist()):
@@ -185,13 +185,13 @@ class StreamedImages:
 
     def _decoded(self, path: str, rectangle: Rectangles | None) -> np.ndarray:
         if rectangle is None:
-            return read_square(path, self.size, self.channels)[0]
+            return read_square(path, self.decoding)[0]
 
         def part(width: int, height: int) -> Box:
             left, top, across, down = rectangle.fitted(np.array([width / height]))[0].tolist()
             return left * width, top * height, (left + across) * width, (top + down) * height
 
-        return read_part(path, self.size, self.channels, part)[0]
+        return read_part(path, self.decoding, part)[0]
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fairnas.data.classfolders import SplitFolder, entries, image_size, is_folder, read_split, shown
+from fairnas.data.finding import Finding, messages
 from fairnas.errors import DataError
 from fairnas.rundir import is_run_directory
 
@@ -29,7 +30,12 @@ class Layout:
     train: SplitFolder
     validation: SplitFolder | None
     test: SplitFolder | None
-    notes: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The lines of the findings."""
+        return messages(self.findings)
 
     @property
     def splits(self) -> tuple[SplitFolder, ...]:
@@ -59,23 +65,24 @@ def read_layout(path: Path) -> Layout:
     train, test = read_split(Path(by_name["train"].path)), None
     known = ("train", "test", *_VALIDATION_NAMES)
     unused = [entry.name for entry in folders if entry.name.lower() not in known]
-    notes = [f"folders beside train/ not used: {_first(unused)}"] if unused else []
+    findings = [Finding("extra-folders", f"folders beside train/ not used: {_first(unused)}")] if unused else []
     if runs := [shown(entry.name) for entry in every if entry not in folders]:
-        notes.append(f"run directories left out of {path}: {_first(runs)}")
+        findings.append(Finding("run-directories", f"run directories left out of {path}: {_first(runs)}"))
     if "test" in by_name:
         if _holds_folders(by_name["test"]) or not _holds_images(by_name["test"]):
             test = read_split(Path(by_name["test"].path))
         else:
-            notes.append("test/ is not used: its images lie in no class folders, so nobody knows their classes")
+            message = "test/ is not used: its images lie in no class folders, so nobody knows their classes"
+            findings.append(Finding("test-unlabelled", message))
     if not present:
-        return _finished(train, None, test, notes)
+        return _finished(train, None, test, findings)
     name = present[0]
     held_out = read_split(Path(by_name[name].path))
     if test is None:
-        notes.append(f"{name}/ is the test set; validation images are carved out of train/")
-        return _finished(train, None, held_out, notes)
-    notes.append(f"validation images are those of {name}/; validation_per_class is not used")
-    return _finished(train, held_out, test, notes)
+        findings.append(Finding("val-is-test", f"{name}/ is the test set; validation images are carved out of train/"))
+        return _finished(train, None, held_out, findings)
+    message = f"validation images are those of {name}/; validation_per_class is not used"
+    return _finished(train, held_out, test, (*findings, Finding("val-is-val", message)))
 
 
 def read_train_and_test(root: Path, test: str) -> Layout:
@@ -85,9 +92,9 @@ def read_train_and_test(root: Path, test: str) -> Layout:
 
 
 def _finished(
-    train: SplitFolder, validation: SplitFolder | None, test: SplitFolder | None, notes: Sequence[str]
+    train: SplitFolder, validation: SplitFolder | None, test: SplitFolder | None, findings: Sequence[Finding]
 ) -> Layout:
-    layout = Layout(train, validation, test, (*notes, *_ignored_notes((train, validation, test))))
+    layout = Layout(train, validation, test, (*findings, *_ignored((train, validation, test))))
     if len(train.classes) == 1:
         raise DataError(
             f"{train.folder} has one class folder only, '{train.names[0]}'; give two classes or more, "
@@ -106,16 +113,19 @@ def _finished(
     return layout
 
 
-def _ignored_notes(splits: Sequence[SplitFolder | None]) -> Iterator[str]:
+def _ignored(splits: Sequence[SplitFolder | None]) -> Iterator[Finding]:
     for split in splits:
         if split and split.others:
             count, first = len(split.others), shown(split.others[0])
             noun = "file that is no image of a class" if count == 1 else "files that are no images of a class"
-            yield f"{count} {noun} ignored in {split.folder}: {first}{', ...' if count > 1 else ''}"
+            message = f"{count} {noun} ignored in {split.folder}: {first}{', ...' if count > 1 else ''}"
+            yield Finding("no-images", message)
         if split and split.runs:
-            yield f"run directories left out of {split.folder}: {_first([shown(name) for name in split.runs])}"
+            names = _first([shown(name) for name in split.runs])
+            yield Finding("run-directories", f"run directories left out of {split.folder}: {names}")
         if split and split.links:
-            yield f"linked folders not followed in {split.folder}: {_first([shown(link) for link in split.links])}"
+            names = _first([shown(link) for link in split.links])
+            yield Finding("linked-folders", f"linked folders not followed in {split.folder}: {names}")
 
 
 def _first(names: Sequence[str]) -> str:

@@ -15,8 +15,10 @@ from fairnas.data import cifar10, digits
 from fairnas.data.arrays import Arrays
 from fairnas.data.classfolders import shown
 from fairnas.data.dataset import Dataset
-from fairnas.data.files import Files, Outcome, check_all, corrupt_note, decode_all, try_all, usable
-from fairnas.data.folder import found_channels, narrow_notes, sample_headers
+from fairnas.data.decoding import Decoding
+from fairnas.data.files import Files, Outcome, check_all, corrupt_finding, decode_all, try_all, usable
+from fairnas.data.finding import Finding
+from fairnas.data.folder import found_channels, narrow_findings, sample_headers
 from fairnas.data.images import Images, ResidentImages, StreamedImages, fit_in_memory
 from fairnas.data.layout import Layout, read_layout, read_train_and_test
 from fairnas.data.splits import Shares, candidates, carve, mixed, ranks
@@ -100,14 +102,14 @@ def _from_arrays(
         mean=mean,
         std=std,
         augmentation=config.augmentation,
-        notes=_unused(config, shares),
+        findings=_unused(config, shares),
         fingerprint=_fingerprint(classes, (train.content(), validation.content(), test.content())),
     )
 
 
 def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int | None, seed: int) -> Dataset:
     classes = layout.train.names
-    channels = channels or found_channels(sample_headers(layout.train))
+    decoding = Decoding(size, channels or found_channels(sample_headers(layout.train)))
     shares = Shares(
         validation=0 if layout.validation else config.validation_per_class,
         test=0 if layout.test else config.test_per_class or config.validation_per_class,
@@ -118,9 +120,9 @@ def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int |
     pool = pool.take(candidates(ranks(seed, pool.members()), pool.labels, shares))
     brought = {"validation": layout.validation, "test": layout.test}
     files = {"train": pool} | {split: Files.of(folder) for split, folder in brought.items() if folder}
-    resident = fit_in_memory(sum(map(len, files.values())), size, channels)
+    resident = fit_in_memory(sum(map(len, files.values())), decoding)
     opened = {
-        split: _decoded(part, part, classes, size, channels)
+        split: _decoded(part, part, classes, decoding)
         if resident or split != "train"
         else _opened(part, part, classes, None, check_all(part))
         for split, part in files.items()
@@ -135,27 +137,27 @@ def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int |
         elif resident:
             held_out.append(opened["train"].take(places))
         else:  # only looked at so far, and damage found when they are scored would end a run late
-            held_out.append(_decoded(opened["train"].take(places).files, pool, classes, size, channels))
-    mean, std = channel_statistics(train.sample_pixels(size, channels))
-    notes = [note for part in (*opened.values(), *held_out) for note in part.notes]
+            held_out.append(_decoded(opened["train"].take(places).files, pool, classes, decoding))
+    mean, std = channel_statistics(train.sample_pixels(decoding))
+    findings = [finding for part in (*opened.values(), *held_out) for finding in part.findings]
     coloured = sum(part.coloured for part in opened.values())
-    if channels == 1 and coloured:
-        notes.append(f"{coloured} colour images turned to grey")
+    if decoding.channels == 1 and coloured:
+        findings.append(Finding("colour-to-grey", f"{coloured} colour images turned to grey"))
     return Dataset(
         name=config.name,
         classes=classes,
         image_size=size,
-        image_channels=channels,
-        train=train.images(size, channels),
-        validation=held_out[0].images(size, channels),
-        test=held_out[1].images(size, channels),
+        image_channels=decoding.channels,
+        train=train.images(decoding),
+        validation=held_out[0].images(decoding),
+        test=held_out[1].images(decoding),
         mean=mean,
         std=std,
         augmentation=config.augmentation,
-        notes=(
-            *layout.notes,
-            *notes,
-            *narrow_notes(layout.train),
+        findings=(
+            *layout.findings,
+            *findings,
+            *narrow_findings(layout.train),
             *_uneven(classes, sizes, shares),
             *_unused(config, shares),
         ),
@@ -169,67 +171,69 @@ class _Opened:
 
     files: Files
     pixels: np.ndarray | None
-    notes: tuple[str, ...]
+    findings: tuple[Finding, ...]
     coloured: int
 
     def take(self, places: np.ndarray) -> "_Opened":
         pixels = None if self.pixels is None else self.pixels[places]
         return _Opened(self.files.take(places), pixels, (), 0)
 
-    def images(self, size: int, channels: int) -> Images:
+    def images(self, decoding: Decoding) -> Images:
         if self.pixels is not None:
-            return _resident(self.pixels, self.files.labels, size)
-        return StreamedImages(self.files, size, channels, torch.from_numpy(self.files.labels))
+            return _resident(self.pixels, self.files.labels, decoding.size)
+        return StreamedImages(self.files, decoding, torch.from_numpy(self.files.labels))
 
-    def sample_pixels(self, size: int, channels: int) -> np.ndarray:
+    def sample_pixels(self, decoding: Decoding) -> np.ndarray:
         """Pixels to measure: all that are in memory, else of up to 2,048 files."""
         if self.pixels is not None:
             return self.pixels
         # the order mixes the classes, so the first ones stand for all
         some = self.files.take(np.arange(min(len(self.files), _MEASURED)))
-        pixels, outcome = decode_all(some, size, channels)
+        pixels, outcome = decode_all(some, decoding)
         for place, reason in outcome.corrupt.items():
             raise DataError(f"{shown(some.path(place))} cannot be decoded: {reason}; replace or remove it")
         return pixels
 
 
-def _decoded(files: Files, among: Files, classes: Sequence[str], size: int, channels: int) -> _Opened:
+def _decoded(files: Files, among: Files, classes: Sequence[str], decoding: Decoding) -> _Opened:
     """Those of the files that can be decoded; their pixels are kept if they fit into memory."""
-    if fit_in_memory(len(files), size, channels):
-        return _opened(files, among, classes, *decode_all(files, size, channels))
-    return _opened(files, among, classes, None, try_all(files, size, channels))
+    if fit_in_memory(len(files), decoding):
+        return _opened(files, among, classes, *decode_all(files, decoding))
+    return _opened(files, among, classes, None, try_all(files, decoding))
 
 
 def _opened(files: Files, among: Files, classes: Sequence[str], pixels: np.ndarray | None, outcome: Outcome) -> _Opened:
     kept = usable(files, outcome, classes, among)
     whole = _Opened(files, pixels, (), 0)
     part = whole if len(kept) == len(files) else whole.take(kept)
-    return dataclasses.replace(part, notes=corrupt_note(files, outcome), coloured=outcome.coloured)
+    return dataclasses.replace(part, findings=corrupt_finding(files, outcome), coloured=outcome.coloured)
 
 
 def _resident(pixels: np.ndarray, labels: np.ndarray, size: int) -> ResidentImages:
     return ResidentImages(torch.from_numpy(pixels), torch.from_numpy(labels), size)
 
 
-def _uneven(classes: Sequence[str], sizes: np.ndarray, shares: Shares) -> Iterator[str]:
+def _uneven(classes: Sequence[str], sizes: np.ndarray, shares: Shares) -> Iterator[Finding]:
     """What to tell about classes of very different sizes."""
     low, high = int(sizes.argmin()), int(sizes.argmax())
     if sizes[high] > _UNEVEN * sizes[low]:
-        yield (
+        yield Finding(
+            "class-sizes",
             f"class '{classes[high]}' has {sizes[high]:,} training images, '{classes[low]}' only {sizes[low]:,}: "
-            "accuracy counts images, so small classes hardly count"
+            "accuracy counts images, so small classes hardly count",
         )
     if shares.are_too_large(sizes):
-        yield (
+        yield Finding(
+            "classes-too-small",
             f"class '{classes[low]}' is too small for the validation and test images wanted per class, "
-            "so each class gives a seventh of its images at most"
+            "so each class gives a seventh of its images at most",
         )
 
 
-def _unused(config: DataConfig, shares: Shares) -> tuple[str, ...]:
+def _unused(config: DataConfig, shares: Shares) -> tuple[Finding, ...]:
     if config.test_per_class is None or shares.test:
         return ()
-    return ("test_per_class is not used: the data set brings its test images",)
+    return (Finding("setting-unused", "test_per_class is not used: the data set brings its test images"),)
 
 
 def _fingerprint(classes: Sequence[str], splits: Iterable[Iterable[bytes]]) -> str:

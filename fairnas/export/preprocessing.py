@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fairnas.data.decode import read_square
+from fairnas.data.decoding import Decoding
 from fairnas.errors import ExportError
 from fairnas.foreign import parse_json
 
@@ -48,7 +49,7 @@ class Preprocessing:
 
     def read(self, path: str) -> np.ndarray:
         """One image file as a network's input: (C, S, S), float32. Raises as `read_square` does."""
-        pixels, _ = read_square(path, self.image_size, self.image_channels)
+        pixels, _ = read_square(path, Decoding(self.image_size, self.image_channels))
         # in the order and precision of the batches of evaluation (`data.batches`), so that the bits are theirs
         mean, std = (np.array(values, np.float32) * np.float32(255) for values in (self.mean, self.std))
         return np.ascontiguousarray(((pixels.astype(np.float32) - mean) / std).transpose(2, 0, 1))

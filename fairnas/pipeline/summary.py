@@ -20,6 +20,7 @@ def summarise(run: RunDirectory) -> dict[str, Any]:
         "recipe": run.config.recipe,
         "space": run.config.space,
         "seed": run.config.seed,
+        "findings": run.read_json("data.json")["findings"] if (run.path / "data.json").exists() else None,
         "fairness": audit(run) if (run.path / "ledger.json").exists() else None,
         "operators": None,
         "units": {},

@@ -121,7 +121,7 @@ def parse_data(plain: Any) -> Data:
         counts=tuple((str(split), int(count)) for split, count in plain["counts"].items()),
         augmentation=str(plain["augmentation"]),
         fingerprint=str(plain["fingerprint"]),
-        notes=tuple(str(note) for note in plain["notes"]),
+        notes=tuple(str(finding["message"]) for finding in plain["findings"]),
         class_counts=tuple(
             (str(split), _class_counts(counts, len(plain["classes"])))
             for split, counts in plain.get("class_counts", {}).items()

@@ -197,7 +197,7 @@ def test_a_worker_that_dies_is_explained(animals, monkeypatch):
     dataset = load_dataset(config, image_size=16, image_channels=3, seed=0)
     here = os.getpid()
 
-    def die(path, size, channels):
+    def die(path, decoding):
         assert os.getpid() != here
         os._exit(9)
 

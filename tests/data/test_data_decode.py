@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from fairnas.data.decode import CorruptImageError, check, look, quiet_pillow, read_part, read_square
+from fairnas.data.decoding import Decoding
 from fairnas.errors import DataError
 
 
@@ -19,7 +20,7 @@ def write_pixels(path: Path, pixels: np.ndarray, **options) -> str:
 
 def test_pixels_arrive_untouched_when_nothing_has_to_change(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    result, coloured = read_square(write_pixels(tmp_path / "a.png", pixels), 8, 3)
+    result, coloured = read_square(write_pixels(tmp_path / "a.png", pixels), Decoding(8, 3))
     assert coloured
     assert result.dtype == np.uint8
     np.testing.assert_array_equal(result, pixels)
@@ -28,14 +29,14 @@ def test_pixels_arrive_untouched_when_nothing_has_to_change(tmp_path):
 @pytest.mark.parametrize(("shape", "middle"), [((8, 13), np.s_[:, 2:10]), ((21, 8), np.s_[6:14, :])])
 def test_the_centre_is_cropped_on_whole_pixels(tmp_path, shape, middle):
     pixels = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    result, _ = read_square(write_pixels(tmp_path / "a.png", pixels), 8, 3)
+    result, _ = read_square(write_pixels(tmp_path / "a.png", pixels), Decoding(8, 3))
     np.testing.assert_array_equal(result, pixels[middle])
 
 
 def test_the_shorter_side_is_resized_with_antialiasing(tmp_path):
     stripes = np.zeros((64, 96, 3), np.uint8)
     stripes[::2] = 200  # without antialiasing, every second line would vanish
-    result, _ = read_square(write_pixels(tmp_path / "a.png", stripes), 8, 3)
+    result, _ = read_square(write_pixels(tmp_path / "a.png", stripes), Decoding(8, 3))
     assert result.shape == (8, 8, 3)
     assert np.abs(result.astype(int) - 100).max() <= 20
 
@@ -43,10 +44,10 @@ def test_the_shorter_side_is_resized_with_antialiasing(tmp_path):
 def test_grey_and_colour_are_converted_to_what_is_asked_for(tmp_path, draw):
     grey = draw(tmp_path / "grey.png", mode="L")
     red = write_pixels(tmp_path / "red.png", np.full((8, 8, 3), (255, 0, 0), np.uint8))
-    as_colour, coloured = read_square(str(grey), 16, 3)
+    as_colour, coloured = read_square(str(grey), Decoding(16, 3))
     assert not coloured
     assert (as_colour == as_colour[:, :, :1]).all()
-    as_grey, coloured = read_square(red, 8, 1)
+    as_grey, coloured = read_square(red, Decoding(8, 1))
     assert coloured
     assert as_grey.shape == (8, 8, 1)
     assert (as_grey == 76).all()  # luma of pure red
@@ -55,14 +56,14 @@ def test_grey_and_colour_are_converted_to_what_is_asked_for(tmp_path, draw):
 def test_transparent_images_lie_on_white(tmp_path):
     pixels = np.zeros((4, 4, 4), np.uint8)
     pixels[:2] = (255, 0, 0, 255)
-    result, _ = read_square(write_pixels(tmp_path / "a.png", pixels), 4, 3)
+    result, _ = read_square(write_pixels(tmp_path / "a.png", pixels), Decoding(4, 3))
     assert (result[:2] == (255, 0, 0)).all()
     assert (result[2:] == 255).all()
 
 
 def test_grey_with_transparency_lies_on_white(tmp_path):
     Image.fromarray(np.zeros((4, 4, 2), np.uint8), mode="LA").save(tmp_path / "a.png")
-    result, coloured = read_square(str(tmp_path / "a.png"), 4, 1)
+    result, coloured = read_square(str(tmp_path / "a.png"), Decoding(4, 1))
     assert not coloured
     assert (result == 255).all()
 
@@ -72,7 +73,7 @@ def test_palettes_with_transparent_entries_lie_on_white(tmp_path):
     image.putpalette([0, 0, 255, 9, 9, 9])
     image.paste(1, (0, 0, 4, 2))
     image.save(tmp_path / "a.png", transparency=bytes([255, 0]))
-    result, _ = read_square(str(tmp_path / "a.png"), 4, 3)
+    result, _ = read_square(str(tmp_path / "a.png"), Decoding(4, 3))
     assert (result[:2] == 255).all()
     assert (result[2:] == (0, 0, 255)).all()
 
@@ -82,7 +83,7 @@ def test_other_formats_and_modes_are_read(tmp_path, draw, mode, suffix):
     path = draw(tmp_path / f"a.{suffix}", mode=mode)
     with Image.open(path) as image:
         expected = np.asarray(image.convert("RGB"))
-    result, coloured = read_square(str(path), 16, 3)
+    result, coloured = read_square(str(path), Decoding(16, 3))
     assert coloured
     np.testing.assert_array_equal(result, expected)
 
@@ -90,7 +91,7 @@ def test_other_formats_and_modes_are_read(tmp_path, draw, mode, suffix):
 @pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
 def test_sixteen_bits_keep_their_brightness(tmp_path, suffix):
     wide = np.linspace(0, 65535, 64).round().astype(np.uint16).reshape(8, 8)
-    result, coloured = read_square(write_pixels(tmp_path / f"a.{suffix}", wide), 8, 1)
+    result, coloured = read_square(write_pixels(tmp_path / f"a.{suffix}", wide), Decoding(8, 1))
     assert not coloured
     np.testing.assert_array_equal(result[..., 0], np.rint(wide / 257).astype(np.uint8))
 
@@ -121,11 +122,11 @@ def test_orientation_notes_are_obeyed(tmp_path, orientation, suffix):
         seen.append((width, height))
         return 0, 0, width / 2, height
 
-    result, _ = read_part(path, 8, 3, left_half)
+    result, _ = read_part(path, Decoding(8, 3), left_half)
     assert seen == [(24, 16)]
     assert result[1, 2, 0] > 180  # red is at the top left
     assert result[6].max() < 60
-    square, _ = read_square(path, 16, 3)
+    square, _ = read_square(path, Decoding(16, 3))
     assert square[2, 1, 0] > 180
     assert square[13, 14, 1] > 180
 
@@ -137,7 +138,7 @@ def test_a_camera_note_that_cannot_be_read_is_no_damage(tmp_path, draw, note):
     content = path.read_bytes()
     path.write_bytes(content[:2] + b"\xff\xe1" + struct.pack(">H", len(broken) + 2) + broken + content[2:])
     with quiet_pillow():
-        result, _ = read_square(str(path), 16, 3)
+        result, _ = read_square(str(path), Decoding(16, 3))
     assert result.shape == (16, 16, 3)
 
 
@@ -145,7 +146,7 @@ def test_large_photographs_are_reduced_while_decoding_without_a_visible_differen
     path = draw(tmp_path / "a.jpg", size=(1200, 900), quality=95)
     with Image.open(path) as image:
         whole = image.convert("RGB").resize((32, 32), Image.Resampling.BILINEAR, box=(150, 0, 1050, 900))
-    result, _ = read_square(str(path), 32, 3)
+    result, _ = read_square(str(path), Decoding(32, 3))
     assert np.abs(result.astype(int) - np.asarray(whole).astype(int)).max() <= 4
 
 
@@ -156,13 +157,15 @@ def test_truncated_files_are_corrupt(tmp_path, draw, suffix, share):
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(CorruptImageError), quiet_pillow():
-        read_square(str(path), 16, 3)
+        read_square(str(path), Decoding(16, 3))
     with pytest.raises(CorruptImageError), quiet_pillow():
         check(str(path))
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"])
-@pytest.mark.parametrize("read", [look, check, lambda path: read_square(path, 8, 3)], ids=["look", "check", "read"])
+@pytest.mark.parametrize(
+    "read", [look, check, lambda path: read_square(path, Decoding(8, 3))], ids=["look", "check", "read"]
+)
 def test_other_content_is_corrupt(tmp_path, content, read):
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
@@ -180,7 +183,7 @@ def test_images_that_explode_when_decoded_are_corrupt(tmp_path, side):
     body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
     with quiet_pillow():
-        for read in (look, check, lambda path: read_square(path, 8, 3)):
+        for read in (look, check, lambda path: read_square(path, Decoding(8, 3))):
             with pytest.raises(CorruptImageError, match="pixels"):
                 read(str(path))
 
@@ -188,7 +191,7 @@ def test_images_that_explode_when_decoded_are_corrupt(tmp_path, side):
 def test_floating_point_pixels_are_refused(tmp_path):
     path = write_pixels(tmp_path / "a.tif", np.zeros((4, 4), np.float32))
     with pytest.raises(CorruptImageError, match="floating point"):
-        read_square(path, 4, 1)
+        read_square(path, Decoding(4, 1))
 
 
 def test_links_to_nothing_are_corrupt(tmp_path):
@@ -196,13 +199,13 @@ def test_links_to_nothing_are_corrupt(tmp_path):
     (tmp_path / "b.jpg").symlink_to(tmp_path / "b.jpg")
     for name in ("a.jpg", "b.jpg"):
         with pytest.raises(CorruptImageError, match="link to nothing"):
-            read_square(str(tmp_path / name), 8, 3)
+            read_square(str(tmp_path / name), Decoding(8, 3))
 
 
 def test_what_the_system_refuses_is_a_data_error(tmp_path):
     (tmp_path / "a.jpg").mkdir()  # stands for every complaint of the system; rights mean nothing to an administrator
     with pytest.raises(DataError, match=r"cannot read .*a\.jpg: Is a directory; make it readable or remove it"):
-        read_square(str(tmp_path / "a.jpg"), 8, 3)
+        read_square(str(tmp_path / "a.jpg"), Decoding(8, 3))
 
 
 def test_sound_files_pass_the_check(tmp_path, draw):

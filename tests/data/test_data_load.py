@@ -71,7 +71,7 @@ def test_summary_is_plain_data(animals):
         "class_counts",
         "augmentation",
         "fingerprint",
-        "notes",
+        "findings",
     ]
 
 
@@ -337,9 +337,9 @@ def test_with_few_training_images_only_few_files_are_opened(tmp_path, make_split
     opened = []
     read = fairnas.data.files.read_square
 
-    def counted(path, size, channels):
+    def counted(path, decoding):
         opened.append(path)
-        return read(path, size, channels)
+        return read(path, decoding)
 
     for path in sorted(tmp_path.glob("*/*.jpg"))[::2]:
         path.write_bytes(path.with_name("001.jpg").read_bytes())

@@ -11,6 +11,7 @@ import torch
 
 from fairnas.config import DataConfig
 from fairnas.data import load_dataset
+from fairnas.data.decoding import Decoding
 from fairnas.data.files import Files
 from fairnas.data.images import StreamedImages
 from fairnas.data.lending import lent
@@ -49,7 +50,7 @@ def test_the_pixels_are_the_same_and_lie_in_memory_once(dataset, monkeypatch):
 
 def test_streamed_images_travel_without_what_was_kept(dataset):
     files = Files("nowhere", np.array([b"a"]), np.array([1]), np.array([0]))
-    streamed = StreamedImages(files, 8, 1, torch.zeros(1, dtype=torch.int64))
+    streamed = StreamedImages(files, Decoding(8, 1), torch.zeros(1, dtype=torch.int64))
     streamed._kept.append(dataset.train)
     with lent(dataclasses.replace(dataset, train=streamed)) as handed:
         assert handed.train.files is files

@@ -75,9 +75,9 @@ def write_training(run: RunDirectory) -> None:
             "counts": {"train": 1197, "validation": 300, "test": 300},
             "augmentation": "shift",
             "fingerprint": "5b1d6f0c9e3a",
-            "notes": [
-                f"one class is called {NASTY}",
-                "validation images were carved out of the training set",
+            "findings": [
+                {"id": "class-sizes", "message": f"one class is called {NASTY}"},
+                {"id": "val-is-test", "message": "validation images were carved out of the training set"},
             ],
         },
     )

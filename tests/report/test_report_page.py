@@ -407,7 +407,7 @@ def test_undefined_statistics_are_dashes(run_copy):
         ("search.json", lambda x: x.pop("front"), r"lacks 'front'.*`fairnas search --run"),
         ("search.json", lambda x: x.pop("setting"), r"lacks 'setting'.*`fairnas search --run"),
         ("search.json", lambda x: x["front"][0].update(genome="</script>"), "holds '<'"),
-        ("data.json", lambda x: x.pop("notes"), r"data.json is not what.*lacks 'notes'.*`fairnas train --run"),
+        ("data.json", lambda x: x.pop("findings"), r"data.json is not what.*lacks 'findings'.*`fairnas train --run"),
         ("data.json", lambda x: x.update(class_counts={"test": [3]}), "1 counts of 10 classes"),
         ("ledger.json", lambda x: x.pop("passes"), "this is not a ledger"),
         ("search.json", lambda x: x["operators"].update(random={"made": 3}), "not what fairnas writes.*'made'"),
