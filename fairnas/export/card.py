@@ -66,7 +66,7 @@ WHAT_FILES_ARE = {
     "model.safetensors": "weights, genome, space, classes, preprocessing and licence: for `fairnas.load`",
     "config.json": "the same facts without the weights, for the hub",
     "model.onnx": "the network for onnxruntime and others, BN folded, any batch size",
-    "model.int8.onnx": "the same in 8 bits",
+    "model.int8.onnx": "the same in 8 bits; x86 processors without VNNI may cut off large sums, so test it there",
     "model.pt2": "the network as a `torch.export` program, BN folded, any batch size; runs without fairnas",
     "README.md": "this card",
     "model.json": "everything on this card as data, and the checksums of the files",

@@ -5,6 +5,7 @@ import json
 import pickle
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,17 @@ def test_int8_takes_any_batch_and_is_near(exported: Exported, network: StandAlon
     np.testing.assert_allclose(np.concatenate([session.run(images[:1]), session.run(images[1:8])]), logits[:8])
     sizes = [(exported.folder / name).stat().st_size for name in ("model.int8.onnx", "model.onnx")]
     assert sizes[0] < sizes[1]
+
+
+def test_every_convolution_of_the_int8_model_runs_in_8_bits(exported: Exported, tmp_path: Path) -> None:
+    """With signed activations onnxruntime leaves some in float32 (findings/onnxruntime-signed-activations.sh)."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath, options.log_severity_level = str(tmp_path / "optimised.onnx"), 4
+    model = exported.folder / "model.int8.onnx"
+    onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    operators = Counter(node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node)
+    assert operators["QLinearConv"] > 0
+    assert operators["Conv"] == 0, operators
 
 
 def test_the_accuracy_that_int8_loses_is_counted(exported: Exported, network: StandAlone) -> None:
