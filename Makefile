@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test docs install lint clean
+.PHONY: demo test check docs install lint clean
 
 demo: install
 	$(BIN)/fairnas run digits --out runs/digits
@@ -11,6 +11,10 @@ demo: install
 # that of tests/conftest.py.
 test: install lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# The inner loop: what is quick, of all rooms or of one (make check ROOM=search).
+check: install lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" tests/$(ROOM)
 
 # The site, in site/: every link, anchor and example is checked. `make docs` needs no network, and neither does the site.
 docs: install

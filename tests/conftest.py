@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,36 @@ _LONGEST = (
     "evaluate/test_recalibration", "report/test_figure_browser", "report/test_live_browser",
 )  # fmt: skip
 """Files of tests, those that take longest first."""
+
+
+_SLOW_S = 0.5
+"""Processor time above which a test has to bear the mark `slow`, so that `make check` stays quick."""
+
+
+def _processor_time() -> float:
+    return sum(os.times()[:4])  # of this process and of the children that have ended
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Note the processor time of every test, for `pytest_terminal_summary`; its fixtures are not counted."""
+    begun = _processor_time()
+    try:
+        return (yield)
+    finally:
+        item.user_properties.append(("processor_s", _processor_time() - begun))
+        item.user_properties.append(("slow", item.get_closest_marker("slow") is not None))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that take too long for their mark; FAIRNAS_TEST_TIMES names a file for the times of all."""
+    reports = [report for report in terminalreporter.getreports("passed") if report.when == "call"]
+    found = {report.nodeid: dict(report.user_properties) for report in reports}
+    if path := os.environ.get("FAIRNAS_TEST_TIMES"):
+        Path(path).write_text(json.dumps(found, indent=1))
+    late = [name for name, each in found.items() if each["processor_s"] > 2 * _SLOW_S and not each["slow"]]
+    for name in late:
+        terminalreporter.write_line(f"mark it slow: {name} took {found[name]['processor_s']:.1f} s of processor time")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
