@@ -7,6 +7,9 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from fairnas.cli.hangup import HungUp, hangup_raised
+from fairnas.cli.memory import memory_line
+from fairnas.cli.streams import OutputError, ReaderLeft, guarded_streams
 from fairnas.data.finding import RefusedImages
 from fairnas.errors import (
     ConfigError,
@@ -42,7 +45,7 @@ VERBS: dict[str, str] = {
     "doctor": "versions, device, and what is missing",
 }
 
-DONE, OUR_FAULT, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, OUR_FAULT, WRONG_INPUT, HUNG_UP, INTERRUPTED = 0, 1, 2, 129, 130
 
 _HELP = """usage: fairnas VERB [options]
 
@@ -51,7 +54,7 @@ Weight-sharing neural architecture search that can be trusted.
 {verbs}
 
 `fairnas VERB --help` tells more. Every verb takes --json (one JSON object on standard output, nothing else there)
-and --debug (tracebacks). Exit codes: 0 done, 2 wrong input, 130 interrupted, 1 our fault.
+and --debug (tracebacks). Exit codes: 0 done, 2 wrong input, 130 interrupted, 129 terminal closed, 1 our fault.
 
 example: fairnas run digits --out runs/digits
 """
@@ -59,11 +62,27 @@ example: fairnas run digits --out runs/digits
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    outcome = OUR_FAULT
+    try:
+        with guarded_streams():
+            outcome = _outcome(arguments)
+    except OutputError as error:
+        print(f"fairnas: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    except ReaderLeft:  # it has seen enough; what had been done is done
+        return outcome if outcome != OUR_FAULT else DONE
+    return outcome
+
+
+def _outcome(arguments: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        return _dispatch(arguments)
+        with hangup_raised():
+            return _dispatch(arguments)
+    except (OutputError, ReaderLeft):
+        raise
     except FairnasError as error:
         if debug:
             traceback.print_exc()
@@ -74,17 +93,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (LostProcessError, LostTrainingError, LostWorkersError, ProcessesDisagree) as error:
         print(f"fairnas: {error}", file=sys.stderr)
         return OUR_FAULT
+    except HungUp:
+        print("fairnas: the terminal was closed; run the same command again to go on", file=sys.stderr)
+        return HUNG_UP
     except KeyboardInterrupt as error:
         if str(error):  # there is nothing to go on with, and it says so
             print(f"fairnas: interrupted; {error}", file=sys.stderr)
         else:
             print("fairnas: interrupted; run the same command again to go on", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        return DONE  # whoever read our output has seen enough
     except Exception as error:
         if debug:
             raise
+        if line := memory_line(error):
+            print(f"fairnas: {line}", file=sys.stderr)
+            return WRONG_INPUT
         if isinstance(error, PermissionError) and error.filename is not None:  # any path may lie in a locked folder
             path = os.fsencode(str(error.filename)).decode("utf-8", "replace")
             print(f"fairnas: cannot use {path}: permission denied; make it accessible to you", file=sys.stderr)

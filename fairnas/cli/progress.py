@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
 
+from fairnas.cli.hangup import SIGHUP, HungUp, is_heard
+
 if TYPE_CHECKING:
     from fairnas.pipeline import Narrator
 
@@ -101,23 +103,33 @@ def narrated() -> Iterator["Narrator"]:
 
 @contextlib.contextmanager
 def interruptible(silent: bool = False) -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a question that the work asks itself between steps, so that it can save first.
+    """Turn Ctrl-C, SIGTERM and SIGHUP into a question that the work asks itself between steps, so that it saves first.
 
     A second Ctrl-C interrupts at once. `silent` leaves talking to another process.
+
+    Raises:
+        HungUp: instead of `KeyboardInterrupt`, if the work stopped because the terminal was closed.
     """
-    asked = False
+    asked = hung_up = False
 
     def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
+        nonlocal asked, hung_up
+        if number == SIGHUP and asked:
+            return  # both the system and the shell may send it, and what is being saved must be finished
         if asked:
             raise KeyboardInterrupt
-        asked = True
+        asked, hung_up = True, number == SIGHUP
         if not silent:
             print("\nfairnas: saving, then stopping (once more to stop at once)", file=sys.stderr, flush=True)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM, *([SIGHUP] if SIGHUP is not None and is_heard() else [])]
+    before = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield lambda: asked
+    except KeyboardInterrupt:
+        if hung_up:
+            raise HungUp from None
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

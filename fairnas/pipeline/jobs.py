@@ -210,8 +210,9 @@ def from_one_that_has_imported(module: str) -> BaseContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([module, "torch._dynamo"])  # the second is for torch's optimizers
     # until the server has imported all, Ctrl-C would end it; its processes do not mind it anyway
-    resource_tracker.ensure_running()  # which the server wants, and whose start would let the signal through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # a closed terminal ends neither of them
+    resource_tracker.ensure_running()  # which the server wants, and whose start would let Ctrl-C through again
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()
     except OSError:  # it talks through a socket, which not every folder for temporary files can hold
@@ -228,7 +229,8 @@ def _prepare_worker(workshop: Workshop, stopping: Event, space: SearchSpace, dat
     global _worker
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop, and says so
+    for number in ("SIGINT", "SIGHUP"):  # the parent decides when to stop, and says so
+        signal.signal(getattr(signal, number, signal.SIGINT), signal.SIG_IGN)
     _worker = (workshop, stopping, space, dataset)
     torch.set_num_threads(1)
     threading.Thread(target=_die_with_parent, daemon=True).start()

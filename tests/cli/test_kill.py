@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 
@@ -114,18 +115,36 @@ def test_killed_in_every_stage_while_the_clock_goes_back_it_ends_as_the_undistur
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-@pytest.mark.parametrize("stage", [1, 4])
-def test_ctrl_c_saves_and_exits_with_130(stage, smallest_run, fairnas, tmp_path):
+@pytest.fixture
+def hangup_is_heard() -> Iterator[None]:
+    """Whoever runs the tests may have nohup around them, which processes inherit."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("hangup_is_heard")
+@pytest.mark.parametrize(
+    ("stage", "number", "code", "last"),
+    [
+        (1, signal.SIGINT, 130, "interrupted"),
+        (4, signal.SIGINT, 130, "interrupted"),
+        (1, signal.SIGHUP, 129, "the terminal was closed"),
+        (4, signal.SIGHUP, 129, "the terminal was closed"),
+    ],
+)
+def test_ctrl_c_and_a_closed_terminal_save_and_tell(stage, number, code, last, smallest_run, fairnas, tmp_path):
     path = shutil.copytree(smallest_run, tmp_path / "run")
     (path / ("supernet/checkpoint.pt" if stage == 1 else "ranking.json")).unlink()
     for training in path.glob("stand_alone/*-s1.json"):
         training.unlink()
     process = start_and_wait_for(stage, path)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    assert process.returncode == code, err
     assert out.count("\n") <= 1
-    assert err.splitlines()[-1] == "fairnas: interrupted; run the same command again to go on"
+    assert err.splitlines()[-1] == f"fairnas: {last}; run the same command again to go on"
     assert "Traceback" not in err
     verb = "train" if stage == 1 else "rank"
     if stage == 1:

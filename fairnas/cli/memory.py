@@ -1,0 +1,36 @@
+"""Too little memory as one line: how much was asked for, and what to make smaller."""
+
+import re
+
+_SMALLER = (
+    "make train.batch_size, evaluate.batch_size, data.image_size or resources.processes smaller, "
+    "keep fewer images (data.train_per_class), or use a machine with more memory"
+)
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "P": 2**50, "E": 2**60}
+_TORCH_CPU = re.compile(r"allocate memory: you tried to allocate (\d+) bytes")
+_WITH_UNIT = re.compile(r"(?:tried to allocate|unable to allocate) ([\d.]+) ([KMGTPE]?)iB", re.IGNORECASE)
+
+
+def memory_line(error: BaseException) -> str | None:
+    """What to tell the user if an error says that there is too little memory; None if it says something else.
+
+    Python and numpy raise `MemoryError`; torch raises a `RuntimeError` on the CPU, and a class of its own for GPUs.
+    """
+    text = str(error)
+    on_gpu = type(error).__name__ == "OutOfMemoryError"
+    on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in text
+    if not (isinstance(error, MemoryError) or on_gpu or on_cpu):
+        return None
+    place = "of the GPU " if on_gpu else ""
+    size = _asked(text)
+    wanted = f"another {size / 1e9:,.3g} GB " if size is not None else ""
+    return f"there is too little memory: {wanted}{place}could not be had; {_SMALLER}"
+
+
+def _asked(text: str) -> float | None:
+    """Bytes that could not be allocated, if the message has them."""
+    if found := _TORCH_CPU.search(text):
+        return float(found[1])
+    if found := _WITH_UNIT.search(text):
+        return float(found[1]) * _UNITS[found[2].upper()]
+    return None
