@@ -1,0 +1,69 @@
+"""Whether the splits of a folder agree in their classes, and names of classes can be told apart. No torch."""
+
+from collections.abc import Iterator
+
+from fairnas.data.branch import Branch
+from fairnas.data.classfolders import SplitFolder
+from fairnas.data.finding import Finding, RefusedImages
+from fairnas.data.names import alike, counterpart, quoted, shortened
+
+_NAMED = 5  # of many names; a thousand would bury the message
+
+
+def require_agreement(train: SplitFolder, validation: SplitFolder | None, test: SplitFolder | None) -> None:
+    """Raise `RefusedImages` unless there are two classes or more, the same in every split."""
+    if len(train.classes) == 1:
+        raise _one_class(train)
+    for split, kind in ((validation, "validation"), (test, "test")):
+        if split is not None and split.names != train.names:
+            raise _differing(train, split, kind)
+
+
+def _one_class(train: SplitFolder) -> RefusedImages:
+    name = train.names[0]
+    inner, path = Branch.of(train.folder / name), train.folder / name
+    while len(inner.own_folders) == 1 and not inner.images:
+        inner = inner.own_folders[0]
+        path = path / inner.name
+    if not (train.folder / name).is_dir():
+        message = f"{train.folder} has images of one class only, {quoted(name)}; give two classes or more"
+    else:
+        message = (
+            f"{train.folder} has one class folder only, {quoted(name)}; give two classes or more, "
+            f"or {path if inner.own_folders else train.folder / name} if the classes are in there"
+        )
+    return RefusedImages(Finding("one-class", message))
+
+
+def _differing(train: SplitFolder, split: SplitFolder, kind: str) -> RefusedImages:
+    """The refusal of splits of different classes, with what to rename where names differ in little only."""
+    lacks = sorted(set(train.names) - set(split.names))
+    extra = sorted(set(split.names) - set(train.names))
+    if split.folder == train.folder:  # both come from a list
+        ours, theirs, where = "training", kind, f"images listed in {train.folder}"
+    else:
+        ours, theirs, where = f"{train.folder.name}/", f"{split.folder.name}/", str(train.folder.parent)
+    pairs = [pair for name in extra if (pair := counterpart(name, lacks))]
+    difference = [f"{theirs} lacks {shortened(lacks, _NAMED)}"] if lacks else []
+    difference += [f"{ours} lacks {shortened(extra, _NAMED)}"] if extra else []
+    remedy = "give every split the same class folders"
+    if pairs:
+        renamed = [f"{quoted(pair.one)} in {theirs} to {quoted(pair.other)} ({pair.difference})" for pair in pairs[:3]]
+        remedy = f"rename {', '.join(renamed)}{', ...' if len(pairs) > 3 else ''}"
+        if len(pairs) < max(len(lacks), len(extra)):
+            remedy += ", and give every split the same class folders"
+    what = "classes of the" if split.folder == train.folder else "class folders under"
+    return RefusedImages(Finding("classes-differ", f"the {what} {where} differ: {'; '.join(difference)}; {remedy}"))
+
+
+def alike_names(train: SplitFolder) -> Iterator[Finding]:
+    """What is told about classes whose names are easily taken for one."""
+    pairs = alike(train.names)
+    if pairs:
+        told = ", ".join(str(pair) for pair in pairs[:_NAMED])
+        told += f", ... ({len(pairs)})" if len(pairs) > _NAMED else ""
+        yield Finding(
+            "names-alike",
+            f"classes in {train.folder} with names that are easily taken for one: {told}; if they are one class, "
+            "put their images together",
+        )
