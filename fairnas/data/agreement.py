@@ -20,18 +20,17 @@ def require_agreement(train: SplitFolder, validation: SplitFolder | None, test: 
 
 
 def _one_class(train: SplitFolder) -> RefusedImages:
-    name = train.names[0]
-    inner, path = Branch.of(train.folder / name), train.folder / name
+    name, folder = train.names[0], train.folder / train.names[0]
+    if not train.classes[0].files[0].startswith(f"{name}/"):  # it comes from a list
+        message = f"{train.folder} has images of one class only, {quoted(name)}; give two classes or more"
+        return RefusedImages(Finding("one-class", message))
+    inner = Branch.of(folder)
     while len(inner.own_folders) == 1 and not inner.images:
         inner = inner.own_folders[0]
-        path = path / inner.name
-    if not (train.folder / name).is_dir():
-        message = f"{train.folder} has images of one class only, {quoted(name)}; give two classes or more"
-    else:
-        message = (
-            f"{train.folder} has one class folder only, {quoted(name)}; give two classes or more, "
-            f"or {path if inner.own_folders else train.folder / name} if the classes are in there"
-        )
+    message = (
+        f"{train.folder} has one class folder only, {quoted(name)}; give two classes or more, "
+        f"or {inner.path if inner.own_folders else folder} if the classes are in there"
+    )
     return RefusedImages(Finding("one-class", message))
 
 

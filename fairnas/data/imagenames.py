@@ -41,7 +41,7 @@ class ImageNames:
         inside = [name for name in known if own is None or name.startswith(f"{own.name}/")] or known
         fitting = [(name, _fit(name, file)) for name in inside]
         best = max((fit for _, fit in fitting), default=0)
-        return [name for name, fit in fitting if fit == best > 0]
+        return sorted(name for name, fit in fitting if fit == best > 0)
 
 
 def _fit(name: str, file: str) -> int:

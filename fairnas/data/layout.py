@@ -92,7 +92,12 @@ def read_layout(path: Path, reading: FolderReading = "auto", labels: str | None 
         file = find_labels(root) if reading == "auto" and refusal.finding.id in _LABELS_MAY_TELL else None
         if file is None:
             raise
-        return _from_list(read_listed(root, file))
+        try:
+            return _from_list(read_listed(root, file))
+        except RefusedImages:
+            if any(each.own_folders for each in root.folders):
+                raise refusal from None  # it may be a list of something else
+            raise
 
 
 def _labels_path(folder: Path, labels: str) -> Path:

@@ -12,7 +12,7 @@ from fairnas.data.decode import SUFFIXES
 from fairnas.data.finding import Finding, RefusedImages
 from fairnas.data.imagenames import ImageNames, ListedFolder
 from fairnas.data.labels import LabelsFile, Row, is_labels_file, read_labels, unreadable
-from fairnas.data.names import quoted, shortened
+from fairnas.data.names import quoted, shortened, visible
 from fairnas.data.splits import CORRUPT_ALLOWED
 
 _MAIN = ("labels", "label", "train", "train_labels", "train-labels", "trainlabels")
@@ -35,9 +35,8 @@ def find_labels(root: Branch) -> Path | None:
     for name in (stem + ending for stem in _MAIN for ending in _ENDINGS):
         if name in tables:
             return Path(root.at(tables[name]))
-    paths = [
-        Path(root.at(name)) for low, name in tables.items() if "submission" not in low
-    ]  # whose labels are invented
+    # what a sample submission says is invented
+    paths = [Path(root.at(name)) for low, name in tables.items() if "submission" not in low]
     found = [path for path in paths if is_labels_file(path)]
     return found[0] if len(found) == 1 else None
 
@@ -260,14 +259,10 @@ def _unlisted(images: ImageNames, used: Iterable[str], file: Path) -> Iterator[F
     tests = Counter(name.partition("/")[0] for name in rest if _kind(name.partition("/")[0]) == "test")
     for folder, count in tests.items():
         if folder not in begun:
-            message = (
-                f"{folder}/ is not used: its {count:,} images have no row in {file}, so nobody knows their classes"
-            )
-            yield Finding("test-unlabelled", message)
+            message = f"{folder}/ is not used: its {count:,} images have no row in {file}"
+            yield Finding("test-unlabelled", f"{message}, so nobody knows their classes")
             rest = [name for name in rest if not name.startswith(f"{folder}/")]
     if rest:
-        noun = "image has no row" if len(rest) == 1 else "images have no row"
-        message = (
-            f"{len(rest):,} {noun} in {file}, so nobody knows {'its class' if len(rest) == 1 else 'their classes'}"
-        )
-        yield Finding("labels-unlisted", f"{message}: {shortened(rest[:1], 1)}{', ...' if len(rest) > 1 else ''}")
+        noun, verb = ("image has", "is") if len(rest) == 1 else ("images have", "are")
+        message = f"{len(rest):,} {noun} no row in {file} and {verb} not used: {visible(rest[0])}"
+        yield Finding("labels-unlisted", f"{message}{', ...' if len(rest) > 1 else ''}")

@@ -37,9 +37,9 @@ def visible(name: str) -> str:
 
 def quoted(name: str) -> str:
     """The name in quotes, with escapes for what is not seen: a space of another width, nothing, an accent apart."""
-    apart = not unicodedata.is_normalized("NFC", name)
+    whole = unicodedata.normalize("NFC", name)
     inner = "".join(
-        character.encode("unicode_escape").decode() if _is_hidden(character, apart) else character for character in name
+        character.encode("unicode_escape").decode() if _is_hidden(character, whole) else character for character in name
     )
     return f"'{inner}'"
 
@@ -80,12 +80,9 @@ def _is_plain(name: str) -> bool:
     return bool(name) and quoted(name) == f"'{name}'" and name == _SPACES.sub(" ", name).strip() and "," not in name
 
 
-def _is_hidden(character: str, apart: bool) -> bool:
-    """Whether a reader cannot see a character, or, in a name whose accents stand apart, not that this is one."""
-    if character == " ":
-        return False
-    category = unicodedata.category(character)
-    return category[0] in "CZ" or (apart and (category[0] == "M" or not unicodedata.is_normalized("NFC", character)))
+def _is_hidden(character: str, whole: str) -> bool:
+    """Whether a reader cannot see a character, or takes it for a part of another: the name, put together, lacks it."""
+    return character != " " and (unicodedata.category(character)[0] in "CZ" or character not in whole)
 
 
 # Each makes more names equal than the one before.
