@@ -1,5 +1,6 @@
 """Whether the splits of a folder agree in their classes, and names of classes can be told apart. No torch."""
 
+import os
 from collections.abc import Iterator
 
 from fairnas.data.branch import Branch
@@ -24,12 +25,17 @@ def _one_class(train: SplitFolder) -> RefusedImages:
     if not train.classes[0].files[0].startswith(f"{name}/"):  # it comes from a list
         message = f"{train.folder} has images of one class only, {quoted(name)}; give two classes or more"
         return RefusedImages(Finding("one-class", message))
-    inner = Branch.of(folder)
+    return one_class(Branch.of(folder))
+
+
+def one_class(folder: Branch) -> RefusedImages:
+    """The refusal of a folder that is the only one, with the path of what lies further in."""
+    inner = folder
     while len(inner.own_folders) == 1 and not inner.images:
         inner = inner.own_folders[0]
     message = (
-        f"{train.folder} has one class folder only, {quoted(name)}; give two classes or more, "
-        f"or {inner.path if inner.own_folders else folder} if the classes are in there"
+        f"{os.path.dirname(folder.path)} has one class folder only, {quoted(folder.name)}; give two classes or more, "
+        f"or {inner.path if inner.own_folders else folder.path} if the classes are in there"
     )
     return RefusedImages(Finding("one-class", message))
 

@@ -36,7 +36,7 @@ class Branch:
             if is_folder(entry):
                 folders.append(entry.name)
             else:
-                is_image = os.path.splitext(entry.name)[1].lower() in SUFFIXES
+                is_image = entry.name[entry.name.rfind(".") :].lower() in SUFFIXES
                 (images if is_image else others).append(entry.name)
         return tuple(folders), tuple(images), tuple(others)
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from fairnas.data.branch import Branch
 from fairnas.data.classfolders import entries, image_size, is_folder
@@ -22,13 +23,24 @@ class ImageNames:
 
     def __init__(self, root: Branch) -> None:
         self.sizes = dict(_image_files(root.path))
-        self._bare: dict[str, list[str]] = {}
-        self._by_end: dict[str, list[str]] = {}
+
+    @cached_property
+    def _bare(self) -> dict[str, list[str]]:
+        """Files by their paths without the ending."""
+        found: dict[str, list[str]] = {}
         for name in self.sizes:
-            bare = os.path.splitext(name)[0]
-            self._bare.setdefault(bare, []).append(name)
-            for key in {path.rpartition("/")[2].casefold() for path in (name, bare)}:
-                self._by_end.setdefault(key, []).append(name)
+            found.setdefault(name[: name.rindex(".")], []).append(name)
+        return found
+
+    @cached_property
+    def _by_end(self) -> dict[str, list[str]]:
+        """Files by their names alone, with and without the ending, in lower case."""
+        found: dict[str, list[str]] = {}
+        for name in self.sizes:
+            base = name[name.rfind("/") + 1 :].casefold()
+            found.setdefault(base, []).append(name)
+            found.setdefault(base[: base.rindex(".")], []).append(name)
+        return found
 
     def called(self, file: str, own: ListedFolder | None) -> list[str]:
         """Files that a row may mean; the name may lack folders and ending."""

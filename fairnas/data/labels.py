@@ -159,9 +159,10 @@ def _is_row(cells: Sequence[str]) -> bool:
 
 def _row(path: Path, numbered: tuple[int, list[str]], columns: tuple[int, int, int | None]) -> Row:
     line, cells = numbered
-    file, label, split = (
-        None if place is None else cells[place].strip() if place < len(cells) else "" for place in columns
-    )
+    cells += [""] * (max(place or 0 for place in columns) + 1 - len(cells))
+    file, label, split = cells[columns[0]].strip(), cells[columns[1]].strip(), None
+    if columns[2] is not None:
+        split = cells[columns[2]].strip()
     if not file or not label:
         missing = "label" if file else "file name"
         raise unreadable(path, f"has no {missing} in line {line:,}", "complete the line or remove it")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fairnas.config import FolderReading
 from fairnas.data import roles
-from fairnas.data.agreement import alike_names, require_agreement
+from fairnas.data.agreement import alike_names, one_class, require_agreement
 from fairnas.data.branch import Branch
 from fairnas.data.classfolders import SplitFolder, read_split, shown
 from fairnas.data.finding import Finding, RefusedImages, messages
@@ -235,6 +235,8 @@ def _require_flat(root: Branch) -> tuple[Finding, ...]:
                 f"their classes into {root.at('labels.csv')} (filename,label)",
             )
         )
+    if len(root.folders) == len(beside) == 1:
+        raise one_class(beside[0])  # before its files are listed, because a labels file may tell their classes
     return require_classes(root, "classes")
 
 

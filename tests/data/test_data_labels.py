@@ -198,11 +198,9 @@ def test_an_image_in_two_tables(tmp_path):
 
 
 def test_names_that_several_images_have(tmp_path):
-    root = written(tmp_path, FOUR, tree="images/a*4 images/b*4")
+    root = written(tmp_path, FOUR, tree="train*4 test*4")
     message = refused(root, "labels-unreadable")
-    assert (
-        "means several images by '000.jpg' in line 2: images/a/000.jpg, images/b/000.jpg; write their paths" in message
-    )
+    assert "means several images by '000.jpg' in line 2: test/000.jpg, train/000.jpg; write their paths" in message
 
 
 @pytest.mark.parametrize(
