@@ -33,32 +33,37 @@ def one_class(folder: Branch) -> RefusedImages:
     inner = folder
     while len(inner.own_folders) == 1 and not inner.images:
         inner = inner.own_folders[0]
-    message = (
-        f"{os.path.dirname(folder.path)} has one class folder only, {quoted(folder.name)}; give two classes or more, "
-        f"or {inner.path if inner.own_folders else folder.path} if the classes are in there"
+    parent, deepest = os.path.dirname(folder.path), inner if inner.own_folders else folder
+    return RefusedImages(
+        Finding(
+            "one-class",
+            f"{parent} has one class folder only, {quoted(folder.name)}; give two classes or more, or {deepest.path} "
+            "if the classes are in there",
+        )
     )
-    return RefusedImages(Finding("one-class", message))
 
 
 def _differing(train: SplitFolder, split: SplitFolder, kind: str) -> RefusedImages:
     """The refusal of splits of different classes, with what to rename where names differ in little only."""
     lacks = sorted(set(train.names) - set(split.names))
     extra = sorted(set(split.names) - set(train.names))
-    if split.folder == train.folder:  # both come from a list
-        ours, theirs, where = "training", kind, f"images listed in {train.folder}"
-    else:
-        ours, theirs, where = f"{train.folder.name}/", f"{split.folder.name}/", str(train.folder.parent)
+    listed = split.folder == train.folder  # both come from a list
+    ours, theirs = ("training", kind) if listed else (f"{train.folder.name}/", f"{split.folder.name}/")
+    difference = "; ".join(
+        f"{name} lacks {shortened(names, _NAMED)}" for name, names in ((theirs, lacks), (ours, extra)) if names
+    )
     pairs = [pair for name in extra if (pair := counterpart(name, lacks))]
-    difference = [f"{theirs} lacks {shortened(lacks, _NAMED)}"] if lacks else []
-    difference += [f"{ours} lacks {shortened(extra, _NAMED)}"] if extra else []
-    remedy = "give every split the same class folders"
+    remedy = "give every split the same classes" if listed else "give every split the same class folders"
     if pairs:
         renamed = [f"{quoted(pair.one)} in {theirs} to {quoted(pair.other)} ({pair.difference})" for pair in pairs[:3]]
-        remedy = f"rename {', '.join(renamed)}{', ...' if len(pairs) > 3 else ''}"
-        if len(pairs) < max(len(lacks), len(extra)):
-            remedy += ", and give every split the same class folders"
-    what = "classes of the" if split.folder == train.folder else "class folders under"
-    return RefusedImages(Finding("classes-differ", f"the {what} {where} differ: {'; '.join(difference)}; {remedy}"))
+        rest = f", and {remedy}" if len(pairs) < max(len(lacks), len(extra)) else ""
+        remedy = f"rename {', '.join(renamed)}{', ...' if len(pairs) > 3 else ''}{rest}"
+    if listed:
+        message = f"the classes of images in {train.folder} differ between splits: {difference}; {remedy}"
+        return RefusedImages(Finding("classes-differ", message))
+    return RefusedImages(
+        Finding("classes-differ", f"the class folders under {train.folder.parent} differ: {difference}; {remedy}")
+    )
 
 
 def alike_names(train: SplitFolder) -> Iterator[Finding]:

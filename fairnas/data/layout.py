@@ -225,8 +225,12 @@ def _require_flat(root: Branch) -> tuple[Finding, ...]:
         known = each.name.lower() in ("test", *VALIDATION_NAMES)
         alone = all(roles.is_split(roles.words(other.name)) for other in beside)
         if known and alone and holds_classes(each) and not each.images:
-            message = f"{root.path} has {each.name}/ with class folders but no train/ with class folders; add it"
-            raise RefusedImages(Finding("splits-as-classes", message))
+            raise RefusedImages(
+                Finding(
+                    "splits-as-classes",
+                    f"{root.path} has {each.name}/ with class folders but no train/ with class folders; add it",
+                )
+            )
     if not root.folders and root.images:
         raise RefusedImages(
             Finding(

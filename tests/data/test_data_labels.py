@@ -262,7 +262,7 @@ def test_one_class_only(tmp_path):
 
 
 @given(content=st.binary(max_size=200) | st.text(max_size=200).map(lambda text: (FOUR + text).encode(errors="replace")))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_whatever_a_file_holds_is_read_or_refused(tmp_path_factory, content):
     root = written(tmp_path_factory.mktemp("set"), content)
     with contextlib.suppress(DataError):  # anything else is our fault

@@ -305,7 +305,7 @@ TREES = st.dictionaries(NAMES, st.lists(INNER, max_size=2, unique=True), min_siz
 
 
 @given(tree=TREES, split=st.booleans(), capital=st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_trees_of_innocuous_names_are_accepted_with_their_classes(tmp_path_factory, tree, split, capital):
     root = tmp_path_factory.mktemp("tree")
     classes = {name.capitalize() if capital else name: below for name, below in tree.items()}
