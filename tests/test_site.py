@@ -135,6 +135,9 @@ def test_the_list_of_messages_finds_each_way_to_say_one(tmp_path):
         "def misfit(space): return 'it has no layers'\n"
         "def inner(): raise ValueError('it is no table')\n"
         "def never(): raise AssertionError('ours')\n"
+        "def find(x): return Finding('odd', f'{x} is odd')\n"
+        "def refuse(x): raise level.refusal('odd', f'{x} is a split', 'rename it')\n"
+        "def read(x): raise unreadable(x, 'is empty', 'add rows')\n"
     )
     found = [(message.room, message.text, message.kind) for message in hook().all_messages(tmp_path)]
     assert found == [
@@ -142,6 +145,9 @@ def test_the_list_of_messages_finds_each_way_to_say_one(tmp_path):
         ("room", "it is no table", ""),
         ("room", "unknown space …", "UnknownNameError"),
         ("room", "x is …; give 0", "OwnError"),
+        ("room", "… is a split; rename it", "Finding"),
+        ("room", "… is empty; add rows", "Finding"),
+        ("room", "… is odd", "Finding"),
     ]
 
 

@@ -1,9 +1,9 @@
 """Fills `messages.md`: every message that a wrong input can meet, collected from the code when the site is built.
 
 The code is read, not imported. A message is the text that an exception of `fairnas/errors.py`, or of a class derived
-from one, is made with; the text of any other exception that is raised with one, because it ends up within such a
-message; why a strategy cannot train a space; and what the command line prints beside. What is filled in at run time
-stands as `…`.
+from one, is made with; the text of a finding about images; the text of any other exception that is raised with one,
+because it ends up within such a message; why a strategy cannot train a space; and what the command line prints beside.
+What is filled in at run time stands as `…`.
 """
 
 import ast
@@ -20,6 +20,7 @@ ROOTS = (
     *("ProcessesDisagree", "UnfairTraining"),
 )
 OURS = ("AssertionError", "AttributeError", "KeyError", "SystemExit")  # never meet a user of the command line
+FINDERS = ("Finding", "refusal", "unreadable")  # what makes findings of an identifier and texts
 GAP = "…"
 
 
@@ -90,6 +91,9 @@ def _said_in(tree: ast.Module, kinds: frozenset[str]) -> Iterator[tuple[str, str
             # pairs of a pattern and our words for it, where \1 is a gap
             words = [re.sub(r"\\\d", GAP, ours) for _, ours in ast.literal_eval(node.value)]
             yield from (("UsageError", text) for text in words if text.strip(GAP + " :"))
+        elif isinstance(node, ast.Call) and _name(node) in FINDERS:
+            if text := _found(node):
+                yield "Finding", text
         elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             name = _name(node.exc)
             if name not in kinds and name not in OURS and (text := _text(_first(node.exc))):
@@ -102,6 +106,13 @@ def _said_in(tree: ast.Module, kinds: frozenset[str]) -> Iterator[tuple[str, str
                 yield name, text
             elif name == "print" and any(ast.unparse(each.value) == "sys.stderr" for each in node.keywords):
                 yield "printed", text
+
+
+def _found(call: ast.Call) -> str:
+    """The text of a finding: what comes after its identifier, or after the file that it is about."""
+    texts = [_text(each) for each in call.args[1:]]
+    subject = [GAP] if _name(call) == "unreadable" else []
+    return " ".join([*subject, "; ".join(texts)]) if texts and all(texts) else ""
 
 
 def _texts(tree: ast.AST, function: str) -> Iterator[str]:

@@ -58,8 +58,11 @@ def main(arguments: Sequence[str]) -> None:
     except KeyboardInterrupt:
         raise KeyboardInterrupt("a plan keeps nothing, so the same command measures anew") from None
     if verb.json:
-        findings = [finding.to_dict() for finding in prepared.dataset.findings]
-        print_json({"recipe": config.recipe, "findings": findings, **plan.to_dict(), **record, "load": load})
+        found = {
+            "classes": list(prepared.dataset.classes),
+            "findings": [finding.to_dict() for finding in prepared.dataset.findings],
+        }
+        print_json({"recipe": config.recipe, **found, **plan.to_dict(), **record, "load": load})
         return
     if lines:
         print("\n".join(lines), end="\n\n")

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import tyro
 
@@ -173,9 +173,10 @@ def recipe_config(name: str, arguments: Sequence[str], wants_help: bool) -> RunC
 
     from fairnas.data import scan_folder
 
-    facts = scan_folder(Path(data.removeprefix("folder:")))
+    reading = _reading(arguments)
+    facts = scan_folder(Path(data.removeprefix("folder:")), reading.layout, reading.labels)
     size = peek(arguments, "--data.image-size") or peek(arguments, "--data.image_size") or ""
-    return folder(
+    config = folder(
         data,
         images=facts.train,
         smallest_class=facts.smallest_class,
@@ -185,6 +186,16 @@ def recipe_config(name: str, arguments: Sequence[str], wants_help: bool) -> RunC
         with_gpu=peek(arguments, "--resources.device") != "cpu" and torch.cuda.is_available(),
         image_size=int(size) if size.isdecimal() and int(size) else None,
     )
+    data_config = dataclasses.replace(config.data, layout=reading.layout, labels=reading.labels)
+    return dataclasses.replace(config, data=data_config)
+
+
+def _reading(arguments: Sequence[str]) -> DataConfig:
+    """How the folder is to be read, by the flags or the TOML file: what is chosen for it depends on that."""
+    file = peek(arguments, "--config")
+    data = DataConfig() if file is None else read_config(Path(file), get_recipe("digits")).data
+    layout, labels = peek(arguments, "--data.layout"), peek(arguments, "--data.labels")
+    return DataConfig(layout=cast(Any, layout or data.layout), labels=labels or data.labels)
 
 
 def print_summary(result: dict[str, Any]) -> None:

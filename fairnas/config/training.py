@@ -9,6 +9,7 @@ from fairnas.config.checks import above_zero, at_least, in_range, one_of
 from fairnas.errors import ConfigError
 
 Augmentation = Literal["none", "shift", "crop_flip", "inception"]
+FolderReading = Literal["auto", "classes", "splits"]
 SharedGradient = Literal["sum", "mean"]
 IdleBlocks = Literal["rest", "momentum", "decay", "both"]
 Precision = Literal["float32", "bfloat16"]
@@ -22,6 +23,12 @@ class DataConfig:
     """`digits`, `cifar10`, `imagenet`, or `folder:PATH` with one subfolder per class."""
     root: str | None = None
     """Folder that holds `cifar10` or `imagenet`; not used by `digits` and `folder:PATH`."""
+    layout: FolderReading = "auto"
+    """What the folders in `folder:PATH` are: `classes` or `splits` (train/, with val/ and test/) whatever their names
+    look like; `auto` finds out, and refuses what may be something else."""
+    labels: str | None = None
+    """CSV file with the classes of the images in `folder:PATH` (columns filename and label, and split if you like), by
+    its path in that folder or an absolute one; default: labels.csv or train.csv, where no class folders are."""
     image_size: int | None = None
     """Side of the square images in pixels; default: the space's own."""
     validation_per_class: int = 50
@@ -39,6 +46,7 @@ class DataConfig:
         at_least("data.image_size", self.image_size, 1)
         at_least("data.train_per_class", self.train_per_class, 1)
         at_least("data.test_per_class", self.test_per_class, 1)
+        one_of("data.layout", self.layout, FolderReading)
         one_of("data.augmentation", self.augmentation, Augmentation)
 
     @property

@@ -57,9 +57,10 @@ class Files:
         return iter(self.names.tolist())
 
     def content(self) -> Iterator[bytes]:
-        """What the fingerprint is made of: names and sizes, whatever the folder is called."""
-        for name, size in sorted(zip(self.names.tolist(), self.sizes.tolist(), strict=True)):
-            yield name + f"\0{size}\0".encode()
+        """What the fingerprint is made of: names, sizes and labels, whatever the folder is called."""
+        rows = zip(self.names.tolist(), self.sizes.tolist(), self.labels.tolist(), strict=True)
+        for name, size, label in sorted(rows):
+            yield name + f"\0{size}\0{label}\0".encode()
 
 
 @dataclass(frozen=True, eq=False)

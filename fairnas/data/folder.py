@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fairnas.config import FolderReading
 from fairnas.data.classfolders import SplitFolder, shown
 from fairnas.data.decode import CorruptImageError, Header, largest_value, look, quiet_pillow
 from fairnas.data.finding import Finding
@@ -37,12 +38,14 @@ class FolderFacts:
     image_channels: int
 
 
-def scan_folder(path: Path) -> FolderFacts:
+def scan_folder(path: Path, reading: FolderReading = "auto", labels: str | None = None) -> FolderFacts:
     """Look at a folder: its classes, numbers of images, and the headers of up to 200 training images.
+
+    `reading` and `labels` are `data.layout` and `data.labels`.
 
     Raises `DataError` if it does not hold a data set; the message says what to change.
     """
-    layout = read_layout(path)
+    layout = read_layout(path, reading, labels)
     headers = sample_headers(layout.train)
     sizes = [len(member.files) for member in layout.train.classes]
     counts = [split.count if split else 0 for split in (layout.train, layout.validation, layout.test)]

@@ -1,26 +1,46 @@
 """The layout of a folder of images: which splits it brings, and whether they agree. No torch, no decoding.
 
 A data set in a folder is class subfolders of images, directly under it or under `train/` with optional
-`val/` (or `valid/`, `validation/`) and `test/`. Folders below a class folder belong to the class. Hidden
-files are passed over; other files that are no images are ignored and named in the notes.
+`val/` (or `valid/`, `validation/`) and `test/`; or images whose classes stand in a labels file. Folders below a class
+folder belong to the class. Hidden files are passed over; other files that are no images are ignored and named in the
+notes. Folders that look like splits, annotations or versions are refused (`misread`).
 """
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairnas.data.classfolders import SplitFolder, entries, image_size, is_folder, read_split, shown
-from fairnas.data.finding import Finding, messages
-from fairnas.errors import DataError
-from fairnas.rundir import is_run_directory
-
-_VALIDATION_NAMES = ("val", "valid", "validation")
-_LIKE_A_SPLIT = re.compile(
-    r"(train|test|val|dev|eval|hold-?out|fold)(id|idation|uation|ing|set|s)?([^a-z]|$)", re.IGNORECASE
+from fairnas.config import FolderReading
+from fairnas.data import roles
+from fairnas.data.agreement import alike_names, one_class, require_agreement
+from fairnas.data.branch import Branch
+from fairnas.data.classfolders import SplitFolder, read_split, shown
+from fairnas.data.finding import Finding, RefusedImages, messages
+from fairnas.data.listed import Listed, find_labels, listed_split, read_listed
+from fairnas.data.misread import require_classes
+from fairnas.data.splitnames import (
+    VALIDATION_NAMES,
+    holds_classes,
+    is_split_layout,
+    require_single,
+    splits_by_name,
+    told_beside,
 )
-"""How names of splits begin; `fold1` and `test_images` are some too."""
+from fairnas.errors import DataError
+
+_NAMED = 5  # of many names; a thousand would bury the message
+_LABELS_MAY_TELL = frozenset(
+    {
+        "annotations-as-classes",
+        "folds-as-classes",
+        "no-classes",
+        "one-class",
+        "splits-as-classes",
+        "versions-as-classes",
+    }
+)
+"""Refusals of folders that are right where a labels file says the classes."""
 
 
 @dataclass(frozen=True)
@@ -43,46 +63,125 @@ class Layout:
         return tuple(split for split in (self.train, self.validation, self.test) if split is not None)
 
 
-def read_layout(path: Path) -> Layout:
+def read_layout(path: Path, reading: FolderReading = "auto", labels: str | None = None) -> Layout:
     """Find the splits and classes of `folder:PATH`.
 
     A validation folder without a test folder is the test set: it is the official one, and validation images
     for the search are carved out of the training set (paper 4.1). With both, each is what its name says.
 
+    Args:
+        path: the folder.
+        reading: `classes` takes every folder in it for a class, `splits` every folder in `train/`, whatever its name;
+            `auto` finds out which is meant.
+        labels: file with the classes of the images, in the folder or by an absolute path; default: one is looked for
+            where no class folders are.
+
     Raises:
-        DataError: naming the folder, what is wrong with it and what to do.
+        DataError: naming the folder, what is wrong with it and what to do. It is a `RefusedImages` with the finding
+            where the folder would have been read as something else than it is.
     """
     path = Path(os.path.expanduser(path))
-    every = [entry for entry in entries(_existing(path)) if is_folder(entry)]
-    folders = tuple(entry for entry in every if not is_run_directory(entry.path))
-    by_name = {entry.name.lower(): entry for entry in folders}
-    if not _holds_folders(by_name.get("train")):
-        _check_flat(path, folders)
-        return _finished(read_split(path), None, None, ())
-    present = [name for name in _VALIDATION_NAMES if name in by_name]
-    if len(present) > 1:
-        raise DataError(f"{path} has both {present[0]}/ and {present[1]}/; keep one of them")
-    train, test = read_split(Path(by_name["train"].path)), None
-    known = ("train", "test", *_VALIDATION_NAMES)
-    unused = [entry.name for entry in folders if entry.name.lower() not in known]
-    findings = [Finding("extra-folders", f"folders beside train/ not used: {_first(unused)}")] if unused else []
-    if runs := [shown(entry.name) for entry in every if entry not in folders]:
-        findings.append(Finding("run-directories", f"run directories left out of {path}: {_first(runs)}"))
-    if "test" in by_name:
-        if _holds_folders(by_name["test"]) or not _holds_images(by_name["test"]):
-            test = read_split(Path(by_name["test"].path))
-        else:
-            message = "test/ is not used: its images lie in no class folders, so nobody knows their classes"
+    root = Branch.of(_existing(path))
+    if labels is not None:
+        if reading != "auto":
+            raise DataError(f"data.labels gives the classes, but data.layout is '{reading}'; leave one of them out")
+        return _from_list(read_listed(root, _labels_path(path, labels)))
+    try:
+        return _by_folders(root, reading)
+    except RefusedImages as refusal:
+        file = find_labels(root) if reading == "auto" and refusal.finding.id in _LABELS_MAY_TELL else None
+        if file is None:
+            raise
+        try:
+            return _from_list(read_listed(root, file))
+        except RefusedImages:
+            if any(each.own_folders for each in root.folders):
+                raise refusal from None  # it may be a list of something else
+            raise
+
+
+def _labels_path(folder: Path, labels: str) -> Path:
+    """The labels file that was given. Raises `DataError` if it is not there."""
+    path = folder / os.path.expanduser(labels)  # an absolute path stays what it is
+    if path.exists():
+        return path
+    elsewhere = f", or {Path(labels).absolute()}" if Path(labels).exists() else ""
+    raise DataError(
+        f"{path} does not exist; data.labels is the path of a file in {folder}, or an absolute path{elsewhere}"
+    )
+
+
+def _from_list(listed: Listed) -> Layout:
+    """The layout of images whose classes stand in a file."""
+    train, validation, test = (listed.splits.get(kind) for kind in ("train", "val", "test"))
+    assert train is not None
+    findings = listed.findings
+    if validation and not test:
+        message = "the validation images are the test set; validation images are carved out of the training images"
+        return _finished(train, None, validation, (*findings, Finding("val-is-test", message)))
+    return _finished(train, validation, test, findings)
+
+
+def _by_folders(root: Branch, reading: FolderReading) -> Layout:
+    by_name = splits_by_name(root)
+    train = by_name.get("train", ())
+    if reading == "classes" or not is_split_layout(root, train, reading):
+        if reading == "splits":
+            where = f"{root.path} has no train/ with class folders"
+            raise DataError(f"{where}, but data.layout is 'splits'; add it, or leave the setting out")
+        findings = () if reading == "classes" else _require_flat(root)
+        return _finished(read_split(Path(root.path)), None, None, findings)
+    require_single(root, by_name)
+    present = [name for name in VALIDATION_NAMES if name in by_name]
+    findings = () if reading == "splits" else require_classes(train[0], "splits")
+    return _of_splits(root, train[0], [by_name[name][0] for name in present], by_name.get("test", ()), findings)
+
+
+def _of_splits(
+    root: Branch,
+    train_folder: Branch,
+    validation_folders: Sequence[Branch],
+    test_folders: Sequence[Branch],
+    found: Sequence[Finding],
+) -> Layout:
+    """The layout of `train/` and what lies beside it."""
+    train = read_split(Path(train_folder.path))
+    findings = [*told_beside(root), *found]
+    test = None
+    for folder in test_folders:
+        test = _held_out(root, folder, findings)
+        if test is None:
+            message = f"{folder.name}/ is not used: its images lie in no class folders, so nobody knows their classes"
             findings.append(Finding("test-unlabelled", message))
-    if not present:
+    if not validation_folders:
         return _finished(train, None, test, findings)
-    name = present[0]
-    held_out = read_split(Path(by_name[name].path))
+    folder = validation_folders[0]
+    held_out = _held_out(root, folder, findings)
+    if held_out is None:
+        raise RefusedImages(
+            Finding(
+                "split-without-classes",
+                f"{folder.path} has no class folders; give it those of {train_folder.name}/, write the classes of its "
+                f"images into {folder.at('labels.csv')} (filename,label), or move it away",
+            )
+        )
+    name = folder.name.lower()
     if test is None:
         findings.append(Finding("val-is-test", f"{name}/ is the test set; validation images are carved out of train/"))
         return _finished(train, None, held_out, findings)
     message = f"validation images are those of {name}/; validation_per_class is not used"
     return _finished(train, held_out, test, (*findings, Finding("val-is-val", message)))
+
+
+def _held_out(root: Branch, folder: Branch, findings: list[Finding]) -> SplitFolder | None:
+    """The images of a split beside `train/`; None if nobody knows their classes. Adds what is to be told."""
+    if holds_classes(folder) or not folder.holds_images:
+        return read_split(Path(folder.path))
+    listed = listed_split(root, folder)
+    if listed is None:
+        return None
+    findings.extend(listed.findings)
+    return listed.splits[folder.name]
 
 
 def read_train_and_test(root: Path, test: str) -> Layout:
@@ -94,23 +193,9 @@ def read_train_and_test(root: Path, test: str) -> Layout:
 def _finished(
     train: SplitFolder, validation: SplitFolder | None, test: SplitFolder | None, findings: Sequence[Finding]
 ) -> Layout:
-    layout = Layout(train, validation, test, (*findings, *_ignored((train, validation, test))))
-    if len(train.classes) == 1:
-        raise DataError(
-            f"{train.folder} has one class folder only, '{train.names[0]}'; give two classes or more, "
-            f"or {train.folder / train.names[0]} if the classes are in there"
-        )
-    for split in layout.splits[1:]:
-        lacks = sorted(set(train.names) - set(split.names))
-        extra = sorted(set(split.names) - set(train.names))
-        if lacks or extra:
-            difference = [f"{split.folder.name}/ lacks {_first(lacks)}"] if lacks else []
-            difference += [f"{train.folder.name}/ lacks {_first(extra)}"] if extra else []
-            raise DataError(
-                f"the class folders under {train.folder.parent} differ: {'; '.join(difference)}; "
-                "give every split the same class folders"
-            )
-    return layout
+    require_agreement(train, validation, test)
+    told = (*findings, *alike_names(train), *_ignored((train, validation, test)))
+    return Layout(train, validation, test, told)
 
 
 def _ignored(splits: Sequence[SplitFolder | None]) -> Iterator[Finding]:
@@ -133,18 +218,30 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f", ... ({len(names)})" if len(names) > 5 else "")
 
 
-def _check_flat(path: Path, folders: Sequence[os.DirEntry[str]]) -> None:
-    """Refuse what would be read as classes but is something else. Raises `DataError`."""
-    for entry in folders:
-        if entry.name.lower() in ("test", *_VALIDATION_NAMES) and _holds_folders(entry) and not _holds_images(entry):
-            raise DataError(f"{path} has {entry.name}/ with class folders but no train/ with class folders; add it")
-    if len(folders) < 2 or any(_holds_images(entry) for entry in folders):
-        return
-    below = [frozenset(inner.name for inner in entries(entry.path) if is_folder(inner)) for entry in folders]
-    like_splits = sum(bool(_LIKE_A_SPLIT.match(entry.name)) for entry in folders)
-    if like_splits > 1 and len(below[0]) > 1 and all(names == below[0] for names in below):
-        names = _first([entry.name for entry in folders])
-        raise DataError(f"{names} in {path} look like splits, not classes; name them train, val and test")
+def _require_flat(root: Branch) -> tuple[Finding, ...]:
+    """Refuse what would be read as classes but is something else. Raises `RefusedImages`."""
+    beside = [each for each in root.folders if each.holds_images]
+    for each in beside:
+        known = each.name.lower() in ("test", *VALIDATION_NAMES)
+        alone = all(roles.is_split(roles.words(other.name)) for other in beside)
+        if known and alone and holds_classes(each) and not each.images:
+            raise RefusedImages(
+                Finding(
+                    "splits-as-classes",
+                    f"{root.path} has {each.name}/ with class folders but no train/ with class folders; add it",
+                )
+            )
+    if not root.folders and root.images:
+        raise RefusedImages(
+            Finding(
+                "no-classes",
+                f"{root.path} has no class folders; put the images of each class into its own subfolder, or write "
+                f"their classes into {root.at('labels.csv')} (filename,label)",
+            )
+        )
+    if len(root.folders) == len(beside) == 1:
+        raise one_class(beside[0])  # before its files are listed, because a labels file may tell their classes
+    return require_classes(root, "classes")
 
 
 def _existing(path: Path) -> Path:
@@ -158,11 +255,3 @@ def _existing(path: Path) -> Path:
     if not path.is_dir():
         raise DataError(f"{path} is a file; give a folder with one subfolder of images per class")
     return path
-
-
-def _holds_folders(entry: os.DirEntry[str] | None) -> bool:
-    return entry is not None and any(is_folder(inner) for inner in entries(entry.path))
-
-
-def _holds_images(entry: os.DirEntry[str]) -> bool:
-    return any(not is_folder(inner) and image_size(inner) is not None for inner in entries(entry.path))

@@ -51,8 +51,10 @@ def load_dataset(config: DataConfig, *, image_size: int, image_channels: int | N
         raise DataError(f"image_channels is {image_channels}; images have 1 (grey) or 3 (colour)")
     name, _, path = config.name.partition(":")
     if name == "folder" and path:
-        layout = read_layout(Path(path))
+        layout = read_layout(Path(path), config.layout, config.labels)
         return _from_folders(layout, config, image_size, image_channels, seed)
+    if config.layout != "auto" or config.labels is not None:
+        raise DataError(f"data.layout and data.labels are for folder:PATH, not for '{config.name}'; leave them out")
     if config.name == "digits":
         return _from_arrays(digits.read_digits(), digits.CLASSES, config, image_size, image_channels, seed)
     if config.name == "cifar10":

@@ -85,8 +85,12 @@ def is_small_work(space: SearchSpace, batch_size: int) -> bool:
 
 
 def training_identity(train: TrainConfig, config: RunConfig, space: SearchSpace, dataset: Dataset) -> str:
-    """Hash of everything that a training with these hyper-parameters depends on; not of where its images lie."""
-    data = {key: value for key, value in dataclasses.asdict(config.data).items() if key not in ("name", "root")}
+    """Hash of everything that a training with these hyper-parameters depends on; not of where its images lie.
+
+    The fingerprint of the images holds their labels, wherever these come from.
+    """
+    found_by = ("name", "root", "layout", "labels")
+    data = {key: value for key, value in dataclasses.asdict(config.data).items() if key not in found_by}
     return _identity(train, data, config.seed, space, dataset)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fairnas.config import RunConfig
 from fairnas.data import Dataset
+from fairnas.data.names import shortened
 from fairnas.errors import ConfigError, UnknownNameError
 from fairnas.nets import cost_table
 from fairnas.pipeline.experiment import open_data, pick_device, require_scorable, training_identity
@@ -25,6 +26,9 @@ from fairnas.train import (
     training_steps,
 )
 from fairnas.train.supernet import parts_of
+
+CLASSES_NAMED = 12
+"""Class names that the plan lists; more are counted."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ class Prepared:
             f"data       {dataset.name}: {len(dataset.classes)} classes, {len(dataset.train):,} training, "
             f"{len(dataset.validation):,} validation, {len(dataset.test):,} test images, "
             f"{dataset.image_size}x{dataset.image_size} {colour}",
+            f"classes    {shortened(dataset.classes, CLASSES_NAMED)}",
             *(f"note       {note}" for note in dataset.notes),
             f"space      {space.name}{narrower}: {space.size:,} networks of {space.depth} layers, "
             f"{light['madds'] / 1e6:.3g} to {heavy['madds'] / 1e6:.3g} M multiply-adds",

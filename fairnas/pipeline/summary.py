@@ -15,12 +15,14 @@ def audit(run: RunDirectory) -> dict[str, Any]:
 
 def summarise(run: RunDirectory) -> dict[str, Any]:
     """Everything that the run directory holds by now, in short. Keys of stages not done yet are None."""
+    data = run.read_json("data.json") if (run.path / "data.json").exists() else None
     result: dict[str, Any] = {
         "run": str(run.path),
         "recipe": run.config.recipe,
         "space": run.config.space,
         "seed": run.config.seed,
-        "findings": run.read_json("data.json")["findings"] if (run.path / "data.json").exists() else None,
+        "classes": data["classes"] if data else None,
+        "findings": data["findings"] if data else None,
         "fairness": audit(run) if (run.path / "ledger.json").exists() else None,
         "operators": None,
         "units": {},

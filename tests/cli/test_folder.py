@@ -9,7 +9,9 @@ from PIL import Image
 
 from fairnas.cli.run import read_arguments
 from fairnas.config import Resources
-from fairnas.errors import RunDirectoryError
+from fairnas.data.finding import RefusedImages
+from fairnas.errors import ConfigError, RunDirectoryError
+from fairnas.pipeline import prepare
 from fairnas.rundir import RunDirectory
 
 
@@ -65,3 +67,42 @@ def test_other_images_in_the_same_directory_are_said_to_be_others(images, tmp_pa
         RunDirectory.create(run.path, read(tmp_path / "others", "--out", run.path), "their fingerprint")
     images.rename(tmp_path / "moved")
     assert read(tmp_path / "moved", "--out", run.path).train == begun.train
+
+
+def test_a_way_to_read_the_folder_counts_before_anything_is_chosen_for_it(images, tmp_path, fairnas):
+    """Also if it stands in a file, because else a refused folder could not be read at all."""
+    (images / "cats").rename(images / "train")
+    (images / "dogs").rename(images / "test")
+    with pytest.raises(RefusedImages):
+        read(images)
+    (tmp_path / "settings.toml").write_text('[data]\nlayout = "classes"\n')
+    for flags in (["--data.layout", "classes"], ["--data.layout=classes"], ["--config", tmp_path / "settings.toml"]):
+        assert read(images, *flags).data.layout == "classes"
+    with pytest.raises(ConfigError, match="unknown value 'clases'; did you mean 'classes'"):
+        read(images, "--data.layout", "clases")
+    listed = "".join(f"{each.relative_to(images)},{'ab'[int(each.stem) % 2]}\n" for each in images.rglob("*.png"))
+    (images / "mine.csv").write_text(
+        f"file,class,split\n{listed}".replace(",a\n", ",a,train\n").replace(",b\n", ",b,train\n")
+    )
+    assert read(images, "--data.labels", "mine.csv").data.labels == "mine.csv"
+
+
+def test_a_refusal_has_its_identifier(images, fairnas):
+    (images / "cats").rename(images / "train")
+    (images / "dogs").rename(images / "test")
+    outcome = fairnas("run", "folder", "--data", f"folder:{images}", "--json")
+    assert outcome.code == 2
+    assert outcome.json["refused"]["id"] == "splits-as-classes"
+    assert outcome.err == f"fairnas: {outcome.json['refused']['message']}\n"
+
+
+def test_the_plan_names_the_classes(images):
+    def classes(dataset):
+        plan = dataclasses.replace(prepared, dataset=dataset).training_plan()
+        return next(line for line in plan if line.startswith("classes"))
+
+    prepared = prepare(read(images))
+    assert classes(prepared.dataset) == "classes    cats, dogs"
+    odd = ("cat", "cat ", "a, b", *(f"class {n}" for n in range(20)))
+    shown = classes(dataclasses.replace(prepared.dataset, classes=odd))
+    assert shown == "classes    cat, 'cat ', 'a, b', " + ", ".join(f"class {n}" for n in range(9)) + ", ... (23)"

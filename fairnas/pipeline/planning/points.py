@@ -88,8 +88,9 @@ def _point(prepared: Prepared, given: frozenset[str], size: int) -> Point:
 
 def _largest(config: RunConfig, here: int) -> int:
     """Pixels that the median image fills."""
-    kind, _, path = config.data.name.partition(":")
-    return scan_folder(Path(path)).median_side if kind == "folder" else here
+    data = config.data
+    kind, _, path = data.name.partition(":")
+    return scan_folder(Path(path), data.layout, data.labels).median_side if kind == "folder" else here
 
 
 def _reduction(point: Point) -> int:

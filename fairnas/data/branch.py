@@ -1,0 +1,93 @@
+"""A folder as it is looked at before it is known what it is: one level at a time, names only. No torch."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from fairnas.data.classfolders import entries, is_folder
+from fairnas.data.decode import SUFFIXES
+from fairnas.rundir import is_run_directory
+
+_DEEPEST = 8  # levels that are searched for an image; what lies deeper is nobody's class
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A folder, listed when it is first asked for what it holds. Hidden entries are left out.
+
+    Listing raises `DataError` if the folder cannot be read.
+    """
+
+    path: str
+    name: str
+
+    @staticmethod
+    def of(path: Path) -> "Branch":
+        """The folder at a path."""
+        return Branch(str(path), path.name or str(path))
+
+    @cached_property
+    def _listed(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+        """Names of folders, of images and of other files."""
+        folders, images, others = [], [], []
+        for entry in entries(self.path):
+            if is_folder(entry):
+                folders.append(entry.name)
+            else:
+                is_image = entry.name[entry.name.rfind(".") :].lower() in SUFFIXES
+                (images if is_image else others).append(entry.name)
+        return tuple(folders), tuple(images), tuple(others)
+
+    @cached_property
+    def every_folder(self) -> tuple["Branch", ...]:
+        """Folders in it, also run directories; not links that lead back up."""
+        real = Path(os.path.realpath(self.path))
+        inner = (Branch(os.path.join(self.path, name), name) for name in self._listed[0])
+        return tuple(
+            each
+            for each in inner
+            if not (os.path.islink(each.path) and real.is_relative_to(os.path.realpath(each.path)))
+        )
+
+    @cached_property
+    def folders(self) -> tuple["Branch", ...]:
+        """Folders in it without the run directories."""
+        return tuple(each for each in self.every_folder if not is_run_directory(each.path))
+
+    @cached_property
+    def own_folders(self) -> tuple["Branch", ...]:
+        """Folders in it without run directories and links, as class folders are walked through."""
+        return tuple(each for each in self.folders if not os.path.islink(each.path))
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Names of the image files directly in it, by their endings."""
+        return self._listed[1]
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Names of the other files directly in it."""
+        return self._listed[2]
+
+    @cached_property
+    def inner_names(self) -> frozenset[str]:
+        """Names of the folders in it, in lower case."""
+        return frozenset(each.name.lower() for each in self.own_folders)
+
+    @cached_property
+    def holds_images(self) -> bool:
+        """Whether there is an image in it at any depth."""
+        return any(branch.images for branch in self.walk())
+
+    def walk(self, depth: int = _DEEPEST) -> Iterator["Branch"]:
+        """This folder and those below, without links and runs."""
+        yield self
+        if depth:
+            for inner in self.own_folders:
+                yield from inner.walk(depth - 1)
+
+    def at(self, *names: str) -> str:
+        """The path of something below, for a message."""
+        return os.path.join(self.path, *names)
