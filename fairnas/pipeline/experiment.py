@@ -85,8 +85,12 @@ def is_small_work(space: SearchSpace, batch_size: int) -> bool:
 
 
 def training_identity(train: TrainConfig, config: RunConfig, space: SearchSpace, dataset: Dataset) -> str:
-    """Hash of everything that a training with these hyper-parameters depends on; not of where its images lie."""
-    data = {key: value for key, value in dataclasses.asdict(config.data).items() if key not in ("name", "root")}
+    """Hash of everything that a training with these hyper-parameters depends on; not of where its images lie.
+
+    What keeps images together is in the fingerprint as far as it changes the splits.
+    """
+    left_out = ("name", "root", "group", "copies")
+    data = {key: value for key, value in dataclasses.asdict(config.data).items() if key not in left_out}
     return _identity(train, data, config.seed, space, dataset)
 
 
