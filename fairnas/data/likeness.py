@@ -24,9 +24,11 @@ SIDE = 16
 
 _DISTANCE = 0.02  # squared, between thumbnails of mean 0 and norm 1: a correlation of 0.99
 _LARGEST = 0.75  # difference at any pixel, in standard deviations: a small object before the same background has more
-_DETAIL = 0.15  # squared distance of what remains without the coarsest shading, as a share of it
+_DETAIL = 0.15  # squared distance of what remains without shading, as a share of it
 _LEAST_DETAIL = 1.0  # standard deviation of what remains, in grey levels
 _COLOUR = 8.0  # mean difference of the colours, in 0 to 255: the same sign in red and in blue has more
+_LARGEST_COLOUR = 48.0  # difference at any pixel
+_COLOUR_SHARE = 0.25  # of the colours' own strength, where that is more; twice that at any pixel
 _CONTRAST = 1.6  # factor
 _BRIGHTNESS = 64  # in 0 to 255
 _NEIGHBOURS = 9  # of an image, itself among them, that are compared with it
@@ -70,37 +72,47 @@ def likeness_ids(small: np.ndarray, progress: Progress = silent) -> np.ndarray:
     return components(len(small), np.concatenate([pairs, same]))
 
 
+def _shading() -> np.ndarray:
+    """(256, 15) orthonormal: polynomials of degree 4 at most, as a lens and a lamp shade all their pictures."""
+    y, x = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j]
+    powers = [x**across * y**down for across in range(5) for down in range(5 - across)]
+    return np.linalg.qr(np.stack([each.ravel() for each in powers], axis=1))[0].astype(np.float32)
+
+
+_SHADING = _shading()
+
+
 @dataclass(frozen=True, eq=False)
 class _Shapes:
     """What thumbnails show, apart from brightness and contrast."""
 
-    frequencies: np.ndarray  # (N, 16, 16) cosine transform of the grey values, mean 0 and norm 1
+    pixels: np.ndarray  # (N, 256) grey values, mean 0 and norm 1
     mean: np.ndarray  # (N,) of the grey values
     contrast: np.ndarray  # (N,) their standard deviation
-    detail: np.ndarray  # (N,) the same without the coarsest shading
+    detail: np.ndarray  # (N,) the same without shading
 
     @staticmethod
     def of(small: np.ndarray) -> "_Shapes":
-        grey = _grey(small)
-        mean, contrast = grey.mean((1, 2)), grey.std((1, 2))
-        even = (grey - mean[:, None, None]) / (SIDE * np.maximum(contrast, 1e-6))[:, None, None]
-        frequencies = np.asarray(dctn(even, axes=(1, 2), norm="ortho"))
-        detail = contrast * np.sqrt((frequencies[:, _FINE] ** 2).sum(1))
-        return _Shapes(frequencies, mean, contrast, detail)
+        grey = _grey(small).reshape(len(small), SIDE**2)
+        mean, contrast = grey.mean(1), grey.std(1)
+        pixels = (grey - mean[:, None]) / (SIDE * np.maximum(contrast, 1e-6))[:, None]
+        return _Shapes(pixels, mean, contrast, contrast * np.sqrt(_unshaded(pixels)))
 
     def take(self, places: np.ndarray) -> "_Shapes":
-        return _Shapes(*(each[places] for each in (self.frequencies, self.mean, self.contrast, self.detail)))
+        return _Shapes(*(each[places] for each in (self.pixels, self.mean, self.contrast, self.detail)))
 
 
-_FINE = np.arange(SIDE)[:, None] + np.arange(SIDE) > 2
-"""Frequencies other than those of even, sloping and vaulted shading, which a lens and a lamp give to all pictures."""
+def _unshaded(pixels: np.ndarray) -> np.ndarray:
+    """Squared norms (N,) of (N, 256) without the shading."""
+    return np.maximum(0, (pixels**2).sum(1) - ((pixels @ _SHADING) ** 2).sum(1))
 
 
 def _pairs(small: np.ndarray, shapes: _Shapes, progress: Progress) -> np.ndarray:
     """Pairs (P, 2) of places of near copies."""
     if len(small) < 2:
         return np.empty((0, 2), np.int64)
-    lowest = shapes.frequencies[:, :_KEPT, :_KEPT].reshape(len(small), -1)[:, 1:17].astype(np.float64)
+    frequencies = np.asarray(dctn(shapes.pixels.reshape(-1, SIDE, SIDE), axes=(1, 2), norm="ortho"))
+    lowest = frequencies[:, :_KEPT, :_KEPT].reshape(len(small), -1)[:, 1:17].astype(np.float64)
     tree, found = KDTree(lowest), [np.empty((0, 2), np.int64)]
     for start in range(0, len(small), _CHUNK):
         some = lowest[start : start + _CHUNK]
@@ -118,29 +130,38 @@ def _alike(small: np.ndarray, shapes: _Shapes, pairs: np.ndarray) -> np.ndarray:
     """Which pairs are near copies, (P,) bool."""
     verdicts = [np.empty(0, bool)]
     for start in range(0, len(pairs), _CHUNK):
-        one, other = pairs[start : start + _CHUNK].T
-        verdicts.append(_alike_shapes(shapes.take(one), shapes.take(other)) & _alike_colours(small[one], small[other]))
+        first, second = pairs[start : start + _CHUNK].T
+        one, other = shapes.take(first), shapes.take(second)
+        colours = [_colours(small[first]) / one.contrast[:, None], _colours(small[second]) / other.contrast[:, None]]
+        verdicts.append(_alike_shapes(one, other) & _alike_colours(*colours, np.sqrt(one.contrast * other.contrast)))
     return np.concatenate(verdicts)
 
 
 def _alike_shapes(one: _Shapes, other: _Shapes) -> np.ndarray:
-    difference = one.frequencies - other.frequencies
-    pixels = np.asarray(dctn(difference, type=3, axes=(1, 2), norm="ortho"))
-    fine = (difference[:, _FINE] ** 2).sum(1)
-    less = np.minimum(one.detail / np.maximum(one.contrast, 1e-6), other.detail / np.maximum(other.contrast, 1e-6))
+    difference = one.pixels - other.pixels
+    detail = np.minimum(one.detail / one.contrast, other.detail / other.contrast)
     low, high = np.minimum(one.contrast, other.contrast), np.maximum(one.contrast, other.contrast)
     return (
-        ((difference**2).sum((1, 2)) <= _DISTANCE)
-        & (np.abs(pixels).max((1, 2)) * SIDE <= _LARGEST)
-        & (fine <= _DETAIL * less**2)
+        ((difference**2).sum(1) <= _DISTANCE)
+        & (np.abs(difference).max(1) * SIDE <= _LARGEST)
+        & (_unshaded(difference) <= _DETAIL * detail**2)
         & (high <= _CONTRAST * low)
         & (np.abs(one.mean - other.mean) <= _BRIGHTNESS)
     )
 
 
-def _alike_colours(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    colours = [each - _grey(each)[..., None] for each in (one, other)]
-    return np.abs(colours[0] - colours[1]).mean((1, 2, 3)) <= _COLOUR
+def _alike_colours(one: np.ndarray, other: np.ndarray, contrast: np.ndarray) -> np.ndarray:
+    """Whether colours (P, 256 C), in standard deviations of the grey values, are the same as far as one sees."""
+    difference, strength = np.abs(one - other), np.maximum(np.abs(one), np.abs(other))
+    mean, largest = difference.mean(1) * contrast, difference.max(1) * contrast
+    return (mean <= np.maximum(_COLOUR, _COLOUR_SHARE * strength.mean(1) * contrast)) & (
+        largest <= np.maximum(_LARGEST_COLOUR, 2 * _COLOUR_SHARE * strength.max(1) * contrast)
+    )
+
+
+def _colours(small: np.ndarray) -> np.ndarray:
+    """(N, 16, 16, C) to (N, 256 C): how far each channel is from grey."""
+    return (small - _grey(small)[..., None]).reshape(len(small), -1)
 
 
 def _grey(small: np.ndarray) -> np.ndarray:
