@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ import torch
 
 from fairnas.config import ArchitectureConfig, Precision, Resources, RunConfig, TrainConfig
 from fairnas.data import Dataset, load_dataset
+from fairnas.data.progress import Progress, silent
 from fairnas.errors import CheckpointError, ConfigError, RunDirectoryError
 from fairnas.evaluate import EvaluationCopy, OwnImagesCopy, OwnNetworks, RecalibratedCopy
 from fairnas.nets import Supernet, cost_table
@@ -54,6 +56,23 @@ class SilentNarrator:
         """Nothing."""
 
 
+_LOOKING_SECONDS = 10.0
+"""While images are looked at, a line at most every so many seconds."""
+
+
+def said_by(narrator: Narrator) -> Progress:
+    """The narrator, told how far the look at the images is: it says so now and then if that takes long."""
+    last = time.monotonic()
+
+    def progress(done: int, total: int, text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _LOOKING_SECONDS:
+            last = time.monotonic()
+            narrator.say(f"images     {text}: {done:,} of {total:,}")
+
+    return progress
+
+
 def pick_device(wanted: str) -> torch.device:
     """The device of a setting, on which single precision is single precision. Raises `ConfigError` if it is absent."""
     if wanted == "auto":
@@ -65,12 +84,12 @@ def pick_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def open_data(config: RunConfig) -> tuple[SearchSpace, Dataset]:
+def open_data(config: RunConfig, progress: Progress = silent) -> tuple[SearchSpace, Dataset]:
     """The data of a configuration, and its space for them: image size, channels and classes come from the data."""
     space = scaled(get_space(config.space), config.width)
     size = config.data.image_size or space.image_size
     space = space.for_data(image_size=size)  # fails before images are read
-    dataset = load_dataset(config.data, image_size=size, image_channels=None, seed=config.seed)
+    dataset = load_dataset(config.data, image_size=size, image_channels=None, seed=config.seed, progress=progress)
     return space.for_data(image_channels=dataset.image_channels, num_classes=len(dataset.classes)), dataset
 
 
