@@ -90,6 +90,8 @@ class Repeats:
 
     def without_crowds(self, classes: Sequence[str]) -> tuple["Repeats", tuple[Finding, ...]]:
         """The same, but images are no near copies where most of a class look the same; and what to tell then."""
+        if np.array_equal(self.near, self.exact):
+            return self, ()
         own = np.flatnonzero(self.split == 0)
         keys = np.stack([self.labels[own], self.near[own]])
         pairs, counts = np.unique(keys, axis=1, return_counts=True)
@@ -114,6 +116,8 @@ class Repeats:
 
     def findings(self, carved: bool) -> Iterator[Finding]:
         """What to tell; `carved` if images are held out of the training images."""
+        if len(np.unique(self.near)) == len(self.near):
+            return
         stay = "; they stay in one split" if carved else ""
         exact, near = (self._again(ids) for ids in (self.exact, self.near))
         if exact.any():

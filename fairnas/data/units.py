@@ -12,7 +12,8 @@ from fairnas.data.splits import CORRUPT_ALLOWED, Carved, Shares, candidates, car
 from fairnas.errors import DataError
 
 _PARTS = ("training", "validation", "test")
-_FAR = 0.5  # of the images wanted per class: more or fewer are worth a note
+_FAR = 0.5  # of the images wanted per class: so many more or fewer are worth a note
+_FEW = 2  # images that are not
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +129,7 @@ def _require_units(
     raise DataError(
         f"the {counts[fewest]:,} usable training images of class '{classes[fewest]}' are {found} "
         f"{'group' if found == 1 else 'groups'} that stay together (by data.group, or as copies), and {len(parts)} are "
-        f"needed for {', '.join(parts[:-1])} and {parts[-1]} images; add images, or give a data.group that divides them"
+        f"needed for {', '.join(parts[:-1])} and {parts[-1]} images; add images, or change data.group or data.copies"
     )
 
 
@@ -215,11 +216,11 @@ def share_findings(
     held_out = (carved.validation, carved.test)
     for part, wanted, places in zip(_PARTS[1:], shares.of_classes(sizes), held_out, strict=True):
         found = np.bincount(labels[places], minlength=len(classes))
-        off = np.abs(found - wanted) / np.maximum(wanted, 1)
+        off = np.abs(found - wanted) - np.maximum(_FEW, _FAR * wanted)
         worst = int(off.argmax())
-        if off[worst] > _FAR:
+        if off[worst] > 0:
             told.append(f"{found[worst]:,} {part} images of class '{classes[worst]}' instead of {wanted[worst]:,}")
     if not told:
         return ()
-    message = f"images that stay together (data.group, copies) are many, which makes {' and '.join(told)}"
+    message = f"groups that stay together (by data.group, or as copies) are large, so there are {' and '.join(told)}"
     return (Finding("groups-too-large", message),)

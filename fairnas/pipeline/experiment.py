@@ -187,7 +187,7 @@ class Experiment:
 
     @functools.cached_property
     def _opened(self) -> tuple[SearchSpace, Dataset]:
-        space, dataset = self._given or open_data(self.config)
+        space, dataset = self._given or open_data(self.config, said_by(self.narrator))
         if self.device.type == "cpu" and is_small_work(space, self.config.train.batch_size):
             torch.set_num_threads(1)
         self.run.require_images(dataset.fingerprint)

@@ -138,7 +138,7 @@ def test_a_class_of_too_few_groups_is_refused():
         carve_together(rank, labels, ("cat", "dog"), Shares(5, 5, None), Units.of(rank, [groups]))
     assert str(caught.value) == (
         "the 40 usable training images of class 'dog' are 2 groups that stay together (by data.group, or as copies), "
-        "and 3 are needed for training, validation and test images; add images, or give a data.group that divides them"
+        "and 3 are needed for training, validation and test images; add images, or change data.group or data.copies"
     )
     shares = Shares(5, 0, None)
     assert len(carve_together(rank, labels, ("cat", "dog"), shares, Units.of(rank, [groups])).train) == 35 + 20
