@@ -49,7 +49,7 @@ def imagenet_a() -> RunConfig:
     return RunConfig(
         recipe="imagenet_a",
         space="mobilenet_v2",
-        data=DataConfig("imagenet", image_size=224, validation_per_class=50, augmentation="inception"),
+        data=DataConfig("imagenet", image_size=224, validation_per_class=50, copies="exact", augmentation="inception"),
         train=TrainConfig(strategy="strict", epochs=150, batch_size=256, lr=0.045, momentum=0.9, weight_decay=4e-5),
         search=SearchConfig(population=64, generations=200, mutation=0.8),
         evaluate=EvaluateConfig(batch_size=500),
@@ -66,7 +66,7 @@ def imagenet_b() -> RunConfig:
     return RunConfig(
         recipe="imagenet_b",
         space="proxyless",
-        data=DataConfig("imagenet", image_size=224, validation_per_class=50, augmentation="inception"),
+        data=DataConfig("imagenet", image_size=224, validation_per_class=50, copies="exact", augmentation="inception"),
         train=TrainConfig(strategy="strict", epochs=150, batch_size=256, lr=0.045, momentum=0.9, weight_decay=4e-5),
         search=SearchConfig(population=64, generations=200, mutation=0.8, select=3),
         evaluate=EvaluateConfig(batch_size=500),

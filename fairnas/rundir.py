@@ -84,11 +84,11 @@ class RunDirectory:
         config = dataclasses.replace(config, data=config.data.absolute())
         if (path / "config.toml").exists():
             before, data = run.config, config.data
-            here = data.at(before.data.name, before.data.root)
+            here = data.where(before.data)
             if data == here.absolute():  # as it was spelled, which trainings of before are known by
                 config = dataclasses.replace(config, data=here)
             elif fingerprint is not None and data.kind == before.data.kind:
-                before = dataclasses.replace(before, data=before.data.at(data.name, data.root))
+                before = dataclasses.replace(before, data=before.data.where(data))
             differing = differing_keys(before, config)
             if differing:
                 stored, given = (dict(_flat(tomllib.loads(to_toml(c)))) for c in (before, config))

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     try:
         with narrated() as narrator:
             if config.minutes is None:
-                prepared = prepare(config)
+                prepared = prepare(config, narrator=narrator)
                 require_study(prepared)
                 plan = measure_plan(prepared, narrator)
             else:

@@ -81,11 +81,13 @@ def _prepared(
 
     given = given_settings(arguments)
     if (path / "config.toml").exists():
-        return prepare(going_on(RunDirectory(path), config, given)), None
+        with narrated() as narrator:
+            return prepare(going_on(RunDirectory(path), config, given), narrator=narrator), None
     from fairnas.pipeline.planning.dial import DIALLED, dial
 
     if config.minutes is None or given >= set(DIALLED):  # the file of another run gives everything
-        prepared = prepare(config)
+        with narrated() as narrator:
+            prepared = prepare(config, narrator=narrator)
         require_study(prepared)
         return prepared, None
 

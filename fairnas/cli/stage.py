@@ -40,7 +40,7 @@ def do_stage(
     with contextlib.ExitStack() as held, interruptible() as stop, narrated() as narrator:
         in_all_processes(group, lambda: held.enter_context(run.locked()))
         if config is not None and config != run.config:
-            prepared = prepare(config)
+            prepared = prepare(config, narrator=narrator)
             check_measured(prepared.space, config.search, run.path / MEASURED)  # before any of it is written
             reconfigure(run, config, name)
         for line in prepared.training_plan() if prepared and name == "train" else ():

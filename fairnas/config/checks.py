@@ -1,5 +1,7 @@
 """What settings may be. Each check names the setting, what was given and what is allowed."""
 
+import re
+import warnings
 from typing import Any
 
 from fairnas.errors import ConfigError, UnknownNameError
@@ -28,3 +30,16 @@ def one_of(name: str, value: str, literal: Any) -> None:
     allowed = literal.__args__
     if value not in allowed:
         raise ConfigError(f"{name}: {UnknownNameError('value', value, allowed)}")
+
+
+def pattern(name: str, value: str) -> None:
+    """Raise `ConfigError` unless the value is a regular expression."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about sets within sets
+            re.compile(value)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ConfigError(
+            f"{name} is {value!r}, which is no regular expression ({error}); "
+            r"give one with a group, such as 'video_(\d+)', or FILE.csv:COLUMN"
+        ) from None

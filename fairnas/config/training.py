@@ -2,16 +2,18 @@
 
 import dataclasses
 import os
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fairnas.config.checks import above_zero, at_least, in_range, one_of
+from fairnas.config.checks import above_zero, at_least, in_range, one_of, pattern
 from fairnas.errors import ConfigError
 
 Augmentation = Literal["none", "shift", "crop_flip", "inception"]
 FolderReading = Literal["auto", "classes", "splits"]
 SharedGradient = Literal["sum", "mean"]
 IdleBlocks = Literal["rest", "momentum", "decay", "both"]
+Copies = Literal["near", "exact", "none"]
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -38,6 +40,12 @@ class DataConfig:
     """Keep at most this many training images per class; default: all."""
     test_per_class: int | None = None
     """Where a data set brings no test images: how many per class to carve out; default: as validation."""
+    group: str | None = None
+    """Images that stay in one split, such as those of a video: a regular expression whose group in the file's name
+    below the folder says which they are (`video_(\\d+)`), or FILE.csv:COLUMN."""
+    copies: Copies = "near"
+    """Copies that are looked for, told and kept in one split: `near` (the same picture, encoded or resized again),
+    `exact` (the same file under another name), or `none`."""
     augmentation: Augmentation = "inception"
     """`shift` (one pixel or so, for digits), `crop_flip` (CIFAR), `inception` (random area crop and flip), `none`."""
 
@@ -48,21 +56,40 @@ class DataConfig:
         at_least("data.test_per_class", self.test_per_class, 1)
         one_of("data.layout", self.layout, FolderReading)
         one_of("data.augmentation", self.augmentation, Augmentation)
+        one_of("data.copies", self.copies, Copies)
+        if self.group is not None and self.group_table is None:
+            pattern("data.group", self.group)
 
     @property
     def kind(self) -> str:
         """`digits`, `cifar10`, `imagenet` or `folder`."""
         return self.name.partition(":")[0]
 
+    @property
+    def group_table(self) -> tuple[str, str] | None:
+        """File and column, where `group` names them."""
+        found = re.fullmatch(r"(.+\.[ct]sv):(.*)", self.group or "", re.IGNORECASE | re.DOTALL)
+        return (found[1], found[2]) if found else None
+
     def absolute(self) -> "DataConfig":
         """The same images by paths that mean the same in every working directory."""
         _, colon, path = self.name.partition(":")
         name = f"{self.kind}:{_absolute(path)}" if colon and path else self.name
-        return self.at(name, self.root and _absolute(self.root))
+        placed = self.at(name, self.root and _absolute(self.root))
+        if (table := self.group_table) is None:
+            return placed
+        return dataclasses.replace(placed, group=f"{_absolute(table[0])}:{table[1]}")
 
     def at(self, name: str, root: str | None) -> "DataConfig":
         """The same settings for images at another place."""
         return dataclasses.replace(self, name=name, root=root)
+
+    def where(self, other: "DataConfig") -> "DataConfig":
+        """The same settings for the images of another configuration, and for its table of groups."""
+        ours, theirs = self.group_table, other.group_table
+        moved = ours is not None and theirs is not None and ours[1] == theirs[1]
+        placed = self.at(other.name, other.root)
+        return dataclasses.replace(placed, group=other.group) if moved else placed
 
 
 def _absolute(path: str) -> str:

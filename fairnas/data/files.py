@@ -11,6 +11,7 @@ from fairnas.data.classfolders import SplitFolder, shown
 from fairnas.data.decode import CorruptImageError, check, quiet_pillow, read_square
 from fairnas.data.decoding import Decoding
 from fairnas.data.finding import Finding
+from fairnas.data.progress import Progress, silent
 from fairnas.data.splits import CORRUPT_ALLOWED
 from fairnas.errors import DataError
 
@@ -71,16 +72,16 @@ class Outcome:
     coloured: int
 
 
-def check_all(files: Files) -> Outcome:
+def check_all(files: Files, progress: Progress = silent) -> Outcome:
     """Look at header and end of every file, without decoding (see `decode.check`)."""
 
     def examine(place: int) -> bool:
         return not check(files.path(place)).grey
 
-    return _in_threads(files, examine)
+    return _in_threads(files, examine, progress, "looking at files")
 
 
-def decode_all(files: Files, decoding: Decoding) -> tuple[np.ndarray, Outcome]:
+def decode_all(files: Files, decoding: Decoding, progress: Progress = silent) -> tuple[np.ndarray, Outcome]:
     """Decode every file to a square.
 
     Returns:
@@ -92,12 +93,12 @@ def decode_all(files: Files, decoding: Decoding) -> tuple[np.ndarray, Outcome]:
         pixels[place], coloured = read_square(files.path(place), decoding)
         return coloured
 
-    return pixels, _in_threads(files, decode)
+    return pixels, _in_threads(files, decode, progress, "decoding images")
 
 
-def try_all(files: Files, decoding: Decoding) -> Outcome:
+def try_all(files: Files, decoding: Decoding, progress: Progress = silent) -> Outcome:
     """Decode every file as `decode_all` does, for the outcome alone: of files too many to be kept in memory."""
-    return _in_threads(files, lambda place: read_square(files.path(place), decoding)[1])
+    return _in_threads(files, lambda place: read_square(files.path(place), decoding)[1], progress, "decoding images")
 
 
 def usable(files: Files, outcome: Outcome, classes: Sequence[str], among: Files) -> np.ndarray:
@@ -131,7 +132,7 @@ def corrupt_finding(files: Files, outcome: Outcome) -> tuple[Finding, ...]:
     return (Finding("corrupt-files", message),)
 
 
-def _in_threads(files: Files, work: Callable[[int], bool]) -> Outcome:
+def _in_threads(files: Files, work: Callable[[int], bool], progress: Progress, text: str) -> Outcome:
     """Do the work for every file; it tells whether the file holds colours, or raises `CorruptImageError`."""
 
     def some(start: int) -> Outcome:
@@ -146,7 +147,10 @@ def _in_threads(files: Files, work: Callable[[int], bool]) -> Outcome:
     with quiet_pillow():
         pool = ThreadPoolExecutor(min(8, CORES))
         try:
-            parts = list(pool.map(some, range(0, len(files), _CHUNK)))
+            parts = []
+            for part in pool.map(some, range(0, len(files), _CHUNK)):
+                parts.append(part)
+                progress(min(len(parts) * _CHUNK, len(files)), len(files), text)
         finally:
             pool.shutdown(cancel_futures=True)  # Ctrl-C must not wait for a million files
     corrupt = {place: reason for part in parts for place, reason in part.corrupt.items()}

@@ -1,36 +1,40 @@
 """Loading a data set by name: find it, split it, measure it."""
 
-import dataclasses
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from fairnas.config import DataConfig
 from fairnas.data import cifar10, digits
 from fairnas.data.arrays import Arrays
-from fairnas.data.classfolders import shown
 from fairnas.data.dataset import Dataset
 from fairnas.data.decoding import Decoding
-from fairnas.data.files import Files, Outcome, check_all, corrupt_finding, decode_all, try_all, usable
+from fairnas.data.duplicates import require_classes_apart, row_ids
+from fairnas.data.files import Files
 from fairnas.data.finding import Finding
 from fairnas.data.folder import found_channels, narrow_findings, sample_headers
-from fairnas.data.images import Images, ResidentImages, StreamedImages, fit_in_memory
+from fairnas.data.groups import read_groups
+from fairnas.data.images import fit_in_memory
 from fairnas.data.layout import Layout, read_layout, read_train_and_test
-from fairnas.data.splits import Shares, candidates, carve, mixed, ranks
+from fairnas.data.likeness import SIDE, likeness_ids
+from fairnas.data.opening import Opened, checked, decoded, glanced_at, resident
+from fairnas.data.progress import Progress, silent
+from fairnas.data.repeats import Repeats, file_contents, shown_name
+from fairnas.data.splits import Shares, mixed, ranks
 from fairnas.data.statistics import channel_statistics
+from fairnas.data.units import Units, candidates_together, carve_together, share_findings
 from fairnas.errors import DataError, UnknownNameError
 
-_MEASURED = 2048  # streamed training images that mean and deviation are taken from
 _UNEVEN = 10  # so many times the smallest class is worth a note
 _NAMES = ("digits", "cifar10", "imagenet", "folder:PATH")
 
 
-def load_dataset(config: DataConfig, *, image_size: int, image_channels: int | None, seed: int) -> Dataset:
+def load_dataset(
+    config: DataConfig, *, image_size: int, image_channels: int | None, seed: int, progress: Progress = silent
+) -> Dataset:
     """Load a data set by name and split it.
 
     Images are brought to squares: the shorter side resized (bilinear, antialiased), then the centre cropped.
@@ -42,6 +46,7 @@ def load_dataset(config: DataConfig, *, image_size: int, image_channels: int | N
         image_size: side of the images in pixels.
         image_channels: 1 or 3; None takes 1 if the images are grey and 3 otherwise.
         seed: the run's seed, which decides who is held out.
+        progress: told how far it is.
 
     Raises:
         DataError: if the data are absent, damaged or too few; the message names the file and the remedy.
@@ -52,7 +57,7 @@ def load_dataset(config: DataConfig, *, image_size: int, image_channels: int | N
     name, _, path = config.name.partition(":")
     if name == "folder" and path:
         layout = read_layout(Path(path), config.layout, config.labels)
-        return _from_folders(layout, config, image_size, image_channels, seed)
+        return _from_folders(layout, config, image_size, image_channels, seed, progress)
     if config.layout != "auto" or config.labels is not None:
         raise DataError(f"data.layout and data.labels are for folder:PATH, not for '{config.name}'; leave them out")
     if config.name == "digits":
@@ -71,12 +76,12 @@ def load_dataset(config: DataConfig, *, image_size: int, image_channels: int | N
                 f"{root} has {len(layout.train.classes)} class folders, CIFAR-10 has 10; "
                 f"complete it, or give it as folder:{root}"
             )
-        return _from_folders(layout, config, image_size, image_channels, seed)
+        return _from_folders(layout, config, image_size, image_channels, seed, progress)
     if config.name == "imagenet":
         if not config.root:
             raise DataError("imagenet needs data.root, a folder with train/<wnid>/ and val/<wnid>/ in it")
         layout = read_train_and_test(Path(os.path.expanduser(config.root)), "val")
-        return _from_folders(layout, config, image_size, image_channels, seed)
+        return _from_folders(layout, config, image_size, image_channels, seed, progress)
     raise DataError(f"data.name: {UnknownNameError('data set', config.name, _NAMES)}")
 
 
@@ -88,9 +93,14 @@ def _from_arrays(
     channels: int | None,
     seed: int,
 ) -> Dataset:
+    if config.group is not None:
+        raise DataError(f"data.group is {config.group!r}, but {config.name} has no files to group; leave it out")
     pool, test = (part.with_channels(channels or part.pixels.shape[3]) for part in arrays)
     shares = Shares(config.validation_per_class, 0, config.train_per_class)
-    carved = carve(ranks(seed, pool.members()), pool.labels, classes, shares)
+    rank = ranks(seed, pool.members())
+    repeats = _repeats_of_arrays({"train": pool, "test": test}, classes, config)
+    units = Units.of(rank, repeats.in_training if repeats else ())
+    carved = carve_together(rank, pool.labels, classes, shares, units)
     train, validation = pool.take(carved.train), pool.take(carved.validation)
     mean, std = channel_statistics(train.pixels)
     return Dataset(
@@ -98,50 +108,85 @@ def _from_arrays(
         classes=classes,
         image_size=size,
         image_channels=len(mean),
-        train=_resident(train.pixels, train.labels, size),
-        validation=_resident(validation.pixels, validation.labels, size),
-        test=_resident(test.pixels, test.labels, size),
+        train=resident(train.pixels, train.labels, size),
+        validation=resident(validation.pixels, validation.labels, size),
+        test=resident(test.pixels, test.labels, size),
         mean=mean,
         std=std,
         augmentation=config.augmentation,
-        findings=_unused(config, shares),
+        findings=(*(repeats.findings(carved=True) if repeats else ()), *_unused(config, shares)),
         fingerprint=_fingerprint(classes, (train.content(), validation.content(), test.content())),
     )
 
 
-def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int | None, seed: int) -> Dataset:
+def _repeats_of_arrays(parts: Mapping[str, Arrays], classes: Sequence[str], config: DataConfig) -> Repeats | None:
+    """Exact copies among images that come as arrays, unless they do not matter."""
+    if config.copies == "none":
+        return None
+    contents = np.split(row_ids(*(part.pixels for part in parts.values())), [len(parts["train"])])
+
+    def name(split: str, place: int) -> str:
+        return f"{split} image {parts[split].numbers[place]} ({classes[parts[split].labels[place]]})"
+
+    labels = {split: part.labels for split, part in parts.items()}
+    return Repeats.of(labels, dict(zip(parts, contents, strict=True)), None, name)
+
+
+def _from_folders(
+    layout: Layout, config: DataConfig, size: int, channels: int | None, seed: int, progress: Progress
+) -> Dataset:
     classes = layout.train.names
+    if config.copies != "none":
+        for split in layout.splits:
+            require_classes_apart(split, progress)
     decoding = Decoding(size, channels or found_channels(sample_headers(layout.train)))
     shares = Shares(
         validation=0 if layout.validation else config.validation_per_class,
         test=0 if layout.test else config.test_per_class or config.validation_per_class,
         train=config.train_per_class,
     )
-    pool = Files.of(layout.train)
-    sizes = np.bincount(pool.labels, minlength=len(classes))
-    pool = pool.take(candidates(ranks(seed, pool.members()), pool.labels, shares))
-    brought = {"validation": layout.validation, "test": layout.test}
-    files = {"train": pool} | {split: Files.of(folder) for split, folder in brought.items() if folder}
-    resident = fit_in_memory(sum(map(len, files.values())), decoding)
+    every = {"train": Files.of(layout.train)}
+    every |= {
+        split: Files.of(folder)
+        for split, folder in (("validation", layout.validation), ("test", layout.test))
+        if folder is not None
+    }
+    sizes = np.bincount(every["train"].labels, minlength=len(classes))
+    groups, findings = read_groups(config, every)
+    rank = ranks(seed, every["train"].members())
+    units = Units.of(groups.ranks(rank, seed), [groups.ids])
+    chosen = candidates_together(rank, every["train"].labels, shares, units)
+    files = every | {"train": every["train"].take(chosen)}
+    contents = None if config.copies == "none" else file_contents(files, progress)
+    near = config.copies == "near" and size >= SIDE
+    all_fit = fit_in_memory(sum(map(len, files.values())), decoding)
     opened = {
-        split: _decoded(part, part, classes, decoding)
-        if resident or split != "train"
-        else _opened(part, part, classes, None, check_all(part))
+        split: decoded(part, part, classes, decoding, near, progress)
+        if all_fit or split != "train"
+        else glanced_at(part, part, classes, decoding, progress)
+        if near
+        else checked(part, part, classes, progress)
         for split, part in files.items()
     }
     rank = {split: ranks(seed, part.files.members()) for split, part in opened.items()}
-    carved = carve(rank["train"], opened["train"].files.labels, classes, shares, sizes)
+    labels, groups = opened["train"].files.labels, groups.take(chosen[opened["train"].kept])
+    repeats, crowds = _repeats_of_files(opened, contents, classes, progress)
+    units = Units.of(groups.ranks(rank["train"], seed), [groups.ids, *(repeats.in_training if repeats else ())])
+    carved = carve_together(rank["train"], labels, classes, shares, units, sizes)
     train = opened["train"].take(carved.train)
     held_out = []
     for split, places in (("validation", carved.validation), ("test", carved.test)):
         if split in opened:
             held_out.append(opened[split].take(mixed(rank[split], np.arange(len(rank[split])))))
-        elif resident:
+        elif all_fit:
             held_out.append(opened["train"].take(places))
         else:  # only looked at so far, and damage found when they are scored would end a run late
-            held_out.append(_decoded(opened["train"].take(places).files, pool, classes, decoding))
+            part = opened["train"].take(places).files
+            held_out.append(decoded(part, files["train"], classes, decoding, False, progress))
     mean, std = channel_statistics(train.sample_pixels(decoding))
-    findings = [finding for part in (*opened.values(), *held_out) for finding in part.findings]
+    findings = [*findings, *(finding for part in (*opened.values(), *held_out) for finding in part.findings)]
+    findings += [*crowds, *(repeats.findings(bool(shares.validation or shares.test)) if repeats else ())]
+    findings += share_findings(carved, labels, classes, shares, units, sizes)
     coloured = sum(part.coloured for part in opened.values())
     if decoding.channels == 1 and coloured:
         findings.append(Finding("colour-to-grey", f"{coloured} colour images turned to grey"))
@@ -167,52 +212,22 @@ def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int |
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Opened:
-    """Usable files, with their pixels if they are to be held in memory."""
-
-    files: Files
-    pixels: np.ndarray | None
-    findings: tuple[Finding, ...]
-    coloured: int
-
-    def take(self, places: np.ndarray) -> "_Opened":
-        pixels = None if self.pixels is None else self.pixels[places]
-        return _Opened(self.files.take(places), pixels, (), 0)
-
-    def images(self, decoding: Decoding) -> Images:
-        if self.pixels is not None:
-            return _resident(self.pixels, self.files.labels, decoding.size)
-        return StreamedImages(self.files, decoding, torch.from_numpy(self.files.labels))
-
-    def sample_pixels(self, decoding: Decoding) -> np.ndarray:
-        """Pixels to measure: all that are in memory, else of up to 2,048 files."""
-        if self.pixels is not None:
-            return self.pixels
-        # the order mixes the classes, so the first ones stand for all
-        some = self.files.take(np.arange(min(len(self.files), _MEASURED)))
-        pixels, outcome = decode_all(some, decoding)
-        for place, reason in outcome.corrupt.items():
-            raise DataError(f"{shown(some.path(place))} cannot be decoded: {reason}; replace or remove it")
-        return pixels
-
-
-def _decoded(files: Files, among: Files, classes: Sequence[str], decoding: Decoding) -> _Opened:
-    """Those of the files that can be decoded; their pixels are kept if they fit into memory."""
-    if fit_in_memory(len(files), decoding):
-        return _opened(files, among, classes, *decode_all(files, decoding))
-    return _opened(files, among, classes, None, try_all(files, decoding))
-
-
-def _opened(files: Files, among: Files, classes: Sequence[str], pixels: np.ndarray | None, outcome: Outcome) -> _Opened:
-    kept = usable(files, outcome, classes, among)
-    whole = _Opened(files, pixels, (), 0)
-    part = whole if len(kept) == len(files) else whole.take(kept)
-    return dataclasses.replace(part, findings=corrupt_finding(files, outcome), coloured=outcome.coloured)
-
-
-def _resident(pixels: np.ndarray, labels: np.ndarray, size: int) -> ResidentImages:
-    return ResidentImages(torch.from_numpy(pixels), torch.from_numpy(labels), size)
+def _repeats_of_files(
+    opened: Mapping[str, Opened], contents: Mapping[str, np.ndarray] | None, classes: Sequence[str], progress: Progress
+) -> tuple[Repeats | None, tuple[Finding, ...]]:
+    """Copies among the usable files, unless they do not matter; and what to tell if too many look the same."""
+    if contents is None:
+        return None, ()
+    small = [part.small for part in opened.values() if part.small is not None]
+    near = likeness_ids(np.concatenate(small), progress) if small else None
+    files = {split: part.files for split, part in opened.items()}
+    repeats = Repeats.of(
+        {split: each.labels for split, each in files.items()},
+        {split: contents[split][part.kept] for split, part in opened.items()},
+        near,
+        shown_name(files),
+    )
+    return repeats.without_crowds(classes)
 
 
 def _uneven(classes: Sequence[str], sizes: np.ndarray, shares: Shares) -> Iterator[Finding]:

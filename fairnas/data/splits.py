@@ -99,10 +99,7 @@ def carve(
     """
     counts = np.bincount(labels, minlength=len(classes))
     validation, test = shares.of_classes(counts if sizes is None else sizes)
-    smallest = int(counts.argmin())
-    _check_enough(
-        int(counts[smallest]), classes[smallest], Shares(int(validation[smallest]), int(test[smallest]), shares.train)
-    )
+    require_enough(counts, classes, validation, test)
     order, place = _within_class(rank, labels)
     first, held_out = validation[labels[order]], (validation + test)[labels[order]]
     end = np.inf if shares.train is None else held_out + shares.train
@@ -132,7 +129,11 @@ def _within_class(rank: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.
     return order, np.arange(len(order)) - starts
 
 
-def _check_enough(fewest: int, name: str, shares: Shares) -> None:
+def require_enough(counts: np.ndarray, classes: Sequence[str], validation: np.ndarray, test: np.ndarray) -> None:
+    """Raise `DataError` if what is carved out leaves the smallest class no training image; all by class."""
+    smallest = int(counts.argmin())
+    fewest, name = int(counts[smallest]), classes[smallest]
+    shares = Shares(int(validation[smallest]), int(test[smallest]), None)
     taken = shares.validation + shares.test
     if fewest > taken:
         return

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ import torch
 
 from fairnas.config import ArchitectureConfig, Precision, Resources, RunConfig, TrainConfig
 from fairnas.data import Dataset, load_dataset
+from fairnas.data.progress import Progress, silent
 from fairnas.errors import CheckpointError, ConfigError, RunDirectoryError
 from fairnas.evaluate import EvaluationCopy, OwnImagesCopy, OwnNetworks, RecalibratedCopy
 from fairnas.nets import Supernet, cost_table
@@ -54,6 +56,23 @@ class SilentNarrator:
         """Nothing."""
 
 
+_LOOKING_SECONDS = 10.0
+"""While images are looked at, a line at most every so many seconds."""
+
+
+def said_by(narrator: Narrator) -> Progress:
+    """The narrator, told how far the look at the images is: it says so now and then if that takes long."""
+    last = time.monotonic()
+
+    def progress(done: int, total: int, text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _LOOKING_SECONDS:
+            last = time.monotonic()
+            narrator.say(f"images     {text}: {done:,} of {total:,}")
+
+    return progress
+
+
 def pick_device(wanted: str) -> torch.device:
     """The device of a setting, on which single precision is single precision. Raises `ConfigError` if it is absent."""
     if wanted == "auto":
@@ -65,12 +84,12 @@ def pick_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def open_data(config: RunConfig) -> tuple[SearchSpace, Dataset]:
+def open_data(config: RunConfig, progress: Progress = silent) -> tuple[SearchSpace, Dataset]:
     """The data of a configuration, and its space for them: image size, channels and classes come from the data."""
     space = scaled(get_space(config.space), config.width)
     size = config.data.image_size or space.image_size
     space = space.for_data(image_size=size)  # fails before images are read
-    dataset = load_dataset(config.data, image_size=size, image_channels=None, seed=config.seed)
+    dataset = load_dataset(config.data, image_size=size, image_channels=None, seed=config.seed, progress=progress)
     return space.for_data(image_channels=dataset.image_channels, num_classes=len(dataset.classes)), dataset
 
 
@@ -87,10 +106,11 @@ def is_small_work(space: SearchSpace, batch_size: int) -> bool:
 def training_identity(train: TrainConfig, config: RunConfig, space: SearchSpace, dataset: Dataset) -> str:
     """Hash of everything that a training with these hyper-parameters depends on; not of where its images lie.
 
-    The fingerprint of the images holds their labels, wherever these come from.
+    The fingerprint of the images holds their labels, wherever these come from, and what keeps images together as far
+    as it changes the splits.
     """
-    found_by = ("name", "root", "layout", "labels")
-    data = {key: value for key, value in dataclasses.asdict(config.data).items() if key not in found_by}
+    left_out = ("name", "root", "layout", "labels", "group", "copies")
+    data = {key: value for key, value in dataclasses.asdict(config.data).items() if key not in left_out}
     return _identity(train, data, config.seed, space, dataset)
 
 
@@ -168,7 +188,7 @@ class Experiment:
 
     @functools.cached_property
     def _opened(self) -> tuple[SearchSpace, Dataset]:
-        space, dataset = self._given or open_data(self.config)
+        space, dataset = self._given or open_data(self.config, said_by(self.narrator))
         if self.device.type == "cpu" and is_small_work(space, self.config.train.batch_size):
             torch.set_num_threads(1)
         self.run.require_images(dataset.fingerprint)

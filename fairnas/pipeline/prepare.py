@@ -8,7 +8,15 @@ from fairnas.data import Dataset
 from fairnas.data.names import shortened
 from fairnas.errors import ConfigError, UnknownNameError
 from fairnas.nets import cost_table
-from fairnas.pipeline.experiment import open_data, pick_device, require_scorable, training_identity
+from fairnas.pipeline.experiment import (
+    Narrator,
+    SilentNarrator,
+    open_data,
+    pick_device,
+    require_scorable,
+    said_by,
+    training_identity,
+)
 from fairnas.pipeline.prices import measured_first, measures_latency, networks_wanted, prices_before
 from fairnas.pipeline.retraining import require_retrainable, retraining_config, retraining_length
 from fairnas.pipeline.second_judges import require_like
@@ -137,12 +145,13 @@ def _told(objective: Objective) -> str:
     return f"{objective.bound / 1e6:g}M" if objective.bound >= 1e5 else f"{objective.bound:g} {objective.unit}"
 
 
-def prepare(config: RunConfig, group: Group | None = None) -> Prepared:
+def prepare(config: RunConfig, group: Group | None = None, narrator: Narrator | None = None) -> Prepared:
     """Check a configuration and open its data; writes nothing.
 
     Args:
         config: of the run.
         group: the processes that will train the supernet.
+        narrator: told how far the look at the images is.
 
     Raises:
         FairnasError: one line, whatever is wrong: names, device, data, objectives, bounds that no network meets.
@@ -150,7 +159,7 @@ def prepare(config: RunConfig, group: Group | None = None) -> Prepared:
     if config.search.searcher not in SEARCHERS:
         raise UnknownNameError("searcher", config.search.searcher, SEARCHERS)
     require_own_gpu(pick_device(config.resources.device))
-    space, dataset = open_data(config)
+    space, dataset = open_data(config, said_by(narrator or SilentNarrator()))
     strategy = make_strategy(config.train, space.choices, config.seed)
     misfit = strategy.misfit(space)
     if misfit:

@@ -17,10 +17,11 @@ from fairnas.data.images import ResidentImages, StreamedImages
 from fairnas.errors import DataError
 
 CPU = torch.device("cpu")
+_SETTINGS = {"validation_per_class": 2, "augmentation": "none", "copies": "none"}  # copies: see test_data_copies
 
 
 def load(path: Path, *, size: int = 16, channels: int | None = None, seed: int = 0, **settings) -> Dataset:
-    config = DataConfig(name=f"folder:{path}", **({"validation_per_class": 2, "augmentation": "none"} | settings))
+    config = DataConfig(name=f"folder:{path}", **(_SETTINGS | settings))
     return load_dataset(config, image_size=size, image_channels=channels, seed=seed)
 
 

@@ -92,7 +92,7 @@ def binary(tmp_path, monkeypatch) -> Path:
 
 @pytest.mark.parametrize("inner", [False, True])
 def test_binary_cifar10(binary, inner):
-    dataset = load("cifar10", binary if inner else binary.parent, validation_per_class=3)
+    dataset = load("cifar10", binary if inner else binary.parent, validation_per_class=3, copies="none")
     assert dataset.summary()["counts"] == {"train": 170, "validation": 30, "test": 40}
     assert dataset.classes[3] == "cat"
     for images, files in ((dataset.train, range(5)), (dataset.validation, range(5)), (dataset.test, [5])):

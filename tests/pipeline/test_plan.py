@@ -323,7 +323,7 @@ def test_a_point_where_a_given_table_or_bound_cannot_hold_is_none(tmp_path):
 def test_larger_images_at_which_no_network_meets_the_bound_are_no_point(tmp_path):
     for name, number in itertools.product("ab", range(16)):
         (tmp_path / name).mkdir(exist_ok=True)
-        pixels = np.random.default_rng(number).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+        pixels = np.random.default_rng([*name.encode(), number]).integers(0, 256, (96, 96, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
     base = folder(
         f"folder:{tmp_path}",

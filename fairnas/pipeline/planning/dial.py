@@ -105,7 +105,7 @@ def dial(config: RunConfig, given: frozenset[str], begun: float, narrator: Narra
     assert config.minutes is not None
     target = config.minutes * 60
     patience = min(1.0, max(LEAST_PATIENCE, target / PATIENT))
-    base = prepare(config)
+    base = prepare(config, narrator=narrator)
     config = _with_short_latency(config, given)
     points, steps = points_of(base, given), StepTimes(base)
 

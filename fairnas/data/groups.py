@@ -1,0 +1,195 @@
+"""Groups of images that `data.group` names: videos, patients, bursts. No torch, no decoding.
+
+A group is known by its key: what a regular expression finds in the name of a file, or a cell of a CSV file.
+"""
+
+import contextlib
+import os
+import re
+import signal
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fairnas.config import DataConfig
+from fairnas.data.classfolders import shown
+from fairnas.data.files import Files
+from fairnas.data.finding import Finding
+from fairnas.data.grouptable import read_table
+from fairnas.data.repeats import KIND
+from fairnas.data.splits import ranks
+from fairnas.errors import DataError
+
+_SECONDS = 10.0  # of a core; a million names take an ordinary pattern two
+_SHOWN = 3  # names in a message
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """The groups of some files."""
+
+    ids: np.ndarray
+    """(N,) integers: places in `names`; below 0, and each another, for images without a group."""
+    names: tuple[str, ...]
+
+    def ranks(self, rank: np.ndarray, seed: int) -> np.ndarray:
+        """The images' ranks (N,), but the same for all images of a group: it depends on the seed and its name only."""
+        of_groups = ranks(seed, (b"group\0" + os.fsencode(name) for name in self.names))
+        found, grouped = rank.copy(), self.ids >= 0
+        found[grouped] = of_groups[self.ids[grouped]]
+        return found
+
+    def take(self, places: np.ndarray) -> "Groups":
+        """The groups of some of the files."""
+        return Groups(self.ids[places], self.names)
+
+
+def read_groups(config: DataConfig, files: Mapping[str, Files]) -> tuple[Groups, tuple[Finding, ...]]:
+    """Find the group of every image.
+
+    Args:
+        config: its `group` says how; without one, no image has a group.
+        files: all files, split by split, `train` among them.
+
+    Returns:
+        The groups of the training images; and what to tell: images without a group, groups in several splits.
+
+    Raises:
+        DataError: if no image has a group, the CSV file cannot be used, or the pattern takes too long.
+    """
+    if config.group is None:
+        return Groups(-1 - np.arange(len(files["train"])), ()), ()
+    names = {split: [_name(file) for file in each.names.tolist()] for split, each in files.items()}
+    if (table := config.group_table) is not None:
+        cells = read_table(*table)
+        keys = _from_table(table[0], cells, {split: (Path(files[split].folder).name, names[split]) for split in files})
+    else:
+        keys = _from_pattern(config.group, names)
+    known = sorted({key for found in keys.values() for key in found if key is not None})
+    lacking = [
+        os.path.join(files[split].folder, name)
+        for split in files
+        for name, key in zip(names[split], keys[split], strict=True)
+        if key is None
+    ]
+    if not known:
+        raise DataError(
+            f"data.group is {config.group!r}, which gives none of {len(lacking):,} images a group; it is compared with "
+            f"names such as {shown(names['train'][0])}"
+        )
+    numbers = {key: number for number, key in enumerate(known)}
+    groups = {
+        split: Groups(
+            np.array([-1 - place if key is None else numbers[key] for place, key in enumerate(found)], np.int64),
+            tuple(known),
+        )
+        for split, found in keys.items()
+    }
+    return groups["train"], (*_without(lacking, sum(map(len, keys.values()))), *_divided(groups))
+
+
+def _without(lacking: Sequence[str], total: int) -> Iterator[Finding]:
+    if lacking:
+        are = "1 image has" if len(lacking) == 1 else f"{len(lacking):,} of {total:,} images have"
+        yield Finding(
+            "images-without-group", f"{are} no group by data.group, and may go into any split: {_first(lacking)}"
+        )
+
+
+def _divided(groups: Mapping[str, Groups]) -> Iterator[Finding]:
+    """What to tell about groups that lie in several splits as they were brought."""
+    splits = list(groups)
+    for place, later in enumerate(splits):
+        for earlier in splits[:place]:
+            shared = np.intersect1d(groups[later].ids[groups[later].ids >= 0], groups[earlier].ids)
+            if not len(shared):
+                continue
+            within = np.isin(groups[later].ids, shared)
+            names = _first([groups[later].names[number] for number in shared.tolist()])
+            are = "1 group of data.group lies" if len(shared) == 1 else f"{len(shared):,} groups of data.group lie"
+            yield Finding(
+                "groups-between-splits",
+                f"{are} in both {KIND[later]} and {KIND[earlier]} images ({names}), with {within.sum():,} of "
+                f"{len(within):,} {KIND[later]} images ({within.mean():.0%}), so accuracy on these is not that on new "
+                "groups; move each group into one split",
+            )
+
+
+def _from_pattern(pattern: str, names: Mapping[str, Sequence[str]]) -> dict[str, list[str | None]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about sets within sets
+        search = re.compile(pattern).search
+
+    def key(name: str) -> str | None:
+        found = search(name)
+        if found is None:
+            return None
+        parts = found.groups() or (found.group(),)
+        return None if not any(parts) else "/".join(part or "" for part in parts)
+
+    message = (
+        f"data.group is {pattern!r}, which takes more than {_SECONDS:.0f} s over the names of the images; give a "
+        "simpler pattern, without one repetition inside another"
+    )
+    with _within_seconds(_SECONDS, message):
+        return {split: [key(name) for name in each] for split, each in names.items()}
+
+
+@contextlib.contextmanager
+def _within_seconds(seconds: float, message: str) -> Iterator[None]:
+    """Raise `DataError` if the body takes longer, by the processor's time, where the system can tell.
+
+    A pattern such as `(a+)+b` may take years. The search for it looks at signals, which only reach the main thread.
+    """
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise DataError(message)
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def _from_table(
+    file: str, cells: Mapping[str, str], splits: Mapping[str, tuple[str, Sequence[str]]]
+) -> dict[str, list[str | None]]:
+    """The groups that a CSV file gives to files by their path below the images, or by a name that only one has."""
+    keys: dict[str, list[str | None]] = {}
+    taken: dict[str, str] = {}
+    for split, (folder, names) in splits.items():
+        keys[split] = []
+        for name in names:
+            base = name.rpartition("/")[2]
+            for spelled in (f"{folder}/{name}", name, os.path.splitext(name)[0], base, os.path.splitext(base)[0]):
+                if spelled in cells:
+                    break
+            else:
+                keys[split].append(None)
+                continue
+            other = taken.setdefault(spelled, f"{folder}/{name}")
+            if other != f"{folder}/{name}":
+                raise DataError(
+                    f"'{shown(spelled)}' in {file} may be {shown(other)} or {shown(f'{folder}/{name}')}; "
+                    "name the images by their paths below the folder of images"
+                )
+            keys[split].append(cells[spelled] or None)
+    return keys
+
+
+def _name(file: bytes) -> str:
+    return os.fsdecode(file).replace(os.sep, "/")
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(map(shown, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")

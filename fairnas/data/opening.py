@@ -1,0 +1,98 @@
+"""Opening the files of a split: which of them can be used, with their pixels, thumbnails or neither."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from fairnas.data.classfolders import shown
+from fairnas.data.decoding import Decoding
+from fairnas.data.files import Files, Outcome, check_all, corrupt_finding, decode_all, try_all, usable
+from fairnas.data.finding import Finding
+from fairnas.data.images import Images, ResidentImages, StreamedImages, fit_in_memory
+from fairnas.data.likeness import SIDE, thumbnails
+from fairnas.data.progress import Progress
+from fairnas.errors import DataError
+
+_MEASURED = 2048  # streamed training images that mean and deviation are taken from
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """Usable files, with their pixels if they are to be held in memory."""
+
+    files: Files
+    pixels: np.ndarray | None
+    findings: tuple[Finding, ...]
+    coloured: int
+    kept: np.ndarray
+    """Places of the usable files among those that were opened."""
+    small: np.ndarray | None = None
+    """Their thumbnails (N, 16, 16, C) uint8, if near copies are looked for."""
+
+    def take(self, places: np.ndarray) -> "Opened":
+        """Some of the files, in the order given, with nothing to tell about them."""
+        pixels = None if self.pixels is None else self.pixels[places]
+        small = None if self.small is None else self.small[places]
+        return Opened(self.files.take(places), pixels, (), 0, self.kept[places], small)
+
+    def images(self, decoding: Decoding) -> Images:
+        """In memory if there are pixels, else streamed."""
+        if self.pixels is not None:
+            return resident(self.pixels, self.files.labels, decoding.size)
+        return StreamedImages(self.files, decoding, torch.from_numpy(self.files.labels))
+
+    def sample_pixels(self, decoding: Decoding) -> np.ndarray:
+        """Pixels to measure: all that are in memory, else of up to 2,048 files."""
+        if self.pixels is not None:
+            return self.pixels
+        # the order mixes the classes, so the first ones stand for all
+        some = self.files.take(np.arange(min(len(self.files), _MEASURED)))
+        pixels, outcome = decode_all(some, decoding)
+        for place, reason in outcome.corrupt.items():
+            raise DataError(f"{shown(some.path(place))} cannot be decoded: {reason}; replace or remove it")
+        return pixels
+
+
+def decoded(
+    files: Files, among: Files, classes: Sequence[str], decoding: Decoding, near: bool, progress: Progress
+) -> Opened:
+    """Those of the files that can be decoded; their pixels are kept if they fit into memory."""
+    if fit_in_memory(len(files), decoding):
+        pixels, outcome = decode_all(files, decoding, progress)
+        return _usable(files, among, classes, pixels, outcome, thumbnails(pixels) if near else None)
+    if near:
+        return glanced_at(files, among, classes, decoding, progress)
+    return _usable(files, among, classes, None, try_all(files, decoding, progress))
+
+
+def glanced_at(files: Files, among: Files, classes: Sequence[str], decoding: Decoding, progress: Progress) -> Opened:
+    """Those of the files that can be decoded, as thumbnails: that takes less time, and finds as much damage."""
+    small, outcome = decode_all(files, dataclasses.replace(decoding, size=SIDE), progress)
+    return _usable(files, among, classes, None, outcome, small)
+
+
+def checked(files: Files, among: Files, classes: Sequence[str], progress: Progress) -> Opened:
+    """Those of the files whose header and end are sound."""
+    return _usable(files, among, classes, None, check_all(files, progress))
+
+
+def _usable(
+    files: Files,
+    among: Files,
+    classes: Sequence[str],
+    pixels: np.ndarray | None,
+    outcome: Outcome,
+    small: np.ndarray | None = None,
+) -> Opened:
+    kept = usable(files, outcome, classes, among)
+    whole = Opened(files, pixels, (), 0, np.arange(len(files)), small)
+    part = whole if len(kept) == len(files) else whole.take(kept)
+    return dataclasses.replace(part, findings=corrupt_finding(files, outcome), coloured=outcome.coloured)
+
+
+def resident(pixels: np.ndarray, labels: np.ndarray, size: int) -> ResidentImages:
+    """Images in memory, from pixels (N, s, s, C) and labels (N,)."""
+    return ResidentImages(torch.from_numpy(pixels), torch.from_numpy(labels), size)
