@@ -9,6 +9,7 @@ from fairnas.config.checks import above_zero, at_least, in_range, one_of
 from fairnas.errors import ConfigError
 
 Augmentation = Literal["none", "shift", "crop_flip", "inception"]
+Fit = Literal["crop", "pad", "squash"]
 SharedGradient = Literal["sum", "mean"]
 IdleBlocks = Literal["rest", "momentum", "decay", "both"]
 Precision = Literal["float32", "bfloat16"]
@@ -33,6 +34,12 @@ class DataConfig:
     """Where a data set brings no test images: how many per class to carve out; default: as validation."""
     augmentation: Augmentation = "inception"
     """`shift` (one pixel or so, for digits), `crop_flip` (CIFAR), `inception` (random area crop and flip), `none`."""
+    fit: Fit = "crop"
+    """How images become squares: `crop` cuts out the middle, `pad` puts the whole image between black bars, `squash`
+    squeezes it."""
+    range: str | None = None
+    """LOW:HIGH, the values that become black and white, of images of more than 8 bits, such as 29000:33000; default:
+    chosen from the training images."""
 
     def __post_init__(self) -> None:
         at_least("data.validation_per_class", self.validation_per_class, 1)
@@ -40,6 +47,13 @@ class DataConfig:
         at_least("data.train_per_class", self.train_per_class, 1)
         at_least("data.test_per_class", self.test_per_class, 1)
         one_of("data.augmentation", self.augmentation, Augmentation)
+        one_of("data.fit", self.fit, Fit)
+        assert self.value_range is None or self.range is not None
+
+    @property
+    def value_range(self) -> tuple[float, float] | None:
+        """The two numbers of `range`. Raises `ConfigError` if it has other content."""
+        return None if self.range is None else _value_range(self.range)
 
     @property
     def kind(self) -> str:
@@ -55,6 +69,16 @@ class DataConfig:
     def at(self, name: str, root: str | None) -> "DataConfig":
         """The same settings for images at another place."""
         return dataclasses.replace(self, name=name, root=root)
+
+
+def _value_range(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise ConfigError(f"data.range is {text!r}; give two numbers, LOW:HIGH, such as 29000:33000") from None
+    if not 0 < high - low < float("inf"):
+        raise ConfigError(f"data.range is {text!r}; give LOW:HIGH of which LOW is the smaller, both finite")
+    return low, high
 
 
 def _absolute(path: str) -> str:

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,21 @@ from fairnas.data.arrays import Arrays
 from fairnas.data.classfolders import shown
 from fairnas.data.dataset import Dataset
 from fairnas.data.decoding import Decoding
-from fairnas.data.files import Files, Outcome, check_all, corrupt_finding, decode_all, try_all, usable
+from fairnas.data.files import (
+    Files,
+    Outcome,
+    check_all,
+    corrupt_finding,
+    decode_all,
+    disguise_finding,
+    try_all,
+    usable,
+)
 from fairnas.data.finding import Finding
-from fairnas.data.folder import found_channels, narrow_findings, sample_headers
+from fairnas.data.folder import cut_findings, found_channels, sample_headers
 from fairnas.data.images import Images, ResidentImages, StreamedImages, fit_in_memory
 from fairnas.data.layout import Layout, read_layout, read_train_and_test
+from fairnas.data.ranges import FoundRange, find_range
 from fairnas.data.splits import Shares, candidates, carve, mixed, ranks
 from fairnas.data.statistics import channel_statistics
 from fairnas.errors import DataError, UnknownNameError
@@ -33,9 +43,9 @@ _NAMES = ("digits", "cifar10", "imagenet", "folder:PATH")
 def load_dataset(config: DataConfig, *, image_size: int, image_channels: int | None, seed: int) -> Dataset:
     """Load a data set by name and split it.
 
-    Images are brought to squares: the shorter side resized (bilinear, antialiased), then the centre cropped.
-    Held in memory they are stored as these squares; streamed they are decoded anew each time, so only there
-    does the `inception` augmentation see what lies outside the centre.
+    Images are brought to squares as `config.fit` says: the shorter side resized (bilinear, antialiased), then the
+    centre cropped, unless it says otherwise. Held in memory they are stored as these squares; streamed they are
+    decoded anew each time, so only there does the `inception` augmentation see what lies outside the centre.
 
     Args:
         config: name, root, shares per class, augmentation; its `image_size` is not looked at.
@@ -102,14 +112,14 @@ def _from_arrays(
         mean=mean,
         std=std,
         augmentation=config.augmentation,
-        findings=_unused(config, shares),
+        findings=(*_unused(config, shares), *_unused_decoding(config)),
         fingerprint=_fingerprint(classes, (train.content(), validation.content(), test.content())),
     )
 
 
 def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int | None, seed: int) -> Dataset:
     classes = layout.train.names
-    decoding = Decoding(size, channels or found_channels(sample_headers(layout.train)))
+    headers = sample_headers(layout.train)
     shares = Shares(
         validation=0 if layout.validation else config.validation_per_class,
         test=0 if layout.test else config.test_per_class or config.validation_per_class,
@@ -118,6 +128,9 @@ def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int |
     pool = Files.of(layout.train)
     sizes = np.bincount(pool.labels, minlength=len(classes))
     pool = pool.take(candidates(ranks(seed, pool.members()), pool.labels, shares))
+    intended = carve(ranks(seed, pool.members()), pool.labels, classes, shares, sizes)
+    values = find_range(pool.take(intended.train), classes, config.value_range)
+    decoding = Decoding(size, channels or found_channels(headers), config.fit, values.value_range)
     brought = {"validation": layout.validation, "test": layout.test}
     files = {"train": pool} | {split: Files.of(folder) for split, folder in brought.items() if folder}
     resident = fit_in_memory(sum(map(len, files.values())), decoding)
@@ -140,7 +153,8 @@ def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int |
             held_out.append(_decoded(opened["train"].take(places).files, pool, classes, decoding))
     mean, std = channel_statistics(train.sample_pixels(decoding))
     findings = [finding for part in (*opened.values(), *held_out) for finding in part.findings]
-    coloured = sum(part.coloured for part in opened.values())
+    outcomes = [part.outcome for part in (*opened.values(), *held_out)]
+    coloured = sum(part.outcome.coloured for part in opened.values())
     if decoding.channels == 1 and coloured:
         findings.append(Finding("colour-to-grey", f"{coloured} colour images turned to grey"))
     return Dataset(
@@ -157,11 +171,16 @@ def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int |
         findings=(
             *layout.findings,
             *findings,
-            *narrow_findings(layout.train),
+            *disguise_finding(outcomes),
+            *cut_findings(headers, config.fit),
+            *values.findings,
+            *_unseen_depth(values, outcomes),
             *_uneven(classes, sizes, shares),
             *_unused(config, shares),
         ),
-        fingerprint=_fingerprint(classes, [part.files.content() for part in (train, *held_out)]),
+        fingerprint=_fingerprint(classes, [part.files.content() for part in (train, *held_out)], decoding),
+        fit=decoding.fit,
+        value_range=decoding.value_range,
     )
 
 
@@ -171,12 +190,12 @@ class _Opened:
 
     files: Files
     pixels: np.ndarray | None
-    findings: tuple[Finding, ...]
-    coloured: int
+    findings: tuple[Finding, ...] = ()
+    outcome: Outcome = field(default_factory=lambda: Outcome({}))
 
     def take(self, places: np.ndarray) -> "_Opened":
         pixels = None if self.pixels is None else self.pixels[places]
-        return _Opened(self.files.take(places), pixels, (), 0)
+        return _Opened(self.files.take(places), pixels)
 
     def images(self, decoding: Decoding) -> Images:
         if self.pixels is not None:
@@ -204,9 +223,9 @@ def _decoded(files: Files, among: Files, classes: Sequence[str], decoding: Decod
 
 def _opened(files: Files, among: Files, classes: Sequence[str], pixels: np.ndarray | None, outcome: Outcome) -> _Opened:
     kept = usable(files, outcome, classes, among)
-    whole = _Opened(files, pixels, (), 0)
+    whole = _Opened(files, pixels)
     part = whole if len(kept) == len(files) else whole.take(kept)
-    return dataclasses.replace(part, findings=corrupt_finding(files, outcome), coloured=outcome.coloured)
+    return dataclasses.replace(part, findings=corrupt_finding(files, outcome), outcome=outcome)
 
 
 def _resident(pixels: np.ndarray, labels: np.ndarray, size: int) -> ResidentImages:
@@ -236,8 +255,29 @@ def _unused(config: DataConfig, shares: Shares) -> tuple[Finding, ...]:
     return (Finding("setting-unused", "test_per_class is not used: the data set brings its test images"),)
 
 
-def _fingerprint(classes: Sequence[str], splits: Iterable[Iterable[bytes]]) -> str:
+def _unused_decoding(config: DataConfig) -> tuple[Finding, ...]:
+    """What to tell about settings that only images in files have."""
+    given = [name for name, value in (("fit", config.fit != "crop"), ("range", config.range is not None)) if value]
+    return tuple(
+        Finding("setting-unused", f"data.{name} is not used: the images of this data set are squares of 8 bits")
+        for name in given
+    )
+
+
+def _unseen_depth(values: FoundRange, outcomes: Sequence[Outcome]) -> tuple[Finding, ...]:
+    """What to tell where images of more than 8 bits are so few that none was among those looked at."""
+    deep = sum(outcome.deep for outcome in outcomes)
+    if values.value_range or not deep:
+        return ()
+    message = f"{deep} images have more than 8 bits, the others 8: of those, values 0:65535 become 256 levels"
+    return (Finding("deep-mixed", f"{message}; --data.range LOW:HIGH changes it"),)
+
+
+def _fingerprint(classes: Sequence[str], splits: Iterable[Iterable[bytes]], decoding: Decoding | None = None) -> str:
+    """Of the files of every split, and of what they become where that is not what it is for most."""
     digest = hashlib.sha256("\0".join(classes).encode())
+    if decoding and (decoding.fit != "crop" or decoding.value_range):
+        digest.update(f"\0{decoding.fit} {decoding.value_range}".encode())
     for split in splits:
         digest.update(b"\0split\0")
         for part in split:

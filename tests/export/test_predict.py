@@ -95,9 +95,11 @@ def test_folders_of_images(tmp_path: Path) -> None:
     (tmp_path / "photos" / "notes.txt").write_text("no image")
     (tmp_path / "photos" / ".hidden.png").write_bytes(b"")
     folder = tmp_path / "photos"
-    assert find_images([folder, folder / "a.jpg"]) == [str(folder / name) for name in names]
+    found = find_images([folder, folder / "a.jpg"])
+    assert found.images == tuple(str(folder / name) for name in names)
+    assert found.left_out == {".txt": 1}
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FairnasError, match=r"empty holds no images \(\.bmp, "):
+    with pytest.raises(FairnasError, match=r"empty holds no images \(\.apng, "):
         find_images([tmp_path / "empty"])
 
 
