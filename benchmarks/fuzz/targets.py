@@ -1,5 +1,6 @@
 """Every reader of fairnas, with the valid examples that its input is bent from. A new one has a line in `TARGETS`."""
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -20,7 +21,7 @@ from fairnas.analysis.nas_bench_macro import read_nas_bench_macro
 from fairnas.cli.rank import _read as read_genomes
 from fairnas.configfile import read_config, to_toml
 from fairnas.data import cifar10
-from fairnas.data.decode import check, look, quiet_pillow, read_square
+from fairnas.data.decode import CorruptImageError, check, deep_values, look, quiet_pillow, read_square
 from fairnas.data.decoding import Decoding
 from fairnas.export.bundle import load
 from fairnas.export.predict import Classifier, Prediction
@@ -246,8 +247,11 @@ def _image(folder: Path, content: bytes) -> None:
     path = str(_written(folder, "image.png", content))
     with quiet_pillow():
         look(path), check(path)
-        for channels in (1, 3):
-            read_square(path, Decoding(8, channels))
+        for channels, fit, value_range in ((1, "crop", (0.0, 65_535.0)), (3, "pad", (-1e300, 1e300))):
+            read_square(path, Decoding(8, channels, fit, value_range))
+        with contextlib.suppress(CorruptImageError):  # of a valid image of floating point numbers
+            read_square(path, Decoding(8, 3, "squash"))
+        deep_values(path)
 
 
 @functools.cache
@@ -267,7 +271,9 @@ def weights() -> tuple[bytes, ...]:
     """The weights' file of a network of the smallest space."""
     torch.manual_seed(0)
     classes = tuple(str(number) for number in range(10))
-    product = Product(build(DIGITS, "00000000"), classes, Preprocessing(8, 1, (0.3,), (0.4,)), {}, {})
+    product = Product(
+        build(DIGITS, "00000000"), classes, Preprocessing(8, 1, (0.3,), (0.4,), "squash", (0.0, 9.5)), {}, {}
+    )
     return (encode_weights(product),)
 
 
@@ -283,7 +289,14 @@ def _model_folder(folder: Path, content: bytes) -> None:
 
 _FACTS = {
     "classes": ["cat", "dog", "bird"],
-    "preprocessing": {"image_size": 4, "image_channels": 3, "mean": [0.5] * 3, "std": [0.25] * 3},
+    "preprocessing": {
+        "image_size": 4,
+        "image_channels": 3,
+        "mean": [0.5] * 3,
+        "std": [0.25] * 3,
+        "fit": "pad",
+        "value_range": [29_000.0, 33_000.0],
+    },
 }
 
 

@@ -25,11 +25,11 @@ _MEASURES = (
 )
 """The network measured; empty for the trained one."""
 _FITS = {
-    "crop": "Cut out the largest square in the middle and resize it to {size} x {size} pixels",
-    "pad": "Resize the whole image until its longer side has {size} pixels, and put it into the middle of a black "
-    "square, pixels",
-    "squash": "Resize the whole image to {size} x {size} pixels, whatever its proportions",
+    "crop": "Cut out the largest square in the middle and resize it to {size} x {size} pixels of 8 bits",
+    "pad": "Resize the whole image until its longer side has {size} pixels of 8 bits",
+    "squash": "Resize the whole image to {size} x {size} pixels of 8 bits, whatever its proportions",
 }
+_BARS = " Put it into the middle of a black square."
 _OBJECTIVES = {"max": "as much as possible", "min": "as little as possible"}
 _PROVENANCE = {
     "recipe": "recipe",
@@ -207,8 +207,8 @@ def _use(facts: Mapping[str, Any]) -> list[str]:
             [
                 "1. Turn the image as its EXIF orientation says, put what is transparent on white, and convert it to "
                 f"{colours}, 8 bits.{_deep(given)}",
-                f"2. {_FITS[given['fit']].format(size=size)} of 8 bits, bilinear and antialiased, as Pillow's `resize` "
-                "does (OpenCV's does not).",
+                f"2. {_FITS[given['fit']].format(size=size)}, bilinear and antialiased, as Pillow's `resize` does "
+                f"(OpenCV's does not).{_BARS if given['fit'] == 'pad' else ''}",
                 f"3. Divide by 255, subtract `{given['mean']}` and divide by `{given['std']}`, per channel"
                 + (", in the order red, green, blue." if colours == "RGB" else "."),
                 f"4. Pass it as float32 of shape `{zeros}`: images, channels, rows, columns; any number of images.",

@@ -78,7 +78,7 @@ def test_a_range_that_is_given_is_taken(tmp_path):
     assert narrow["deep-clipped"].startswith("8")
     assert "of the pixels of images of more than 8 bits lie outside 30000:30500" in narrow["deep-clipped"]
     wide = told(load(folder, range="0:65535"))
-    assert "nine tenths of the pixels fall on 15 of 256 levels in the range 0:65535" in wide["deep-narrow"]
+    assert "nine tenths of the pixels fall on 14 of 256 levels in the range 0:65535" in wide["deep-narrow"]
     with pytest.raises(DataError, match=r"images of class 'cat' are corrupt.*lie above 50, outside the range"):
         load(folder, range="0:50")
 
@@ -118,10 +118,9 @@ def test_eight_bits_among_deep_images_are_told(animals_of_eight_bits):
     deep = png_bytes(np.random.default_rng(0).integers(0, 4096, (16, 16)).astype(np.uint16))
     for number in range(8):
         (animals_of_eight_bits / "dog" / f"{number}.png").write_bytes(deep)
-    assert told(load(animals_of_eight_bits))["deep-mixed"] == (
-        "4 of 8 images looked at have 8 bits, the others more: those of 8 bits stay as they are, so the same brightness "
-        "may become another level; class 'cat' has only images of 8 bits, so a network may tell classes by their files"
-    )
+    message = told(load(animals_of_eight_bits))["deep-mixed"]
+    assert message.startswith("4 of 8 images looked at have 8 bits, the others more: those of 8 bits stay as they are")
+    assert message.endswith("; class 'cat' has only images of 8 bits, so a network may tell classes by their files")
 
 
 def test_a_deep_image_that_was_not_looked_at_is_told(animals_of_eight_bits, monkeypatch):

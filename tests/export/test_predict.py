@@ -134,6 +134,15 @@ BAD = {
     "too few means": ({"preprocessing": json.dumps({**GOOD, "mean": [0.5]})}, "mean has 1 numbers for 3 channels"),
     "zero deviation": ({"preprocessing": json.dumps({**GOOD, "std": [0, 1, 1]})}, r"std holds 0\.0"),
     "not finite": ({"preprocessing": json.dumps({**GOOD, "mean": [float("nan")] * 3})}, "mean holds nan"),
+    "unknown fit": (
+        {"preprocessing": json.dumps({**GOOD, "fit": "stretch"})},
+        "fit is stretch, and may be crop, pad, ",
+    ),
+    "fit that is no text": ({"preprocessing": json.dumps({**GOOD, "fit": [1]})}, r"fit is \[1\], and may be crop"),
+    "half a range": ({"preprocessing": json.dumps({**GOOD, "value_range": [1]})}, "value_range has 1 numbers"),
+    "no range": ({"preprocessing": json.dumps({**GOOD, "value_range": "0:1"})}, "value_range is not a list of numbers"),
+    "a range upside down": ({"preprocessing": json.dumps({**GOOD, "value_range": [2, 1]})}, "give two finite numbers"),
+    "an endless range": ({"preprocessing": json.dumps({**GOOD, "value_range": [0, float("inf")]})}, "two finite"),
     "too large": ({"preprocessing": json.dumps({**GOOD, "mean": [10**400] * 3})}, "a number of 401 digits"),
 }
 
