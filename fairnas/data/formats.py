@@ -11,10 +11,10 @@ from PIL import Image, TiffImagePlugin, features
 
 # Formats that are safe to decode wherever a file comes from. No others: Pillow would hand a disguised PostScript
 # file to an interpreter, and formats without a signature, such as TGA, would claim any damaged file.
-_VETTED = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "MPO", "JPEG2000", "AVIF", "HEIF")
+_VETTED = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
 _FEATURES = {"WEBP": "webp", "JPEG2000": "jpg_2000", "AVIF": "avif"}
 _CONTAINERS = {"MPO": "JPEG"}
-"""A format whose files are called as those of another: cameras write both as `.jpg`."""
+"""A format that is read as another: cameras write both as `.jpg`."""
 
 _HEIC = (".heic", ".heics", ".heif", ".heifs", ".hif")
 _HEIC_EXTRA = "pip install 'fairnas[heic]'"
@@ -74,7 +74,7 @@ def readable_formats() -> tuple[str, ...]:
 def endings() -> frozenset[str]:
     """Endings of names, in small letters, of the files that are read as images."""
     known = readable_formats()
-    return frozenset(ending for ending, name in Image.registered_extensions().items() if name in known)
+    return frozenset(end for end, name in Image.registered_extensions().items() if _CONTAINERS.get(name, name) in known)
 
 
 def ending(name: str) -> str:
@@ -147,11 +147,11 @@ def reason_unknown(file: BinaryIO) -> str:
 
 def _tiff_kind(file: BinaryIO, head: bytes) -> str:
     """How the pixels of a TIFF file are stored, in words that go on after a reason; empty if it does not tell."""
-    tags = TiffImagePlugin.ImageFileDirectory_v2(head[:8])
     try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(head[:8])
         file.seek(tags.next)
         tags.load(file)
-        bits, kinds = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,)), tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))
+        bits, kinds = tags[TiffImagePlugin.BITSPERSAMPLE], tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))
         kind = {1: "unsigned", 2: "signed", 3: "floating point"}.get(kinds[0], "unusual")
         channels = "one channel" if len(bits) == 1 else f"{len(bits)} channels"
         return f", but a TIFF file of {channels} of {int(bits[0])} bits ({kind}); save it as 8 or 16 bits, unsigned"

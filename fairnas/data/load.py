@@ -153,8 +153,8 @@ def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int |
             held_out.append(_decoded(opened["train"].take(places).files, pool, classes, decoding))
     mean, std = channel_statistics(train.sample_pixels(decoding))
     findings = [finding for part in (*opened.values(), *held_out) for finding in part.findings]
-    outcomes = [part.outcome for part in (*opened.values(), *held_out)]
-    coloured = sum(part.outcome.coloured for part in opened.values())
+    outcomes = [part.outcome for part in opened.values()]
+    coloured = sum(outcome.coloured for outcome in outcomes)
     if decoding.channels == 1 and coloured:
         findings.append(Finding("colour-to-grey", f"{coloured} colour images turned to grey"))
     return Dataset(
