@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.fuzz.mutations import NASTY, bent_bytes, bent_json, bent_tree
+from benchmarks.fuzz.mutations import NASTY, bent_bytes, bent_json, bent_png, bent_tree
 from fairnas.data.formats import readable_formats
 from fairnas.search import Archive
 from fairnas.train import write_checkpoint
@@ -199,6 +199,11 @@ def images() -> tuple[bytes, ...]:
         image.save(buffer, form, **options)
         made.append(buffer.getvalue())
     return *made, *(_deep_png(kind, channels) for kind, channels in ((2, 3), (4, 2), (6, 4)))
+
+
+def bent_image(rng: Random, content: bytes) -> bytes:
+    """Wounded bytes; of a PNG file mostly with the right checksums."""
+    return bent_png(rng, content) if content[1:4] == b"PNG" and rng.random() < 0.7 else bent_bytes(rng, content)
 
 
 def _deep_png(kind: int, channels: int) -> bytes:

@@ -144,12 +144,11 @@ def corrupt_finding(files: Files, outcome: Outcome) -> tuple[Finding, ...]:
     return (Finding("corrupt-files", message),)
 
 
-def disguise_finding(outcomes: Sequence[Outcome]) -> tuple[Finding, ...]:
+def disguise_finding(outcome: Outcome) -> tuple[Finding, ...]:
     """What to tell about images of another format than their ending says: nothing, or one line."""
-    found = Outcome.joined(outcomes).disguised
-    if not found:
+    if not outcome.disguised:
         return ()
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in found.most_common(5))
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in outcome.disguised.most_common(5))
     return (Finding("other-format", f"{kinds}; they are used as what they are"),)
 
 

@@ -30,7 +30,7 @@ from fairnas.data.finding import Finding
 from fairnas.data.folder import cut_findings, found_channels, sample_headers
 from fairnas.data.images import Images, ResidentImages, StreamedImages, fit_in_memory
 from fairnas.data.layout import Layout, read_layout, read_train_and_test
-from fairnas.data.ranges import FoundRange, find_range
+from fairnas.data.ranges import find_range
 from fairnas.data.splits import Shares, candidates, carve, mixed, ranks
 from fairnas.data.statistics import channel_statistics
 from fairnas.errors import DataError, UnknownNameError
@@ -120,11 +120,7 @@ def _from_arrays(
 def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int | None, seed: int) -> Dataset:
     classes = layout.train.names
     headers = sample_headers(layout.train)
-    shares = Shares(
-        validation=0 if layout.validation else config.validation_per_class,
-        test=0 if layout.test else config.test_per_class or config.validation_per_class,
-        train=config.train_per_class,
-    )
+    shares = _shares(layout, config)
     pool = Files.of(layout.train)
     sizes = np.bincount(pool.labels, minlength=len(classes))
     pool = pool.take(candidates(ranks(seed, pool.members()), pool.labels, shares))
@@ -153,10 +149,7 @@ def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int |
             held_out.append(_decoded(opened["train"].take(places).files, pool, classes, decoding))
     mean, std = channel_statistics(train.sample_pixels(decoding))
     findings = [finding for part in (*opened.values(), *held_out) for finding in part.findings]
-    outcomes = [part.outcome for part in opened.values()]
-    coloured = sum(outcome.coloured for outcome in outcomes)
-    if decoding.channels == 1 and coloured:
-        findings.append(Finding("colour-to-grey", f"{coloured} colour images turned to grey"))
+    outcome = Outcome.joined([part.outcome for part in opened.values()])
     return Dataset(
         name=config.name,
         classes=classes,
@@ -171,16 +164,25 @@ def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int |
         findings=(
             *layout.findings,
             *findings,
-            *disguise_finding(outcomes),
+            *_changed(outcome, decoding),
+            *disguise_finding(outcome),
             *cut_findings(headers, config.fit),
             *values.findings,
-            *_unseen_depth(values, outcomes),
             *_uneven(classes, sizes, shares),
             *_unused(config, shares),
         ),
         fingerprint=_fingerprint(classes, [part.files.content() for part in (train, *held_out)], decoding),
         fit=decoding.fit,
         value_range=decoding.value_range,
+    )
+
+
+def _shares(layout: Layout, config: DataConfig) -> Shares:
+    """Images per class to be carved out, of the splits that the folder does not bring."""
+    return Shares(
+        validation=0 if layout.validation else config.validation_per_class,
+        test=0 if layout.test else config.test_per_class or config.validation_per_class,
+        train=config.train_per_class,
     )
 
 
@@ -264,13 +266,16 @@ def _unused_decoding(config: DataConfig) -> tuple[Finding, ...]:
     )
 
 
-def _unseen_depth(values: FoundRange, outcomes: Sequence[Outcome]) -> tuple[Finding, ...]:
-    """What to tell where images of more than 8 bits are so few that none was among those looked at."""
-    deep = sum(outcome.deep for outcome in outcomes)
-    if values.value_range or not deep:
-        return ()
-    message = f"{deep} images have more than 8 bits, the others 8: of those, values 0:65535 become 256 levels"
-    return (Finding("deep-mixed", f"{message}; --data.range LOW:HIGH changes it"),)
+def _changed(outcome: Outcome, decoding: Decoding) -> Iterator[Finding]:
+    """What to tell where a few images are unlike those that were looked at."""
+    if decoding.channels == 1 and outcome.coloured:
+        yield Finding("colour-to-grey", f"{outcome.coloured} colour images turned to grey")
+    if outcome.deep and not decoding.value_range:
+        noun = "1 image has" if outcome.deep == 1 else f"{outcome.deep:,} images have"
+        yield Finding(
+            "deep-mixed",
+            f"{noun} more than 8 bits, the others 8: values 0:65535 become 256 levels; give --data.range for others",
+        )
 
 
 def _fingerprint(classes: Sequence[str], splits: Iterable[Iterable[bytes]], decoding: Decoding | None = None) -> str:

@@ -127,7 +127,9 @@ def test_a_deep_image_that_was_not_looked_at_is_told(animals_of_eight_bits, monk
     monkeypatch.setattr("fairnas.data.ranges._LOOKED_AT", 0)
     deep = png_bytes(np.random.default_rng(0).integers(0, 65_536, (16, 16)).astype(np.uint16))
     (animals_of_eight_bits / "dog" / "3.png").write_bytes(deep)
-    assert told(load(animals_of_eight_bits))["deep-mixed"].startswith("1 images have more than 8 bits, the others 8")
+    assert told(load(animals_of_eight_bits))["deep-mixed"].startswith(
+        "1 image has more than 8 bits, the others 8: values 0:65535"
+    )
 
 
 def test_pixels_that_are_no_numbers_are_told(tmp_path):
