@@ -24,6 +24,7 @@ from benchmarks.fuzz.targets import TARGETS, with_metadata
 from fairnas.configfile import from_toml
 from fairnas.data.classfolders import read_split
 from fairnas.data.decode import CorruptImageError, read_square
+from fairnas.data.decoding import Decoding
 from fairnas.errors import (
     CheckpointError,
     ConfigError,
@@ -211,7 +212,7 @@ def test_a_pipe_or_device_among_images_is_no_image(tmp_path):
     (tmp_path / "zero.png").symlink_to("/dev/zero")
     for name in ("pipe.png", "zero.png"):
         with pytest.raises(CorruptImageError, match="a pipe or a device"):
-            read_square(str(tmp_path / name), 8, 3)
+            read_square(str(tmp_path / name), Decoding(8, 3))
 
 
 @pytest.mark.parametrize("sides", [(40_000, 40_000), (2**31 - 1, 2**31 - 1), (0, 9)])
@@ -223,7 +224,7 @@ def test_absurd_sides_of_an_image_are_refused_from_its_header(sides, tmp_path):
     content[29:33] = struct.pack(">I", __import__("zlib").crc32(content[12:29]))
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(CorruptImageError):
-        read_square(str(tmp_path / "a.png"), 8, 3)
+        read_square(str(tmp_path / "a.png"), Decoding(8, 3))
 
 
 # Code -------------------------------------------------------------------------------------------------------------
@@ -317,7 +318,7 @@ def test_links_in_a_folder_of_images(tmp_path):
     assert [member.files for member in split.classes] == [("cat/a.png", "cat/b.png"), ("cow/b.png",), ("dog/a.png",)]
     assert set(split.links) == {"dog/more", "up"}
     with pytest.raises(CorruptImageError) as caught:
-        read_square(str(tmp_path / "set" / "cat" / "b.png"), 8, 3)
+        read_square(str(tmp_path / "set" / "cat" / "b.png"), Decoding(8, 3))
     assert "secret" not in str(caught.value)
 
 

@@ -7,6 +7,7 @@ import sqlite3
 import struct
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from random import Random
 
@@ -14,11 +15,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.fuzz.mutations import NASTY, bent_bytes, bent_json, bent_tree
+from benchmarks.fuzz.mutations import NASTY, bent_bytes, bent_json, bent_png, bent_tree
+from fairnas.data.formats import readable_formats
 from fairnas.search import Archive
 from fairnas.train import write_checkpoint
 
 SETTING = "a setting"
+DEEP = {"I;16": np.uint16, "I": np.int32, "F": np.float32}
 
 
 # Checkpoints ----------------------------------------------------------------------------------------------------
@@ -186,14 +189,33 @@ def images() -> tuple[bytes, ...]:
         *(("GIF", "P", options) for options in ({}, {"save_all": True, "append_images": [colours.convert("P")]})),
         *(("WEBP", "RGB", {"exif": exif}), ("WEBP", "RGBA", {"lossless": True}), ("BMP", "RGB", {}), ("BMP", "P", {})),
         *(("TIFF", mode, {"compression": packing}) for mode in ("L", "RGB") for packing in ("raw", "tiff_lzw", "jpeg")),
-        *(("PPM", mode, {}) for mode in ("1", "L", "RGB")),
+        *(("PPM", mode, {}) for mode in ("1", "L", "RGB", "I;16")),
+        *(("TIFF", mode, {"compression": packing}) for mode in DEEP for packing in ("raw", "tiff_adobe_deflate")),
+        *((form, mode, {}) for form in ("JPEG2000", "AVIF") for mode in ("L", "RGB") if form in readable_formats()),
     ):
         buffer = io.BytesIO()
-        grey = mode == "I;16"
-        image = Image.fromarray(np.asarray(colours.convert("L")).astype(np.uint16)) if grey else colours.convert(mode)
+        deep = np.asarray(colours.convert("L"))
+        image = Image.fromarray(deep.astype(DEEP[mode])) if mode in DEEP else colours.convert(mode)
         image.save(buffer, form, **options)
         made.append(buffer.getvalue())
-    return tuple(made)
+    return *made, *(_deep_png(kind, channels) for kind, channels in ((2, 3), (4, 2), (6, 4)))
+
+
+def bent_image(rng: Random, content: bytes) -> bytes:
+    """Wounded bytes; of a PNG file mostly with the right checksums."""
+    return bent_png(rng, content) if content[1:4] == b"PNG" and rng.random() < 0.7 else bent_bytes(rng, content)
+
+
+def _deep_png(kind: int, channels: int) -> bytes:
+    """A PNG file of 16 bits per channel, which Pillow does not write."""
+    line = b"\0" + np.random.default_rng(kind).integers(0, 256, 5 * channels * 2, np.uint8).tobytes()
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", 5, 4, 16, kind, 0, 0, 0)
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(line * 4)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
 
 
 # safetensors ----------------------------------------------------------------------------------------------------

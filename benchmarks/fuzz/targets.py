@@ -15,12 +15,12 @@ import torch
 
 from benchmarks.fuzz import formats, places
 from benchmarks.fuzz.attempt import Target
-from benchmarks.fuzz.mutations import bent_bytes, bent_json, bent_lines, bent_png, bent_toml, one_of
+from benchmarks.fuzz.mutations import bent_bytes, bent_json, bent_lines, bent_toml, one_of
 from fairnas.analysis.nas_bench_macro import read_nas_bench_macro
 from fairnas.cli.rank import _read as read_genomes
 from fairnas.configfile import read_config, to_toml
 from fairnas.data import cifar10
-from fairnas.data.decode import check, look, quiet_pillow, read_square
+from fairnas.data.decode import check, deep_values, look, quiet_pillow, read_square
 from fairnas.data.decoding import Decoding
 from fairnas.export.bundle import load
 from fairnas.export.predict import Classifier, Prediction
@@ -238,16 +238,13 @@ def _nas_bench(folder: Path, content: bytes) -> None:
 # Images ---------------------------------------------------------------------------------------------------------
 
 
-def _bent_image(rng: Random, content: bytes) -> bytes:
-    return bent_png(rng, content) if content[1:4] == b"PNG" and rng.random() < 0.7 else bent_bytes(rng, content)
-
-
 def _image(folder: Path, content: bytes) -> None:
     path = str(_written(folder, "image.png", content))
     with quiet_pillow():
         look(path), check(path)
-        for channels in (1, 3):
-            read_square(path, Decoding(8, channels))
+        for channels, fit, value_range in ((1, "crop", (0.0, 65_535.0)), (3, "pad", (-1e300, 1e300))):
+            read_square(path, Decoding(8, channels, fit, value_range))
+        deep_values(path)
 
 
 @functools.cache
@@ -267,7 +264,9 @@ def weights() -> tuple[bytes, ...]:
     """The weights' file of a network of the smallest space."""
     torch.manual_seed(0)
     classes = tuple(str(number) for number in range(10))
-    product = Product(build(DIGITS, "00000000"), classes, Preprocessing(8, 1, (0.3,), (0.4,)), {}, {})
+    product = Product(
+        build(DIGITS, "00000000"), classes, Preprocessing(8, 1, (0.3,), (0.4,), "squash", (0.0, 9.5)), {}, {}
+    )
     return (encode_weights(product),)
 
 
@@ -283,7 +282,7 @@ def _model_folder(folder: Path, content: bytes) -> None:
 
 _FACTS = {
     "classes": ["cat", "dog", "bird"],
-    "preprocessing": {"image_size": 4, "image_channels": 3, "mean": [0.5] * 3, "std": [0.25] * 3},
+    "preprocessing": Preprocessing(4, 3, (0.5,) * 3, (0.25,) * 3, "pad", (29_000.0, 33_000.0)).to_dict(),
 }
 
 
@@ -390,7 +389,7 @@ TARGETS: dict[str, Target] = {
         Target("profiles of systems", _stored(_PROFILE), bent_json, _profiles, 30),
         Target("searches of Figure 6", _stored(_SEARCHED), bent_json, _searched, 40),
         Target("NAS-Bench-Macro", _macro, _bent_macro, _nas_bench, 1),
-        Target("image", formats.images, _bent_image, _image, 40),
+        Target("image", formats.images, formats.bent_image, _image, 40),
         Target("folder of images", places.folders, places.bent_folder, places.read_folder, 2),
         Target("binary CIFAR-10", _cifar, bent_bytes, _cifar10, 1),
         Target("safetensors", weights, formats.bent_safetensors, _weights, 10),

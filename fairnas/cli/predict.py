@@ -23,7 +23,8 @@ from fairnas.export.timing import all_threads
 class PredictVerb:
     """Classify images with an exported network: class names and probabilities, as they are found.
 
-    Images that cannot be read are named at the end, and the exit code is then 2; all others are classified.
+    Images that cannot be read are named at the end, and the exit code is then 2; all others are classified. Other files
+    in folders are left out and counted by their endings; the exit code is 2 if no image is left.
 
     Examples:
         fairnas predict runs/digits/models/01234501 seven.png
@@ -56,7 +57,8 @@ def main(arguments: Sequence[str]) -> None:
     if given.json and given.json_lines:
         raise UsageError("--json prints one object, --json-lines one for each image; give one of them")
     classifier = Classifier(given.model, given.threads or all_threads())
-    images = find_images(given.images)
+    found = find_images(given.images)
+    images = found.images
     table, good, bad = _Table(images), list[Prediction](), list[Unreadable]()
     try:
         with _progress(len(images), is_needed=given.json or not sys.stdout.isatty()) as tell:
@@ -77,8 +79,10 @@ def main(arguments: Sequence[str]) -> None:
     if given.json:
         parts = {"images": good, "unreadable": bad}
         plain = {name: [_as_plain(each) for each in part] for name, part in parts.items()}
-        print_json({"model": shown(classifier.path), **plain})
+        print_json({"model": shown(classifier.path), **plain, "left_out": dict(found.left_out)})
     _print_lines(bad[:-1])
+    if found.line:
+        print(f"fairnas: {found.line}", file=sys.stderr)
     if bad:
         raise DataError(_line(bad[-1]))  # which prints it like the others, and sets the exit code
 

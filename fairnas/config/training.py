@@ -11,6 +11,7 @@ from fairnas.errors import ConfigError
 
 Augmentation = Literal["none", "shift", "crop_flip", "inception"]
 FolderReading = Literal["auto", "classes", "splits"]
+Fit = Literal["crop", "pad", "squash"]
 SharedGradient = Literal["sum", "mean"]
 IdleBlocks = Literal["rest", "momentum", "decay", "both"]
 Copies = Literal["near", "exact", "none"]
@@ -48,6 +49,12 @@ class DataConfig:
     `exact` (the same file under another name), or `none`."""
     augmentation: Augmentation = "inception"
     """`shift` (one pixel or so, for digits), `crop_flip` (CIFAR), `inception` (random area crop and flip), `none`."""
+    fit: Fit = "crop"
+    """How images become squares: `crop` cuts out the middle, `pad` puts the whole image between black bars, `squash`
+    squeezes it."""
+    range: str | None = None
+    """LOW:HIGH, the values that become black and white, of images of more than 8 bits, such as 29000:33000; default:
+    chosen from the training images."""
 
     def __post_init__(self) -> None:
         at_least("data.validation_per_class", self.validation_per_class, 1)
@@ -59,6 +66,13 @@ class DataConfig:
         one_of("data.copies", self.copies, Copies)
         if self.group is not None and self.group_table is None:
             pattern("data.group", self.group)
+        one_of("data.fit", self.fit, Fit)
+        assert self.value_range is None or self.range is not None
+
+    @property
+    def value_range(self) -> tuple[float, float] | None:
+        """The two numbers of `range`. Raises `ConfigError` if it has other content."""
+        return None if self.range is None else _value_range(self.range)
 
     @property
     def kind(self) -> str:
@@ -90,6 +104,16 @@ class DataConfig:
         moved = ours is not None and theirs is not None and ours[1] == theirs[1]
         placed = self.at(other.name, other.root)
         return dataclasses.replace(placed, group=other.group) if moved else placed
+
+
+def _value_range(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise ConfigError(f"data.range is {text!r}; give two numbers, LOW:HIGH, such as 29000:33000") from None
+    if not 0 < high - low < float("inf"):
+        raise ConfigError(f"data.range is {text!r}; give LOW:HIGH of which LOW is the smaller, both finite")
+    return low, high
 
 
 def _absolute(path: str) -> str:

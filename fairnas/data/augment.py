@@ -10,7 +10,8 @@ but no Python code runs per image. Draws come from the seed, the epoch and the b
 | `crop_flip` | a crop after padding with one black pixel in eight on every side; flipped half of the time |
 | `inception` | a rectangle of 0.08 to 1 of its area and 3:4 to 4:3 sides, resized; flipped half of the time |
 
-Images smaller than 64 pixels keep at least 0.35 of their area under `inception`: less of them shows nothing.
+Images smaller than 64 pixels keep at least 0.35 of their area under `inception`: less of them shows nothing. So do
+images with black bars (`data.fit = pad`), of which a smaller rectangle might show a bar only.
 """
 
 import math
@@ -21,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fairnas.config import Augmentation
+from fairnas.config import Augmentation, Fit
 from fairnas.randomness import generator
 
 _SIDES = (3 / 4, 4 / 3)  # width over height of a rectangle
@@ -88,6 +89,8 @@ class Views:
     epoch: int
     part: tuple[int, int] = (0, 1)
     """Which share of every batch is seen, such as (0, 2) for the first half; its draws are those of the whole."""
+    fit: Fit = "crop"
+    """How images become squares."""
 
     def draw(self, batch: int, count: int) -> Draws:
         """The draws for `count` images of one batch, a share of it."""
@@ -103,7 +106,7 @@ class Views:
         if self.augmentation in ("crop_flip", "inception"):
             flips = rng.random(count) < 0.5
         if self.augmentation == "inception":
-            areas = rng.uniform(0.35 if self.size < 64 else 0.08, 1, (count, _TRIES))
+            areas = rng.uniform(0.35 if self.size < 64 or self.fit == "pad" else 0.08, 1, (count, _TRIES))
             low, high = (math.log(side) for side in _SIDES)
             sides = np.exp(rng.uniform(low, high, (count, _TRIES)))
             rectangles = Rectangles(areas, sides, rng.random((count, 2)))

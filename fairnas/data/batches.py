@@ -59,7 +59,7 @@ def training_batches(
     assert whole % parts == 0, f"{parts} parts of a batch of {whole}"
     size = whole // parts
     tasks = [(step, order[step * batch_size + own * size :][:size]) for step in steps]
-    views = Views(dataset.augmentation, dataset.image_size, seed, epoch, part)
+    views = Views(dataset.augmentation, dataset.image_size, seed, epoch, part, dataset.fit)
     scale = _Scale.of(dataset, device)
     for pixels, labels in dataset.train.batches(tasks, views, device, workers):
         yield scale.normalised(pixels), labels

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from fairnas.data.classfolders import entries, is_folder
-from fairnas.data.decode import SUFFIXES
+from fairnas.data.formats import is_image_name
 from fairnas.rundir import is_run_directory
 
 _DEEPEST = 8  # levels that are searched for an image; what lies deeper is nobody's class
@@ -36,7 +36,7 @@ class Branch:
             if is_folder(entry):
                 folders.append(entry.name)
             else:
-                is_image = entry.name[entry.name.rfind(".") :].lower() in SUFFIXES
+                is_image = is_image_name(entry.name)
                 (images if is_image else others).append(entry.name)
         return tuple(folders), tuple(images), tuple(others)
 

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairnas.data.decode import SUFFIXES
+from fairnas.data.formats import is_image_name, no_images
 from fairnas.errors import DataError
 from fairnas.rundir import is_run_directory
 
@@ -71,7 +71,7 @@ def _read_class(folder: os.DirEntry[str], others: list[str], links: list[str], r
     if shown(folder.name) != folder.name:
         raise DataError(f"the class folder {shown(folder.path)} has a name that is not UTF-8 text; rename it")
     found: list[tuple[str, int]] = []
-    waiting, runs_before = [(folder.path, folder.name)], len(runs)
+    waiting, runs_before, others_before = [(folder.path, folder.name)], len(runs), len(others)
     while waiting:
         path, name = waiting.pop()
         if is_run_directory(path):
@@ -89,15 +89,14 @@ def _read_class(folder: os.DirEntry[str], others: list[str], links: list[str], r
     if not found and len(runs) > runs_before:
         return None
     if not found:
-        suffixes = ", ".join(sorted(SUFFIXES))
-        raise DataError(f"class folder {folder.path} holds no images ({suffixes}); add some or remove it")
+        raise DataError(no_images(f"class folder {folder.path}", others[others_before:], "add some or remove it"))
     files, sizes = zip(*sorted(found), strict=True)
     return ClassFolder(folder.name, files, sizes)
 
 
 def image_size(entry: os.DirEntry[str]) -> int | None:
     """Size in bytes of an image file, 0 for a link to nothing; None for what is no image."""
-    if os.path.splitext(entry.name)[1].lower() not in SUFFIXES:
+    if not is_image_name(entry.name):
         return None
     if not entry.is_symlink():
         return entry.stat().st_size if entry.is_file() else None
@@ -110,10 +109,15 @@ def entries(path: Path | str) -> tuple[os.DirEntry[str], ...]:
     """What a folder holds, sorted by name, hidden entries left out."""
     try:
         with os.scandir(path) as listed:
-            seen = [entry for entry in listed if not (entry.name.startswith(".") or entry.name in _CLUTTER)]
+            seen = [entry for entry in listed if not is_clutter(entry.name)]
     except OSError as error:
         raise DataError(f"cannot read the folder {shown(path)}: {error.strerror}; make it readable") from None
     return tuple(sorted(seen, key=lambda entry: entry.name))
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a file or folder is hidden, here or on the system that made it."""
+    return name.startswith(".") or name in _CLUTTER
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:

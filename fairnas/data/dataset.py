@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 
-from fairnas.config import Augmentation
+from fairnas.config import Augmentation, Fit
+from fairnas.data.decoding import Decoding
 from fairnas.data.finding import Finding, messages
 from fairnas.data.images import Images
 
@@ -32,6 +33,15 @@ class Dataset:
     augmentation: Augmentation
     findings: tuple[Finding, ...]
     fingerprint: str
+    fit: Fit = "crop"
+    """How images that are not square become squares."""
+    value_range: tuple[float, float] | None = None
+    """Values that become black and white, of images of more than 8 bits; None where there are none."""
+
+    @property
+    def decoding(self) -> Decoding:
+        """How files become pixels, for exported networks to do the same."""
+        return Decoding(self.image_size, self.image_channels, self.fit, self.value_range)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -57,6 +67,8 @@ class Dataset:
                 for split, images in (("train", self.train), ("validation", self.validation), ("test", self.test))
             },
             "augmentation": self.augmentation,
+            "fit": self.fit,
+            "value_range": list(self.value_range) if self.value_range else None,
             "fingerprint": self.fingerprint,
             "findings": [finding.to_dict() for finding in self.findings],
         }

@@ -1,6 +1,6 @@
 """One image file: looking at its header, checking it, decoding it to a square of 8-bit pixels. No torch.
 
-Orientation notes of cameras (EXIF) are obeyed. Palettes, CMYK, 16-bit and transparent images become grey or
+Orientation notes of cameras (EXIF) are obeyed. Palettes, CMYK, deep and transparent images become grey or
 RGB; what is transparent becomes white. Of an animation the first frame counts.
 """
 
@@ -18,12 +18,14 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from fairnas.data.decoding import Decoding
+from fairnas.data.deep import Storage, read_deep, storage
+from fairnas.data.fitting import Box, Placed, evaluation_box, placed
+from fairnas.data.formats import CorruptImageError, readable_formats, reason_unknown
+from fairnas.data.values import to_levels
 from fairnas.errors import DataError
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"})
 
 MAX_PIXELS = 89_478_485
 """Larger images count as corrupt: Pillow's own limit against files that explode when decoded."""
@@ -32,11 +34,6 @@ _LARGE = 8_000_000  # pixels
 _one_large = threading.Lock()
 """Several threads with a large image each would need gigabytes, as it takes up to 16 bytes a pixel."""
 
-Box = tuple[float, float, float, float]
-"""Left, top, right, bottom in pixels of an upright image."""
-
-# Only these: Pillow would hand a disguised PostScript file to an interpreter.
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 _GREY = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
 _ORIENTATION = 0x0112  # EXIF tag
 _TURNS = {
@@ -58,8 +55,8 @@ _DAMAGE = (
     EOFError,
     Image.DecompressionBombError,
     LookupError,
-    NotImplementedError,
     OSError,
+    RuntimeError,
     SyntaxError,
     TypeError,
     ValueError,
@@ -68,23 +65,23 @@ _DAMAGE = (
 )
 
 
-class CorruptImageError(Exception):
-    """A file that cannot be decoded, with the reason. Callers leave it out or name it in a `DataError`."""
-
-
 @dataclass(frozen=True)
 class Header:
-    """What the first bytes of an image file tell: sides in pixels, and whether it holds grey only."""
+    """What the first bytes of an image file tell: sides in pixels, and how its pixels are stored."""
 
     width: int
     height: int
     grey: bool
+    form: str
+    """Pillow's name of the format, such as `JPEG`."""
+    deep: bool
+    """Whether there are more than 8 bits per channel."""
 
 
 def look(path: str) -> Header:
     """Read the header only. Raises `CorruptImageError`."""
     with _opened(path) as (image, _):
-        return Header(*image.size, image.mode in _GREY)
+        return _header(image, storage(image))
 
 
 def check(path: str) -> Header:
@@ -94,20 +91,22 @@ def check(path: str) -> Header:
     middle) is found when the image is used. Raises `CorruptImageError`.
     """
     with _opened(path) as (image, file):
+        header = _header(image, storage(image))
         if not _has_end(image, file):
             with _in_turn(image):
                 image.load()
-        return Header(*image.size, image.mode in _GREY)
+        return header
 
 
-def largest_value(path: str) -> int | None:
-    """The brightest pixel of an image of 16 bits, 0 to 65,535; None for other images. Raises `CorruptImageError`."""
+def deep_values(path: str) -> np.ndarray | None:
+    """Values (H, W) or (H, W, 3) of an image of more than 8 bits; None of others. Raises `CorruptImageError`."""
     with _opened(path) as (image, _), _in_turn(image):
-        return int(_wide(image).max()) if image.mode.startswith("I") else None
+        how = storage(image)
+        return None if how is None else read_deep(image, how, lambda: _again(path)).values
 
 
 def read_square(path: str, decoding: Decoding) -> tuple[np.ndarray, bool]:
-    """The image as evaluation sees it: shorter side resized (bilinear, antialiased), then centre cropped.
+    """The image as evaluation sees it, resized (bilinear, antialiased) as `decoding.fit` says.
 
     Returns:
         Pixels (S, S, C), uint8; and whether the file holds colours.
@@ -116,13 +115,13 @@ def read_square(path: str, decoding: Decoding) -> tuple[np.ndarray, bool]:
         CorruptImageError: if the file cannot be decoded, or exceeds `MAX_PIXELS`.
         DataError: if the file cannot be read at all.
     """
+    pixels, header = read_image(path, decoding)
+    return pixels, not header.grey
 
-    def centre(width: int, height: int) -> Box:
-        side = min(width, height)
-        left, top = (width - side) // 2, (height - side) // 2  # whole pixels: half ones would blur
-        return left, top, left + side, top + side
 
-    return read_part(path, decoding, centre)
+def read_image(path: str, decoding: Decoding) -> tuple[np.ndarray, Header]:
+    """The pixels of `read_square`, with all that the header tells."""
+    return _read(path, decoding, lambda width, height: evaluation_box(decoding.fit, width, height))
 
 
 def read_part(path: str, decoding: Decoding, part: Callable[[int, int], Box]) -> tuple[np.ndarray, bool]:
@@ -130,10 +129,18 @@ def read_part(path: str, decoding: Decoding, part: Callable[[int, int], Box]) ->
 
     Args:
         path: the file.
-        decoding: side and channels of the result.
+        decoding: side and channels of the result, and range of the values; its `fit` is not looked at.
         part: called with width and height of the upright image, returns the rectangle.
     """
+    pixels, header = _read(path, decoding, part)
+    return pixels, not header.grey
+
+
+def _read(path: str, decoding: Decoding, part: Callable[[int, int], Box]) -> tuple[np.ndarray, Header]:
     with _opened(path) as (image, _), _in_turn(image):
+        how = storage(image)
+        header = _header(image, how)
+        deep = read_deep(image, how, lambda: _again(path)) if how else None
         if image.format not in ("JPEG", "MPO"):
             image.load()  # some formats know their orientation, or obey it, only then
         turn = _turn(image)
@@ -142,14 +149,27 @@ def read_part(path: str, decoding: Decoding, part: Callable[[int, int], Box]) ->
         excess = min(box[2] - box[0], box[3] - box[1]) / decoding.size
         if excess >= 4:  # a JPEG decoder can halve cheaply; twice the pixels needed are left for the resize
             image.draft(None, (math.ceil(image.width * 2 / excess), math.ceil(image.height * 2 / excess)))
-        coloured = image.mode not in _GREY
-        converted = _converted(image, decoding.channels)
+        if deep:
+            levels = to_levels(deep.values, decoding.value_range)
+            converted = _on_white(levels, deep.alpha).convert("L" if decoding.channels == 1 else "RGB")
+        else:
+            converted = _converted(image, decoding.channels)
         if turn is not None:
             converted = converted.transpose(turn)
-        across, down = converted.width / width, converted.height / height
-        box = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
-        square = converted.resize((decoding.size, decoding.size), Image.Resampling.BILINEAR, box=box)
-        return np.asarray(square).reshape(decoding.shape), coloured
+        return _square(converted, placed(box, width, height, decoding.size), (width, height), decoding), header
+
+
+def _square(image: Image.Image, where: Placed | None, size: tuple[int, int], decoding: Decoding) -> np.ndarray:
+    """Pixels (S, S, C) of an image that may have been reduced from `size` (width, height) already."""
+    square = np.zeros(decoding.shape, np.uint8)
+    if where is not None:
+        across, down = image.width / size[0], image.height / size[1]
+        left, top, right, bottom = where.source
+        box = (left * across, top * down, right * across, bottom * down)
+        seen = image.resize((where.width, where.height), Image.Resampling.BILINEAR, box=box)
+        rows, columns = slice(where.top, where.top + where.height), slice(where.left, where.left + where.width)
+        square[rows, columns] = np.asarray(seen).reshape(where.height, where.width, decoding.channels)
+    return square
 
 
 @contextlib.contextmanager
@@ -165,23 +185,39 @@ def quiet_pillow() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _opened(path: str) -> Iterator[tuple[Image.Image, BinaryIO]]:
+def _opened(path: str) -> Iterator[tuple[ImageFile.ImageFile, BinaryIO]]:
     """An image whose header has been read, and its file; damage found inside becomes `CorruptImageError`."""
     try:
         if _never_ends(os.stat(path).st_mode):
             raise CorruptImageError("it is a pipe or a device, not a file")
-        with open(path, "rb") as file, Image.open(file, formats=_FORMATS) as image:
+        with open(path, "rb") as file, _identified(file) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise CorruptImageError(f"{image.width} x {image.height} pixels are too many")
             yield image, file
-    except Image.UnidentifiedImageError:
-        raise CorruptImageError("it is not an image of a known format") from None
     except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ELOOP):
             raise CorruptImageError("it is a link to nothing, or has vanished") from None
         if isinstance(error, OSError) and error.errno is not None:  # the system's complaint, not a decoder's
             raise DataError(f"cannot read {path}: {error.strerror}; make it readable or remove it") from None
         raise CorruptImageError(str(error) or type(error).__name__) from error
+
+
+def _identified(file: BinaryIO) -> ImageFile.ImageFile:
+    try:
+        return Image.open(file, formats=readable_formats())
+    except Image.UnidentifiedImageError:
+        raise CorruptImageError(reason_unknown(file)) from None
+
+
+@contextlib.contextmanager
+def _again(path: str) -> Iterator[ImageFile.ImageFile]:
+    with _opened(path) as (image, _):
+        yield image
+
+
+def _header(image: Image.Image, how: Storage | None) -> Header:
+    grey = how.is_grey if how else image.mode in _GREY
+    return Header(*image.size, grey, image.format or "", how is not None)
 
 
 def _in_turn(image: Image.Image) -> contextlib.AbstractContextManager[object]:
@@ -212,18 +248,23 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _wide(image: Image.Image) -> np.ndarray:
-    return np.asarray(image).astype(np.int64).clip(0, 65535)
-
-
 def _converted(image: Image.Image, channels: int) -> Image.Image:
-    """The image in mode L (1 channel) or RGB (3 channels)."""
-    if image.mode == "F":
-        raise CorruptImageError("its pixels are floating point numbers of unknown range")
-    if image.mode.startswith("I"):  # 16 bits, whatever the container
-        image = Image.fromarray(((_wide(image) + 128) // 257).astype(np.uint8))
-    elif image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image).convert("RGB")
+    """An image of 8 bits in mode L (1 channel) or RGB (3 channels)."""
+    if image.has_transparency_data:
+        image = _flattened(image.convert("RGBA"))
     return image.convert("L" if channels == 1 else "RGB")
+
+
+def _on_white(levels: np.ndarray, alpha: np.ndarray | None) -> Image.Image:
+    """An image of (H, W) or (H, W, 3) uint8 whose transparent parts have become white."""
+    image = Image.fromarray(levels)
+    if alpha is None:
+        return image
+    image = image.convert("RGBA")
+    image.putalpha(Image.fromarray(alpha))
+    return _flattened(image)
+
+
+def _flattened(image: Image.Image) -> Image.Image:
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")

@@ -1,16 +1,18 @@
 """Many image files at once: their names in little memory, checked or decoded by several threads. No torch."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from fairnas.data.classfolders import SplitFolder, shown
-from fairnas.data.decode import CorruptImageError, check, quiet_pillow, read_square
+from fairnas.data.decode import CorruptImageError, Header, check, quiet_pillow, read_image
 from fairnas.data.decoding import Decoding
 from fairnas.data.finding import Finding
+from fairnas.data.formats import unlike_its_ending
 from fairnas.data.progress import Progress, silent
 from fairnas.data.splits import CORRUPT_ALLOWED
 from fairnas.errors import DataError
@@ -66,19 +68,31 @@ class Files:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What came of opening files: why some are corrupt, by their place; how many hold colours."""
+    """What came of opening files."""
 
     corrupt: Mapping[int, str]
-    coloured: int
+    """Why some cannot be decoded, by their place."""
+    coloured: int = 0
+    """How many hold colours."""
+    deep: int = 0
+    """How many have more than 8 bits per channel."""
+    disguised: Counter[str] = field(default_factory=Counter)
+    """How many are of another format than their ending says, by what to call them."""
+
+    @staticmethod
+    def joined(parts: Sequence["Outcome"]) -> "Outcome":
+        """The outcome of several parts of the files together."""
+        return Outcome(
+            {place: reason for part in parts for place, reason in part.corrupt.items()},
+            sum(part.coloured for part in parts),
+            sum(part.deep for part in parts),
+            sum((part.disguised for part in parts), Counter()),
+        )
 
 
 def check_all(files: Files, progress: Progress = silent) -> Outcome:
     """Look at header and end of every file, without decoding (see `decode.check`)."""
-
-    def examine(place: int) -> bool:
-        return not check(files.path(place)).grey
-
-    return _in_threads(files, examine, progress, "looking at files")
+    return _in_threads(files, lambda place: check(files.path(place)), progress, "looking at files")
 
 
 def decode_all(files: Files, decoding: Decoding, progress: Progress = silent) -> tuple[np.ndarray, Outcome]:
@@ -89,16 +103,16 @@ def decode_all(files: Files, decoding: Decoding, progress: Progress = silent) ->
     """
     pixels = np.empty((len(files), *decoding.shape), np.uint8)
 
-    def decode(place: int) -> bool:
-        pixels[place], coloured = read_square(files.path(place), decoding)
-        return coloured
+    def decode(place: int) -> Header:
+        pixels[place], header = read_image(files.path(place), decoding)
+        return header
 
     return pixels, _in_threads(files, decode, progress, "decoding images")
 
 
 def try_all(files: Files, decoding: Decoding, progress: Progress = silent) -> Outcome:
     """Decode every file as `decode_all` does, for the outcome alone: of files too many to be kept in memory."""
-    return _in_threads(files, lambda place: read_square(files.path(place), decoding)[1], progress, "decoding images")
+    return _in_threads(files, lambda place: read_image(files.path(place), decoding)[1], progress, "decoding images")
 
 
 def usable(files: Files, outcome: Outcome, classes: Sequence[str], among: Files) -> np.ndarray:
@@ -132,17 +146,31 @@ def corrupt_finding(files: Files, outcome: Outcome) -> tuple[Finding, ...]:
     return (Finding("corrupt-files", message),)
 
 
-def _in_threads(files: Files, work: Callable[[int], bool], progress: Progress, text: str) -> Outcome:
-    """Do the work for every file; it tells whether the file holds colours, or raises `CorruptImageError`."""
+def disguise_finding(outcome: Outcome) -> tuple[Finding, ...]:
+    """What to tell about images of another format than their ending says: nothing, or one line."""
+    if not outcome.disguised:
+        return ()
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in outcome.disguised.most_common(5))
+    return (Finding("other-format", f"{kinds}; they are used as what they are"),)
+
+
+def _in_threads(files: Files, work: Callable[[int], Header], progress: Progress, text: str) -> Outcome:
+    """Do the work for every file; it returns the file's header, or raises `CorruptImageError`."""
 
     def some(start: int) -> Outcome:
-        corrupt, coloured = {}, 0
+        corrupt, headers = {}, dict[int, Header]()
         for place in range(start, min(start + _CHUNK, len(files))):
             try:
-                coloured += work(place)
+                headers[place] = work(place)
             except CorruptImageError as error:
                 corrupt[place] = str(error)
-        return Outcome(corrupt, coloured)
+        names = (unlike_its_ending(files.path(place), header.form) for place, header in headers.items())
+        return Outcome(
+            corrupt,
+            coloured=sum(not header.grey for header in headers.values()),
+            deep=sum(header.deep for header in headers.values()),
+            disguised=Counter(name for name in names if name),
+        )
 
     with quiet_pillow():
         pool = ThreadPoolExecutor(min(8, CORES))
@@ -153,5 +181,4 @@ def _in_threads(files: Files, work: Callable[[int], bool], progress: Progress, t
                 progress(min(len(parts) * _CHUNK, len(files)), len(files), text)
         finally:
             pool.shutdown(cancel_futures=True)  # Ctrl-C must not wait for a million files
-    corrupt = {place: reason for part in parts for place, reason in part.corrupt.items()}
-    return Outcome(corrupt, sum(part.coloured for part in parts))
+    return Outcome.joined(parts)

@@ -1,22 +1,18 @@
 """A quick look at a folder of images, before anything is decided about it. No torch, no decoding."""
 
-import contextlib
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairnas.config import FolderReading
+from fairnas.config import Fit, FolderReading
 from fairnas.data.classfolders import SplitFolder, shown
-from fairnas.data.decode import CorruptImageError, Header, largest_value, look, quiet_pillow
+from fairnas.data.decode import CorruptImageError, Header, look, quiet_pillow
 from fairnas.data.finding import Finding
 from fairnas.data.layout import read_layout
 from fairnas.errors import DataError
 
 _LOOKED_AT = 200  # headers that stand for all of them
-_DECODED = 32  # images that do
-_NARROW = 65_536 // 4
-"""Images of 16 bits whose values stay below lose three quarters of the 256 grey levels."""
 
 
 @dataclass(frozen=True)
@@ -78,22 +74,18 @@ def sample_headers(split: SplitFolder) -> tuple[Header, ...]:
     return tuple(headers)
 
 
-def narrow_findings(split: SplitFolder) -> tuple[Finding, ...]:
-    """What to tell where images of 16 bits use a small part of their range, as those of 12-bit cameras do."""
-    found: list[int] = []
-    with quiet_pillow():
-        for file in _spread(split, _DECODED):
-            with contextlib.suppress(CorruptImageError):
-                value = largest_value(str(split.folder / file))
-                found += [] if value is None else [value]
-    if not found or max(found) >= _NARROW:
+def cut_findings(headers: Sequence[Header], fit: Fit) -> tuple[Finding, ...]:
+    """What to tell where the centre crop cuts away more than a third of the typical image."""
+    by_shape = sorted(headers, key=lambda header: max(header.width, header.height) / min(header.width, header.height))
+    typical = by_shape[len(by_shape) // 2]
+    short, long = sorted((typical.width, typical.height))
+    if fit != "crop" or 3 * (long - short) <= long:
         return ()
     message = (
-        f"16-bit images have values up to {max(found):,} of 65,535 ({len(found)} were looked at), of which "
-        f"{(max(found) + 128) // 257 + 1} of 256 grey levels are left; "
-        "rescale the files to the whole range and begin a new run"
+        f"the square in the middle leaves out {1 - short / long:.0%} of the typical image ({typical.width} x "
+        f"{typical.height} pixels); --data.fit pad keeps all of it between black bars, --data.fit squash squeezes it"
     )
-    return (Finding("deep-narrow", message),)
+    return (Finding("cut-away", message),)
 
 
 def _spread(split: SplitFolder, count: int) -> Iterable[str]:

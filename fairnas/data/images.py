@@ -21,9 +21,10 @@ from torch.utils.data import DataLoader
 
 from fairnas.data.augment import Draws, Rectangles, Views, augmented
 from fairnas.data.classfolders import shown
-from fairnas.data.decode import Box, CorruptImageError, quiet_pillow, read_part, read_square
+from fairnas.data.decode import CorruptImageError, quiet_pillow, read_part, read_square
 from fairnas.data.decoding import Decoding
 from fairnas.data.files import CORES, Files
+from fairnas.data.fitting import Box, augmentation_frame, inside
 from fairnas.errors import DataError
 
 RESIDENT_BYTES = 2_000_000_000
@@ -188,8 +189,9 @@ class StreamedImages:
             return read_square(path, self.decoding)[0]
 
         def part(width: int, height: int) -> Box:
-            left, top, across, down = rectangle.fitted(np.array([width / height]))[0].tolist()
-            return left * width, top * height, (left + across) * width, (top + down) * height
+            frame, proportions = augmentation_frame(self.decoding.fit, width, height)
+            left, top, across, down = rectangle.fitted(np.array([proportions]))[0].tolist()
+            return inside(frame, (left, top, left + across, top + down))
 
         return read_part(path, self.decoding, part)[0]
 

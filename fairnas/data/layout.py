@@ -17,6 +17,7 @@ from fairnas.data.agreement import alike_names, one_class, require_agreement
 from fairnas.data.branch import Branch
 from fairnas.data.classfolders import SplitFolder, read_split, shown
 from fairnas.data.finding import Finding, RefusedImages, messages
+from fairnas.data.formats import by_ending, counted, is_unread_image, remedy
 from fairnas.data.listed import Listed, find_labels, listed_split, read_listed
 from fairnas.data.misread import require_classes
 from fairnas.data.splitnames import (
@@ -201,16 +202,27 @@ def _finished(
 def _ignored(splits: Sequence[SplitFolder | None]) -> Iterator[Finding]:
     for split in splits:
         if split and split.others:
-            count, first = len(split.others), shown(split.others[0])
-            noun = "file that is no image of a class" if count == 1 else "files that are no images of a class"
-            message = f"{count} {noun} ignored in {split.folder}: {first}{', ...' if count > 1 else ''}"
-            yield Finding("no-images", message)
+            yield from _left_out(split)
         if split and split.runs:
             names = _first([shown(name) for name in split.runs])
             yield Finding("run-directories", f"run directories left out of {split.folder}: {names}")
         if split and split.links:
             names = _first([shown(link) for link in split.links])
             yield Finding("linked-folders", f"linked folders not followed in {split.folder}: {names}")
+
+
+def _left_out(split: SplitFolder) -> Iterator[Finding]:
+    """What to tell about files that are not read, by their endings."""
+    unread = [name for name in split.others if is_unread_image(name)]
+    if unread:
+        noun = "image" if len(unread) == 1 else "images"
+        message = f"{len(unread)} {noun} not read in {split.folder}: {counted(by_ending(unread))}; {remedy(unread)}"
+        yield Finding("unread-images", message)
+    rest = [name for name in split.others if not is_unread_image(name)]
+    if rest:
+        noun = "file that is no image of a class" if len(rest) == 1 else "files that are no images of a class"
+        more = f", ... ({counted(by_ending(rest))})" if len(rest) > 1 else ""
+        yield Finding("no-images", f"{len(rest)} {noun} ignored in {split.folder}: {shown(rest[0])}{more}")
 
 
 def _first(names: Sequence[str]) -> str:

@@ -13,15 +13,16 @@ from fairnas.data.arrays import Arrays
 from fairnas.data.dataset import Dataset
 from fairnas.data.decoding import Decoding
 from fairnas.data.duplicates import require_classes_apart, row_ids
-from fairnas.data.files import Files
+from fairnas.data.files import Files, Outcome, disguise_finding
 from fairnas.data.finding import Finding
-from fairnas.data.folder import found_channels, narrow_findings, sample_headers
+from fairnas.data.folder import cut_findings, found_channels, sample_headers
 from fairnas.data.groups import read_groups
 from fairnas.data.images import fit_in_memory
 from fairnas.data.layout import Layout, read_layout, read_train_and_test
 from fairnas.data.likeness import SIDE, likeness_ids
 from fairnas.data.opening import Opened, checked, decoded, glanced_at, resident
 from fairnas.data.progress import Progress, silent
+from fairnas.data.ranges import find_range
 from fairnas.data.repeats import Repeats, file_contents, shown_name
 from fairnas.data.splits import Shares, mixed, ranks
 from fairnas.data.statistics import channel_statistics
@@ -37,9 +38,9 @@ def load_dataset(
 ) -> Dataset:
     """Load a data set by name and split it.
 
-    Images are brought to squares: the shorter side resized (bilinear, antialiased), then the centre cropped.
-    Held in memory they are stored as these squares; streamed they are decoded anew each time, so only there
-    does the `inception` augmentation see what lies outside the centre.
+    Images are brought to squares as `config.fit` says: the shorter side resized (bilinear, antialiased), then the
+    centre cropped, unless it says otherwise. Held in memory they are stored as these squares; streamed they are
+    decoded anew each time, so only there does the `inception` augmentation see what lies outside the centre.
 
     Args:
         config: name, root, shares per class, augmentation; its `image_size` is not looked at.
@@ -114,7 +115,11 @@ def _from_arrays(
         mean=mean,
         std=std,
         augmentation=config.augmentation,
-        findings=(*(repeats.findings(carved=True) if repeats else ()), *_unused(config, shares)),
+        findings=(
+            *(repeats.findings(carved=True) if repeats else ()),
+            *_unused(config, shares),
+            *_unused_decoding(config),
+        ),
         fingerprint=_fingerprint(classes, (train.content(), validation.content(), test.content())),
     )
 
@@ -139,12 +144,8 @@ def _from_folders(
     if config.copies != "none":
         for split in layout.splits:
             require_classes_apart(split, progress)
-    decoding = Decoding(size, channels or found_channels(sample_headers(layout.train)))
-    shares = Shares(
-        validation=0 if layout.validation else config.validation_per_class,
-        test=0 if layout.test else config.test_per_class or config.validation_per_class,
-        train=config.train_per_class,
-    )
+    headers = sample_headers(layout.train)
+    shares = _shares(layout, config)
     every = {"train": Files.of(layout.train)}
     every |= {
         split: Files.of(folder)
@@ -157,6 +158,10 @@ def _from_folders(
     units = Units.of(groups.ranks(rank, seed), [groups.ids])
     chosen = candidates_together(rank, every["train"].labels, shares, units)
     files = every | {"train": every["train"].take(chosen)}
+    # the range is looked for before anything is decoded, so among what trains if no image is corrupt or a copy
+    intended = carve_together(rank[chosen], files["train"].labels, classes, shares, units.take(chosen), sizes)
+    values = find_range(files["train"].take(intended.train), classes, config.value_range)
+    decoding = Decoding(size, channels or found_channels(headers), config.fit, values.value_range)
     contents = None if config.copies == "none" else file_contents(files, progress)
     near = config.copies == "near" and size >= SIDE
     all_fit = fit_in_memory(sum(map(len, files.values())), decoding)
@@ -187,9 +192,7 @@ def _from_folders(
     findings = [*findings, *(finding for part in (*opened.values(), *held_out) for finding in part.findings)]
     findings += [*crowds, *(repeats.findings(bool(shares.validation or shares.test)) if repeats else ())]
     findings += share_findings(carved, labels, classes, shares, units, sizes)
-    coloured = sum(part.coloured for part in opened.values())
-    if decoding.channels == 1 and coloured:
-        findings.append(Finding("colour-to-grey", f"{coloured} colour images turned to grey"))
+    outcome = Outcome.joined([part.outcome for part in opened.values()])
     return Dataset(
         name=config.name,
         classes=classes,
@@ -204,11 +207,25 @@ def _from_folders(
         findings=(
             *layout.findings,
             *findings,
-            *narrow_findings(layout.train),
+            *_changed(outcome, decoding),
+            *disguise_finding(outcome),
+            *cut_findings(headers, config.fit),
+            *values.findings,
             *_uneven(classes, sizes, shares),
             *_unused(config, shares),
         ),
-        fingerprint=_fingerprint(classes, [part.files.content() for part in (train, *held_out)]),
+        fingerprint=_fingerprint(classes, [part.files.content() for part in (train, *held_out)], decoding),
+        fit=decoding.fit,
+        value_range=decoding.value_range,
+    )
+
+
+def _shares(layout: Layout, config: DataConfig) -> Shares:
+    """Images per class to be carved out, of the splits that the folder does not bring."""
+    return Shares(
+        validation=0 if layout.validation else config.validation_per_class,
+        test=0 if layout.test else config.test_per_class or config.validation_per_class,
+        train=config.train_per_class,
     )
 
 
@@ -253,8 +270,32 @@ def _unused(config: DataConfig, shares: Shares) -> tuple[Finding, ...]:
     return (Finding("setting-unused", "test_per_class is not used: the data set brings its test images"),)
 
 
-def _fingerprint(classes: Sequence[str], splits: Iterable[Iterable[bytes]]) -> str:
+def _unused_decoding(config: DataConfig) -> tuple[Finding, ...]:
+    """What to tell about settings that only images in files have."""
+    given = [name for name, value in (("fit", config.fit != "crop"), ("range", config.range is not None)) if value]
+    return tuple(
+        Finding("setting-unused", f"data.{name} is not used: the images of this data set are squares of 8 bits")
+        for name in given
+    )
+
+
+def _changed(outcome: Outcome, decoding: Decoding) -> Iterator[Finding]:
+    """What to tell where a few images are unlike those that were looked at."""
+    if decoding.channels == 1 and outcome.coloured:
+        yield Finding("colour-to-grey", f"{outcome.coloured} colour images turned to grey")
+    if outcome.deep and not decoding.value_range:
+        noun = "1 image has" if outcome.deep == 1 else f"{outcome.deep:,} images have"
+        yield Finding(
+            "deep-mixed",
+            f"{noun} more than 8 bits, the others 8: values 0:65535 become 256 levels; give --data.range for others",
+        )
+
+
+def _fingerprint(classes: Sequence[str], splits: Iterable[Iterable[bytes]], decoding: Decoding | None = None) -> str:
+    """Of the files of every split, and of what they become where that is not what it is for most."""
     digest = hashlib.sha256("\0".join(classes).encode())
+    if decoding and (decoding.fit != "crop" or decoding.value_range):
+        digest.update(f"\0{decoding.fit} {decoding.value_range}".encode())
     for split in splits:
         digest.update(b"\0split\0")
         for part in split:

@@ -26,7 +26,8 @@ class Opened:
     files: Files
     pixels: np.ndarray | None
     findings: tuple[Finding, ...]
-    coloured: int
+    outcome: Outcome
+    """What came of opening them; empty for some of them."""
     kept: np.ndarray
     """Places of the usable files among those that were opened."""
     small: np.ndarray | None = None
@@ -36,7 +37,7 @@ class Opened:
         """Some of the files, in the order given, with nothing to tell about them."""
         pixels = None if self.pixels is None else self.pixels[places]
         small = None if self.small is None else self.small[places]
-        return Opened(self.files.take(places), pixels, (), 0, self.kept[places], small)
+        return Opened(self.files.take(places), pixels, (), Outcome({}), self.kept[places], small)
 
     def images(self, decoding: Decoding) -> Images:
         """In memory if there are pixels, else streamed."""
@@ -88,9 +89,9 @@ def _usable(
     small: np.ndarray | None = None,
 ) -> Opened:
     kept = usable(files, outcome, classes, among)
-    whole = Opened(files, pixels, (), 0, np.arange(len(files)), small)
+    whole = Opened(files, pixels, (), outcome, np.arange(len(files)), small)
     part = whole if len(kept) == len(files) else whole.take(kept)
-    return dataclasses.replace(part, findings=corrupt_finding(files, outcome), coloured=outcome.coloured)
+    return dataclasses.replace(part, findings=corrupt_finding(files, outcome), outcome=outcome)
 
 
 def resident(pixels: np.ndarray, labels: np.ndarray, size: int) -> ResidentImages:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fairnas.data.values import shown_range
 from fairnas.export.product import NOT_STATED
 
 _SHOWN_CLASSES = 20
@@ -23,6 +24,12 @@ _MEASURES = (
     ("one_shot_top1", "top-1", "validation", "with the supernet's weights, as the search judged it"),
 )
 """The network measured; empty for the trained one."""
+_FITS = {
+    "crop": "Cut out the largest square in the middle and resize it to {size} x {size} pixels of 8 bits",
+    "pad": "Resize the whole image until its longer side has {size} pixels of 8 bits",
+    "squash": "Resize the whole image to {size} x {size} pixels of 8 bits, whatever its proportions",
+}
+_BARS = " Put it into the middle of a black square."
 _OBJECTIVES = {"max": "as much as possible", "min": "as little as possible"}
 _PROVENANCE = {
     "recipe": "recipe",
@@ -95,13 +102,22 @@ def _about(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("multiply-adds", f"{facts['madds'] / 1e6:,.3f} M for one image"),
         ("parameters", f"{facts['params'] / 1e6:,.4f} M"),
         *_latencies(facts.get("latency", {})),
-        ("input", f"{given['image_size']} x {given['image_size']} pixels, {colour}"),
+        ("input", f"{given['image_size']} x {given['image_size']} pixels, {colour}{_fitted(given)}"),
         ("classes, in the order of the outputs", f"{', '.join(names)}{more}"),
         *((said, f"`{_plain(facts['provenance'][key])}`") for key, said in _PROVENANCE.items()
           if key in facts["provenance"]),
         *((("images", counts),) if counts else ()),
         ("licence of the weights", _plain(facts["licence"])),
     ]  # fmt: skip
+
+
+def _fitted(given: Mapping[str, Any]) -> str:
+    """What is out of the ordinary about the input."""
+    fit = {"crop": "", "pad": ", the whole image between black bars", "squash": ", the whole image squeezed"}[
+        given["fit"]
+    ]
+    ends = given["value_range"]
+    return fit + (f", of more than 8 bits: values {shown_range((ends[0], ends[1]))}" if ends else "")
 
 
 def _latencies(latency: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -190,9 +206,9 @@ def _use(facts: Mapping[str, Any]) -> list[str]:
         "\n".join(
             [
                 "1. Turn the image as its EXIF orientation says, put what is transparent on white, and convert it to "
-                f"{colours}, 8 bits.",
-                f"2. Cut out the largest square in the middle and resize it to {size} x {size} pixels of 8 bits, "
-                "bilinear and antialiased, as Pillow's `resize` does (OpenCV's does not).",
+                f"{colours}, 8 bits.{_deep(given)}",
+                f"2. {_FITS[given['fit']].format(size=size)}, bilinear and antialiased, as Pillow's `resize` does "
+                f"(OpenCV's does not).{_BARS if given['fit'] == 'pad' else ''}",
                 f"3. Divide by 255, subtract `{given['mean']}` and divide by `{given['std']}`, per channel"
                 + (", in the order red, green, blue." if colours == "RGB" else "."),
                 f"4. Pass it as float32 of shape `{zeros}`: images, channels, rows, columns; any number of images.",
@@ -212,6 +228,17 @@ def _use(facts: Mapping[str, Any]) -> list[str]:
             f"logits = network(torch.zeros{zeros})",
         ),
     ]
+
+
+def _deep(given: Mapping[str, Any]) -> str:
+    """How images of more than 8 bits become images of 8 bits, where the network was trained with such."""
+    if given["value_range"] is None:
+        return ""
+    low, high = given["value_range"]
+    return (
+        f" Values v of images of more than 8 bits per channel become `(v - {low!r}) / {high - low!r} * 255`, "
+        "limited to 0 to 255 and rounded."
+    )
 
 
 def _python(*lines: str) -> str:

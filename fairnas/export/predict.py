@@ -6,15 +6,17 @@ so in its place, so that the others are not lost.
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
-from fairnas.data.classfolders import shown
-from fairnas.data.decode import SUFFIXES, CorruptImageError, quiet_pillow
+from fairnas.data.classfolders import is_clutter, shown
+from fairnas.data.decode import CorruptImageError, quiet_pillow
+from fairnas.data.formats import by_ending, counted, is_image_name, is_unread_image, no_images, remedy
 from fairnas.errors import DataError, ExportError, ModelFileError
 from fairnas.export.session import OnnxSession
 
@@ -138,20 +140,64 @@ def find_model(path: Path) -> Path:
     raise ModelFileError(f"{shown(path)} holds no {ONNX}; give an ONNX file or a folder that `fairnas export` wrote")
 
 
-def find_images(paths: Sequence[Path]) -> list[str]:
-    """Files as given, and images in folders and their subfolders, sorted. Raises `DataError` for an empty folder."""
+@dataclass(frozen=True)
+class FoundImages:
+    """Images that were given or lie in folders, and what was left out there."""
+
+    images: tuple[str, ...]
+    left_out: Mapping[str, int]
+    """Numbers of files that are not read, by their ending; hidden files aside."""
+    remedy: str = ""
+    """What would make images readable that were left out; empty if there are none."""
+
+    @property
+    def line(self) -> str:
+        """What was left out, in one line; empty if nothing was."""
+        count = sum(self.left_out.values())
+        if not count:
+            return ""
+        noun = "1 file was" if count == 1 else f"{count:,} files were"
+        return f"{noun} left out: {counted(self.left_out)}{f'; {self.remedy}' if self.remedy else ''}"
+
+
+def find_images(paths: Sequence[Path]) -> FoundImages:
+    """Files as given, and images in folders and their subfolders, sorted.
+
+    Raises:
+        DataError: if a folder cannot be read, or holds no images; it says what it holds instead.
+    """
     found: list[str] = []
+    others: list[str] = []
+    links = 0
     for path in paths:
         if not path.is_dir():
             found.append(str(path))
             continue
-        inside = [
-            os.path.join(folder, name)
-            for folder, _, names in os.walk(path)
-            for name in names
-            if os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
-        ]
-        if not inside:
-            raise DataError(f"{shown(path)} holds no images ({', '.join(sorted(SUFFIXES))}); give images or a folder")
-        found += sorted(inside)
-    return list(dict.fromkeys(found))
+        images, rest, linked = _inside(path)
+        if not images:
+            raise DataError(no_images(shown(path), rest, "give images or a folder of them"))
+        found += images
+        others += rest
+        links += linked
+    unread = [name for name in others if is_unread_image(name)]
+    left_out = {**by_ending(others), **({"linked folders": links} if links else {})}
+    return FoundImages(tuple(dict.fromkeys(found)), left_out, remedy(unread) if unread else "")
+
+
+def _inside(folder: Path) -> tuple[list[str], list[str], int]:
+    """Images and other files in a folder and its subfolders, sorted, hidden ones aside; and how many folders are links.
+
+    Links to folders are not followed, because they may lead back up.
+    """
+
+    def fail(error: OSError) -> NoReturn:
+        raise DataError(f"cannot read the folder {shown(error.filename)}: {error.strerror}; make it readable")
+
+    images, others, links = list[str](), list[str](), 0
+    for inner, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if not is_clutter(name)]
+        links += sum(os.path.islink(os.path.join(inner, name)) for name in folders)
+        for name in names:
+            if not is_clutter(name):
+                (images if is_image_name(name) else others).append(os.path.join(inner, name))
+    return sorted(images), sorted(others), links

@@ -3,10 +3,11 @@
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
+from fairnas.config import Fit
 from fairnas.data.decode import read_square
 from fairnas.data.decoding import Decoding
 from fairnas.errors import ExportError
@@ -15,6 +16,7 @@ from fairnas.foreign import parse_json
 MAX_SIDE = 4096
 """Larger images count as a damaged description: a model's file is foreign data, and must not fill the memory."""
 _CHANNELS = (1, 3)
+_FITS: tuple[Fit, ...] = get_args(Fit)
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,10 @@ class Preprocessing:
     """Per channel, of pixels scaled to 0..1."""
     std: tuple[float, ...]
     """Per channel, of pixels scaled to 0..1."""
+    fit: Fit = "crop"
+    """How an image that is not square becomes one: the middle is cut out, or the whole image padded or squashed."""
+    value_range: tuple[float, float] | None = None
+    """Values that become black and white, of images of more than 8 bits; None: 0 and 65,535, and no others."""
 
     def __post_init__(self) -> None:
         for name, values in (("mean", self.mean), ("std", self.std)):
@@ -42,14 +48,26 @@ class Preprocessing:
                     raise ExportError(f"preprocessing.{name} holds {value}; give finite numbers")
         if min(self.std) <= 0:
             raise ExportError(f"preprocessing.std holds {min(self.std)}; give numbers above 0")
+        if self.fit not in _FITS:
+            raise ExportError(f"preprocessing.fit is {str(self.fit)[:20]!r}; give {', '.join(_FITS)}")
+        if self.value_range is not None and not 0 < self.value_range[1] - self.value_range[0] < math.inf:
+            raise ExportError(
+                f"preprocessing.value_range is {list(self.value_range)}; give two finite numbers, the smaller first"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for JSON."""
-        return {**dataclasses.asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        ends = list(self.value_range) if self.value_range else None
+        return {**dataclasses.asdict(self), "mean": list(self.mean), "std": list(self.std), "value_range": ends}
+
+    @property
+    def decoding(self) -> Decoding:
+        """From the file to a square of 8-bit pixels."""
+        return Decoding(self.image_size, self.image_channels, self.fit, self.value_range)
 
     def read(self, path: str) -> np.ndarray:
         """One image file as a network's input: (C, S, S), float32. Raises as `read_square` does."""
-        pixels, _ = read_square(path, Decoding(self.image_size, self.image_channels))
+        pixels, _ = read_square(path, self.decoding)
         # in the order and precision of the batches of evaluation (`data.batches`), so that the bits are theirs
         mean, std = (np.array(values, np.float32) * np.float32(255) for values in (self.mean, self.std))
         return np.ascontiguousarray(((pixels.astype(np.float32) - mean) / std).transpose(2, 0, 1))
@@ -69,7 +87,14 @@ def parse_preprocessing(text: str) -> Preprocessing:
         raise ValueError(f"image_size is {str(size)[:20]}, and may be from 1 to {MAX_SIDE}")
     if type(channels) is not int or channels not in _CHANNELS:
         raise ValueError(f"image_channels is {str(channels)[:20]}, and may be 1 or 3")
-    return Preprocessing(size, channels, _numbers(content, "mean"), _numbers(content, "std"))
+    fit = content.get("fit", "crop")
+    if fit not in _FITS:
+        raise ValueError(f"fit is {str(fit)[:20]}, and may be {', '.join(_FITS)}")
+    ends = None if content.get("value_range") is None else _numbers(content, "value_range")
+    if ends is not None and len(ends) != 2:
+        raise ValueError(f"value_range has {len(ends)} numbers, and may have 2")
+    value_range = None if ends is None else (ends[0], ends[1])
+    return Preprocessing(size, channels, _numbers(content, "mean"), _numbers(content, "std"), fit, value_range)
 
 
 def _numbers(content: dict[str, Any], key: str) -> tuple[float, ...]:

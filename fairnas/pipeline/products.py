@@ -72,7 +72,9 @@ def product_of(
     return Product(
         network=network.eval(),
         classes=dataset.classes,
-        preprocessing=Preprocessing(dataset.image_size, dataset.image_channels, dataset.mean, dataset.std),
+        preprocessing=Preprocessing(
+            dataset.image_size, dataset.image_channels, dataset.mean, dataset.std, dataset.fit, dataset.value_range
+        ),
         measures=measures,
         provenance={
             "fairnas": fairnas.__version__,

@@ -28,7 +28,6 @@ from torch import Tensor
 from fairnas.analysis.similarity import FeatureMapsError, layer_similarity
 from fairnas.data import ordered_batches
 from fairnas.data.decode import CorruptImageError, quiet_pillow, read_square
-from fairnas.data.decoding import Decoding
 from fairnas.data.images import Images, ResidentImages
 from fairnas.errors import ConfigError, DataError
 from fairnas.evaluate import EvaluationCopy, Statistics
@@ -227,7 +226,7 @@ def _images(experiment: Experiment, look: Look) -> ResidentImages:
         raise DataError(f"there is no image file {look.image}; give another --image, or leave it out")
     try:
         with quiet_pillow():
-            pixels, _ = read_square(str(look.image), Decoding(size, dataset.image_channels))
+            pixels, _ = read_square(str(look.image), dataset.decoding)
     except CorruptImageError as error:
         raise DataError(f"the image {look.image} cannot be decoded: {error}; give another --image") from None
     return ResidentImages(torch.from_numpy(pixels.copy())[None], torch.zeros(1, dtype=torch.int64), size)

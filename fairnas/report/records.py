@@ -93,6 +93,10 @@ class Data:
     notes: tuple[str, ...]
     class_counts: tuple[tuple[str, tuple[int, ...]], ...] = ()
     """Images of each class, split by split; none in runs of before they were written."""
+    fit: str = "crop"
+    """How images became squares."""
+    value_range: tuple[float, float] | None = None
+    """Values that became black and white, of images of more than 8 bits."""
 
     @property
     def tested(self) -> tuple[tuple[str, int], ...]:
@@ -126,7 +130,16 @@ def parse_data(plain: Any) -> Data:
             (str(split), _class_counts(counts, len(plain["classes"])))
             for split, counts in plain.get("class_counts", {}).items()
         ),
+        fit=str(plain.get("fit", "crop")),
+        value_range=_range(plain.get("value_range")),
     )
+
+
+def _range(plain: Any) -> tuple[float, float] | None:
+    if plain is None:
+        return None
+    low, high = (finite(value) for value in plain)
+    return low, high
 
 
 def _class_counts(plain: Any, classes: int) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 
+from fairnas.data.values import shown_range
 from fairnas.report.inputs import Inputs
 from fairnas.report.markup import Html, Section, joined, listing, missing, paragraphs, table, tag
 from fairnas.report.records import Data
@@ -62,6 +63,8 @@ def _data(inputs: Inputs) -> Html:
         ("size", f"{data.image_size} x {data.image_size} pixels, {colours}"),
         ("classes", f"{whole(len(data.classes))}: {shown}"),
         ("augmentation", data.augmentation),
+        *((("fit of images that are not square", data.fit),) if data.fit != "crop" else ()),
+        *((("values that become black and white", shown_range(data.value_range)),) if data.value_range else ()),
         ("fingerprint", tag("code", data.fingerprint)),
     ]
     notes = [tag("li", note) for note in data.notes]

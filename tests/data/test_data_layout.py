@@ -87,7 +87,9 @@ def test_other_files_are_ignored_with_a_note_and_hidden_ones_silently(tmp_path, 
         (tmp_path / name).mkdir()
     layout = read_layout(tmp_path)
     assert layout.train.count == 5
-    assert layout.notes == (f"3 files that are no images of a class ignored in {tmp_path}: README, ...",)
+    assert layout.notes == (
+        f"3 files that are no images of a class ignored in {tmp_path}: README, ... (1 .csv, 1 .txt, 1 no ending)",
+    )
 
 
 def test_links_that_go_round_in_circles_do_not_hang(tmp_path, make_split):
@@ -197,7 +199,12 @@ def test_empty_class_folders_are_named(tmp_path, make_split, split):
     make_split(tmp_path / "test", TWO)
     (tmp_path / split / "fox").mkdir()
     (tmp_path / split / "fox" / "notes.txt").write_text("x")
-    assert refused(tmp_path).startswith(f"class folder {tmp_path / split / 'fox'} holds no images (.bmp, ")
+    fox = tmp_path / split / "fox"
+    assert refused(tmp_path).startswith(
+        f"class folder {fox} holds no images, but 1 .txt; images are files that end in .ap"
+    )
+    (fox / "notes.txt").unlink()
+    assert refused(tmp_path).startswith(f"class folder {fox} holds no images (.apng, ")
 
 
 def test_differing_classes_are_named(tmp_path, make_split):

@@ -71,6 +71,8 @@ def test_summary_is_plain_data(animals):
         "counts",
         "class_counts",
         "augmentation",
+        "fit",
+        "value_range",
         "fingerprint",
         "findings",
     ]
@@ -288,23 +290,6 @@ def test_channels_follow_what_is_found_or_asked_for(tmp_path, make_split, draw):
         load(tmp_path, channels=4)
 
 
-@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
-@pytest.mark.parametrize(("brightest", "noted"), [(4095, True), (16_383, True), (16_384, False), (65_535, False)])
-def test_sixteen_bits_of_which_few_are_used_are_noted(tmp_path, draw, suffix, brightest, noted):
-    for name in ("cat", "dog"):
-        for number in range(6):
-            wide = np.full((8, 8), brightest - number, np.uint16)
-            fairnas.data.decode.Image.fromarray(wide).save(draw(tmp_path / name / f"{number}.{suffix}", mode="L"))
-    draw(tmp_path / "cat" / "white.png")
-    levels = {4095: 17, 16_383: 65}.get(brightest)
-    note = (
-        f"16-bit images have values up to {brightest:,} of 65,535 (12 were looked at), of which {levels} of 256 grey "
-        "levels are left; rescale the files to the whole range and begin a new run"
-    )
-    assert (note in load(tmp_path).notes) == noted
-    assert len(load(tmp_path).notes) == noted
-
-
 def test_the_fingerprint_knows_data_and_seed_but_not_the_place(animals, tmp_path):
     first = load(animals)
     assert load(animals).fingerprint == first.fingerprint
@@ -336,7 +321,7 @@ def test_with_few_training_images_only_few_files_are_opened(tmp_path, make_split
     for path in sorted(tmp_path.glob("*/*.jpg"))[::2]:
         path.write_bytes(b"x")
     opened = []
-    read = fairnas.data.files.read_square
+    read = fairnas.data.files.read_image
 
     def counted(path, decoding):
         opened.append(path)
@@ -344,7 +329,7 @@ def test_with_few_training_images_only_few_files_are_opened(tmp_path, make_split
 
     for path in sorted(tmp_path.glob("*/*.jpg"))[::2]:
         path.write_bytes(path.with_name("001.jpg").read_bytes())
-    monkeypatch.setattr(fairnas.data.files, "read_square", counted)
+    monkeypatch.setattr(fairnas.data.files, "read_image", counted)
     few = load(tmp_path, size=8, train_per_class=5)
     assert len(opened) == 20  # 9 and a tenth more, per class
     assert len(few.train) == 10

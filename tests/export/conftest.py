@@ -43,6 +43,8 @@ def _product(network: StandAlone) -> Product:
             space.image_channels,
             (0.3,) * space.image_channels,
             (0.25,) * space.image_channels,
+            "squash",
+            (29_000.0, 33_000.5),
         ),
         measures={"test_top1": 0.975, "one_shot_top1": 0.9125},
         provenance={"recipe": "digits", "seed": "3"},

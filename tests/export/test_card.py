@@ -81,15 +81,25 @@ def test_the_card_tells_how_images_become_inputs_and_outputs_classes(trained: Pr
     for said in (
         "| classes, in the order of the outputs | `digit 0`, `digit 1`, ",
         "EXIF orientation says, put what is transparent on white, and convert it to grey, 8 bits",
-        "the largest square in the middle and resize it to 8 x 8 pixels of 8 bits, bilinear and antialiased",
+        "| 8 x 8 pixels, grey, the whole image squeezed, of more than 8 bits: values 29000:33000.5 |",
+        "more than 8 bits per channel become `(v - 29000.0) / 4000.5 * 255`, limited to 0 to 255 and rounded.\n",
+        "Resize the whole image to 8 x 8 pixels of 8 bits, whatever its proportions, bilinear and antialiased",
         "Divide by 255, subtract `[0.3]` and divide by `[0.25]`, per channel.\n",
         "float32 of shape `(1, 1, 8, 8)`",
         "Outputs are logits; their softmax is the probabilities. Output number i, from 0, belongs to class number i of",
     ):
         assert said in card, said
-    coloured = {**trained.preprocessing.to_dict(), "image_channels": 3}
+    coloured = {**trained.preprocessing.to_dict(), "image_channels": 3, "fit": "crop", "value_range": None}
     many = model_card({**facts, "preprocessing": coloured, "classes": [f"kind {number}" for number in range(1000)]})
-    assert "convert it to RGB" in many
+    assert (
+        "convert it to RGB, 8 bits.\n2. Cut out the largest square in the middle and resize it to 8 x 8 pixels of"
+        in many
+    )
+    assert "8 x 8 pixels, colour |" in many
+    padded = model_card({**facts, "preprocessing": {**coloured, "fit": "pad"}})
+    assert "8 x 8 pixels, colour, the whole image between black bars |" in padded
+    assert "2. Resize the whole image until its longer side has 8 pixels of 8 bits, bilinear and antialiased" in padded
+    assert "(OpenCV's does not). Put it into the middle of a black square.\n" in padded
     assert "per channel, in the order red, green, blue.\n" in many
     assert "`kind 19` and 980 more; all of them are `classes` in `config.json` |" in many
 

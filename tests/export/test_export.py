@@ -29,6 +29,7 @@ from fairnas.export import (
     export_product,
 )
 from fairnas.export.parity import check_labels, check_program
+from fairnas.export.preprocessing import parse_preprocessing
 from fairnas.export.program import to_program
 from fairnas.export.session import OnnxSession
 from fairnas.nets import StandAlone, cost
@@ -117,7 +118,14 @@ def test_facts(exported: Exported, trained: Product) -> None:
         "madds": exported.report.madds,
         "params": exported.report.params,
         "classes": list(trained.classes),
-        "preprocessing": {"image_size": 8, "image_channels": 1, "mean": [0.3], "std": [0.25]},
+        "preprocessing": {
+            "image_size": 8,
+            "image_channels": 1,
+            "mean": [0.3],
+            "std": [0.25],
+            "fit": "squash",
+            "value_range": [29_000.0, 33_000.5],
+        },
         "measures": {"test_top1": 0.975, "one_shot_top1": 0.9125},
         "images": {"train": 1000, "test": 797},
         "objectives": [
@@ -142,7 +150,7 @@ def test_onnx_carries_its_facts(exported: Exported, trained: Product, name: str)
     assert metadata["genome"] == GENOME
     assert metadata["licence"] == "Apache-2.0"
     assert json.loads(metadata["classes"]) == list(trained.classes)
-    assert json.loads(metadata["preprocessing"])["std"] == [0.25]
+    assert parse_preprocessing(metadata["preprocessing"]) == trained.preprocessing
     assert [opset.version for opset in model.opset_import if opset.domain == ""] >= [18]
 
 

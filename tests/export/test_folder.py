@@ -142,4 +142,11 @@ def test_contradictions_are_refused(network: StandAlone, trained: Product) -> No
         Preprocessing(32, 3, (0.5,), (0.5, 0.5, 0.5))
     with pytest.raises(ExportError, match=r"preprocessing\.std holds 0\.0; give numbers above 0"):
         Preprocessing(32, 1, (0.5,), (0.0,))
+    with pytest.raises(ExportError, match=r"preprocessing\.fit is 'stretch'; give crop, pad, squash"):
+        dataclasses.replace(good, fit="stretch")
+    for ends in ((1.0, 1.0), (2.0, 1.0), (0.0, float("inf")), (float("nan"), 1.0)):
+        with pytest.raises(
+            ExportError, match=r"preprocessing\.value_range is .*; give two finite numbers, the smaller"
+        ):
+            dataclasses.replace(good, value_range=ends)
     assert issubclass(ExportError, FairnasError)

@@ -1,6 +1,7 @@
 """Classifying image files with an ONNX model that may be anybody's."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -95,9 +96,11 @@ def test_folders_of_images(tmp_path: Path) -> None:
     (tmp_path / "photos" / "notes.txt").write_text("no image")
     (tmp_path / "photos" / ".hidden.png").write_bytes(b"")
     folder = tmp_path / "photos"
-    assert find_images([folder, folder / "a.jpg"]) == [str(folder / name) for name in names]
+    found = find_images([folder, folder / "a.jpg"])
+    assert found.images == tuple(str(folder / name) for name in names)
+    assert found.left_out == {".txt": 1}
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FairnasError, match=r"empty holds no images \(\.bmp, "):
+    with pytest.raises(FairnasError, match=r"empty holds no images \(\.apng, "):
         find_images([tmp_path / "empty"])
 
 
@@ -132,6 +135,15 @@ BAD = {
     "too few means": ({"preprocessing": json.dumps({**GOOD, "mean": [0.5]})}, "mean has 1 numbers for 3 channels"),
     "zero deviation": ({"preprocessing": json.dumps({**GOOD, "std": [0, 1, 1]})}, r"std holds 0\.0"),
     "not finite": ({"preprocessing": json.dumps({**GOOD, "mean": [float("nan")] * 3})}, "mean holds nan"),
+    "unknown fit": (
+        {"preprocessing": json.dumps({**GOOD, "fit": "stretch"})},
+        "fit is stretch, and may be crop, pad, ",
+    ),
+    "fit that is no text": ({"preprocessing": json.dumps({**GOOD, "fit": [1]})}, r"fit is \[1\], and may be crop"),
+    "half a range": ({"preprocessing": json.dumps({**GOOD, "value_range": [1]})}, "value_range has 1 numbers"),
+    "no range": ({"preprocessing": json.dumps({**GOOD, "value_range": "0:1"})}, "value_range is not a list of numbers"),
+    "a range upside down": ({"preprocessing": json.dumps({**GOOD, "value_range": [2, 1]})}, "give two finite numbers"),
+    "an endless range": ({"preprocessing": json.dumps({**GOOD, "value_range": [0, float("inf")]})}, "two finite"),
     "too large": ({"preprocessing": json.dumps({**GOOD, "mean": [10**400] * 3})}, "a number of 401 digits"),
 }
 
@@ -293,3 +305,53 @@ def test_neither_torch_nor_unix_is_needed(model: Path, tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("0 False\n")
+
+
+def test_what_is_left_out_of_a_folder_is_counted_by_its_ending(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "photos"
+    for name in ("a.jfif", "b.jpe", "deep/c.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 7)).save(folder / name, "PNG" if name.endswith("png") else "JPEG")
+    for name in ("d.psd", "e.PSD", "notes.txt", ".hidden.psd", "Thumbs.db", "__MACOSX/f.jpg", ".git/g.jpg"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    (folder / "again").symlink_to(folder / "deep")
+    assert main(["predict", str(model), str(folder), "--json"]) == 0
+    told = capsys.readouterr()
+    plain = json.loads(told.out)
+    assert [Path(each["image"]).name for each in plain["images"]] == ["a.jfif", "b.jpe", "c.png"]
+    assert plain["left_out"] == {".psd": 2, ".txt": 1, "linked folders": 1}
+    assert told.err == (
+        "fairnas: 4 files were left out: 2 .psd, 1 .txt, 1 linked folders; convert them to JPEG or PNG\n"
+    )
+
+
+def test_a_folder_of_which_nothing_is_read_is_refused(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photos").mkdir()
+    for name in ("a.nef", "b.nef", "c.txt"):
+        (tmp_path / "photos" / name).write_bytes(b"x")
+    assert main(["predict", str(model), str(tmp_path / "photos")]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == (
+        f"fairnas: {tmp_path}/photos holds no images, but 2 .nef, 1 .txt; convert them to JPEG or PNG\n"
+    )
+
+
+def test_a_folder_that_cannot_be_read_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _picture(tmp_path / "photos" / "a.png", 0)
+    (tmp_path / "photos" / "closed").mkdir()
+    listed = os.scandir
+
+    def refused(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(FairnasError, match=r"cannot read the folder .*closed: Permission denied; make it readable"):
+        find_images([tmp_path / "photos"])
