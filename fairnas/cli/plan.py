@@ -59,7 +59,8 @@ def main(arguments: Sequence[str]) -> None:
         raise KeyboardInterrupt("a plan keeps nothing, so the same command measures anew") from None
     if verb.json:
         findings = [finding.to_dict() for finding in prepared.dataset.findings]
-        print_json({"recipe": config.recipe, "findings": findings, **plan.to_dict(), **record, "load": load})
+        facts = {"findings": findings, "augmentation": prepared.dataset.augmentation.to_dict()}
+        print_json({"recipe": config.recipe, **facts, **plan.to_dict(), **record, "load": load})
         return
     if lines:
         print("\n".join(lines), end="\n\n")

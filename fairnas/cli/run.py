@@ -172,6 +172,7 @@ def recipe_config(name: str, arguments: Sequence[str], wants_help: bool) -> RunC
     import torch
 
     from fairnas.data import scan_folder
+    from fairnas.data.orientation import default_flip
 
     facts = scan_folder(Path(data.removeprefix("folder:")))
     size = peek(arguments, "--data.image-size") or peek(arguments, "--data.image_size") or ""
@@ -184,6 +185,7 @@ def recipe_config(name: str, arguments: Sequence[str], wants_help: bool) -> RunC
         median_side=facts.median_side,
         with_gpu=peek(arguments, "--resources.device") != "cpu" and torch.cuda.is_available(),
         image_size=int(size) if size.isdecimal() and int(size) else None,
+        flip=default_flip(facts.classes),
     )
 
 

@@ -4,6 +4,7 @@ A recipe (`recipes.py`) returns one complete `RunConfig`; a TOML file or flags c
 Epochs count passes over the training images, rates are per step, sizes are pixels, times are seconds.
 """
 
+from fairnas.config.augmentation import Augmentation, AugmentationPreset, Crop, Flip, Rotation
 from fairnas.config.export import ExportConfig
 from fairnas.config.retrain import RetrainConfig, RetrainRecipe
 from fairnas.config.run import Compilation, Device, ExecutorName, Resources, RunConfig
@@ -19,7 +20,6 @@ from fairnas.config.search import (
 from fairnas.config.stand_alone import StandAloneConfig
 from fairnas.config.training import (
     ArchitectureConfig,
-    Augmentation,
     DataConfig,
     IdleBlocks,
     Precision,
@@ -30,14 +30,17 @@ from fairnas.config.training import (
 __all__ = [
     "ArchitectureConfig",
     "Augmentation",
+    "AugmentationPreset",
     "Calibration",
     "Compilation",
     "ControllerConfig",
+    "Crop",
     "DataConfig",
     "Device",
     "EvaluateConfig",
     "ExecutorName",
     "ExportConfig",
+    "Flip",
     "HierarchyConfig",
     "IdleBlocks",
     "Precision",
@@ -45,6 +48,7 @@ __all__ = [
     "RetrainConfig",
     "RetrainRecipe",
     "RewardConfig",
+    "Rotation",
     "RunConfig",
     "SearchConfig",
     "SharedGradient",

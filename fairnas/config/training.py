@@ -5,10 +5,10 @@ import os
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fairnas.config.augmentation import PRESETS, Augmentation, AugmentationPreset, Crop, Flip, Rotation
 from fairnas.config.checks import above_zero, at_least, in_range, one_of
 from fairnas.errors import ConfigError
 
-Augmentation = Literal["none", "shift", "crop_flip", "inception"]
 SharedGradient = Literal["sum", "mean"]
 IdleBlocks = Literal["rest", "momentum", "decay", "both"]
 Precision = Literal["float32", "bfloat16"]
@@ -31,15 +31,33 @@ class DataConfig:
     """Keep at most this many training images per class; default: all."""
     test_per_class: int | None = None
     """Where a data set brings no test images: how many per class to carve out; default: as validation."""
-    augmentation: Augmentation = "inception"
-    """`shift` (one pixel or so, for digits), `crop_flip` (CIFAR), `inception` (random area crop and flip), `none`."""
+    augmentation: AugmentationPreset = "inception"
+    """`shift` (one pixel or so, for digits), `crop_flip` (CIFAR), `inception` (random area crop and flip), `none`.
+    The four settings below change single parts of it."""
+    crop: Crop | None = None
+    """`shift`, `padded` (RandomCrop with padding), `resized` (RandomResizedCrop) or `none`; default: the
+    augmentation's."""
+    flip: Flip | None = None
+    """Mirror half of the training images: `horizontal` (left to right), `vertical`, `both`, `none`; default: the
+    augmentation's. Give `none` where left and right matter, `both` for microscopy and aerial images."""
+    rotate: Rotation | None = None
+    """`quarter` turns training images by 0, 90, 180 or 270 degrees; default: `none`."""
+    colour: float | None = None
+    """Strength from 0 to 1 of random brightness, contrast and saturation (ColorJitter); default: 0, none."""
 
     def __post_init__(self) -> None:
         at_least("data.validation_per_class", self.validation_per_class, 1)
         at_least("data.image_size", self.image_size, 1)
         at_least("data.train_per_class", self.train_per_class, 1)
         at_least("data.test_per_class", self.test_per_class, 1)
-        one_of("data.augmentation", self.augmentation, Augmentation)
+        one_of("data.augmentation", self.augmentation, AugmentationPreset)
+        _ = self.applied  # its own checks
+
+    @property
+    def applied(self) -> Augmentation:
+        """What training images go through: the preset, with the single settings in place of its parts."""
+        given = {"crop": self.crop, "flip": self.flip, "rotate": self.rotate, "colour": self.colour}
+        return dataclasses.replace(PRESETS[self.augmentation], **{k: v for k, v in given.items() if v is not None})
 
     @property
     def kind(self) -> str:

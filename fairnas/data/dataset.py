@@ -56,7 +56,7 @@ class Dataset:
                 split: torch.bincount(images.labels, minlength=len(self.classes)).tolist()
                 for split, images in (("train", self.train), ("validation", self.validation), ("test", self.test))
             },
-            "augmentation": self.augmentation,
+            "augmentation": self.augmentation.to_dict(),
             "fingerprint": self.fingerprint,
             "findings": [finding.to_dict() for finding in self.findings],
         }

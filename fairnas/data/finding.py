@@ -13,6 +13,7 @@ FINDINGS: dict[str, str] = {
     "deep-narrow": "images of more than 8 bits that use a small part of their range",
     "extra-folders": "folders beside train/ that are no split",
     "linked-folders": "links to folders inside class folders",
+    "mirrored-classes": "class names that say a direction, digits or letters, which flips and turns may change",
     "no-images": "files that are no images",
     "run-directories": "runs among the images",
     "setting-unused": "a setting that does nothing for these images",

@@ -21,6 +21,7 @@ from fairnas.data.finding import Finding
 from fairnas.data.folder import found_channels, narrow_findings, sample_headers
 from fairnas.data.images import Images, ResidentImages, StreamedImages, fit_in_memory
 from fairnas.data.layout import Layout, read_layout, read_train_and_test
+from fairnas.data.orientation import orientation_findings
 from fairnas.data.splits import Shares, candidates, carve, mixed, ranks
 from fairnas.data.statistics import channel_statistics
 from fairnas.errors import DataError, UnknownNameError
@@ -101,8 +102,8 @@ def _from_arrays(
         test=_resident(test.pixels, test.labels, size),
         mean=mean,
         std=std,
-        augmentation=config.augmentation,
-        findings=_unused(config, shares),
+        augmentation=config.applied,
+        findings=(*orientation_findings(classes, config), *_unused(config, shares)),
         fingerprint=_fingerprint(classes, (train.content(), validation.content(), test.content())),
     )
 
@@ -153,11 +154,12 @@ def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int |
         test=held_out[1].images(decoding),
         mean=mean,
         std=std,
-        augmentation=config.augmentation,
+        augmentation=config.applied,
         findings=(
             *layout.findings,
             *findings,
             *narrow_findings(layout.train),
+            *orientation_findings(classes, config),
             *_uneven(classes, sizes, shares),
             *_unused(config, shares),
         ),

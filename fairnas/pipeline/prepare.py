@@ -98,6 +98,7 @@ class Prepared:
             f"data       {dataset.name}: {len(dataset.classes)} classes, {len(dataset.train):,} training, "
             f"{len(dataset.validation):,} validation, {len(dataset.test):,} test images, "
             f"{dataset.image_size}x{dataset.image_size} {colour}",
+            f"augment    {dataset.augmentation.words(dataset.image_size)} ({dataset.augmentation.advice()})",
             *(f"note       {note}" for note in dataset.notes),
             f"space      {space.name}{narrower}: {space.size:,} networks of {space.depth} layers, "
             f"{light['madds'] / 1e6:.3g} to {heavy['madds'] / 1e6:.3g} M multiply-adds",

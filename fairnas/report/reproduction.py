@@ -61,7 +61,7 @@ def _data(inputs: Inputs) -> Html:
         *([("images of a class", _class_sizes(data))] if data.class_counts else []),
         ("size", f"{data.image_size} x {data.image_size} pixels, {colours}"),
         ("classes", f"{whole(len(data.classes))}: {shown}"),
-        ("augmentation", data.augmentation),
+        ("augmentation", data.augmentation.words(data.image_size)),
         ("fingerprint", tag("code", data.fingerprint)),
     ]
     notes = [tag("li", note) for note in data.notes]

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fairnas.config.augmentation import PRESETS
 from fairnas.data.augment import Draws, Rectangles, Views, augmented
 
 KINDS = ("none", "shift", "crop_flip", "inception")
@@ -33,7 +34,7 @@ def moved(image: np.ndarray, down: int, across: int, flip: bool) -> np.ndarray:
 @given(st.sampled_from(KINDS), st.integers(1, 40), st.integers(1, 6), st.sampled_from([1, 3]), st.integers(0, 2**30))
 def test_shape_and_range_stay(kind, size, count, channels, seed):
     before = numbered(count, size, channels)
-    after = augmented(before, Views(kind, size, seed, 0).draw(0, count))
+    after = augmented(before, Views(PRESETS[kind], size, seed, 0).draw(0, count))
     assert after.shape == before.shape
     assert after.dtype == (torch.float32 if kind == "inception" else torch.uint8)
     assert after.min() >= 0
@@ -43,13 +44,13 @@ def test_shape_and_range_stay(kind, size, count, channels, seed):
 
 def test_none_does_nothing():
     images = numbered(3, 8)
-    assert torch.equal(augmented(images, Views("none", 8, 0, 0).draw(0, 3)), images)
+    assert torch.equal(augmented(images, Views(PRESETS["none"], 8, 0, 0).draw(0, 3)), images)
 
 
 @pytest.mark.parametrize(("kind", "size", "reach"), [("shift", 8, 1), ("shift", 20, 3), ("crop_flip", 32, 4)])
 def test_shifts_and_flips_are_per_sample_and_as_large_as_promised(kind, size, reach):
     count = 400
-    draws = Views(kind, size, 1, 2).draw(3, count)
+    draws = Views(PRESETS[kind], size, 1, 2).draw(3, count)
     images = augmented(numbered(count, size), draws).numpy()
     one = numbered(1, size)[0].numpy()
     for place in range(20):
@@ -82,7 +83,7 @@ def test_the_whole_rectangle_changes_nothing():
 @settings(deadline=None)
 @given(st.floats(0.1, 10), st.sampled_from([32, 96]), st.integers(0, 2**30))
 def test_rectangles_lie_inside_and_have_the_promised_area_and_sides(proportion, size, seed):
-    draws = Views("inception", size, seed, 0).draw(0, 50)
+    draws = Views(PRESETS["inception"], size, seed, 0).draw(0, 50)
     assert draws.rectangles is not None
     left, top, width, height = draws.rectangles.fitted(np.full(50, proportion)).T
     assert min(left.min(), top.min()) >= 0
@@ -99,7 +100,7 @@ def test_rectangles_are_distributed_as_in_torchvision():
     from torchvision.transforms.v2 import RandomResizedCrop
 
     count, width, height = 4000, 500, 375
-    draws = Views("inception", 224, 0, 0).draw(0, count).rectangles
+    draws = Views(PRESETS["inception"], 224, 0, 0).draw(0, count).rectangles
     assert draws is not None
     ours = draws.fitted(np.full(count, width / height)) * (width, height, width, height)
     transform, image = RandomResizedCrop(224), torch.zeros(3, height, width)
@@ -116,7 +117,7 @@ def test_rectangles_are_distributed_as_in_torchvision():
 
 def test_draws_depend_on_seed_epoch_and_batch_only():
     def drawn(seed, epoch, batch):
-        return Views("crop_flip", 32, seed, epoch).draw(batch, 64).offsets.tolist()
+        return Views(PRESETS["crop_flip"], 32, seed, epoch).draw(batch, 64).offsets.tolist()
 
     assert drawn(0, 0, 0) == drawn(0, 0, 0)
     others = [drawn(1, 0, 0), drawn(0, 1, 0), drawn(0, 0, 1)]
