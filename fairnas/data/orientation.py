@@ -70,7 +70,8 @@ def orientation_findings(classes: Sequence[str], config: DataConfig) -> Iterator
     """What to tell about class names that say a direction: what is done to their images, and what to give instead."""
     moves, preset = _moves(config), PRESETS[config.augmentation]
     for group in oriented_names(classes):
-        which = f"{_listed(group.names)} {group.say}"
+        say = group.say if len(group.names) > 1 else group.say.replace("say", "says", 1)
+        which = f"{_listed(group.names)} {say}"
         changed: list[Move] = [move for move in group.changed_by if move in moves]
         if changed:
             done = " and ".join(_DONE[move] for move in changed)
