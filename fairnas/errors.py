@@ -37,8 +37,9 @@ class UnknownNameError(FairnasError):
 
     def __init__(self, kind: str, given: str, allowed: Iterable[str], plural: str = "") -> None:
         self.kind, self.given, self.allowed = kind, given, tuple(allowed)
-        close = difflib.get_close_matches(given[:_LONGEST_NAME], self.allowed, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        small = {name.casefold(): name for name in self.allowed}
+        close = difflib.get_close_matches(given[:_LONGEST_NAME].casefold(), small, n=1)
+        hint = f"; did you mean {small[close[0]]!r}?" if close else ""
         # A long list would drown the hint, which is what the reader needs.
         names = "" if close and len(self.allowed) > 20 else f" ({plural or kind + 's'}: {', '.join(self.allowed)})"
         super().__init__(f"unknown {kind} {given!r}{hint}{names}")

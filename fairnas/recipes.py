@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 from fairnas.config import (
-    Augmentation,
+    AugmentationPreset,
     DataConfig,
     EvaluateConfig,
+    Flip,
     RetrainConfig,
     RunConfig,
     SearchConfig,
@@ -90,6 +91,7 @@ def folder(
     median_side: int,
     with_gpu: bool,
     image_size: int | None = None,
+    flip: Flip | None = None,
 ) -> RunConfig:
     """Your own images, with defaults chosen from what the folder holds.
 
@@ -108,6 +110,7 @@ def folder(
         median_side: median shorter side of its images in pixels.
         with_gpu: whether a GPU will train.
         image_size: side in pixels, where it is not to be chosen; the rest follows it.
+        flip: `none` where the names of the classes say left and right, digits or letters; None: the augmentation's.
     """
     limit = 224 if with_gpu else 64
     if image_size is None:
@@ -127,6 +130,7 @@ def folder(
             validation_per_class=carved,
             test_per_class=None if has_test else carved,
             augmentation=folder_augmentation(image_size),
+            flip=flip,
         ),
         train=TrainConfig(epochs=epochs, batch_size=batch_size),
         search=SearchConfig(population=64, generations=50) if with_gpu else SearchConfig(population=32, generations=10),
@@ -140,7 +144,7 @@ def folder_space(image_size: int) -> str:
     return "compact" if image_size <= 96 else "mobilenet_v2"
 
 
-def folder_augmentation(image_size: int) -> Augmentation:
+def folder_augmentation(image_size: int) -> AugmentationPreset:
     """The augmentation for photographs of so many pixels a side."""
     return "inception" if image_size > 32 else "crop_flip"
 

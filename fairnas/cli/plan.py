@@ -61,6 +61,7 @@ def main(arguments: Sequence[str]) -> None:
         found = {
             "classes": list(prepared.dataset.classes),
             "findings": [finding.to_dict() for finding in prepared.dataset.findings],
+            "augmentation": prepared.dataset.augmentation.to_dict(),
         }
         print_json({"recipe": config.recipe, **found, **plan.to_dict(), **record, "load": load})
         return

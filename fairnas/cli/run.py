@@ -174,6 +174,7 @@ def recipe_config(name: str, arguments: Sequence[str], wants_help: bool) -> RunC
     import torch
 
     from fairnas.data import scan_folder
+    from fairnas.data.orientation import default_flip
 
     reading = _reading(arguments)
     facts = scan_folder(Path(data.removeprefix("folder:")), reading.layout, reading.labels)
@@ -187,6 +188,7 @@ def recipe_config(name: str, arguments: Sequence[str], wants_help: bool) -> RunC
         median_side=facts.median_side,
         with_gpu=peek(arguments, "--resources.device") != "cpu" and torch.cuda.is_available(),
         image_size=int(size) if size.isdecimal() and int(size) else None,
+        flip=default_flip(facts.classes),
     )
     data_config = dataclasses.replace(config.data, layout=reading.layout, labels=reading.labels)
     return dataclasses.replace(config, data=data_config)

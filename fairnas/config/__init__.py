@@ -4,6 +4,7 @@ A recipe (`recipes.py`) returns one complete `RunConfig`; a TOML file or flags c
 Epochs count passes over the training images, rates are per step, sizes are pixels, times are seconds.
 """
 
+from fairnas.config.augmentation import Augmentation, AugmentationPreset, Crop, Flip, Rotation
 from fairnas.config.export import ExportConfig
 from fairnas.config.retrain import RetrainConfig, RetrainRecipe
 from fairnas.config.run import Compilation, Device, ExecutorName, Resources, RunConfig
@@ -19,7 +20,6 @@ from fairnas.config.search import (
 from fairnas.config.stand_alone import StandAloneConfig
 from fairnas.config.training import (
     ArchitectureConfig,
-    Augmentation,
     DataConfig,
     Fit,
     FolderReading,
@@ -32,15 +32,18 @@ from fairnas.config.training import (
 __all__ = [
     "ArchitectureConfig",
     "Augmentation",
+    "AugmentationPreset",
     "Calibration",
     "Compilation",
     "ControllerConfig",
+    "Crop",
     "DataConfig",
     "Device",
     "EvaluateConfig",
     "ExecutorName",
     "ExportConfig",
     "Fit",
+    "Flip",
     "FolderReading",
     "HierarchyConfig",
     "IdleBlocks",
@@ -49,6 +52,7 @@ __all__ = [
     "RetrainConfig",
     "RetrainRecipe",
     "RewardConfig",
+    "Rotation",
     "RunConfig",
     "SearchConfig",
     "SharedGradient",

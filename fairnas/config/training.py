@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fairnas.config.augmentation import PRESETS, Augmentation, AugmentationPreset, Crop, Flip, Rotation
 from fairnas.config.checks import above_zero, at_least, in_range, one_of, pattern
 from fairnas.errors import ConfigError
 
-Augmentation = Literal["none", "shift", "crop_flip", "inception"]
 FolderReading = Literal["auto", "classes", "splits"]
 Fit = Literal["crop", "pad", "squash"]
 SharedGradient = Literal["sum", "mean"]
@@ -47,14 +47,25 @@ class DataConfig:
     copies: Copies = "near"
     """Copies that are looked for, told and kept in one split: `near` (the same picture, encoded or resized again),
     `exact` (the same file under another name), or `none`."""
-    augmentation: Augmentation = "inception"
-    """`shift` (one pixel or so, for digits), `crop_flip` (CIFAR), `inception` (random area crop and flip), `none`."""
     fit: Fit = "crop"
     """How images become squares: `crop` cuts out the middle, `pad` puts the whole image between black bars, `squash`
     squeezes it."""
     range: str | None = None
     """LOW:HIGH, the values that become black and white, of images of more than 8 bits, such as 29000:33000; default:
     chosen from the training images."""
+    augmentation: AugmentationPreset = "inception"
+    """`shift` (one pixel or so, for digits), `crop_flip` (CIFAR), `inception` (random area crop and flip), `none`.
+    The four settings below change single parts of it."""
+    crop: Crop | None = None
+    """`shift`, `padded` (RandomCrop with padding), `resized` (RandomResizedCrop) or `none`; default: the
+    augmentation's."""
+    flip: Flip | None = None
+    """Mirror half of the training images: `horizontal` (left to right), `vertical`, `both`, `none`; default: the
+    augmentation's. Give `none` where left and right matter, `both` for microscopy and aerial images."""
+    rotate: Rotation | None = None
+    """`quarter` turns training images by 0, 90, 180 or 270 degrees; default: `none`."""
+    colour: float | None = None
+    """Strength from 0 to 1 of random brightness, contrast and saturation (ColorJitter); default: 0, none."""
 
     def __post_init__(self) -> None:
         at_least("data.validation_per_class", self.validation_per_class, 1)
@@ -62,17 +73,24 @@ class DataConfig:
         at_least("data.train_per_class", self.train_per_class, 1)
         at_least("data.test_per_class", self.test_per_class, 1)
         one_of("data.layout", self.layout, FolderReading)
-        one_of("data.augmentation", self.augmentation, Augmentation)
         one_of("data.copies", self.copies, Copies)
         if self.group is not None and self.group_table is None:
             pattern("data.group", self.group)
         one_of("data.fit", self.fit, Fit)
         assert self.value_range is None or self.range is not None
+        one_of("data.augmentation", self.augmentation, AugmentationPreset)
+        _ = self.applied  # its own checks
 
     @property
     def value_range(self) -> tuple[float, float] | None:
         """The two numbers of `range`. Raises `ConfigError` if it has other content."""
         return None if self.range is None else _value_range(self.range)
+
+    @property
+    def applied(self) -> Augmentation:
+        """What training images go through: the preset, with the single settings in place of its parts."""
+        given = {"crop": self.crop, "flip": self.flip, "rotate": self.rotate, "colour": self.colour}
+        return dataclasses.replace(PRESETS[self.augmentation], **{k: v for k, v in given.items() if v is not None})
 
     @property
     def kind(self) -> str:

@@ -1,19 +1,14 @@
 """Augmentation per sample, drawn and applied for a whole batch at once.
 
 Every image of a batch gets draws of its own (a torchvision v2 transform of a batch draws once for all of it),
-but no Python code runs per image. Draws come from the seed, the epoch and the batch's number only.
+but no Python code runs per image. `fairnas.config.Augmentation` says what is done: a crop, flips, quarter turns and
+changes of colour, in this order.
 
-| name | what an image goes through |
-|---|---|
-| `none` | nothing |
-| `shift` | a shift by up to one pixel in eight, rounded up, in any direction; black enters |
-| `crop_flip` | a crop after padding with one black pixel in eight on every side; flipped half of the time |
-| `inception` | a rectangle of 0.08 to 1 of its area and 3:4 to 4:3 sides, resized; flipped half of the time |
-
-Images smaller than 64 pixels keep at least 0.35 of their area under `inception`: less of them shows nothing. So do
-images with black bars (`data.fit = pad`), of which a smaller rectangle might show a bar only.
+Draws come from the seed, the epoch and the batch's number only. Each part has the same draws whichever other parts are
+switched on or off, with one exception: flips left to right are drawn after a shift and before a rectangle.
 """
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -71,12 +66,24 @@ class Draws:
     """Everything random about the images of one batch."""
 
     offsets: np.ndarray  # (n, 2) int64, pixels down and across
-    flips: np.ndarray  # (n,) bool
-    rectangles: Rectangles | None
+    flips: np.ndarray  # (n,) bool, left to right
+    rectangles: Rectangles | None = None
+    upturns: np.ndarray | None = None  # (n,) bool, flips top to bottom
+    turns: np.ndarray | None = None  # (n,) int64, quarter turns counterclockwise, 0 to 3
+    factors: np.ndarray | None = None  # (n, 3) float32, of brightness, contrast and saturation
 
     def some(self, part: slice) -> "Draws":
         """Those of some images."""
-        return Draws(self.offsets[part], self.flips[part], self.rectangles and self.rectangles.some(part))
+        return Draws(
+            self.offsets[part],
+            self.flips[part],
+            self.rectangles and self.rectangles.some(part),
+            *(None if each is None else each[part] for each in (self.upturns, self.turns, self.factors)),
+        )
+
+    def after_crop(self) -> "Draws":
+        """What is left to do once the rectangles have been cut out."""
+        return dataclasses.replace(self, rectangles=None)
 
 
 @dataclass(frozen=True)
@@ -98,19 +105,33 @@ class Views:
         return self._draw_whole(batch, count * parts).some(slice(own * count, (own + 1) * count))
 
     def _draw_whole(self, batch: int, count: int) -> Draws:
-        rng = generator(self.seed, "augmentation", self.epoch, batch)
-        offsets, flips, rectangles = np.zeros((count, 2), np.int64), np.zeros(count, bool), None
-        if self.augmentation in ("shift", "crop_flip"):
-            reach = math.ceil(self.size / 8) if self.augmentation == "shift" else self.size // 8
+        wanted = self.augmentation
+        rng = self._generator("augmentation", batch)
+        offsets, rectangles = np.zeros((count, 2), np.int64), None
+        if wanted.crop in ("shift", "padded"):
+            reach = wanted.reach(self.size)
             offsets = rng.integers(-reach, reach + 1, (count, 2))
-        if self.augmentation in ("crop_flip", "inception"):
-            flips = rng.random(count) < 0.5
-        if self.augmentation == "inception":
-            areas = rng.uniform(0.35 if self.size < 64 or self.fit == "pad" else 0.08, 1, (count, _TRIES))
+        flips = rng.random(count) < 0.5  # drawn even where not wanted, so that the rectangles after it stay the same
+        if wanted.crop == "resized":
+            areas = rng.uniform(wanted.least_area(self.size, self.fit == "pad"), 1, (count, _TRIES))
             low, high = (math.log(side) for side in _SIDES)
             sides = np.exp(rng.uniform(low, high, (count, _TRIES)))
             rectangles = Rectangles(areas, sides, rng.random((count, 2)))
-        return Draws(offsets, flips, rectangles)
+        return Draws(
+            offsets,
+            flips if wanted.horizontal else np.zeros(count, bool),
+            rectangles,
+            self._generator("upturns", batch).random(count) < 0.5 if wanted.vertical else None,
+            self._generator("turns", batch).integers(0, 4, count) if wanted.rotate == "quarter" else None,
+            self._factors(batch, count) if wanted.colour else None,
+        )
+
+    def _factors(self, batch: int, count: int) -> np.ndarray:
+        changes = self._generator("colour", batch).uniform(-1, 1, (count, 3)) * self.augmentation.colour
+        return (1 + changes).astype(np.float32)
+
+    def _generator(self, purpose: str, batch: int) -> np.random.Generator:
+        return generator(self.seed, purpose, self.epoch, batch)
 
 
 def augmented(pixels: Tensor, draws: Draws) -> Tensor:
@@ -123,26 +144,31 @@ def augmented(pixels: Tensor, draws: Draws) -> Tensor:
     Returns:
         (B, S, S, C): uint8, or float32 in 0 to 255 where images were resized.
     """
+    upturns = np.zeros(len(pixels), bool) if draws.upturns is None else draws.upturns
     if draws.rectangles is not None:
-        return _cut(pixels, draws.rectangles.fitted(np.ones(len(pixels))), draws.flips)
-    if draws.offsets.any() or draws.flips.any():
-        return _moved(pixels, draws.offsets, draws.flips)
+        pixels = _cut(pixels, draws.rectangles.fitted(np.ones(len(pixels))), draws.flips, upturns)
+    elif draws.offsets.any() or draws.flips.any() or upturns.any():
+        pixels = _moved(pixels, draws.offsets, draws.flips, upturns)
+    if draws.turns is not None:
+        pixels = _turned(pixels, draws.turns)
+    if draws.factors is not None:
+        pixels = _coloured(pixels, torch.from_numpy(draws.factors).to(pixels.device, non_blocking=True))
     return pixels
 
 
-def _moved(pixels: Tensor, offsets: np.ndarray, flips: np.ndarray) -> Tensor:
+def _moved(pixels: Tensor, offsets: np.ndarray, flips: np.ndarray, upturns: np.ndarray) -> Tensor:
     """Shift (black enters), then flip."""
     side, margin = pixels.shape[1], int(np.abs(offsets).max())
     padded = F.pad(pixels, (0, 0, margin, margin, margin, margin))
     line = np.arange(side)
-    rows = line + margin - offsets[:, :1]
+    rows = np.where(upturns[:, None], line[::-1], line) + margin - offsets[:, :1]
     columns = np.where(flips[:, None], line[::-1], line) + margin - offsets[:, 1:]
     image = torch.arange(len(pixels), device=pixels.device)
     down, across = (torch.from_numpy(index).to(pixels.device, non_blocking=True) for index in (rows, columns))
     return padded[image[:, None, None], down[:, :, None], across[:, None, :]]
 
 
-def _cut(pixels: Tensor, rectangles: np.ndarray, flips: np.ndarray) -> Tensor:
+def _cut(pixels: Tensor, rectangles: np.ndarray, flips: np.ndarray, upturns: np.ndarray) -> Tensor:
     """Resize one rectangle (left, top, width, height as shares) of every image to the whole, then flip.
 
     The result never has fewer pixels than the rectangle, so bilinear sampling needs no antialiasing.
@@ -151,7 +177,7 @@ def _cut(pixels: Tensor, rectangles: np.ndarray, flips: np.ndarray) -> Tensor:
     theta = np.zeros((len(pixels), 2, 3), np.float32)  # from places in the result to places in the image, -1 to 1
     theta[:, 0, 0] = np.where(flips, -width, width)
     theta[:, 0, 2] = 2 * left + width - 1
-    theta[:, 1, 1] = height
+    theta[:, 1, 1] = np.where(upturns, -height, height)
     theta[:, 1, 2] = 2 * top + height - 1
     images = pixels.permute(0, 3, 1, 2).float()
     grid = F.affine_grid(
@@ -159,3 +185,36 @@ def _cut(pixels: Tensor, rectangles: np.ndarray, flips: np.ndarray) -> Tensor:
     )
     sampled = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return sampled.permute(0, 2, 3, 1)
+
+
+def _turned(pixels: Tensor, turns: np.ndarray) -> Tensor:
+    """Turn every image by its number of quarter turns, counterclockwise."""
+    result = pixels.clone()
+    for count in (1, 2, 3):
+        places = torch.from_numpy(np.flatnonzero(turns == count)).to(pixels.device, non_blocking=True)
+        result[places] = pixels[places].rot90(count, (1, 2))
+    return result
+
+
+_LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as in torchvision's and Pillow's grey
+
+
+def _coloured(pixels: Tensor, factors: Tensor) -> Tensor:
+    """Change brightness, then contrast, then saturation, each as torchvision's ColorJitter does; the type stays.
+
+    Args:
+        pixels: (B, S, S, C), uint8, or float in 0 to 255.
+        factors: (B, 3), of brightness, contrast and saturation; 1 changes nothing.
+    """
+    brightness, contrast, saturation = factors[:, :, None, None, None].unbind(1)
+    images = (pixels.float() * brightness).clamp(0, 255)
+    mean = _grey(images).mean((1, 2, 3), keepdim=True)
+    images = (mean + (images - mean) * contrast).clamp(0, 255)
+    grey = _grey(images)
+    images = (grey + (images - grey) * saturation).clamp(0, 255)
+    return images.round().to(pixels.dtype) if pixels.dtype == torch.uint8 else images
+
+
+def _grey(images: Tensor) -> Tensor:
+    """(B, S, S, C) to (B, S, S, 1)."""
+    return images if images.shape[3] == 1 else (images * images.new_tensor(_LUMA)).sum(3, keepdim=True)

@@ -66,7 +66,7 @@ class Dataset:
                 split: torch.bincount(images.labels, minlength=len(self.classes)).tolist()
                 for split, images in (("train", self.train), ("validation", self.validation), ("test", self.test))
             },
-            "augmentation": self.augmentation,
+            "augmentation": self.augmentation.to_dict(),
             "fit": self.fit,
             "value_range": list(self.value_range) if self.value_range else None,
             "fingerprint": self.fingerprint,

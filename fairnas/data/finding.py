@@ -37,6 +37,7 @@ FINDINGS: dict[str, str] = {
     "labels-unlisted": "images that a labels file does not list",
     "labels-unreadable": "a labels file that cannot be read as one",
     "linked-folders": "links to folders inside class folders",
+    "mirrored-classes": "class names that say a direction, digits or letters, which flips and turns may change",
     "names-alike": "class names that differ in what people overlook",
     "near-copies-between-classes": "images that look the same in several classes",
     "near-copies-between-splits": "test or validation images that look the same as training images",

@@ -177,12 +177,8 @@ class StreamedImages:
                         f"{shown(path)} cannot be decoded: {error}; "
                         "put the original back and run the same command again, or remove it and begin a new run"
                     ) from None
-        if draws is None:
-            return torch.from_numpy(pixels)
-        if rectangles is None:
-            return augmented(torch.from_numpy(pixels), draws)
-        pixels[draws.flips] = pixels[draws.flips, :, ::-1]
-        return torch.from_numpy(pixels)
+        images = torch.from_numpy(pixels)
+        return augmented(images, draws.after_crop()) if draws else images
 
     def _decoded(self, path: str, rectangle: Rectangles | None) -> np.ndarray:
         if rectangle is None:

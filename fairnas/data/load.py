@@ -21,6 +21,7 @@ from fairnas.data.images import fit_in_memory
 from fairnas.data.layout import Layout, read_layout, read_train_and_test
 from fairnas.data.likeness import SIDE, likeness_ids
 from fairnas.data.opening import Opened, checked, decoded, glanced_at, resident
+from fairnas.data.orientation import orientation_findings
 from fairnas.data.progress import Progress, silent
 from fairnas.data.ranges import find_range
 from fairnas.data.repeats import Repeats, file_contents, shown_name
@@ -114,8 +115,9 @@ def _from_arrays(
         test=resident(test.pixels, test.labels, size),
         mean=mean,
         std=std,
-        augmentation=config.augmentation,
+        augmentation=config.applied,
         findings=(
+            *orientation_findings(classes, config),
             *(repeats.findings(carved=True) if repeats else ()),
             *_unused(config, shares),
             *_unused_decoding(config),
@@ -203,7 +205,7 @@ def _from_folders(
         test=held_out[1].images(decoding),
         mean=mean,
         std=std,
-        augmentation=config.augmentation,
+        augmentation=config.applied,
         findings=(
             *layout.findings,
             *findings,
@@ -211,6 +213,7 @@ def _from_folders(
             *disguise_finding(outcome),
             *cut_findings(headers, config.fit),
             *values.findings,
+            *orientation_findings(classes, config),
             *_uneven(classes, sizes, shares),
             *_unused(config, shares),
         ),

@@ -107,6 +107,8 @@ def _about(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         *((said, f"`{_plain(facts['provenance'][key])}`") for key, said in _PROVENANCE.items()
           if key in facts["provenance"]),
         *((("images", counts),) if counts else ()),
+        *((("training images were", _plain(facts["provenance"]["augmentation"])),)
+          if "augmentation" in facts["provenance"] else ()),
         ("licence of the weights", _plain(facts["licence"])),
     ]  # fmt: skip
 

@@ -111,6 +111,8 @@ class Prepared:
             f"{len(dataset.validation):,} validation, {len(dataset.test):,} test images, "
             f"{dataset.image_size}x{dataset.image_size} {colour}",
             f"classes    {shortened(dataset.classes, CLASSES_NAMED)}",
+            f"augment    {dataset.augmentation.words(dataset.image_size, dataset.fit == 'pad')} "
+            f"({dataset.augmentation.advice()})",
             *(f"note       {note}" for note in dataset.notes),
             f"space      {space.name}{narrower}: {space.size:,} networks of {space.depth} layers, "
             f"{light['madds'] / 1e6:.3g} to {heavy['madds'] / 1e6:.3g} M multiply-adds",

@@ -85,11 +85,21 @@ def product_of(
             "seed": str(config.seed),
             "data": _public_name(dataset.name),
             "data_fingerprint": dataset.fingerprint,
+            "augmentation": _augmentation(experiment),
         },
         images={split: len(getattr(dataset, split)) for split in ("train", "validation", "test")},
         aims=aims,
         licence=config.export.licence,
     )
+
+
+def _augmentation(experiment: Experiment) -> str:
+    """What the training images of a network for use went through, in words; the product recipe may add its own."""
+    dataset, ours = experiment.dataset, experiment.config.retrain
+    parts = [dataset.augmentation.words(dataset.image_size, dataset.fit == "pad")]
+    parts += [f"a square of {ours.cutout} pixels blanked (cutout)"] if ours.cutout else []
+    parts += [f"mixed in pairs (mixup, alpha {ours.mixup:g})"] if ours.mixup else []
+    return "; ".join(parts)
 
 
 def _public_name(data: str) -> str:

@@ -7,6 +7,7 @@ Anything that is not what fairnas writes raises `KeyError`, `TypeError`, `Attrib
 from dataclasses import dataclass
 from typing import Any
 
+from fairnas.config import Augmentation
 from fairnas.report.goals import Goal, further_goals, parse_goals
 from fairnas.report.plain import finite, number
 from fairnas.search.mutators import Tally
@@ -88,7 +89,7 @@ class Data:
     image_size: int
     image_channels: int
     counts: tuple[tuple[str, int], ...]
-    augmentation: str
+    augmentation: Augmentation
     fingerprint: str
     notes: tuple[str, ...]
     class_counts: tuple[tuple[str, tuple[int, ...]], ...] = ()
@@ -123,7 +124,7 @@ def parse_data(plain: Any) -> Data:
         image_size=int(plain["image_size"]),
         image_channels=int(plain["image_channels"]),
         counts=tuple((str(split), int(count)) for split, count in plain["counts"].items()),
-        augmentation=str(plain["augmentation"]),
+        augmentation=_augmentation(plain["augmentation"]),
         fingerprint=str(plain["fingerprint"]),
         notes=tuple(str(finding["message"]) for finding in plain["findings"]),
         class_counts=tuple(
@@ -140,6 +141,11 @@ def _range(plain: Any) -> tuple[float, float] | None:
         return None
     low, high = (finite(value) for value in plain)
     return low, high
+
+
+def _augmentation(plain: Any) -> Augmentation:
+    crop, flip, rotate = (str(plain[key]) for key in ("crop", "flip", "rotate"))
+    return Augmentation(crop, flip, rotate, finite(plain["colour"]))  # pyright: ignore[reportArgumentType]
 
 
 def _class_counts(plain: Any, classes: int) -> tuple[int, ...]:

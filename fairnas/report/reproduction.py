@@ -62,7 +62,7 @@ def _data(inputs: Inputs) -> Html:
         *([("images of a class", _class_sizes(data))] if data.class_counts else []),
         ("size", f"{data.image_size} x {data.image_size} pixels, {colours}"),
         ("classes", f"{whole(len(data.classes))}: {shown}"),
-        ("augmentation", data.augmentation),
+        ("augmentation", data.augmentation.words(data.image_size, data.fit == "pad")),
         *((("fit of images that are not square", data.fit),) if data.fit != "crop" else ()),
         *((("values that become black and white", shown_range(data.value_range)),) if data.value_range else ()),
         ("fingerprint", tag("code", data.fingerprint)),

@@ -85,7 +85,10 @@ def chain_space(
     if not isinstance(skip, bool):
         raise SpaceError(f"skip of space '{name}' is {skip!r}; give true or false")
     if choices is None:
-        kernels, expansions = tuple(kernels), tuple(expansions)
+        kernels, expansions = (
+            _distinct(f"{what} of space '{name}'", given, example)
+            for what, given, example in (("kernels", kernels, "[3, 5, 7]"), ("expansions", expansions, "[3, 6]"))
+        )
         if len(kernels) * len(expansions) > len(ALPHABET):
             raise SpaceError(
                 f"space '{name}' has {len(kernels)} kernels and {len(expansions)} expansions, which make "
@@ -93,6 +96,7 @@ def chain_space(
             )
         choices = [InvertedResidual(k, e) for e in expansions for k in kernels]
     blocks = tuple(choices)
+    _check_counts(name, stem, stages, head, first)
     width = stem.channels
     fixed = ()
     if first is not None:
@@ -100,8 +104,6 @@ def chain_space(
         width = first
     layers = []
     for stage in stages:
-        for what, most in (("channels", MOST), ("layers", MOST_LAYERS), ("stride", MOST)):
-            require_count(f"{what} of {stage} of space '{name}'", getattr(stage, what), most)
         for number in range(stage.layers):
             layer = Layer(width, stage.channels, stage.stride if number == 0 else 1, blocks)
             if skip and layer.keeps_shape and Identity() not in blocks:
@@ -123,3 +125,29 @@ def chain_space(
         classifier_bias=classifier_bias,
         bn_eps=bn_eps,
     )
+
+
+def _distinct(what: str, given: Sequence[int], example: str) -> tuple[int, ...]:
+    """Return a list of numbers as a tuple. Raises `SpaceError` if it is empty, no list, or has a number twice."""
+    if not isinstance(given, list | tuple) or not given:
+        raise SpaceError(f"{what} is {given!r}; give a list such as {example}")
+    if len(given) <= len(ALPHABET):  # longer ones are refused for their length
+        for place, value in enumerate(given):
+            if value in given[:place]:
+                raise SpaceError(f"{what} has {value!r} twice; give each once")
+    return tuple(given)
+
+
+def _check_counts(name: str, stem: Stem, stages: Sequence[Stage], head: int, first: int | None) -> None:
+    """Check every number before layers are made of them. Raises `SpaceError`."""
+    for what in ("channels", "stride"):
+        require_count(f"{what} of the stem of space '{name}'", getattr(stem, what))
+    require_count(f"head of space '{name}'", head)
+    if first is not None:
+        require_count(f"first of space '{name}'", first)
+    for place, stage in enumerate(stages, start=1):
+        for what, most in (("channels", MOST), ("layers", MOST_LAYERS), ("stride", MOST)):
+            require_count(f"{what} of stage {place} of space '{name}'", getattr(stage, what), most)
+    count = sum(stage.layers for stage in stages)
+    if count > MOST_LAYERS:
+        raise SpaceError(f"space '{name}' has {count:,} layers; give at most {MOST_LAYERS:,}")

@@ -1,20 +1,21 @@
 """Search spaces in files: a user's own as TOML or Python, a resolved one as JSON in a run directory."""
 
 import dataclasses
+import inspect
 import runpy
 from pathlib import Path
 from typing import Any
 
 from fairnas.errors import FairnasError, SpaceError
 from fairnas.foreign import parse_json, parse_toml
-from fairnas.space.blocks import Block, Identity, InvertedResidual, Separable, ShuffleUnit, ShuffleXception
+from fairnas.space.blocks import Block, InvertedResidual
 from fairnas.space.chain import Stage, Stem, chain_space
 from fairnas.space.space import Layer, SearchSpace
+from fairnas.space.tables import TableError, read_block, read_list, read_table, require_keys
 
-_KINDS: dict[str, type] = {
-    kind.__name__: kind for kind in (InvertedResidual, Separable, ShuffleUnit, ShuffleXception, Identity)
-}
 _LATER = ("classifier_bias", "bn_eps")  # fields of a space that its first files did not have
+_STAGES_EXAMPLE = "a list, such as [{ channels = 24, layers = 2, stride = 2 }], or [[stages]] above each of them"
+_CHOICES_EXAMPLE = 'a list, such as [{ kind = "InvertedResidual", kernel = 3, expansion = 6 }, { kind = "Identity" }]'
 
 
 def load_space(path: Path, attribute: str = "space") -> SearchSpace:
@@ -29,16 +30,42 @@ def load_space(path: Path, attribute: str = "space") -> SearchSpace:
         return _from_python(path, attribute)
     try:
         text = path.read_text(encoding="utf-8")
-        if path.suffix == ".json":
-            return from_dict(parse_json(text))
-        given = parse_toml(text)
-        given["stem"] = Stem(**given["stem"])
-        given["stages"] = tuple(Stage(**stage) for stage in given["stages"])
-        return chain_space(**given)
-    except KeyError as error:
-        raise SpaceError(f"space file {path} lacks {error}; see docs/spaces.md for an example") from None
-    except (TypeError, ValueError) as error:
+    except OSError as error:
+        raise SpaceError(f"cannot read the space file {path}: {error.strerror}; make it readable") from None
+    except UnicodeDecodeError as error:
+        raise SpaceError(f"space file {path}: {error}; save it as UTF-8 text") from None
+    try:
+        return from_dict(parse_json(text)) if path.suffix == ".json" else from_table(parse_toml(text))
+    except ValueError as error:
         raise SpaceError(f"space file {path}: {error}; see docs/spaces.md for an example") from None
+
+
+def from_table(given: dict[str, Any]) -> SearchSpace:
+    """A space from the content of a TOML file, which are the arguments of `chain_space`.
+
+    Raises `SpaceError`: for an unknown key, at any depth, with the nearest known one; for one that is absent; for a
+    value of another kind; for numbers out of range and for a choice that is offered twice.
+    """
+    arguments = inspect.signature(chain_space).parameters
+    required = [name for name, each in arguments.items() if each.default is inspect.Parameter.empty]
+    above = dict.fromkeys(arguments, "above the first table in brackets, because what follows one is part of it")
+    inner = {
+        **{field.name: "into each block of 'choices'" for field in dataclasses.fields(InvertedResidual)},
+        **{"kind": "into each block of 'choices'"},
+        **{field.name: "into each of 'stages'" for field in dataclasses.fields(Stage)},
+        **{field.name: "into 'stem' or each of 'stages'" for field in dataclasses.fields(Stem)},
+    }
+    require_keys(given, "", list(arguments), required, elsewhere=inner)
+    if "choices" in given and (double := [key for key in ("kernels", "expansions") if key in given]):
+        raise TableError(f"it has both 'choices' and '{double[0]}', which say the same; give one of them")
+    made = dict(given)
+    made["stem"] = read_table(Stem, given["stem"], "stem", above)
+    stages = enumerate(read_list(given["stages"], "stages", _STAGES_EXAMPLE), start=1)
+    made["stages"] = tuple(read_table(Stage, each, f"stage {number}", above) for number, each in stages)
+    if "choices" in given:
+        choices = enumerate(read_list(given["choices"], "choices", _CHOICES_EXAMPLE), start=1)
+        made["choices"] = tuple(read_block(each, f"choice {number}", above) for number, each in choices)
+    return chain_space(**made).for_data()  # which refuses an image size that the space cannot take
 
 
 def run_python(path: Path, what: str, kind: type[FairnasError]) -> dict[str, Any]:
@@ -83,14 +110,16 @@ def _differing(value: Block | SearchSpace) -> dict[str, Any]:
 def from_dict(plain: dict[str, Any]) -> SearchSpace:
     """The inverse of `to_dict`. Raises `SpaceError` for anything else."""
 
-    def block(given: dict[str, Any]) -> Block:
-        return _KINDS[given["kind"]](**{key: value for key, value in given.items() if key != "kind"})
+    def layer(given: Any, where: str) -> Layer:
+        require_keys(given, where, [field.name for field in dataclasses.fields(Layer)], ["choices"])
+        choices = read_list(given["choices"], f"choices of {where}", "a list of blocks")
+        return read_table(Layer, {**given, "choices": tuple(read_block(each, where) for each in choices)}, where)
 
-    def layer(given: dict[str, Any]) -> Layer:
-        return Layer(**{**given, "choices": tuple(block(choice) for choice in given["choices"])})
+    def layers(key: str) -> tuple[Layer, ...]:
+        return tuple(layer(each, f"{key} {number}") for number, each in enumerate(read_list(plain[key], key, "a list")))
 
     try:
-        fixed, layers = (tuple(layer(given) for given in plain[key]) for key in ("fixed", "layers"))
-        return SearchSpace(**{**plain, "fixed": fixed, "layers": layers})
-    except (KeyError, TypeError, AttributeError) as error:
-        raise SpaceError(f"this is not a search space written by fairnas: {type(error).__name__}: {error}") from None
+        require_keys(plain, "", [field.name for field in dataclasses.fields(SearchSpace)], ["fixed", "layers"])
+        return read_table(SearchSpace, {**plain, "fixed": layers("fixed"), "layers": layers("layers")}, "")
+    except TableError as error:
+        raise SpaceError(f"this is not a search space written by fairnas: {error}") from None

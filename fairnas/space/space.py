@@ -12,7 +12,7 @@ from typing import get_args
 import numpy as np
 
 from fairnas.errors import GenomeError, SpaceError
-from fairnas.space.blocks import MOST, Activation, Block, Identity, require_count
+from fairnas.space.blocks import MOST, Activation, Block, Identity, InvertedResidual, require_count
 from fairnas.space.genome import ALPHABET, Genome, format_genome, parse_genome
 
 MOST_LAYERS = 1000
@@ -66,6 +66,8 @@ class SearchSpace:
         for name in ("name", "source"):
             if not isinstance(getattr(self, name), str):
                 raise SpaceError(f"{name} of a space is {getattr(self, name)!r}; give text")
+        if not self.name.strip():
+            raise SpaceError(f"name of a space is {self.name!r}; give a word")
         for name, most in _MOST.items():
             require_count(f"{name} of space '{self.name}'", getattr(self, name), most)
         if self.activation not in get_args(Activation):
@@ -93,19 +95,32 @@ class SearchSpace:
                 )
             width = layer.out_channels
 
-    @staticmethod
-    def _check_layer(what: str, layer: Layer) -> None:
+    def _check_layer(self, what: str, layer: Layer) -> None:
         if not 1 <= len(layer.choices) <= len(ALPHABET):
             raise SpaceError(f"{what} has {len(layer.choices)} choices; give 1 to {len(ALPHABET)}")
         for choice in layer.choices:
             if not isinstance(choice, Block):
                 raise SpaceError(f"{what} offers {choice!r}; give blocks, such as InvertedResidual(3, 6)")
+        self._check_twins(what, layer)
         for name in ("in_channels", "out_channels", "stride"):
             require_count(f"{name} of {what}", getattr(layer, name))
         for choice in layer.choices:
             misfit = choice.misfit(layer.in_channels, layer.out_channels, layer.stride)
             if misfit:
                 raise SpaceError(f"{what} takes {layer.in_channels} and gives {layer.out_channels} channels: {misfit}")
+
+    def _check_twins(self, what: str, layer: Layer) -> None:
+        """Raise `SpaceError` if two choices are equal: two names of one network, with weights of their own."""
+        seen: dict[Block, str] = {}
+        for choice in layer.choices:
+            if isinstance(choice, InvertedResidual) and choice.activation is None:
+                block = dataclasses.replace(choice, activation=self.activation)
+            else:
+                block = choice
+            if block in seen:
+                twice = f"{choice.label} twice" if seen[block] == choice.label else f"{seen[block]} and {choice.label}"
+                raise SpaceError(f"{what} offers {twice}, which is one choice; give each choice once")
+            seen[block] = choice.label
 
     @property
     def depth(self) -> int:

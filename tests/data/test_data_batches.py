@@ -134,8 +134,11 @@ def test_batches_can_be_as_equal_as_can_be(load, batch_size, sizes):
         assert same(list(ordered_batches(dataset.train, dataset, batch_size=sizes[0], device=CPU)), batches)
 
 
-def test_both_kinds_draw_the_same_augmentation(animals, monkeypatch):
-    config = DataConfig(name=f"folder:{animals}", validation_per_class=2, augmentation="crop_flip")
+@pytest.mark.parametrize(
+    "parts", [{}, {"flip": "none"}, {"crop": "none", "flip": "both"}, {"rotate": "quarter", "colour": 0.5}]
+)
+def test_both_kinds_draw_the_same_augmentation(parts, animals, monkeypatch):
+    config = DataConfig(name=f"folder:{animals}", validation_per_class=2, augmentation="crop_flip", **parts)
     resident = load_dataset(config, image_size=16, image_channels=3, seed=0)
     monkeypatch.setattr(fairnas.data.images, "RESIDENT_BYTES", 0)
     streamed = load_dataset(config, image_size=16, image_channels=3, seed=0)
@@ -144,9 +147,10 @@ def test_both_kinds_draw_the_same_augmentation(animals, monkeypatch):
         assert torch.equal(b, d)
 
 
-def test_a_random_area_is_nearly_the_same_for_square_images_of_both_kinds(tmp_path, make_split, monkeypatch):
+@pytest.mark.parametrize("parts", [{}, {"flip": "both", "rotate": "quarter", "colour": 0.3}])
+def test_a_random_area_is_nearly_the_same_for_square_images_of_both_kinds(parts, tmp_path, make_split, monkeypatch):
     make_split(tmp_path, {"cat": 8, "dog": 8}, size=(32, 32), quality=95)
-    config = DataConfig(name=f"folder:{tmp_path}", validation_per_class=2, augmentation="inception")
+    config = DataConfig(name=f"folder:{tmp_path}", validation_per_class=2, augmentation="inception", **parts)
     resident = load_dataset(config, image_size=32, image_channels=3, seed=0)
     monkeypatch.setattr(fairnas.data.images, "RESIDENT_BYTES", 0)
     streamed = load_dataset(config, image_size=32, image_channels=3, seed=0)

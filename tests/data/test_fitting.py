@@ -9,6 +9,7 @@ from PIL import Image
 
 import fairnas.data.images
 from fairnas.config import DataConfig
+from fairnas.config.augmentation import PRESETS
 from fairnas.data import load_dataset
 from fairnas.data.augment import Draws, Rectangles, Views, augmented
 from fairnas.data.decode import read_square
@@ -103,7 +104,7 @@ def test_evaluation_sees_what_the_fit_promises(fit, width, height, size):
 @given(st.data(), SIDES, SIDES, st.integers(1, 300))
 def test_every_rectangle_of_a_padded_image_shows_some_of_it(data, width, height, size):
     seed = data.draw(st.integers(0, 2**32))
-    rectangles = Views("inception", 224, seed, 0, fit="pad").draw(0, 4).rectangles
+    rectangles = Views(PRESETS["inception"], 224, seed, 0, fit="pad").draw(0, 4).rectangles
     assert rectangles is not None
     frame, proportions = augmentation_frame("pad", width, height)
     for left, top, across, down in rectangles.fitted(np.full(4, proportions)):
@@ -115,7 +116,7 @@ def test_streamed_rectangles_are_those_of_the_resident_square(tmp_path, fit):
     """The same draws show the same, so networks learn from what they are judged by."""
     Image.fromarray(smooth(300, 100)).save(tmp_path / "a.png")
     (size, count) = (64, 8)
-    draws = Views("inception", size, 3, 0, fit=fit).draw(0, count)
+    draws = Views(PRESETS["inception"], size, 3, 0, fit=fit).draw(0, count)
     square, _ = read_square(str(tmp_path / "a.png"), Decoding(size, 3, fit))
     resident = augmented(torch.from_numpy(square).expand(count, -1, -1, -1), draws).numpy()
     files = Files(str(tmp_path), np.array([b"a.png"] * count), np.zeros(count, np.int64), np.zeros(count, np.int64))
@@ -176,7 +177,7 @@ def test_the_fit_is_part_of_the_fingerprint_unless_it_is_the_usual_one(tmp_path)
 
 
 def test_images_without_files_have_no_fit():
-    config = DataConfig("digits", fit="pad", range="0:5")
+    config = DataConfig("digits", fit="pad", range="0:5", flip="none")
     dataset = load_dataset(config, image_size=8, image_channels=1, seed=0)
     assert [finding.id for finding in dataset.findings] == ["setting-unused"] * 2
     assert dataset.decoding == Decoding(8, 1)

@@ -132,7 +132,7 @@ def test_facts(exported: Exported, trained: Product) -> None:
             {"name": "madds", "direction": "min", "unit": "multiply-adds", "value": 510_272, "bound": 520_000},
             {"name": "taste", "direction": "max", "unit": "", "value": None, "bound": None},
         ],
-        "provenance": {"recipe": "digits", "seed": "3"},
+        "provenance": {"recipe": "digits", "seed": "3", "augmentation": "shifted by up to 1 pixel; not flipped"},
         "licence": "Apache-2.0",
         "parity_error": exported.report.parity_error,
         "program_parity_error": exported.report.program_parity_error,
@@ -217,6 +217,11 @@ def test_the_lines_of_the_card_run(exported: Exported, tmp_path: Path, monkeypat
     blocks = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
     assert len(blocks) == 4
     _run(blocks, exported.folder, tmp_path, monkeypatch)
+
+
+def test_the_card_says_what_training_images_went_through(exported: Exported) -> None:
+    card = (exported.folder / "README.md").read_text()
+    assert "| training images were | shifted by up to 1 pixel; not flipped |" in card.splitlines()
 
 
 @pytest.mark.parametrize(("page", "blocks"), [("exporting.md", 4), ("tutorial-images.md", 2), ("folder.md", 1)])

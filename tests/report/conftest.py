@@ -73,7 +73,7 @@ def write_training(run: RunDirectory) -> None:
             "mean": [0.3],
             "std": [0.37],
             "counts": {"train": 1197, "validation": 300, "test": 300},
-            "augmentation": "shift",
+            "augmentation": {"crop": "shift", "flip": "none", "rotate": "none", "colour": 0.0},
             "fingerprint": "5b1d6f0c9e3a",
             "findings": [
                 {"id": "class-sizes", "message": f"one class is called {NASTY}"},

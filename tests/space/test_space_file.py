@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairnas.errors import SpaceError, UnknownNameError
-from fairnas.space import CATALOG, SearchSpace, Stage, Stem, chain_space, get_space
+from fairnas.space import (
+    CATALOG,
+    Identity,
+    InvertedResidual,
+    SearchSpace,
+    Separable,
+    Stage,
+    Stem,
+    chain_space,
+    get_space,
+)
+from fairnas.space.blocks import ShuffleUnit, ShuffleXception
 from fairnas.space.file import from_dict, load_space, to_dict
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
@@ -133,19 +144,38 @@ def test_toml_takes_every_argument_of_a_chain(tmp_path: Path) -> None:
     [
         ("head = 8", "head = ", "Invalid value"),
         ("head = 8", "head = 8\nhead = 8", "Cannot overwrite a value"),
-        ("head = 8", "", "missing 1 required keyword-only argument: 'head'"),
-        ("stem = { channels = 4, stride = 1 }", "", "lacks 'stem'; see docs/spaces.md for an example"),
-        ("stages = [{ channels = 8, layers = 2, stride = 2 }]", "", "lacks 'stages'; see docs"),
-        ("channels = 8, ", "", "Stage.__init__() missing 1 required positional argument: 'channels'"),
-        ("head = 8", "head = 8\nkernel = [3]", "unexpected keyword argument 'kernel'"),
+        ("head = 8", "", ": it lacks the key 'head'; see docs"),
+        ("stem = { channels = 4, stride = 1 }", "", ": it lacks the key 'stem'; see docs/spaces.md for an example"),
+        ("stages = [{ channels = 8, layers = 2, stride = 2 }]", "", ": it lacks the key 'stages'; see docs"),
+        ("channels = 8, ", "", ": stage 1 lacks the key 'channels'; see docs"),
+        ("head = 8", "head = 8\nkernel = [3]", ": unknown key 'kernel'; did you mean 'kernels'? (keys: name, "),
         ("head = 8", "head = 8\nkernels = [3, 4]", "kernel is 4; give an odd number"),
-        ("head = 8", "head = 8\nkernels = 3", "'int' object is not iterable"),
-        ("head = 8", "head = 8.5", "head_channels of space 'mine' is 8.5; give a whole number"),
+        (
+            "head = 8",
+            "head = 8\nkernels = 3",
+            ": kernels of space 'mine' is 3; give a list such as [3, 5, 7]; see docs",
+        ),
+        ("head = 8", "head = 8.5", ": head of space 'mine' is 8.5; give a whole number"),
         ("head = 8", 'head = 8\nactivation = "gelu"', "activation of space 'mine' is 'gelu'; give relu6 or relu"),
-        ("head = 8", 'head = 8\nchoices = ["k3e3"]', "offers 'k3e3'; give blocks, such as InvertedResidual(3, 6)"),
-        ("stem = { channels = 4, stride = 1 }", "stem = 4", "must be a mapping, not int"),
+        (
+            "head = 8",
+            'head = 8\nchoices = ["k3e3"]',
+            ": choice 1 is 'k3e3'; give { kind = \"InvertedResidual\", kernel = 3, expansion = 6 }; see docs",
+        ),
+        (
+            "stem = { channels = 4, stride = 1 }",
+            "stem = 4",
+            ": stem is 4; give { channels = 16, stride = 2 }; see docs",
+        ),
         ("layers = 2", "layers = 0", "of space 'mine' is 0; give 1 or more"),
         ("image_size = 16", "image_size = true", "image_size of space 'mine' is True; give a whole number"),
+        ("image_size = 16", "image_size = 1", "shrinks images 2 times; 1 pixels are too few, give 2 or more"),
+        ('name = "mine"', 'name = " "', "name of a space is ' '; give a word"),
+        (
+            "layers = 2",
+            "layers = 999 }, { channels = 8, layers = 2",
+            "space 'mine' has 1,001 layers; give at most 1,000",
+        ),
     ],
 )
 def test_wrong_toml(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -161,9 +191,117 @@ def test_wrong_toml(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert len(str(caught.value).splitlines()) == 1
 
 
+STEM, STAGE = "(keys: channels, stride)", "(keys: channels, layers, stride)"
+BLOCK = 'choices = [{ kind = "InvertedResidual", kernel = 3, expansion = 6 }]'
+INTO_EACH = "it belongs into 'stem' or each of 'stages'"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "channels = 4, stride = 1",
+            "channels = 4, strid = 1",
+            f"stem: unknown key 'strid'; did you mean 'stride'? {STEM}",
+        ),
+        ("stride = 2", "strid = 2", f"stage 1: unknown key 'strid'; did you mean 'stride'? {STAGE}"),
+        ("layers = 2,", "layer = 2,", f"stage 1: unknown key 'layer'; did you mean 'layers'? {STAGE}"),
+        (
+            "stride = 2 }",
+            "stride = 2 }, { chanels = 8 }",
+            f"stage 2: unknown key 'chanels'; did you mean 'channels'? {STAGE}",
+        ),
+        (
+            "head = 8",
+            "head = 8\nEXPANSIONS = [3]",
+            "unknown key 'EXPANSIONS'; did you mean 'expansions'? (keys: name, ",
+        ),
+        ("head = 8", "head = 8\nimage-channels = 1", "unknown key 'image-channels'; did you mean 'image_channels'?"),
+        ("head = 8", "head = 8\nwidth = 8", "unknown key 'width' (keys: name, image_size, stem, stages, head, kernels"),
+        ("head = 8", "head = 8\nstride = 2", f"unknown key 'stride'; {INTO_EACH}"),
+        ("head = 8", "head = 8\nchannels = 2", f"unknown key 'channels'; {INTO_EACH}"),
+        ("head = 8", "head = 8\nlayers = 2", "unknown key 'layers'; it belongs into each of 'stages'"),
+        ("stride = 1", "stride = 1, kernels = [3]", "stem: unknown key 'kernels'; it belongs above the first table"),
+        ("stride = 2", "stride = 2, skip = true", "stage 1: unknown key 'skip'; it belongs above the first table"),
+        (
+            "head = 8",
+            f"head = 8\n{BLOCK}".replace("kernel", "kernal"),
+            "choice 1 (InvertedResidual): unknown key 'kernal'; d",
+        ),
+        (
+            "head = 8",
+            f"head = 8\n{BLOCK}".replace("Inverted", "Invertd"),
+            "choice 1: unknown kind 'InvertdResidual'; did yo",
+        ),
+        (
+            "head = 8",
+            f"head = 8\n{BLOCK}".replace('kind = "InvertedResidual", ', ""),
+            "choice 1 lacks the key 'kind'; give ",
+        ),
+        (
+            "head = 8",
+            f"head = 8\n{BLOCK}".replace(", expansion = 6", ""),
+            "(InvertedResidual) lacks the key 'expansion'",
+        ),
+        ("head = 8", 'head = 8\nchoices = [{ kind = "Identity", kernel = 3 }]', "'kernel'; it takes no keys"),
+        (
+            "head = 8",
+            f"head = 8\nkernels = [3]\n{BLOCK}",
+            "it has both 'choices' and 'kernels', which say the same; give one",
+        ),
+        ("head = 8", 'head = 8\nchoices = { kind = "Identity" }', "choices is a table; give a list, such as [{ kind"),
+        ("stages = [{", "stages = {", "stages is a table; give a list, such as [{ channels"),
+        ("head = 8", "head = 8\nkernels = [3, 3]", "kernels of space 'mine' has 3 twice; give each once"),
+        ("head = 8", "head = 8\nexpansions = [3, 6, 3]", "expansions of space 'mine' has 3 twice; give each once"),
+        ("head = 8", "head = 8\nkernels = []", "kernels of space 'mine' is []; give a list such as [3, 5, 7]"),
+        ("head = 8", 'head = 8\nkernels = "35"', "kernels of space 'mine' is '35'; give a list such as [3, 5, 7]"),
+        ("channels = 4", 'channels = "4"', "channels of the stem of space 'mine' is '4'; give a whole number"),
+    ],
+)
+def test_every_wrong_key_of_a_toml_file_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = tmp_path / "mine.toml"
+    text = GOOD.replace(old, new).replace("}]\n", "}\n") if new == "stages = {" else GOOD.replace(old, new)
+    assert text != GOOD
+    path.write_text(text)
+    with pytest.raises(SpaceError) as caught:
+        load_space(path)
+    assert message in str(caught.value)
+    for python in ("__init__", "argument", "iterable", "unexpected", "mapping", "object"):
+        assert python not in str(caught.value)
+
+
+def test_toml_takes_choice_blocks_of_every_kind(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    blocks = (
+        *(
+            '{ kind = "InvertedResidual", kernel = 3, expansion = 6, squeeze = 0.25 }',
+            '{ kind = "Separable", kernel = 5 }',
+        ),
+        *('{ kind = "ShuffleUnit", kernel = 3 }', '{ kind = "ShuffleXception" }', '{ kind = "Identity" }'),
+    )
+    path.write_text(f"{GOOD}choices = [{', '.join(blocks)}]\n")
+    assert load_space(path).layers[0].choices == (
+        *(InvertedResidual(3, 6, squeeze=0.25), Separable(5), ShuffleUnit(3), ShuffleXception(), Identity()),
+    )
+
+
+@pytest.mark.parametrize(
+    "twin", [InvertedResidual(3, 6), InvertedResidual(3, 6, activation="relu6"), InvertedResidual(3, 6, squeeze=0)]
+)
+def test_a_choice_that_is_offered_twice_is_refused(twin: InvertedResidual) -> None:
+    def made(*choices: InvertedResidual) -> SearchSpace:
+        return chain_space("x", image_size=8, stem=Stem(8), stages=(Stage(8, 1),), head=8, choices=choices)
+
+    with pytest.raises(
+        SpaceError, match=r"^layer 0 of space 'x' offers k3e6 (twice|and k3e6relu6), which is one choice;"
+    ):
+        made(InvertedResidual(3, 6), InvertedResidual(5, 6), twin)
+    assert made(InvertedResidual(3, 6), InvertedResidual(3, 6, activation="relu")).choices == (2,)
+
+
 def test_toml_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(SpaceError, match=r"x.toml: 'utf-8' codec can't decode"):
+    with pytest.raises(SpaceError, match=r"x.toml: 'utf-8' codec can't decode .*; save it as UTF-8 text"):
         load_space(tmp_path / "x.toml")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fairnas.config import Augmentation, RunConfig
+from fairnas.config import AugmentationPreset, RunConfig
 
 TRAIN_SHARE = 0.5
 """Of the time, for the supernet."""
@@ -43,7 +43,7 @@ class Point:
     image_size: int
     width: float
     space: str
-    augmentation: Augmentation
+    augmentation: AugmentationPreset
     least_steps: int
     """Supernet steps from which this point serves better than the smaller ones."""
 

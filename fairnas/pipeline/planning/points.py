@@ -157,5 +157,5 @@ def _noise(dataset: Dataset, space: SearchSpace, most: int, config: RunConfig) -
         dataset,
         image_size=space.image_size,
         train=ResidentImages(pixels, labels, space.image_size),
-        augmentation=config.data.augmentation,
+        augmentation=config.data.applied,
     )

@@ -1,0 +1,95 @@
+"""Words that say a direction, in several languages, and characters that look alike when mirrored. No torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Move = Literal["horizontal", "vertical", "quarter"]
+"""A flip left to right, a flip top to bottom, quarter turns."""
+MOVES: tuple[Move, ...] = ("horizontal", "vertical", "quarter")
+_FLIPS: tuple[Move, ...] = ("horizontal", "vertical")
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Words of one kind of direction."""
+
+    say: str
+    """What the words say, to follow the names of classes."""
+    changed_by: tuple[Move, ...]
+    pairs: tuple[str, ...]
+    """Two words with a slash between them; one counts where the other is there, too."""
+    alone: frozenset[str] = frozenset()
+    """Words that count by themselves."""
+
+
+RIGHT = frozenset({"right", "rightward", "rightwards", "righthand", "rightturn", "rightmost"})
+LEFT = frozenset({"left", "leftward", "leftwards", "lefthand", "leftturn", "leftmost"})
+
+DIRECTIONS = (
+    Direction(
+        "say left and right",
+        MOVES,
+        (
+            *("left/right", "lefts/rights", "port/starboard", "sinistral/dextral", "sinister/dexter", "lh/rh"),
+            *("lhs/rhs", "od/os", "west/east", "westbound/eastbound", "northwest/northeast", "southwest/southeast"),
+            *("nw/ne", "sw/se", "backward/forward", "backwards/forwards", "less/greater", "lt/gt"),
+            *("links/rechts", "linke/rechte", "linker/rechter", "linkes/rechtes", "gauche/droite", "gauche/droit"),
+            *("izquierda/derecha", "izquierdo/derecho", "esquerda/direita", "esquerdo/direito"),
+            *("sinistra/destra", "sinistro/destro", "vänster/höger", "venstre/højre", "venstre/høyre", "vasen/oikea"),
+            *("lewo/prawo", "lewy/prawy", "lewa/prawa", "levo/pravo", "lijevo/desno", "лево/право", "левый/правый"),
+            *("левая/правая", "налево/направо", "sol/sağ", "kiri/kanan", "左/右", "왼쪽/오른쪽", "يسار/يمين"),
+        ),
+        LEFT | RIGHT,
+    ),
+    Direction(
+        "say a sense of rotation",
+        _FLIPS,
+        ("cw/ccw", "cw/acw", "levo/dextro", "laevo/dextro"),
+        frozenset({"clockwise", "anticlockwise", "counterclockwise"}),
+    ),
+    Direction(
+        "say rising and falling",
+        _FLIPS,
+        (
+            *("ascending/descending", "rising/falling", "increasing/decreasing", "waxing/waning", "uptrend/downtrend"),
+            *("bullish/bearish", "uphill/downhill", "upslope/downslope"),
+        ),
+    ),
+    Direction(
+        "say whether an image is mirrored",
+        _FLIPS,
+        (),
+        frozenset({"mirrored", "unmirrored", "flipped", "unflipped"}),
+    ),
+    Direction(
+        "say up and down",
+        ("vertical", "quarter"),
+        (
+            *("up/down", "upward/downward", "upwards/downwards", "top/bottom", "above/below"),
+            *("upper/lower", "upright/inverted", "upright/rotated", "upright/reversed", "north/south"),
+            *("oben/unten", "haut/bas", "arriba/abajo", "cima/baixo", "su/giù", "上/下", "вверх/вниз", "atas/bawah"),
+        ),
+        frozenset({"upsidedown"}),
+    ),
+)
+LETTERS_OF_SIDES = ("l/r", "s/z")
+"""Letters that say left and right where two names differ in nothing else, such as `hand_l` and `hand_r`."""
+OTHER_RIGHT = frozenset({"whale", "angle", "angled", "triangle", "triangled", "answer", "way"})
+"""Words after a `right` that is no side."""
+CORRECTNESS = frozenset({"wrong", "incorrect", "false", "correct", "ok", "error"})
+"""Words of classes beside which `right` means correct."""
+
+NUMBER_WORDS = frozenset({"zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"})
+PRINTED = frozenset(
+    {
+        *("letter", "char", "character", "glyph", "alphabet", "asl", "digit", "number", "numeral", "sign", "speed"),
+        *("limit", "kmh", "km", "mph", "kph", "upper", "lower", "uppercase", "lowercase", "capital"),
+    }
+)
+"""Words that say, beside a letter or a number, that it is what the image shows."""
+ALIKE: dict[Move, frozenset[str]] = {
+    "horizontal": frozenset("018ahimotuvwxyAHIMOTUVWXY+-=*.:|^_"),
+    "vertical": frozenset("0138BCDEHIKOXcolx+-=*:|"),
+    "quarter": frozenset("01oOxX+*."),
+}
+"""Characters that look the same afterwards, more or less. (0 and 1 are mostly no digits, but a no and a yes.)"""
