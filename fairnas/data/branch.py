@@ -13,6 +13,11 @@ from fairnas.rundir import is_run_directory
 _DEEPEST = 8  # levels that are searched for an image; what lies deeper is nobody's class
 
 
+def is_image_name(name: str) -> bool:
+    """Whether a file is an image by the ending of its name."""
+    return name[name.rfind(".") :].lower() in SUFFIXES
+
+
 @dataclass(frozen=True)
 class Branch:
     """A folder, listed when it is first asked for what it holds. Hidden entries are left out.
@@ -36,8 +41,7 @@ class Branch:
             if is_folder(entry):
                 folders.append(entry.name)
             else:
-                is_image = entry.name[entry.name.rfind(".") :].lower() in SUFFIXES
-                (images if is_image else others).append(entry.name)
+                (images if is_image_name(entry.name) else others).append(entry.name)
         return tuple(folders), tuple(images), tuple(others)
 
     @cached_property

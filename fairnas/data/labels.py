@@ -5,13 +5,12 @@ The file may be anybody's, so its size, its encoding and everything in it is che
 
 import csv
 import io
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairnas.data.decode import SUFFIXES
+from fairnas.data.branch import is_image_name
 from fairnas.data.finding import Finding, RefusedImages
 from fairnas.data.names import quoted, shortened
 
@@ -154,7 +153,7 @@ def _place(names: Sequence[str], known: Sequence[str]) -> int | None:
 
 def _is_row(cells: Sequence[str]) -> bool:
     """Whether a first line is already a row: an image file and something after it."""
-    return len(cells) > 1 and os.path.splitext(cells[0].strip())[1].lower() in SUFFIXES
+    return len(cells) > 1 and is_image_name(cells[0].strip())
 
 
 def _row(path: Path, numbered: tuple[int, list[str]], columns: tuple[int, int, int | None]) -> Row:

@@ -8,7 +8,6 @@ from pathlib import Path
 from fairnas.data import roles
 from fairnas.data.branch import Branch
 from fairnas.data.classfolders import ClassFolder, SplitFolder
-from fairnas.data.decode import SUFFIXES
 from fairnas.data.finding import Finding, RefusedImages
 from fairnas.data.imagenames import ImageNames, ListedFolder
 from fairnas.data.labels import LabelsFile, Row, is_labels_file, read_labels, unreadable
@@ -168,7 +167,7 @@ def _require_most(listing: LabelsFile, lost: Sequence[Row]) -> None:
         Finding(
             "labels-no-image",
             f"{found}, and at most {CORRUPT_ALLOWED:.0%} may have none; the first is {first}; put the images beside "
-            f"the file ({', '.join(sorted(SUFFIXES))}), or correct the names",
+            "the file, or correct the names",
         )
     )
 
