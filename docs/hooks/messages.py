@@ -96,7 +96,7 @@ def _said_in(tree: ast.Module, kinds: frozenset[str]) -> Iterator[tuple[str, str
                 yield "Finding", text
         elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             name = _name(node.exc)
-            if name not in kinds and name not in OURS and (text := _text(_first(node.exc))):
+            if name not in (*kinds, *OURS, *FINDERS) and (text := _text(_first(node.exc))):
                 yield "", text
         elif isinstance(node, ast.Call) and (text := _text(_first(node))):
             name = _name(node)

@@ -36,8 +36,7 @@ class Branch:
             if is_folder(entry):
                 folders.append(entry.name)
             else:
-                is_image = is_image_name(entry.name)
-                (images if is_image else others).append(entry.name)
+                (images if is_image_name(entry.name) else others).append(entry.name)
         return tuple(folders), tuple(images), tuple(others)
 
     @cached_property

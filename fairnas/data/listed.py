@@ -9,7 +9,6 @@ from fairnas.data import roles
 from fairnas.data.branch import Branch
 from fairnas.data.classfolders import ClassFolder, SplitFolder
 from fairnas.data.finding import Finding, RefusedImages
-from fairnas.data.formats import endings
 from fairnas.data.imagenames import ImageNames, ListedFolder
 from fairnas.data.labels import LabelsFile, Row, is_labels_file, read_labels, unreadable
 from fairnas.data.names import quoted, shortened, visible
@@ -168,7 +167,7 @@ def _require_most(listing: LabelsFile, lost: Sequence[Row]) -> None:
         Finding(
             "labels-no-image",
             f"{found}, and at most {CORRUPT_ALLOWED:.0%} may have none; the first is {first}; put the images beside "
-            f"the file ({', '.join(sorted(endings()))}), or correct the names",
+            "the file, or correct the names",
         )
     )
 

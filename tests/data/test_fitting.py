@@ -177,7 +177,7 @@ def test_the_fit_is_part_of_the_fingerprint_unless_it_is_the_usual_one(tmp_path)
 
 
 def test_images_without_files_have_no_fit():
-    config = DataConfig("digits", fit="pad", range="0:5", flip="none")
+    config = DataConfig("digits", fit="pad", range="0:5", augmentation="none")
     dataset = load_dataset(config, image_size=8, image_channels=1, seed=0)
     assert [finding.id for finding in dataset.findings] == ["setting-unused"] * 2
     assert dataset.decoding == Decoding(8, 1)
