@@ -10,13 +10,14 @@ from PIL import Image
 import fairnas.data.images
 from fairnas.config import DataConfig
 from fairnas.config.augmentation import PRESETS
-from fairnas.data import load_dataset
+from fairnas.data import load_dataset, training_batches
 from fairnas.data.augment import Draws, Rectangles, Views, augmented
 from fairnas.data.decode import read_square
 from fairnas.data.decoding import Decoding
 from fairnas.data.files import Files
 from fairnas.data.fitting import augmentation_frame, evaluation_box, inside, placed
 from fairnas.data.images import StreamedImages
+from fairnas.randomness import generator
 
 FITS = ("crop", "pad", "squash")
 
@@ -181,3 +182,19 @@ def test_images_without_files_have_no_fit():
     dataset = load_dataset(config, image_size=8, image_channels=1, seed=0)
     assert [finding.id for finding in dataset.findings] == ["setting-unused"] * 2
     assert dataset.decoding == Decoding(8, 1)
+
+
+def test_batches_of_padded_images_draw_by_their_fit(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            Image.fromarray(smooth(96, 32) - number).save(tmp_path / name / f"{number}.png")
+    config = DataConfig(f"folder:{tmp_path}", validation_per_class=1, augmentation="inception", fit="pad")
+    dataset = load_dataset(config, image_size=64, image_channels=3, seed=0)
+    ((images, _),) = training_batches(dataset, batch_size=4, seed=5, epoch=0, device=torch.device("cpu"))
+    views = Views("inception", 64, 5, 0, fit="pad")
+    order = generator(5, "order", 0).permutation(len(dataset.train))
+    ((plain, _),) = dataset.train.batches([(0, order[:4])], None, torch.device("cpu"), 0)
+    expected = augmented(plain, views.draw(0, 4)).permute(0, 3, 1, 2)
+    mean, std = (torch.tensor(values)[:, None, None] * 255 for values in (dataset.mean, dataset.std))
+    torch.testing.assert_close(images, (expected - mean) / std, rtol=1e-4, atol=1e-4)
