@@ -151,6 +151,20 @@ def test_groups_in_several_splits_as_they_were_brought_are_told():
     assert findings(r"v(\d)_", train=["a/v1_0.jpg"], test=["a/v2_5.jpg"]) == {}
 
 
+def test_the_random_number_of_a_group_is_its_own():
+    """So new frames in one video, and new videos, move nobody else."""
+    few, many = ["a/v1_0.jpg", "a/v2_0.jpg", "a/x.jpg"], ["a/v1_0.jpg", "a/v1_7.jpg", "a/v2_0.jpg", "a/v0_0.jpg"]
+    found = []
+    for names in (few, many):
+        groups, _ = read_groups(DataConfig(group=r"v(\d)_"), {"train": files(names)})
+        rank = np.arange(len(names), dtype=np.uint64)
+        found.append(dict(zip(names, groups.ranks(rank, 3).tolist(), strict=True)))
+        assert not np.array_equal(groups.ranks(rank, 3), groups.ranks(rank, 4))
+    assert found[0]["a/v1_0.jpg"] == found[1]["a/v1_0.jpg"] == found[1]["a/v1_7.jpg"]
+    assert found[0]["a/v2_0.jpg"] == found[1]["a/v2_0.jpg"] != found[0]["a/v1_0.jpg"]
+    assert found[0]["a/x.jpg"] == 2
+
+
 @pytest.fixture
 def videos(tmp_path, draw) -> Path:
     """12 videos of 4 images in each of two classes."""

@@ -154,6 +154,14 @@ def test_the_largest_group_of_a_class_is_for_training():
     assert share_findings(carved, labels, ("cat", "dog"), shares, units, np.array([50, 50])) == ()
 
 
+def test_a_group_that_brings_a_class_closer_is_taken_although_it_is_too_large():
+    labels, groups = np.repeat([0, 1], 60), np.repeat(np.arange(20), 6)
+    rank = ranks(1, names(labels))
+    carved = carve_together(rank, labels, ("cat", "dog"), Shares(10, 8, None), Units.of(rank, [groups]))
+    assert np.bincount(labels[carved.validation]).tolist() == [12, 12]
+    assert np.bincount(labels[carved.test]).tolist() == [6, 6]
+
+
 def test_splits_far_from_the_shares_are_told():
     labels, groups = np.repeat([0, 1], [60, 60]), np.append(np.arange(60), np.repeat([60, 61, 62], 20))
     rank = ranks(1, names(labels))
