@@ -6,7 +6,7 @@ from fairnas.config import (
     AugmentationPreset,
     DataConfig,
     EvaluateConfig,
-    Flip,
+    FlipSetting,
     RetrainConfig,
     RunConfig,
     SearchConfig,
@@ -91,7 +91,7 @@ def folder(
     median_side: int,
     with_gpu: bool,
     image_size: int | None = None,
-    flip: Flip | None = None,
+    flip: FlipSetting = "auto",
 ) -> RunConfig:
     """Your own images, with defaults chosen from what the folder holds.
 
@@ -110,7 +110,7 @@ def folder(
         median_side: median shorter side of its images in pixels.
         with_gpu: whether a GPU will train.
         image_size: side in pixels, where it is not to be chosen; the rest follows it.
-        flip: `none` where the names of the classes say left and right, digits or letters; None: the augmentation's.
+        flip: `none` where the names of the classes say left and right, digits or letters.
     """
     limit = 224 if with_gpu else 64
     if image_size is None:

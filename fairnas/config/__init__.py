@@ -4,7 +4,7 @@ A recipe (`recipes.py`) returns one complete `RunConfig`; a TOML file or flags c
 Epochs count passes over the training images, rates are per step, sizes are pixels, times are seconds.
 """
 
-from fairnas.config.augmentation import Augmentation, AugmentationPreset, Crop, Flip, Rotation
+from fairnas.config.augmentation import Augmentation, AugmentationPreset, FlipSetting
 from fairnas.config.export import ExportConfig
 from fairnas.config.retrain import RetrainConfig, RetrainRecipe
 from fairnas.config.run import Compilation, Device, ExecutorName, Resources, RunConfig
@@ -36,14 +36,13 @@ __all__ = [
     "Calibration",
     "Compilation",
     "ControllerConfig",
-    "Crop",
     "DataConfig",
     "Device",
     "EvaluateConfig",
     "ExecutorName",
     "ExportConfig",
     "Fit",
-    "Flip",
+    "FlipSetting",
     "FolderReading",
     "HierarchyConfig",
     "IdleBlocks",
@@ -52,7 +51,6 @@ __all__ = [
     "RetrainConfig",
     "RetrainRecipe",
     "RewardConfig",
-    "Rotation",
     "RunConfig",
     "SearchConfig",
     "SharedGradient",

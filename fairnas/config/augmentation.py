@@ -10,6 +10,8 @@ AugmentationPreset = Literal["none", "shift", "crop_flip", "inception"]
 Crop = Literal["none", "shift", "padded", "resized"]
 Flip = Literal["none", "horizontal", "vertical", "both"]
 Rotation = Literal["none", "quarter"]
+CropSetting = Literal["auto", "none", "shift", "padded", "resized"]
+FlipSetting = Literal["auto", "none", "horizontal", "vertical", "both"]
 
 
 @dataclass(frozen=True)

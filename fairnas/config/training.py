@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fairnas.config.augmentation import PRESETS, Augmentation, AugmentationPreset, Crop, Flip, Rotation
+from fairnas.config.augmentation import PRESETS, Augmentation, AugmentationPreset, CropSetting, FlipSetting, Rotation
 from fairnas.config.checks import above_zero, at_least, in_range, one_of, pattern
 from fairnas.errors import ConfigError
 
@@ -56,16 +56,16 @@ class DataConfig:
     augmentation: AugmentationPreset = "inception"
     """`shift` (one pixel or so, for digits), `crop_flip` (CIFAR), `inception` (random area crop and flip), `none`.
     The four settings below change single parts of it."""
-    crop: Crop | None = None
-    """`shift`, `padded` (RandomCrop with padding), `resized` (RandomResizedCrop) or `none`; default: the
+    crop: CropSetting = "auto"
+    """`shift`, `padded` (RandomCrop with padding), `resized` (RandomResizedCrop) or `none`; `auto`: the
     augmentation's."""
-    flip: Flip | None = None
-    """Mirror half of the training images: `horizontal` (left to right), `vertical`, `both`, `none`; default: the
+    flip: FlipSetting = "auto"
+    """Mirror half of the training images: `horizontal` (left to right), `vertical`, `both`, `none`; `auto`: the
     augmentation's. Give `none` where left and right matter, `both` for microscopy and aerial images."""
-    rotate: Rotation | None = None
-    """`quarter` turns training images by 0, 90, 180 or 270 degrees; default: `none`."""
-    colour: float | None = None
-    """Strength from 0 to 1 of random brightness, contrast and saturation (ColorJitter); default: 0, none."""
+    rotate: Rotation = "none"
+    """`quarter` turns training images by 0, 90, 180 or 270 degrees."""
+    colour: float = 0.0
+    """Strength from 0 to 1 of random brightness, contrast and saturation (ColorJitter); 0: none."""
 
     def __post_init__(self) -> None:
         at_least("data.validation_per_class", self.validation_per_class, 1)
@@ -79,7 +79,9 @@ class DataConfig:
         one_of("data.fit", self.fit, Fit)
         assert self.value_range is None or self.range is not None
         one_of("data.augmentation", self.augmentation, AugmentationPreset)
-        _ = self.applied  # its own checks
+        one_of("data.crop", self.crop, CropSetting)
+        one_of("data.flip", self.flip, FlipSetting)
+        _ = self.applied  # whose checks are those of the other settings
 
     @property
     def value_range(self) -> tuple[float, float] | None:
@@ -89,8 +91,13 @@ class DataConfig:
     @property
     def applied(self) -> Augmentation:
         """What training images go through: the preset, with the single settings in place of its parts."""
-        given = {"crop": self.crop, "flip": self.flip, "rotate": self.rotate, "colour": self.colour}
-        return dataclasses.replace(PRESETS[self.augmentation], **{k: v for k, v in given.items() if v is not None})
+        preset = PRESETS[self.augmentation]
+        return Augmentation(
+            crop=preset.crop if self.crop == "auto" else self.crop,
+            flip=preset.flip if self.flip == "auto" else self.flip,
+            rotate=self.rotate,
+            colour=self.colour,
+        )
 
     @property
     def kind(self) -> str:

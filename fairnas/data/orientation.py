@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from fairnas.config import DataConfig, Flip
+from fairnas.config import DataConfig, FlipSetting
 from fairnas.config.augmentation import PRESETS
 from fairnas.data.directions import (
     ALIKE,
@@ -61,9 +61,9 @@ def oriented_names(classes: Sequence[str]) -> tuple[OrientedNames, ...]:
     return tuple(group for group in groups if group.names and group.changed_by)
 
 
-def default_flip(classes: Sequence[str]) -> Flip | None:
-    """`none` if a flip left to right may change what the names of classes say, else None: the augmentation's own."""
-    return "none" if any("horizontal" in group.changed_by for group in oriented_names(classes)) else None
+def default_flip(classes: Sequence[str]) -> FlipSetting:
+    """`none` if a flip left to right may change what the names of classes say, else `auto`: the augmentation's own."""
+    return "none" if any("horizontal" in group.changed_by for group in oriented_names(classes)) else "auto"
 
 
 def orientation_findings(classes: Sequence[str], config: DataConfig) -> Iterator[Finding]:

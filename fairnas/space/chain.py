@@ -84,18 +84,7 @@ def chain_space(
     """
     if not isinstance(skip, bool):
         raise SpaceError(f"skip of space '{name}' is {skip!r}; give true or false")
-    if choices is None:
-        kernels, expansions = (
-            _distinct(f"{what} of space '{name}'", given, example)
-            for what, given, example in (("kernels", kernels, "[3, 5, 7]"), ("expansions", expansions, "[3, 6]"))
-        )
-        if len(kernels) * len(expansions) > len(ALPHABET):
-            raise SpaceError(
-                f"space '{name}' has {len(kernels)} kernels and {len(expansions)} expansions, which make "
-                f"{len(kernels) * len(expansions)} choices; give at most {len(ALPHABET)}"
-            )
-        choices = [InvertedResidual(k, e) for e in expansions for k in kernels]
-    blocks = tuple(choices)
+    blocks = _inverted_residuals(name, kernels, expansions) if choices is None else tuple(choices)
     _check_counts(name, stem, stages, head, first)
     width = stem.channels
     fixed = ()
@@ -125,6 +114,18 @@ def chain_space(
         classifier_bias=classifier_bias,
         bn_eps=bn_eps,
     )
+
+
+def _inverted_residuals(name: str, kernels: Sequence[int], expansions: Sequence[int]) -> tuple[InvertedResidual, ...]:
+    """Make the choices of kernels x expansions. Raises `SpaceError`."""
+    kernels = _distinct(f"kernels of space '{name}'", kernels, "[3, 5, 7]")
+    expansions = _distinct(f"expansions of space '{name}'", expansions, "[3, 6]")
+    if len(kernels) * len(expansions) > len(ALPHABET):
+        raise SpaceError(
+            f"space '{name}' has {len(kernels)} kernels and {len(expansions)} expansions, which make "
+            f"{len(kernels) * len(expansions)} choices; give at most {len(ALPHABET)}"
+        )
+    return tuple(InvertedResidual(k, e) for e in expansions for k in kernels)
 
 
 def _distinct(what: str, given: Sequence[int], example: str) -> tuple[int, ...]:

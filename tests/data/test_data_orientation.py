@@ -76,7 +76,7 @@ def test_names_that_say_a_direction_leave_the_flip_out(classes):
 
 @pytest.mark.parametrize("classes", [*UNDIRECTED, *UPENDED], ids=lambda classes: "|".join(classes[:3]))
 def test_other_names_leave_the_flip_as_it_is(classes):
-    assert default_flip(classes) is None
+    assert default_flip(classes) == "auto"
     assert not list(orientation_findings(classes, DataConfig()))
 
 

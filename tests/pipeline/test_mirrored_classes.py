@@ -111,8 +111,9 @@ def test_what_was_given_stays_and_other_names_are_flipped(arrows, tmp_path):
         for number in range(20):
             Image.new("RGB", (24, 24), (number, 0, 0)).save(tmp_path / "pets" / name / f"{number}.png")
     pets = configured(tmp_path / "pets")
-    assert pets.data.flip is None
+    assert pets.data.flip == "auto"
     assert pets.data.applied.flip == "horizontal"
+    assert configured(tmp_path / "pets", "--data.flip", "none").data.applied.flip == "none"
     assert "mirrored-classes" not in {finding.id for finding in opened(pets).findings}
 
 

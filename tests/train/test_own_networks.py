@@ -19,7 +19,7 @@ from fairnas.pipeline import Experiment, run_stage
 from fairnas.pipeline.prepare import prepare
 from fairnas.recipes import digits
 from fairnas.rundir import RunDirectory
-from fairnas.space import CATALOG, Identity, Layer, Stage, Stem, chain_space, get_space
+from fairnas.space import CATALOG, Identity, InvertedResidual, Layer, Stage, Stem, chain_space, get_space
 from fairnas.train import Bench, Pace, make_strategy, train
 from fairnas.train.loop import make_optimizer
 from fairnas.train.strategies.sandwich import ends_of
@@ -422,8 +422,8 @@ def test_both_ends_are_on_every_step_and_two_random_paths(make_training, dataset
 
 def test_of_equal_ends_it_takes_the_first():
     twins = chain_space("twins", image_size=4, stem=Stem(4, 1), stages=(Stage(4, 1),), head=4, kernels=(3,), skip=True)
-    block = twins.layers[0].choices[0]
-    layer = dataclasses.replace(twins.layers[0], choices=(block, block, Identity(), Identity()))
+    blocks = [InvertedResidual(k, 3, activation=name) for k in (5, 3) for name in ("relu6", "relu")]
+    layer = dataclasses.replace(twins.layers[0], choices=tuple(blocks))
     assert ends_of(dataclasses.replace(twins, layers=(layer,))) == ((0,), (2,))
 
 
