@@ -13,7 +13,7 @@ from fairnas.cli.dial import dial_lines, given_settings, going_on, with_hours
 from fairnas.cli.output import column, interval, millions, percent, print_json, print_table, value
 from fairnas.cli.parsing import UsageError, parse, peek
 from fairnas.cli.shortforms import ShortForms
-from fairnas.config import DataConfig, Resources, RunConfig
+from fairnas.config import ACCURACY_WORDS, DataConfig, Resources, RunConfig
 from fairnas.configfile import read_config
 from fairnas.recipes import NAMES, folder, get_recipe
 from fairnas.rundir import RunDirectory
@@ -190,15 +190,18 @@ def recipe_config(name: str, arguments: Sequence[str], wants_help: bool) -> RunC
 def print_summary(result: dict[str, Any]) -> None:
     """The table at the end of a run, the verdicts, and where the report lies."""
     if result["selected"]:
+        measure = result["measure"]
+        words, both = ACCURACY_WORDS[measure], measure != "top1"
         rows = [
-            [row["genome"], millions(row["madds"]), millions(row["params"]), percent(row["one_shot_top1"])]
+            [row["genome"], millions(row["madds"]), millions(row["params"]), percent(row[f"one_shot_{measure}"])]
             + [value(row[name]) for name in result["units"]]
-            + [percent(row["stand_alone_top1"])]
+            + [percent(row[f"stand_alone_{measure}"])]
+            + ([percent(row["stand_alone_top1"])] if both else [])
             for row in result["selected"]
         ]
-        columns = ["genome", " MAdds", " params", " one-shot top-1 (validation)"]
+        columns = ["genome", " MAdds", " params", f" one-shot {words} (validation)"]
         columns += [column(name, unit) for name, unit in result["units"].items()]
-        columns.append(" stand-alone top-1 (test)")
+        columns += [f" stand-alone {words} (test)", *([" top-1 (test)"] if both else [])]
         print_table(columns, rows)
         print_exported(result)
     if result["operators"]:

@@ -9,7 +9,7 @@ from fairnas.cli.output import column, millions, percent, print_json, print_tabl
 from fairnas.cli.parsing import RunArguments, parse, peek
 from fairnas.cli.shortforms import ShortForms
 from fairnas.cli.stage import do_stage
-from fairnas.config import EvaluateConfig, SearchConfig
+from fairnas.config import ACCURACY_WORDS, EvaluateConfig, SearchConfig
 from fairnas.rundir import RunDirectory
 
 
@@ -81,11 +81,12 @@ def _tell(given: SearchVerb) -> None:
     if given.show:
         from fairnas.pipeline.summary import further_objectives
 
-        units = further_objectives(search)
+        units, measure = further_objectives(search), search.get("measure", "top1")
         rows = [
             [
                 row["genome"],
-                percent(row["top1"]),
+                percent(row[measure]),
+                *([percent(row["top1"])] if measure != "top1" else []),
                 millions(row["madds"]),
                 millions(row["params"]),
                 *(value(row.get(name)) for name in units),
@@ -94,7 +95,8 @@ def _tell(given: SearchVerb) -> None:
             for row in front
         ]
         further = (column(name, unit) for name, unit in units.items())
-        names = ("genome", " one-shot top-1", " MAdds", " params", *further, " generation")
+        accuracies = [f" one-shot {ACCURACY_WORDS[measure]}", *([" top-1"] if measure != "top1" else [])]
+        names = ("genome", *accuracies, " MAdds", " params", *further, " generation")
         print_table(names, rows, title="the front")
         if search["failed"]:
             print(f"failed    {search['failed']:,} networks; the first: {search.get('failure') or 'reason unknown'}")

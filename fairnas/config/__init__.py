@@ -8,10 +8,12 @@ from fairnas.config.export import ExportConfig
 from fairnas.config.retrain import RetrainConfig, RetrainRecipe
 from fairnas.config.run import Compilation, Device, ExecutorName, Resources, RunConfig
 from fairnas.config.search import (
+    ACCURACY_WORDS,
     Calibration,
     ControllerConfig,
     EvaluateConfig,
     HierarchyConfig,
+    Measure,
     RewardConfig,
     SearchConfig,
     WantedStatistics,
@@ -20,6 +22,7 @@ from fairnas.config.stand_alone import StandAloneConfig
 from fairnas.config.training import (
     ArchitectureConfig,
     Augmentation,
+    Balance,
     DataConfig,
     IdleBlocks,
     Precision,
@@ -28,8 +31,10 @@ from fairnas.config.training import (
 )
 
 __all__ = [
+    "ACCURACY_WORDS",
     "ArchitectureConfig",
     "Augmentation",
+    "Balance",
     "Calibration",
     "Compilation",
     "ControllerConfig",
@@ -40,6 +45,7 @@ __all__ = [
     "ExportConfig",
     "HierarchyConfig",
     "IdleBlocks",
+    "Measure",
     "Precision",
     "Resources",
     "RetrainConfig",

@@ -22,9 +22,9 @@ from fairnas.data.layout import Layout, read_layout, read_train_and_test
 from fairnas.data.splits import Shares, candidates, carve, mixed, ranks
 from fairnas.data.statistics import channel_statistics
 from fairnas.errors import DataError, UnknownNameError
+from fairnas.recipes import UNEVEN
 
 _MEASURED = 2048  # streamed training images that mean and deviation are taken from
-_UNEVEN = 10  # so many times the smallest class is worth a note
 _NAMES = ("digits", "cifar10", "imagenet", "folder:PATH")
 
 
@@ -214,10 +214,10 @@ def _resident(pixels: np.ndarray, labels: np.ndarray, size: int) -> ResidentImag
 def _uneven(classes: Sequence[str], sizes: np.ndarray, shares: Shares) -> Iterator[str]:
     """What to tell about classes of very different sizes."""
     low, high = int(sizes.argmin()), int(sizes.argmax())
-    if sizes[high] > _UNEVEN * sizes[low]:
+    if sizes[high] > UNEVEN * sizes[low]:
         yield (
             f"class '{classes[high]}' has {sizes[high]:,} training images, '{classes[low]}' only {sizes[low]:,}: "
-            "accuracy counts images, so small classes hardly count"
+            "top-1 counts images, so small classes hardly count in it"
         )
     if shares.are_too_large(sizes):
         yield (

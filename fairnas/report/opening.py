@@ -87,7 +87,7 @@ def answer(verdict: Verdict) -> Html:
 
 
 def _network_table(inputs: Inputs, networks: Sequence[Scored]) -> Html:
-    goals = further_goals(inputs.search.goals) if inputs.search else ()
+    goals, words = further_goals(inputs.search.goals) if inputs.search else (), inputs.accuracy_words
     files = [inputs.exported[each.genome] for each in networks if each.genome in inputs.exported]
     devices = {each.device: None for each in files if each.onnx_ms is not None}
     measured = bool(devices)
@@ -97,7 +97,7 @@ def _network_table(inputs: Inputs, networks: Sequence[Scored]) -> Html:
             tag("code", network.genome),
             millions(network.madds),
             millions(network.params),
-            percent(network.top1),
+            percent(network.accuracy),
             *(quantity(value, goal.unit) for value, goal in zip(_further(network, goals), goals, strict=True)),
             _tested(inputs.trained.get(network.genome)),
             *([_measured(inputs.exported.get(network.genome))] if measured else []),
@@ -106,8 +106,8 @@ def _network_table(inputs: Inputs, networks: Sequence[Scored]) -> Html:
         for number, network in enumerate(networks, start=1)
     ]
     names = [f"{goal.words}, predicted" if goal.name == "latency" else goal.words for goal in goals]
-    head = ("network", "genome", "MAdds", "parameters", "one-shot top-1, validation", *names)
-    head = (*head, "stand-alone top-1, test", *(["ONNX for one image, measured"] if measured else []), "files")
+    head = ("network", "genome", "MAdds", "parameters", f"one-shot {words}, validation", *names)
+    head = (*head, f"stand-alone {words}, test", *(["ONNX for one image, measured"] if measured else []), "files")
     begun = "from scratch" if inputs.config.retrain.initial == "scratch" else "from the supernet's weights"
     bounds = bounds_in_words(inputs.search.goals) if inputs.search else []
     caption = (
@@ -163,6 +163,8 @@ def _tested(result: Trained | None) -> Html:
     images = result.test_images
     bounds = interval(*(percent(bound, images) for bound in accuracy_interval(result)))
     detail = f"{bounds}, {counted(images, 'image')}"
+    if result.test_top1 is not None:
+        detail += f"; top-1 {percent(result.test_top1, images)}"
     return joined([tag("strong", percent(result.test, images)), Html("<br>"), tag("small", detail)])
 
 

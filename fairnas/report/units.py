@@ -78,7 +78,31 @@ def listed(items: Sequence[str], word: str = "and") -> str:
     return f" {word} ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
-def share_interval(share: float, images: int) -> tuple[float, float]:
+def balanced_interval(hits: Sequence[int], images: Sequence[int]) -> tuple[float, float]:
+    """A 95 % interval of a balanced accuracy, from the images of every class that has any and how many are right.
+
+    The variance is that of a mean of shares. Classes of a few images seem certain when all or none are right, so each
+    share is moved to the middle by one right and one wrong image for it. Wilson's interval is then of as many images as
+    would have this variance.
+    """
+    counted = [(right, count) for right, count in zip(hits, images, strict=True) if count]
+    accuracy = sum(right / count for right, count in counted) / len(counted)
+    shares = [(right + 1) / (count + 2) for right, count in counted]
+    variance = sum(p * (1 - p) / n for p, (_, n) in zip(shares, counted, strict=True)) / len(counted) ** 2
+    middle = sum(shares) / len(shares)
+    return share_interval(accuracy, middle * (1 - middle) / variance)
+
+
+def effective_images(images: Sequence[int]) -> float:
+    """How many images tell accuracy as exactly as images of these classes tell balanced accuracy, all equally hard.
+
+    As many as there are where classes are of one size; the smallest class decides where they are not.
+    """
+    met = [count for count in images if count]
+    return len(met) ** 2 / sum(1 / count for count in met)
+
+
+def share_interval(share: float, images: float) -> tuple[float, float]:
     """Wilson's 95 % interval of an accuracy that was measured on so many images."""
     z2 = _Z_95**2
     centre = (share + z2 / (2 * images)) / (1 + z2 / images)
