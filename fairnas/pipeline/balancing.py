@@ -34,7 +34,7 @@ def _lines(config: RunConfig, dataset: Dataset, sizes: np.ndarray, uneven: bool)
     yield {
         "none": f"balance    none: every image is drawn once in an epoch; {told}",
         "sampling": f"balance    sampling: every class is drawn equally often in an epoch; {told}",
-        "weights": f"balance    weights: the loss of '{names[low]}' counts {sizes[high] / sizes[low]:.3g} times that of "
+        "weights": f"balance    weights: an image of '{names[low]}' counts {sizes[high] / sizes[low]:.3g} times one of "
         f"'{names[high]}'; {told}",
     }[config.train.balance]
     if config.measure == "top1":
