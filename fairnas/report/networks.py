@@ -51,9 +51,9 @@ GENERATION = Quantity("generation", "generation", "generation", "")
 _COSTS = tuple(Quantity(name, words, "millions", "M") for name, words in COST_NAMES.items())
 
 
-def accuracy_of(inputs: Inputs) -> Quantity:
-    """One-shot accuracy by the run's measure."""
-    return Quantity("accuracy", f"one-shot {inputs.accuracy_words}, validation", "share", "%")
+def accuracy_of(words: str) -> Quantity:
+    """One-shot accuracy, called as the run's measure is."""
+    return Quantity("accuracy", f"one-shot {words}, validation", "share", "%")
 
 
 def costs_of(goals: Sequence[Goal]) -> tuple[Quantity, ...]:
@@ -90,7 +90,7 @@ def networks_of(inputs: Inputs) -> Networks:
 
     # those of the search know all of its objectives, so they come last and win
     every = tuple((known | named).values())
-    return Networks(every, rows(drawn), rows(search.front), rows(search.selected), accuracy_of(inputs))
+    return Networks(every, rows(drawn), rows(search.front), rows(search.selected), accuracy_of(inputs.accuracy_words))
 
 
 def network_data(inputs: Inputs, networks: Networks) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def network_data(inputs: Inputs, networks: Networks) -> dict[str, Any]:
         "quantities": [
             {"name": each.name, "words": each.words, "kind": each.kind, "unit": each.unit}
             | {"values": [each.of(scored) for scored in networks.rows]}
-            for each in (accuracy_of(inputs), *costs, GENERATION)
+            for each in (networks.accuracy, *costs, GENERATION)
         ],
         "front": list(networks.front),
         "selected": list(networks.selected),

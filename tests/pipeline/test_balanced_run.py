@@ -127,7 +127,6 @@ def test_a_search_by_the_other_measure_scores_nothing_anew_and_takes_its_own_fro
 
 
 def test_trainings_keep_and_count_what_the_run_measures(finished):
-    _, selected = front_and_selected(Experiment(finished))
     for path in sorted((finished.path / "retrained").glob("*.json")):
         result = finished.read_json(f"retrained/{path.name}")
         assert result["test"]["class_images"] == list(SIZES["test"])
