@@ -81,16 +81,15 @@ def listed(items: Sequence[str], word: str = "and") -> str:
 def balanced_interval(hits: Sequence[int], images: Sequence[int]) -> tuple[float, float]:
     """A 95 % interval of a balanced accuracy, from the images of every class that has any and how many are right.
 
-    The variance is that of a mean of shares. Classes of a few images seem certain when all or none are right, so each
-    share is moved to the middle by one right and one wrong image for it. Wilson's interval is then of as many images as
-    would have this variance.
+    Put together of Wilson's intervals of the classes (Zou and Donner's MOVER): their distances from the shares add as
+    the legs of a right triangle do. So a class of four images that are all right does not pass for certain.
     """
-    counted = [(right, count) for right, count in zip(hits, images, strict=True) if count]
-    accuracy = sum(right / count for right, count in counted) / len(counted)
-    shares = [(right + 1) / (count + 2) for right, count in counted]
-    variance = sum(p * (1 - p) / n for p, (_, n) in zip(shares, counted, strict=True)) / len(counted) ** 2
-    middle = sum(shares) / len(shares)
-    return share_interval(accuracy, middle * (1 - middle) / variance)
+    counted = [(right / count, count) for right, count in zip(hits, images, strict=True) if count]
+    ends = [(share, *share_interval(share, count)) for share, count in counted]
+    accuracy = sum(share for share, _ in counted) / len(counted)
+    below = math.hypot(*(share - low for share, low, _ in ends)) / len(counted)
+    above = math.hypot(*(high - share for share, _, high in ends)) / len(counted)
+    return max(0.0, accuracy - below), min(1.0, accuracy + above)
 
 
 def effective_images(images: Sequence[int]) -> float:
