@@ -13,7 +13,7 @@ from fairnas.cli.dial import dial_lines, given_settings, going_on, with_hours
 from fairnas.cli.output import column, interval, millions, percent, print_json, print_table, value
 from fairnas.cli.parsing import UsageError, parse, peek
 from fairnas.cli.shortforms import ShortForms
-from fairnas.config import ACCURACY_WORDS, DataConfig, Resources, RunConfig
+from fairnas.config import ACCURACY_WORDS, DataConfig, Measure, Resources, RunConfig, are_unequal
 from fairnas.configfile import read_config
 from fairnas.recipes import NAMES, folder, get_recipe
 from fairnas.rundir import RunDirectory
@@ -191,17 +191,17 @@ def print_summary(result: dict[str, Any]) -> None:
     """The table at the end of a run, the verdicts, and where the report lies."""
     if result["selected"]:
         measure = result["measure"]
-        words, both = ACCURACY_WORDS[measure], measure != "top1"
+        words, other = ACCURACY_WORDS[measure], other_measure(result)
         rows = [
             [row["genome"], millions(row["madds"]), millions(row["params"]), percent(row[f"one_shot_{measure}"])]
             + [value(row[name]) for name in result["units"]]
             + [percent(row[f"stand_alone_{measure}"])]
-            + ([percent(row["stand_alone_top1"])] if both else [])
+            + ([percent(row[f"stand_alone_{other}"])] if other else [])
             for row in result["selected"]
         ]
         columns = ["genome", " MAdds", " params", f" one-shot {words} (validation)"]
         columns += [column(name, unit) for name, unit in result["units"].items()]
-        columns += [f" stand-alone {words} (test)", *([" top-1 (test)"] if both else [])]
+        columns += [f" stand-alone {words} (test)", *([f" {ACCURACY_WORDS[other]} (test)"] if other else [])]
         print_table(columns, rows)
         print_exported(result)
     if result["operators"]:
@@ -227,6 +227,14 @@ def print_summary(result: dict[str, Any]) -> None:
         print(f"ranking   none: {result['no_ranking']}")
     if result["report"]:
         print(f"report    {result['report']}")
+
+
+def other_measure(result: dict[str, Any]) -> Measure | None:
+    """Which accuracy says something beside the one that a run measures; balanced accuracy where classes differ."""
+    if result["measure"] != "top1":
+        return "top1"
+    counts = next((row["class_images"] for row in result["selected"] if row["class_images"]), [])
+    return "balanced_accuracy" if are_unequal(counts) else None
 
 
 def print_exported(result: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from fairnas.config.search import (
     RewardConfig,
     SearchConfig,
     WantedStatistics,
+    are_unequal,
 )
 from fairnas.config.stand_alone import StandAloneConfig
 from fairnas.config.training import (
@@ -57,4 +58,5 @@ __all__ = [
     "StandAloneConfig",
     "TrainConfig",
     "WantedStatistics",
+    "are_unequal",
 ]

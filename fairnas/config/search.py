@@ -1,6 +1,6 @@
 """Stage two: how genomes are scored, proposed and selected."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,6 +14,12 @@ Measure = Literal["top1", "balanced_accuracy"]
 WantedMeasure = Literal["auto", "top1", "balanced_accuracy"]
 ACCURACY_WORDS: Mapping[Measure, str] = {"top1": "top-1", "balanced_accuracy": "balanced accuracy"}
 """Measures of accuracy as people call them."""
+
+
+def are_unequal(class_images: Sequence[int]) -> bool:
+    """Whether classes with so many images each differ so much that the two measures tell different things."""
+    met = [count for count in class_images if count]
+    return bool(met) and max(met) > 1.5 * min(met)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """The opening of the report: the three verdicts, and the selected networks as a table."""
 
+import statistics
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from fairnas.config import are_unequal
 from fairnas.report.goals import Goal, bounds_in_words, further_goals, quantity
 from fairnas.report.inputs import Inputs
 from fairnas.report.markup import Html, Section, command, folded, joined, missing, paragraphs, prose, table, tag
@@ -99,7 +101,7 @@ def _network_table(inputs: Inputs, networks: Sequence[Scored]) -> Html:
             millions(network.params),
             percent(network.accuracy),
             *(quantity(value, goal.unit) for value, goal in zip(_further(network, goals), goals, strict=True)),
-            _tested(inputs.trained.get(network.genome)),
+            _tested(inputs.trained.get(network.genome), inputs.data.tested if inputs.data else ()),
             *([_measured(inputs.exported.get(network.genome))] if measured else []),
             _file_links(inputs, network.genome),
         )
@@ -155,7 +157,7 @@ def _measured(exported: Exported | None) -> Html:
     return joined(parts)
 
 
-def _tested(result: Trained | None) -> Html:
+def _tested(result: Trained | None, tested: Sequence[tuple[str, int]]) -> Html:
     if result is None:
         return Html(UNKNOWN)
     if result.test is None:
@@ -165,6 +167,9 @@ def _tested(result: Trained | None) -> Html:
     detail = f"{bounds}, {counted(images, 'image')}"
     if result.test_top1 is not None:
         detail += f"; top-1 {percent(result.test_top1, images)}"
+    elif len(result.class_hits) == len(tested) and are_unequal([count for _, count in tested]):
+        shares = [hits / count for hits, (_, count) in zip(result.class_hits, tested, strict=True) if count]
+        detail += f"; balanced accuracy {percent(statistics.fmean(shares))}"
     return joined([tag("strong", percent(result.test, images)), Html("<br>"), tag("small", detail)])
 
 
