@@ -45,12 +45,13 @@ def second_choice(experiment: Experiment, study: RankingStudy) -> dict[str, Any]
     chosen = spread_over_front(
         pareto_front(looked_at, (FORESEEN, *costs)), experiment.config.search.select, (FORESEEN, *costs)
     )
+    named = ("foreseen", *get_args(Measure), "madds", "params")
     before = {candidate.genome for candidate in front_and_selected(experiment)[1]}
     rows = [
         {
             "genome": format_genome(each.genome),
             "selected": each.genome in before,
-            **{name: each.value(name) for name in ("foreseen", *get_args(Measure), "madds", "params")},
+            **{name: each.value(name) for name in named if each.has([name])},
         }
         for each in chosen
     ]
