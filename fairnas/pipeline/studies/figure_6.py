@@ -76,6 +76,8 @@ class FigureSix:
         sources = {**searched.prices.sources, **{o.name: o.source for o in searched.objectives if o.source}}
         plain = {"figure": 6, "space": searched.space.name, "scores": searched.setting, "search": search}
         plain["files"] = sources
+        if searched.measure != "top1":
+            plain["measure"] = searched.measure
         return json.loads(json.dumps(plain))
 
     def check(self) -> None:

@@ -51,10 +51,10 @@ class Searched:
     """Networks that were scored before, with their costs."""
     title: str
     """In words."""
-    measure: Measure
-    """Of accuracy."""
     accuracy: str
     """What its accuracy is called."""
+    measure: Measure = "top1"
+    """Of accuracy."""
 
     def misses_bounds(self, genome: Genome) -> bool:
         """Whether the costs of a network miss a bound."""
