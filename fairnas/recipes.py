@@ -78,6 +78,8 @@ def imagenet_b() -> RunConfig:
 
 IMAGE_SIZES = (224, 192, 160, 128, 96, 64, 48, 32, 24, 16, 8)
 """Sides of images in pixels that are chosen from."""
+UNEVEN = 10
+"""How many times the smallest class the largest must be for classes to be called unequal."""
 _GPU_STEPS, _CPU_STEPS = 30_000, 900
 
 
@@ -99,7 +101,8 @@ def folder(
     The space is `compact` up to 96 pixels and `mobilenet_v2` above. Epochs aim at 30,000 supernet steps on a GPU;
     without one at 900 steps of 32 pixels, fewer of larger images. A seventh of the smallest
     class, of each class, is carved out for validation, and as much for the test where the folder brings none; where
-    classes differ so much that this would be next to nothing, a seventh of each.
+    classes differ so much that this would be next to nothing, a seventh of each. Where the largest class is more than
+    10 times the smallest, every class is drawn equally often in training, and accuracy is balanced accuracy.
 
     Args:
         name: `folder:PATH`.
@@ -132,7 +135,11 @@ def folder(
             augmentation=folder_augmentation(image_size),
             flip=flip,
         ),
-        train=TrainConfig(epochs=epochs, batch_size=batch_size),
+        train=TrainConfig(
+            epochs=epochs,
+            batch_size=batch_size,
+            balance="sampling" if largest_class > UNEVEN * smallest_class else "none",
+        ),
         search=SearchConfig(population=64, generations=50) if with_gpu else SearchConfig(population=32, generations=10),
         evaluate=EvaluateConfig(batch_size=500 if with_gpu else 125),
         stand_alone=StandAloneConfig(models=13, seeds=2),

@@ -139,5 +139,8 @@ def test_folder_examples() -> None:
     assert (small.space, small.data.image_size, small.data.augmentation) == ("compact", 16, "crop_flip")
     assert made(smallest_class=70, largest_class=70).data.validation_per_class == 10
     assert made(smallest_class=7000).data.validation_per_class == 50
+    assert made(smallest_class=40).train.balance == "none"
+    assert made(smallest_class=39).train.balance == "sampling"
+    assert (made().measure, made(smallest_class=39).measure) == ("top1", "balanced_accuracy")
     assert made(median_side=40, with_gpu=True).data.augmentation == "crop_flip"
     assert made(median_side=50, with_gpu=True).data.augmentation == "inception"

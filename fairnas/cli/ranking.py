@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fairnas.cli.output import bracketed, interval, millions, percent, print_table
+from fairnas.config import ACCURACY_WORDS, Measure
 
 _PREDICTORS = {"madds": "multiply-adds", "params": "parameters", "depth": "layers that are no skips"}
 
@@ -35,19 +36,19 @@ def print_study(study: Mapping[str, Any]) -> None:
         _print_choosing([(own, study), *losses, *others])
     _print_gaps(study["gap"], [(own, study), *others])
     if study.get("second_choice") and corrected:
-        _print_second_choice(study["second_choice"], corrected)
+        _print_second_choice(study["second_choice"], corrected, study.get("measure", "top1"))
 
 
 def _summed(corrected: Mapping[str, Any]) -> str:
     return f"cross-entropy and {_PREDICTORS[corrected['cost']]}, fitted to the others"
 
 
-def _print_second_choice(found: Mapping[str, Any], corrected: Mapping[str, Any]) -> None:
+def _print_second_choice(found: Mapping[str, Any], corrected: Mapping[str, Any], measure: str) -> None:
     rows = [
         [
             row["genome"],
             percent(row["foreseen"]),
-            percent(row["top1"]),
+            percent(row[measure]),
             millions(row["madds"]),
             millions(row["params"]),
             "yes" if row["selected"] else "no",
@@ -124,7 +125,9 @@ def _print_models(study: Mapping[str, Any]) -> None:
         )
     ]
     lost = f", {study['diverged']} of them left out because a training diverged" if study["diverged"] else ""
-    print_table(columns, rows, f"{len(rows)} networks ({study['choose']}){lost}")
+    measure: Measure = study.get("measure", "top1")
+    accuracy = "" if measure == "top1" else f"; accuracy is {ACCURACY_WORDS[measure]}"
+    print_table(columns, rows, f"{len(rows)} networks ({study['choose']}){lost}{accuracy}")
 
 
 def _print_gaps(gap: Mapping[str, Any], judges: Sequence[tuple[str, Mapping[str, Any]]]) -> None:

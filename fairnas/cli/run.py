@@ -13,7 +13,7 @@ from fairnas.cli.dial import dial_lines, given_settings, going_on, with_hours
 from fairnas.cli.output import column, interval, millions, percent, print_json, print_table, value
 from fairnas.cli.parsing import UsageError, parse, peek
 from fairnas.cli.shortforms import ShortForms
-from fairnas.config import DataConfig, Resources, RunConfig
+from fairnas.config import ACCURACY_WORDS, DataConfig, Measure, Resources, RunConfig, are_unequal
 from fairnas.configfile import read_config
 from fairnas.recipes import NAMES, folder, get_recipe
 from fairnas.rundir import RunDirectory
@@ -205,15 +205,18 @@ def _reading(arguments: Sequence[str]) -> DataConfig:
 def print_summary(result: dict[str, Any]) -> None:
     """The table at the end of a run, the verdicts, and where the report lies."""
     if result["selected"]:
+        measure = result["measure"]
+        words, other = ACCURACY_WORDS[measure], other_measure(result)
         rows = [
-            [row["genome"], millions(row["madds"]), millions(row["params"]), percent(row["one_shot_top1"])]
+            [row["genome"], millions(row["madds"]), millions(row["params"]), percent(row[f"one_shot_{measure}"])]
             + [value(row[name]) for name in result["units"]]
-            + [percent(row["stand_alone_top1"])]
+            + [percent(row[f"stand_alone_{measure}"])]
+            + ([percent(row[f"stand_alone_{other}"])] if other else [])
             for row in result["selected"]
         ]
-        columns = ["genome", " MAdds", " params", " one-shot top-1 (validation)"]
+        columns = ["genome", " MAdds", " params", f" one-shot {words} (validation)"]
         columns += [column(name, unit) for name, unit in result["units"].items()]
-        columns.append(" stand-alone top-1 (test)")
+        columns += [f" stand-alone {words} (test)", *([f" {ACCURACY_WORDS[other]} (test)"] if other else [])]
         print_table(columns, rows)
         print_exported(result)
     if result["operators"]:
@@ -239,6 +242,14 @@ def print_summary(result: dict[str, Any]) -> None:
         print(f"ranking   none: {result['no_ranking']}")
     if result["report"]:
         print(f"report    {result['report']}")
+
+
+def other_measure(result: dict[str, Any]) -> Measure | None:
+    """Which accuracy says something beside the one that a run measures; balanced accuracy where classes differ."""
+    if result["measure"] != "top1":
+        return "top1"
+    counts = next((row["class_images"] for row in result["selected"] if row["class_images"]), [])
+    return "balanced_accuracy" if are_unequal(counts) else None
 
 
 def print_exported(result: dict[str, Any]) -> None:

@@ -1,16 +1,20 @@
 """`fairnas search --run DIR`: stage two alone."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fairnas.cli.output import column, millions, percent, print_json, print_table, value
 from fairnas.cli.parsing import RunArguments, parse, peek
 from fairnas.cli.shortforms import ShortForms
 from fairnas.cli.stage import do_stage
-from fairnas.config import EvaluateConfig, SearchConfig
+from fairnas.config import ACCURACY_WORDS, EvaluateConfig, Measure, SearchConfig
 from fairnas.rundir import RunDirectory
+
+_TELLING = 0.005
+"""Difference of two accuracies of a network that shows in a table."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +85,14 @@ def _tell(given: SearchVerb) -> None:
     if given.show:
         from fairnas.pipeline.summary import further_objectives
 
-        units = further_objectives(search)
+        units, measure = further_objectives(search), search.get("measure", "top1")
+        other = _other_measure(front, measure)
+        other = None if other in units else other
         rows = [
             [
                 row["genome"],
-                percent(row["top1"]),
+                percent(row[measure]),
+                *([percent(row[other])] if other else []),
                 millions(row["madds"]),
                 millions(row["params"]),
                 *(value(row.get(name)) for name in units),
@@ -94,10 +101,19 @@ def _tell(given: SearchVerb) -> None:
             for row in front
         ]
         further = (column(name, unit) for name, unit in units.items())
-        names = ("genome", " one-shot top-1", " MAdds", " params", *further, " generation")
+        accuracies = [f" one-shot {ACCURACY_WORDS[measure]}", *([f" {ACCURACY_WORDS[other]}"] if other else [])]
+        names = ("genome", *accuracies, " MAdds", " params", *further, " generation")
         print_table(names, rows, title="the front")
         if search["failed"]:
             print(f"failed    {search['failed']:,} networks; the first: {search.get('failure') or 'reason unknown'}")
     for kind, path in files.items():
         if path is not None:
             print(f"{kind:9} {path}: {written:,} candidates")
+
+
+def _other_measure(front: Sequence[Mapping[str, Any]], measure: Measure) -> Measure | None:
+    """Which accuracy has something to say beside the one that was searched by; balanced accuracy where it differs."""
+    if measure != "top1":
+        return "top1"
+    apart = [abs(row["top1"] - row.get("balanced_accuracy", row["top1"])) for row in front]
+    return "balanced_accuracy" if max(apart, default=0.0) > _TELLING else None

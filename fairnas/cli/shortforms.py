@@ -21,7 +21,7 @@ class ShortForms:
     latency_table: str | None = None
     """Short for --search.latency-table: a JSON file, such as `fairnas latency` writes."""
     objective: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """One more objective: top5, loss, latency, or FILE.py:NAME. May be given several times."""
+    """One more objective: balanced_accuracy, top5, loss, latency, or FILE.py:NAME. May be given several times."""
 
     def over(self, config: RunConfig) -> RunConfig:
         """The configuration with these settings in place of its own. Raises `ConfigError` for one that is no size."""

@@ -9,17 +9,21 @@ from fairnas.config.export import ExportConfig
 from fairnas.config.retrain import RetrainConfig, RetrainRecipe
 from fairnas.config.run import Compilation, Device, ExecutorName, Resources, RunConfig
 from fairnas.config.search import (
+    ACCURACY_WORDS,
     Calibration,
     ControllerConfig,
     EvaluateConfig,
     HierarchyConfig,
+    Measure,
     RewardConfig,
     SearchConfig,
     WantedStatistics,
+    are_unequal,
 )
 from fairnas.config.stand_alone import StandAloneConfig
 from fairnas.config.training import (
     ArchitectureConfig,
+    Balance,
     DataConfig,
     Fit,
     FolderReading,
@@ -30,9 +34,11 @@ from fairnas.config.training import (
 )
 
 __all__ = [
+    "ACCURACY_WORDS",
     "ArchitectureConfig",
     "Augmentation",
     "AugmentationPreset",
+    "Balance",
     "Calibration",
     "Compilation",
     "ControllerConfig",
@@ -46,6 +52,7 @@ __all__ = [
     "FolderReading",
     "HierarchyConfig",
     "IdleBlocks",
+    "Measure",
     "Precision",
     "Resources",
     "RetrainConfig",
@@ -57,4 +64,5 @@ __all__ = [
     "StandAloneConfig",
     "TrainConfig",
     "WantedStatistics",
+    "are_unequal",
 ]

@@ -1,14 +1,14 @@
 """One experiment from beginning to end, and what it runs on."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import tyro
 
 from fairnas.config.checks import above_zero, at_least, in_range, one_of
 from fairnas.config.export import ExportConfig
 from fairnas.config.retrain import RetrainConfig
-from fairnas.config.search import EvaluateConfig, SearchConfig
+from fairnas.config.search import EvaluateConfig, Measure, SearchConfig
 from fairnas.config.stand_alone import StandAloneConfig
 from fairnas.config.training import DataConfig, TrainConfig
 from fairnas.errors import ConfigError
@@ -92,3 +92,21 @@ class RunConfig:
         in_range("width", self.width, 0.25, 4)
         above_zero("minutes", self.minutes)
         at_least("seed", self.seed, 0)
+        self._require_one_measure()
+
+    @property
+    def measure(self) -> Measure:
+        """What accuracy means in this run: the name of the measure that networks are selected, kept and ranked by."""
+        if self.evaluate.measure == "auto":
+            return "top1" if self.train.balance == "none" else "balanced_accuracy"
+        return self.evaluate.measure
+
+    def _require_one_measure(self) -> None:
+        """A search after another accuracy than the one that networks are kept and ranked by is a mistake."""
+        named = [self.measure if name == "accuracy" else name for name in self.search.objectives]
+        accuracies = [name for name in named if name in get_args(Measure)]
+        if accuracies and accuracies[0] != self.measure:
+            raise ConfigError(
+                f"search.objectives has {accuracies[0]} first, but this run measures accuracy as {self.measure}; "
+                f"give accuracy in its place, or evaluate.measure '{accuracies[0]}'"
+            )

@@ -1,5 +1,6 @@
 """Stage two: how genomes are scored, proposed and selected."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -9,12 +10,25 @@ from fairnas.errors import ConfigError
 
 WantedStatistics = Literal["auto", "running", "batch", "recalibrated"]
 Calibration = Literal["shared", "own"]
+Measure = Literal["top1", "balanced_accuracy"]
+WantedMeasure = Literal["auto", "top1", "balanced_accuracy"]
+ACCURACY_WORDS: Mapping[Measure, str] = {"top1": "top-1", "balanced_accuracy": "balanced accuracy"}
+"""Measures of accuracy as people call them."""
+
+
+def are_unequal(class_images: Sequence[int]) -> bool:
+    """Whether classes with so many images each differ so much that the two measures tell different things."""
+    met = [count for count in class_images if count]
+    return bool(met) and max(met) > 1.5 * min(met)
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """How the supernet scores genomes (paper 3.2)."""
+    """How genomes are scored by the supernet (paper 3.2), and what accuracy means in the whole run."""
 
+    measure: WantedMeasure = "auto"
+    """What networks are searched, selected, kept and ranked by: `top1`, the share of all images that are right, or
+    `balanced_accuracy`, the mean over the classes of the share of each. `auto`: the latter with a `train.balance`."""
     bn: WantedStatistics = "auto"
     """BN statistics: `running` (the paper's), those of each `batch`, `recalibrated` for every path on training images
     (as SPOS does), or what the training strategy was made for."""
@@ -32,6 +46,7 @@ class EvaluateConfig:
     """`bfloat16` scores in half the bits, for GPUs; a search first makes sure that it ranks genomes as float32 does."""
 
     def __post_init__(self) -> None:
+        one_of("evaluate.measure", self.measure, WantedMeasure)
         one_of("evaluate.bn", self.bn, WantedStatistics)
         one_of("evaluate.calibration", self.calibration, Calibration)
         if self.calibration == "own" and self.bn != "recalibrated":
@@ -132,9 +147,10 @@ class SearchConfig:
     """Probability that two parents exchange the layers after a random point."""
     mutation: float = 0.8
     """Probability that a child is mutated (paper Table 4: 0.8)."""
-    objectives: tuple[str, ...] = ("top1", "madds", "params")
-    """What to optimise: of `top1`, `top5`, `loss`, `madds`, `params`, `latency`, or a function of yours as FILE.py:NAME
-    (docs/search.md). A quantity with a bound is always among them. `--objective NAME` adds one."""
+    objectives: tuple[str, ...] = ("accuracy", "madds", "params")
+    """What to optimise: of `accuracy` (by `evaluate.measure`), `top1`, `balanced_accuracy`, `top5`, `loss`,
+    `balanced_loss`, `madds`, `params`, `latency`, or a function of yours as FILE.py:NAME (docs/search.md). A quantity
+    with a bound is always among them. `--objective NAME` adds one."""
     max_madds: float | None = None
     """Upper bound on multiply-adds; `--max-madds 330M` is short for it."""
     max_params: float | None = None
@@ -166,5 +182,5 @@ class SearchConfig:
         above_zero("search.max_latency", self.max_latency)
         above_zero("search.latency_minutes", self.latency_minutes)
         if not self.objectives:
-            raise ConfigError("search.objectives is empty; give one or more, such as top1 and madds")
+            raise ConfigError("search.objectives is empty; give one or more, such as accuracy and madds")
         at_least("search.select", self.select, 1)

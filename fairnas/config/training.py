@@ -16,6 +16,7 @@ SharedGradient = Literal["sum", "mean"]
 IdleBlocks = Literal["rest", "momentum", "decay", "both"]
 Copies = Literal["near", "exact", "none"]
 Precision = Literal["float32", "bfloat16"]
+Balance = Literal["none", "sampling", "weights"]
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,9 @@ class TrainConfig:
     """L2 weight decay, on every parameter."""
     shared_gradient: SharedGradient = "sum"
     """Gradients of tensors that all paths share: the sum over the paths (Algorithm 1 as printed), or their mean."""
+    balance: Balance = "none"
+    """Classes of unequal size: `sampling` draws every class equally often, `weights` makes the loss of an image count
+    the more, the smaller its class. Of the supernet and of every network trained by itself (docs/training.md)."""
     idle_blocks: IdleBlocks = "rest"
     """What moves choice blocks that an update did not train: nothing, their momentum, weight decay, or both."""
     k: int | None = None
@@ -214,6 +218,7 @@ class TrainConfig:
         in_range("train.momentum", self.momentum, 0, 1)
         at_least("train.weight_decay", self.weight_decay, 0)
         one_of("train.shared_gradient", self.shared_gradient, SharedGradient)
+        one_of("train.balance", self.balance, Balance)
         one_of("train.idle_blocks", self.idle_blocks, IdleBlocks)
         at_least("train.k", self.k, 1)
         if self.path_dropout is not None:

@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fairnas.data.balance import class_weights
     from fairnas.data.batches import ordered_batches, steps_per_epoch, training_batches
     from fairnas.data.dataset import Dataset
     from fairnas.data.folder import FolderFacts, scan_folder
@@ -18,6 +19,7 @@ _HOMES = {
     "Dataset": "fairnas.data.dataset",
     "FolderFacts": "fairnas.data.folder",
     "Images": "fairnas.data.images",
+    "class_weights": "fairnas.data.balance",
     "divided": "fairnas.data.parts",
     "load_dataset": "fairnas.data.load",
     "ordered_batches": "fairnas.data.batches",
@@ -30,6 +32,7 @@ __all__ = [
     "Dataset",
     "FolderFacts",
     "Images",
+    "class_weights",
     "divided",
     "load_dataset",
     "ordered_batches",

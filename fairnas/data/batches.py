@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fairnas.config import Balance
 from fairnas.data.augment import Views
+from fairnas.data.balance import epoch_order
 from fairnas.data.dataset import Dataset
 from fairnas.data.images import Images
-from fairnas.randomness import generator
 
 
 def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
@@ -30,6 +31,7 @@ def training_batches(
     seed: int,
     epoch: int,
     first: int = 0,
+    balance: Balance = "none",
     part: tuple[int, int] = (0, 1),
     device: torch.device,
     workers: int = 0,
@@ -42,6 +44,7 @@ def training_batches(
         seed: the run's seed.
         epoch: which pass; order and augmentation differ from pass to pass.
         first: number of the first batch wanted.
+        balance: `sampling` takes every class equally often, see `epoch_order`.
         part: share of every batch that is wanted, such as (0, 2) for the first half; batches must be divisible.
         device: where the batches are wanted.
         workers: processes that decode streamed images, at most one per core; 0 decodes in this one.
@@ -52,7 +55,7 @@ def training_batches(
     Raises:
         DataError: if a file of a streamed set can no longer be used.
     """
-    order = generator(seed, "order", epoch).permutation(len(dataset.train))
+    order = epoch_order(dataset.train.labels, balance, seed, epoch)
     steps = range(first, steps_per_epoch(dataset, batch_size))
     whole = min(batch_size, len(order))
     own, parts = part

@@ -29,8 +29,8 @@ from fairnas.data.splits import Shares, mixed, ranks
 from fairnas.data.statistics import channel_statistics
 from fairnas.data.units import Units, candidates_together, carve_together, share_findings
 from fairnas.errors import DataError, UnknownNameError
+from fairnas.recipes import UNEVEN
 
-_UNEVEN = 10  # so many times the smallest class is worth a note
 _NAMES = ("digits", "cifar10", "imagenet", "folder:PATH")
 
 
@@ -253,11 +253,11 @@ def _repeats_of_files(
 def _uneven(classes: Sequence[str], sizes: np.ndarray, shares: Shares) -> Iterator[Finding]:
     """What to tell about classes of very different sizes."""
     low, high = int(sizes.argmin()), int(sizes.argmax())
-    if sizes[high] > _UNEVEN * sizes[low]:
+    if sizes[high] > UNEVEN * sizes[low]:
         yield Finding(
             "class-sizes",
             f"class '{classes[high]}' has {sizes[high]:,} training images, '{classes[low]}' only {sizes[low]:,}: "
-            "accuracy counts images, so small classes hardly count",
+            "top-1 counts images, so small classes hardly count in it",
         )
     if shares.are_too_large(sizes):
         yield Finding(

@@ -27,6 +27,11 @@ class Score:
     loss: float
     """Mean cross-entropy."""
     images: int
+    balanced_accuracy: float
+    """Mean over the classes of the share of their images that are classified right; classes without images are left
+    out. That of equally large classes is `top1`."""
+    balanced_loss: float
+    """Mean over the classes of their mean cross-entropy."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class NetworkScore(Score):
 
     class_hits: tuple[int, ...]
     """Per class, how many of its images have it as their best answer."""
+    class_images: tuple[int, ...]
+    """Per class, how many images it has."""
 
 
 def score_genomes(
@@ -65,15 +72,11 @@ def score_genomes(
     ordered = sorted(set(canonical))
     place = {genome: row for row, genome in enumerate(ordered)}
     copied.prepare(ordered)
-    tally = _Tally(len(ordered), copied.device)
+    tally = _Tally(len(ordered), copied.space.num_classes, copied.device)
     with torch.inference_mode():
         for images, labels in batches:
-
-            def count(genome: Genome, logits: Tensor, labels: Tensor = labels) -> None:
-                tally.add(place[genome], logits, labels)
-
-            copied.logits(ordered, images, count)
-            tally.images += len(labels)
+            tally.begin(labels)
+            copied.logits(ordered, images, lambda genome, logits: tally.add(place[genome], logits))
             on_progress(tally.images)
     scores = dict(zip(ordered, tally.scores(), strict=True))
     return [scores[genome] for genome in canonical]
@@ -83,34 +86,60 @@ def score_network(network: nn.Module, batches: Batches) -> NetworkScore:
     """Score one ordinary network in inference mode. Its training mode is put back afterwards."""
     was_training = network.training
     network.eval()
-    tally, right = _Tally(1, next(network.parameters()).device), list[Tensor]()
+    tally: _Tally | None = None
     try:
         with torch.inference_mode():
             for images, labels in batches:
                 logits = network(images)
-                right.append(torch.bincount(labels[tally.add(0, logits, labels)], minlength=logits.shape[1]))
-                tally.images += len(labels)
+                tally = tally or _Tally(1, logits.shape[1], logits.device)
+                tally.begin(labels)
+                tally.add(0, logits)
     finally:
         network.train(was_training)
-    score = tally.scores()[0]
-    return NetworkScore(score.top1, score.top5, score.loss, score.images, tuple(torch.stack(right).sum(0).tolist()))
+    assert tally is not None, "scored over no images"
+    return NetworkScore(**vars(tally.scores()[0]), class_hits=tally.class_hits(0), class_images=tally.class_images)
 
 
 class _Tally:
-    """Sums over images, kept on the device until the end."""
+    """Sums over images, in all and class by class, kept on the device until the end."""
 
-    def __init__(self, rows: int, device: torch.device) -> None:
+    def __init__(self, rows: int, classes: int, device: torch.device) -> None:
         self.images = 0
-        self._sums = torch.zeros(rows, 3, dtype=torch.float64, device=device)  # hits, hits in the top 5, loss
+        exact = {"dtype": torch.float64, "device": device}
+        self._sums = torch.zeros(rows, 3, **exact)  # hits, hits in the top 5, loss
+        self._of_classes = torch.zeros(rows, classes, 2, **exact)  # hits, loss
+        self._class_images = torch.zeros(classes, **exact)
 
-    def add(self, row: int, logits: Tensor, labels: Tensor) -> Tensor:
-        """Count a batch; return which of its images have their class as best answer, (B,)."""
-        best = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
-        loss = functional.cross_entropy(logits.double(), labels, reduction="sum")
-        self._sums[row] += torch.stack((best[:, 0].sum(), best.sum(), loss))
-        return best[:, 0]
+    def begin(self, labels: Tensor) -> None:
+        """Count the images of a batch, (B,), whose answers are added next."""
+        self._labels = labels
+        # a product with these adds up class by class in a fixed order, which scattered additions on a GPU have not
+        self._members = functional.one_hot(labels, len(self._class_images)).double().T
+        self._class_images += self._members.sum(1)
+        self.images += len(labels)
+
+    def add(self, row: int, logits: Tensor) -> None:
+        """Count one network's answers to the batch, (B, classes)."""
+        best = logits.topk(min(5, logits.shape[1])).indices == self._labels[:, None]
+        losses = functional.cross_entropy(logits.double(), self._labels, reduction="none")
+        self._sums[row] += torch.stack((best[:, 0].sum(), best.sum(), losses.sum()))
+        self._of_classes[row] += self._members @ torch.stack((best[:, 0], losses), 1)
+
+    def class_hits(self, row: int) -> tuple[int, ...]:
+        """Images of each class that a network classifies right."""
+        return tuple(map(round, self._of_classes[row, :, 0].tolist()))
+
+    @property
+    def class_images(self) -> tuple[int, ...]:
+        """Images of each class."""
+        return tuple(map(round, self._class_images.tolist()))
 
     def scores(self) -> list[Score]:
         assert self.images > 0, "scored over no images"
         rows = (self._sums / self.images).tolist()
-        return [Score(top1, top5, loss, self.images) for top1, top5, loss in rows]
+        met = self._class_images > 0
+        balanced = (self._of_classes[:, met] / self._class_images[met, None]).mean(1).tolist()
+        return [
+            Score(top1, top5, loss, self.images, *of_classes)
+            for (top1, top5, loss), of_classes in zip(rows, balanced, strict=True)
+        ]

@@ -33,7 +33,7 @@ INT8, CARD, FACTS = "model.int8.onnx", "README.md", "model.json"
 OLD_WEIGHTS = "weights.safetensors"
 """What the weights were called before the folder had the layout of the Hugging Face hub."""
 
-_FORM = 3  # of the folder; counted up when files or facts change, so that they are written again
+_FORM = 4  # of the folder; counted up when files or facts change, so that they are written again
 _MAKERS = ("fairnas", "torch", "onnx", "onnxscript", "onnxruntime")  # what the files depend on beside the network
 
 

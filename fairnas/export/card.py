@@ -11,6 +11,7 @@ from fairnas.data.values import shown_range
 from fairnas.export.product import NOT_STATED
 
 _SHOWN_CLASSES = 20
+_WEAKEST_SHOWN = 50
 _HUB_LICENCES = (
     "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0",
     "cc-by-nc-sa-4.0", "isc", "mpl-2.0", "unlicense",
@@ -19,9 +20,12 @@ _HUB_LICENCES = (
 
 _MEASURES = (
     ("test_top1", "top-1", "test", ""),
+    ("test_balanced_accuracy", "balanced accuracy", "test", ""),
     ("test_top5", "top-5", "test", ""),
     ("validation_top1", "top-1", "validation", ""),
-    ("one_shot_top1", "top-1", "validation", "with the supernet's weights, as the search judged it"),
+    ("validation_balanced_accuracy", "balanced accuracy", "validation", ""),
+    ("one_shot_top1", "top-1", "validation", "with the supernet's weights"),
+    ("one_shot_balanced_accuracy", "balanced accuracy", "validation", "with the supernet's weights"),
 )
 """The network measured; empty for the trained one."""
 _FITS = {
@@ -34,6 +38,8 @@ _OBJECTIVES = {"max": "as much as possible", "min": "as little as possible"}
 _PROVENANCE = {
     "recipe": "recipe",
     "strategy": "supernet trained by",
+    "balance": "classes balanced by",
+    "measure": "accuracy measured as",
     "retraining": "trained by recipe",
     "initial": "training began with",
     "seed": "seed",
@@ -53,6 +59,7 @@ def model_card(facts: Mapping[str, Any]) -> str:
         _table(("", ""), _about(facts)),
         "## Accuracy",
         _table(("measured", "on", "images", "accuracy", "network"), _accuracies(facts)),
+        *_classes(facts),
         *_objectives(facts),
         "## Use",
         *_use(facts),
@@ -158,7 +165,38 @@ def _accuracies(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
                 f"{found['only_int8']} that only int8 does"
             )
             rows.append(("top-1", split, f"{found['images']:,}", f"{found['int8_top1']:.2%}", of))
+            if "int8_balanced_accuracy" in found:
+                balanced, whole = (found[f"{of}_balanced_accuracy"] for of in ("int8", "float"))
+                of = f"int8, where float32 has {whole:.2%}"
+                rows.append(("balanced accuracy", split, f"{found['images']:,}", f"{balanced:.2%}", of))
     return rows
+
+
+def _classes(facts: Mapping[str, Any]) -> list[str]:
+    """Accuracy class by class, the weakest first; nothing if it was not counted."""
+    counts = facts.get("test_classes", {"images": [], "right": []})
+    rows = [
+        (name, images, right)
+        for name, images, right in zip(facts["classes"], counts["images"], counts["right"], strict=False)
+        if images
+    ]
+    if not rows:
+        return []
+    rows.sort(key=lambda row: row[2] / row[1])
+    left_out = len(rows) - _WEAKEST_SHOWN
+    more = f" The other {left_out:,} are `test_classes` in `model.json`." if left_out > 0 else ""
+    return [
+        "## Accuracy class by class",
+        "Of the test images, the weakest class first. Top-1 counts images, so large classes decide it; balanced "
+        f"accuracy is the mean over the classes.{more}",
+        _table(
+            ("class", "images", "right", "accuracy"),
+            [
+                (f"`{_plain(name)}`", f"{images:,}", f"{right:,}", f"{right / images:.2%}")
+                for name, images, right in rows[:_WEAKEST_SHOWN]
+            ],
+        ),
+    ]
 
 
 def _objectives(facts: Mapping[str, Any]) -> list[str]:

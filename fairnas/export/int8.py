@@ -95,19 +95,26 @@ def accuracy_lost(onnx_model: bytes, int8_model: bytes, quantisation: Quantisati
     """Both models in onnxruntime on the same images, split by split.
 
     Returns:
-        By split: `images`; `float_top1` and `int8_top1`, fractions of them; `lost`, the difference; and how many
-        images only one of the models classifies rightly: `only_float` and `only_int8`.
+        By split: `images`; `float_top1` and `int8_top1`, fractions of them; `lost`, the difference; how many
+        images only one of the models classifies rightly: `only_float` and `only_int8`; and `float_balanced_accuracy`
+        and `int8_balanced_accuracy`, means over the classes that have images.
     """
     sessions = [OnnxSession(model, quantisation.threads) for model in (onnx_model, int8_model)]
     found: dict[str, dict[str, Any]] = {}
     for split, batches in quantisation.judged_on.items():
         images, hits = 0, np.zeros((2, 2), np.int64)  # by whether float is right, and int8
+        of_classes: Any = 0  # (3, classes): images, and right ones of float and int8
         for pixels, labels in batches():
-            right = [session.run(pixels).argmax(axis=1) == labels for session in sessions]
+            logits = [session.run(pixels) for session in sessions]
+            right = [each.argmax(axis=1) == labels for each in logits]
+            counts = [np.bincount(labels[which], minlength=logits[0].shape[1]) for which in (slice(None), *right)]
+            of_classes = of_classes + np.stack(counts)
             np.add.at(hits, (right[0].astype(int), right[1].astype(int)), 1)
             images += len(labels)
         if not images:
             raise ExportError(f"the accuracy of the int8 model cannot be measured: there are no {split} images")
+        met = of_classes[0] > 0
+        balanced = (of_classes[1:, met] / of_classes[0, met]).mean(axis=1).tolist()
         found[split] = {
             "images": images,
             "float_top1": int(hits[1].sum()) / images,
@@ -115,5 +122,7 @@ def accuracy_lost(onnx_model: bytes, int8_model: bytes, quantisation: Quantisati
             "lost": int(hits[1, 0] - hits[0, 1]) / images,
             "only_float": int(hits[1, 0]),
             "only_int8": int(hits[0, 1]),
+            "float_balanced_accuracy": balanced[0],
+            "int8_balanced_accuracy": balanced[1],
         }
     return found

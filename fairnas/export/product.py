@@ -42,13 +42,17 @@ class Product:
     """Names of the outputs, in order."""
     preprocessing: Preprocessing
     measures: Mapping[str, float]
-    """What was measured: `test_top1`, `test_top5`, `one_shot_top1`, ..."""
+    """What was measured: `test_top1`, `test_balanced_accuracy`, `one_shot_top1`, ..."""
     provenance: Mapping[str, str]
     """Where the network comes from: recipe, seed, fairnas version, ..."""
     images: Mapping[str, int] = field(default_factory=dict)
     """How many images were behind it, by split: `train`, `validation`, `test`."""
     aims: tuple[Aim, ...] = ()
     """The objectives of its search."""
+    class_images: tuple[int, ...] = ()
+    """Test images of each class; none if they were not counted."""
+    class_hits: tuple[int, ...] = ()
+    """How many of them the network classifies right."""
     licence: str | None = None
     """Of the weights, an SPDX expression such as `Apache-2.0`. They belong to whoever trained them."""
 
@@ -63,6 +67,12 @@ class Product:
             raise ExportError(
                 f"preprocessing gives {given.image_size} pixels and {given.image_channels} channels, "
                 f"the network takes {space.image_size} and {space.image_channels}; give that of its training"
+            )
+        counted = {len(self.class_images), len(self.class_hits)}
+        if counted not in ({0}, {len(self.classes)}):
+            raise ExportError(
+                f"{len(self.class_images)} counts of images and {len(self.class_hits)} of right ones for "
+                f"{len(self.classes)} classes; give one per class, or none"
             )
         for name, value in self.measures.items():
             if not math.isfinite(value):
@@ -92,6 +102,7 @@ class Product:
             "preprocessing": self.preprocessing.to_dict(),
             "measures": dict(self.measures),
             "images": dict(self.images),
+            "test_classes": {"images": list(self.class_images), "right": list(self.class_hits)},
             "objectives": [vars(aim) for aim in self.aims],
             "provenance": dict(self.provenance),
             "licence": self.licence or NOT_STATED,

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
 
+from fairnas.config import Measure
 from fairnas.data import Dataset, ordered_batches
 from fairnas.evaluate import score_network
 from fairnas.pipeline.experiment import Experiment
@@ -54,7 +55,7 @@ class _Examiner:
         device = torch.device(self.workshop.device)
         batches = ordered_batches(images, self.dataset, batch_size=batch_size, device=device)
         found = asdict(score_network(network, batches))
-        return found | {"class_hits": list(found["class_hits"])}  # as it comes back from a file
+        return {key: list(each) if isinstance(each, tuple) else each for key, each in found.items()}  # as from a file
 
 
 class StandAloneCourse:
@@ -73,20 +74,20 @@ class StandAloneCourse:
         """See `Course`."""
         last = self._workshop.train.epochs
         due = epoch % math.ceil(last / CURVE_POINTS) == 0 and epoch < last  # what comes last is measured anyway
-        top1 = self._examiner.score(self.training.network, "validation")["top1"] if due else None
-        self.curve.append({"epoch": epoch, "loss": values["loss"], "validation_top1": top1})
+        found = self._examiner.score(self.training.network, "validation") if due else None
+        self.curve.append({"epoch": epoch, "loss": values["loss"], **_validated(found)})
 
     def finish(self) -> dict[str, Any]:
         """See `Course`. The last checkpoint holds the weights."""
         network = self.training.network
         found = {part: self._examiner.score(network, part) for part in ("validation", "test")}
         if self.curve:  # the checkpoint of a network that was trained earlier may hold none
-            self.curve[-1]["validation_top1"] = found["validation"]["top1"]
+            self.curve[-1] |= _validated(found["validation"])
         return found
 
 
 class ProductCourse:
-    """A training by the product recipe: the weights with the best validation accuracy count."""
+    """A training by the product recipe: the weights with the best validation accuracy, by the run's measure, count."""
 
     def __init__(self, workshop: Workshop, job: Job, space: SearchSpace, dataset: Dataset, seed: int) -> None:
         assert workshop.product is not None
@@ -111,13 +112,13 @@ class ProductCourse:
         """See `Course`."""
         training, last = self.training, self._workshop.train.epochs
         row = {"epoch": epoch, "loss": values["loss"], "lr": values["lr"]}
-        top1 = raw = None
+        found = raw = None
         if epoch in measured_epochs(last, self._workshop.config.retrain.validations):
-            top1 = raw = self._examiner.score(training.kept, "validation")["top1"]
+            found = raw = self._examiner.score(training.kept, "validation")
             if training.average is not None:
-                raw = self._examiner.score(training.network, "validation")["top1"]
-            training.consider(epoch, top1)
-        self.curve.append(row | {"validation_top1": top1, "raw_validation_top1": raw})
+                raw = self._examiner.score(training.network, "validation")
+            training.consider(epoch, found[self._workshop.config.measure])
+        self.curve.append(row | _validated(found) | _validated(raw, "raw_"))
 
     def finish(self) -> dict[str, Any]:
         """See `Course`. The test images are looked at here, and nowhere else."""
@@ -135,6 +136,11 @@ class ProductCourse:
             "teacher": self._teacher and format_genome(self._teacher),
             "best_epoch": best.epoch,
         }
+
+
+def _validated(found: Mapping[str, Any] | None, above: str = "") -> dict[str, float | None]:
+    """A row's accuracies on the validation images by every measure; None where they were not looked at."""
+    return {f"{above}validation_{name}": None if found is None else found[name] for name in get_args(Measure)}
 
 
 def measured_epochs(epochs: int, wanted: int | None) -> frozenset[int]:

@@ -123,6 +123,8 @@ def _identity(train: TrainConfig, data: Mapping[str, Any], seed: int, space: Sea
     settings = dataclasses.asdict(train)
     if train.architecture == ArchitectureConfig():
         del settings["architecture"]  # trainings from before it was a setting go on
+    if train.balance == "none":
+        del settings["balance"]  # likewise
     if (own := own_file(train)) is not None:
         settings["strategy_file"] = checksum(own)
     content = [settings, to_dict(space), dataset.fingerprint, seed, data]

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from fairnas.config import ACCURACY_WORDS, Measure
 from fairnas.data import Dataset
 from fairnas.data.lending import lent, lent_bytes
 from fairnas.errors import LostTrainingError, RunDirectoryError
@@ -114,11 +115,11 @@ def run_jobs(
         for job in missing:
             with one_thread() if workshop.device == "cpu" else contextlib.nullcontext():
                 results[job] = run_job(workshop, job, space, dataset, Pace(stop=stop))
-            on_progress(len(results), len(jobs), describe(results[job]))
+            on_progress(len(results), len(jobs), describe(results[job], workshop.config.measure))
     else:
         for job, result in _in_processes(workshop, missing, processes, stop, space, dataset):
             results[job] = result
-            on_progress(len(results), len(jobs), describe(result))
+            on_progress(len(results), len(jobs), describe(result, workshop.config.measure))
     return [results[job] for job in jobs]
 
 
@@ -146,11 +147,12 @@ def process_count(
     return found
 
 
-def describe(result: Mapping[str, Any]) -> str:
-    """A result in a few words."""
+def describe(result: Mapping[str, Any], measure: Measure) -> str:
+    """A result in a few words, with the accuracy that a run measures."""
     if result["status"] != "done":
         return f"{result['genome']} diverged"
-    return f"{result['genome']} reached {result['test']['top1']:.1%}"
+    balanced = "" if measure == "top1" else f" {ACCURACY_WORDS[measure]}"
+    return f"{result['genome']} reached {result['test'][measure]:.1%}{balanced}"
 
 
 def _in_processes(

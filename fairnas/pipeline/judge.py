@@ -12,6 +12,9 @@ from fairnas.pipeline.experiment import Experiment
 from fairnas.space import Genome
 from fairnas.train import Strategy, scoring_statistics
 
+MEASURES = ("top1", "balanced_accuracy", "top5", "loss", "balanced_loss")
+"""What is kept of every score. All of them are, so that an archive serves whichever measure a search is after."""
+
 
 def score_on_validation(
     experiment: Experiment,
@@ -19,9 +22,9 @@ def score_on_validation(
     supernet: Supernet | None = None,
     strategy: Strategy | None = None,
 ) -> list[Mapping[str, float]]:
-    """One-shot accuracies on the validation images, by the trained supernet and its strategy, or by the given ones."""
+    """One-shot scores on the validation images, by the trained supernet and its strategy, or by the given ones."""
     scores = score(experiment, genomes, validation_batches(experiment), supernet, strategy=strategy)
-    return [{"top1": each.top1, "top5": each.top5, "loss": each.loss} for each in scores]
+    return [{name: getattr(each, name) for name in MEASURES} for each in scores]
 
 
 def score(
@@ -56,7 +59,10 @@ def statistics_of(experiment: Experiment) -> Statistics:
 
 
 def evaluation_setting(experiment: Experiment) -> str:
-    """What a score depends on: the supernet's weights, the validation images, how BN is treated, and precision."""
+    """What a score depends on: the supernet's weights, the validation images, how BN is treated, and precision.
+
+    Not the measure of accuracy, because scores hold every measure, by its name.
+    """
     evaluate, precision = experiment.config.evaluate, experiment.config.evaluate.precision
     drawn = f" drawn for each network from seed {experiment.config.seed}" if evaluate.calibration == "own" else ""
     statistics = {
@@ -64,7 +70,8 @@ def evaluation_setting(experiment: Experiment) -> str:
         "batch": f"BN statistics of batches of {_batch_sizes(experiment)}",
         "recalibrated": f"BN recalibrated on {evaluate.calibration_images} training images{drawn}",
     }[statistics_of(experiment)]
-    identity = f"weights {experiment.weights_digest[:16]}, data {experiment.dataset.fingerprint[:16]}, {statistics}"
+    images = f"data {experiment.dataset.fingerprint[:16]} class by class"  # scores of before lack what classes count in
+    identity = f"weights {experiment.weights_digest[:16]}, {images}, {statistics}"
     if precision == "float32":  # on GPUs, archives may hold scores from before convolutions were kept from TF32
         return f"{identity}, in single precision" if experiment.device.type == "cuda" else identity
     # archives may hold scores from before the classifiers of such networks were spared

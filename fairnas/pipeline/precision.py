@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fairnas.analysis import rank_agreement
+from fairnas.config import ACCURACY_WORDS
 from fairnas.errors import ConfigError
 from fairnas.evaluate import score_genomes
 from fairnas.pipeline.experiment import Experiment
@@ -42,7 +43,7 @@ def require_ranks_of_float32(experiment: Experiment) -> None:
         return
     setting = evaluation_setting(experiment)
     known = run.read_json(FILE) if (run.path / FILE).exists() else {}
-    if known.get("setting") != setting:
+    if known.get("setting") != setting or known.get("measure") != experiment.config.measure:
         known = {"setting": setting, **compared(experiment), "least_tau": LEAST_TAU}
         run.write_json(FILE, known)
         experiment.narrator.say(
@@ -56,15 +57,16 @@ def require_ranks_of_float32(experiment: Experiment) -> None:
 
 
 def compared(experiment: Experiment) -> dict[str, Any]:
-    """Kendall's tau with its interval and n between top-1 accuracies in both precisions, and their largest difference.
+    """Kendall's tau with its interval and n between accuracies in both precisions, and their largest difference.
 
     Where either precision finds all networks equally good, or a space has hardly any, no tau exists: it is 1 if all
     accuracies are equal in both, else 0.
     """
-    genomes = random_genomes(experiment)
+    genomes, measure = random_genomes(experiment), experiment.config.measure
     judges = (experiment.judge, experiment.judge_of(experiment.supernet, "float32"))
     wanted, exact = (
-        [each.top1 for each in score_genomes(judge, genomes, validation_batches(experiment))] for judge in judges
+        [getattr(each, measure) for each in score_genomes(judge, genomes, validation_batches(experiment))]
+        for judge in judges
     )
     tau, interval = float(wanted == exact), None
     if len(set(wanted)) > 1 and len(set(exact)) > 1 and len(genomes) >= FEWEST:
@@ -72,6 +74,7 @@ def compared(experiment: Experiment) -> dict[str, Any]:
         tau, interval = agreement.tau, list(agreement.interval)
     return {
         "precision": experiment.config.evaluate.precision,
+        "measure": measure,
         "tau": tau,
         "interval": interval,
         "n": len(genomes),
@@ -92,7 +95,5 @@ def described(known: Mapping[str, Any]) -> str:
     """The comparison in a few words."""
     interval = known["interval"]
     between = "" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]"
-    return (
-        f"tau {known['tau']:.3f}{between}, n = {known['n']}, top-1 at most {known['largest_difference']:.2%} apart "
-        f"on {known['images']:,} images"
-    )
+    apart = f"{ACCURACY_WORDS[known['measure']]} at most {known['largest_difference']:.2%} apart"
+    return f"tau {known['tau']:.3f}{between}, n = {known['n']}, {apart} on {known['images']:,} images"

@@ -8,6 +8,7 @@ from fairnas.data import Dataset
 from fairnas.data.names import shortened
 from fairnas.errors import ConfigError, UnknownNameError
 from fairnas.nets import cost_table
+from fairnas.pipeline.balancing import balance_lines
 from fairnas.pipeline.experiment import (
     Narrator,
     SilentNarrator,
@@ -77,13 +78,15 @@ class Prepared:
         )
 
     def _bounds(self) -> str:
-        bounds = [each for each in objectives_from(self.config.search) if each.bound is not None]
+        objectives = objectives_from(self.config.search, self.config.measure)
+        bounds = [each for each in objectives if each.bound is not None]
         told = [f"{each.name} {'up to' if each.direction == 'min' else 'from'} {_told(each)}" for each in bounds]
         return f" with {' and '.join(told)}" if told else ""
 
     def _scarcities(self) -> tuple[str, ...]:
         search, costs = self.config.search, prices_before(self.space, self.config.search)
-        found = scarcities(self.space, objectives_from(search), costs, networks_wanted(self.config))
+        objectives = objectives_from(search, self.config.measure)
+        found = scarcities(self.space, objectives, costs, networks_wanted(self.config))
         return tuple(f"note       {line}" for line in found)
 
     def _latency_plan(self) -> tuple[str, ...]:
@@ -120,6 +123,7 @@ class Prepared:
             f"train      {train.strategy}: {train.epochs} epochs, {self.steps:,} steps of {paths} "
             f"path{'s' if paths > 1 else ''} on {batches}{train.batch_size} images, "
             f"lr {train.lr * train.lr_scale:.3g} cosine",
+            *balance_lines(config, dataset),
             f"execution  {self.execution.reason}",
         )
 
@@ -176,7 +180,8 @@ def prepare(config: RunConfig, group: Group | None = None, narrator: Narrator | 
         path_processes=config.resources.path_processes,
     )
     execution = choose_execution(space, config.train, config.resources, pick_device(config.resources.device), group)
-    check_bounds(space, objectives_from(config.search), cost_ranges(space, prices_before(space, config.search)))
+    objectives = objectives_from(config.search, config.measure)
+    check_bounds(space, objectives, cost_ranges(space, prices_before(space, config.search)))
     if config.stand_alone.models > space.size:
         raise ConfigError(
             f"stand_alone.models is {config.stand_alone.models}; space '{space.name}' has only {space.size} networks"

@@ -127,7 +127,7 @@ def require_reachable_latency(experiment: Experiment) -> None:
     except ConfigError as error:
         path = experiment.run.path
         raise ConfigError(f"{error}; {path} keeps the old bound: delete it, or give another --out, too") from None
-    bounded = [each for each in objectives_from(config) if each.name == LATENCY.name]
+    bounded = [each for each in objectives_from(config, experiment.config.measure) if each.name == LATENCY.name]
     for line in scarcities(experiment.space, bounded, prices, networks_wanted(experiment.config)):
         experiment.narrator.say(line)
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import torch
 
 import fairnas
+from fairnas.config import ACCURACY_WORDS, Measure
 from fairnas.data import ordered_batches
 from fairnas.errors import RunDirectoryError
 from fairnas.export import Aim, ExportReport, Preprocessing, Product, Quantisation, export_product
@@ -33,13 +35,16 @@ def export(experiment: Experiment) -> tuple[str, ...]:
         experiment.narrator.progress(number, len(genomes), format_genome(genome))
         if experiment.stop():
             raise KeyboardInterrupt
-        files += export_network(experiment, genome, score["top1"])
+        files += export_network(experiment, genome, score)
     experiment.narrator.progress(len(genomes), len(genomes), "")
     return tuple(files)
 
 
-def export_network(experiment: Experiment, genome: Genome, one_shot_top1: float) -> tuple[str, ...]:
-    """Export one network that was retrained. A network whose training diverged is passed over, and said so."""
+def export_network(experiment: Experiment, genome: Genome, one_shot: Mapping[str, float]) -> tuple[str, ...]:
+    """Export one network that was retrained, with its one-shot accuracy by every measure.
+
+    A network whose training diverged is passed over, and said so.
+    """
     workshop, job = retraining_workshop(experiment), Job(genome, 0, True)
     result = workshop.finished(job)
     if result is None:
@@ -51,13 +56,11 @@ def export_network(experiment: Experiment, genome: Genome, one_shot_top1: float)
         return ()
     network = build(experiment.space, genome)
     network.load_state_dict(read_checkpoint(workshop.weights_path(job), "stand-alone network")["network"])
-    measures = {
-        "one_shot_top1": one_shot_top1,
-        "validation_top1": result["validation"]["top1"],
-        "test_top1": result["test"]["top1"],
-        "test_top5": result["test"]["top5"],
-    }
-    product = product_of(experiment, network, measures, aims_of(experiment, genome, one_shot_top1))
+    measures = {"test_top5": result["test"]["top5"]}
+    for name in get_args(Measure):
+        measures[f"one_shot_{name}"] = one_shot[name]
+        measures |= {f"{part}_{name}": result[part][name] for part in ("validation", "test") if name in result[part]}
+    product = product_of(experiment, network, measures, aims_of(experiment, genome, one_shot), result["test"])
     folder = experiment.run.path / "models" / format_genome(genome)
     report = export_product(folder, product, quantisation_of(experiment))
     experiment.narrator.say(export_line(product.genome, report))
@@ -65,9 +68,13 @@ def export_network(experiment: Experiment, genome: Genome, one_shot_top1: float)
 
 
 def product_of(
-    experiment: Experiment, network: StandAlone, measures: Mapping[str, float], aims: tuple[Aim, ...] = ()
+    experiment: Experiment,
+    network: StandAlone,
+    measures: Mapping[str, float],
+    aims: tuple[Aim, ...] = (),
+    test: Mapping[str, Any] | None = None,
 ) -> Product:
-    """A trained network of a run, with what its user needs to know."""
+    """A trained network of a run, with what its user needs to know; `test` are its counts of test images by class."""
     dataset, config = experiment.dataset, experiment.config
     return Product(
         network=network.eval(),
@@ -80,6 +87,8 @@ def product_of(
             "fairnas": fairnas.__version__,
             "recipe": config.recipe,
             "strategy": config.train.strategy,
+            **({"balance": config.train.balance} if config.train.balance != "none" else {}),
+            **({"measure": ACCURACY_WORDS[config.measure]} if config.measure != "top1" else {}),
             "retraining": config.retrain.recipe,
             **({"initial": "the supernet's weights"} if config.retrain.initial == "inherit" else {}),
             "seed": str(config.seed),
@@ -89,6 +98,8 @@ def product_of(
         },
         images={split: len(getattr(dataset, split)) for split in ("train", "validation", "test")},
         aims=aims,
+        class_images=tuple((test or {}).get("class_images", ())),
+        class_hits=tuple((test or {}).get("class_hits", ())) if (test or {}).get("class_images") else (),
         licence=config.export.licence,
     )
 
@@ -108,12 +119,12 @@ def _public_name(data: str) -> str:
     return f"{kind}:{Path(path).name}" if path else data
 
 
-def aims_of(experiment: Experiment, genome: Genome, one_shot_top1: float) -> tuple[Aim, ...]:
+def aims_of(experiment: Experiment, genome: Genome, one_shot: Mapping[str, float]) -> tuple[Aim, ...]:
     """What the run's search was after, with the values of one network; it may be one that the search never met."""
     search = experiment.run.read_json("search.json")
     rows = {row["genome"]: row for row in (*search["front"], *search["selected"])}
     size = cost(experiment.space, genome)
-    known = {"top1": one_shot_top1, "madds": size.madds, "params": size.params} | rows.get(format_genome(genome), {})
+    known = {**one_shot, "madds": size.madds, "params": size.params} | rows.get(format_genome(genome), {})
     return tuple(
         Aim(each["name"], each["direction"], each["unit"], known.get(each["name"]), each["bound"])
         for each in search.get("objectives", ())

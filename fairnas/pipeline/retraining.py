@@ -85,6 +85,8 @@ def retraining_workshop(experiment: Experiment) -> Workshop:
         require_retrainable(config, experiment.space, experiment.dataset)
         product = ProductWork(teacher_of(experiment) if config.retrain.distillation else None)
         settled = [dataclasses.asdict(config.retrain), product.teacher, _learned_from(experiment)]
+        if config.measure != "top1":  # which weights are kept depends on it; trainings from before there were two go on
+            settled.append(config.measure)
         known = [hashlib.sha256(json.dumps([each, *settled], sort_keys=True).encode()).hexdigest() for each in known]
     folder = experiment.run.path / config.retrain.folder
     return Workshop(config, train, known[0], folder, experiment.device.type, product, tuple(known[1:]))
@@ -109,4 +111,5 @@ def teacher_of(experiment: Experiment) -> Genome:
             f"{experiment.run.path} has no scored network that could teach others; "
             "search longer, or give retrain.distillation 0"
         )
-    return min(known, key=lambda candidate: (-candidate.value("top1"), candidate.genome)).genome
+    measure = experiment.config.measure
+    return min(known, key=lambda candidate: (-candidate.value(measure), candidate.genome)).genome

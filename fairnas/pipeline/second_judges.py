@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from fairnas.config import Measure
 from fairnas.errors import RunDirectoryError
 from fairnas.evaluate import Statistics
 from fairnas.pipeline.experiment import Experiment
@@ -14,13 +15,13 @@ from fairnas.rundir import RunDirectory
 from fairnas.space import Genome
 
 
-def one_shot(experiment: Experiment, genomes: Sequence[Genome]) -> list[float]:
-    """One-shot top-1 on the validation images, as the run's configuration wants genomes scored."""
-    return [score["top1"] for score in score_on_validation(experiment, genomes)]
+def one_shot(experiment: Experiment, genomes: Sequence[Genome], measure: Measure) -> list[float]:
+    """One-shot accuracy on the validation images, as the run's configuration wants genomes scored."""
+    return [score[measure] for score in score_on_validation(experiment, genomes)]
 
 
 def by_each_statistics(experiment: Experiment, genomes: Sequence[Genome]) -> Mapping[str, Sequence[float]]:
-    """One-shot top-1 by each of the BN statistics that the run's own scores are not made with (paper 4.4).
+    """One-shot accuracy by each of the BN statistics that the run's own scores are not made with (paper 4.4).
 
     Networks whose weights are made for them cannot be scored by recalibrated ones (`Experiment.judge_of`). The memory
     that the run's own scores are held to does not bound these: one batch of calibration images may need more.
@@ -33,7 +34,8 @@ def by_each_statistics(experiment: Experiment, genomes: Sequence[Genome]) -> Map
         )
         other = copy.copy(experiment)
         other.config = dataclasses.replace(experiment.config, evaluate=evaluate)
-        scores[statistics] = [each["top1"] for each in score_on_validation(other, genomes, experiment.supernet)]
+        found = score_on_validation(other, genomes, experiment.supernet)
+        scores[statistics] = [each[experiment.config.measure] for each in found]
     return scores
 
 

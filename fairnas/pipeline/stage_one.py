@@ -3,9 +3,11 @@
 import platform
 import statistics
 from collections.abc import Callable, Mapping
+from typing import get_args
 
 import torch
 
+from fairnas.config import Measure
 from fairnas.pipeline.experiment import Experiment, pick_device
 from fairnas.pipeline.judge import score_on_validation
 from fairnas.pipeline.prepare import Prepared
@@ -34,11 +36,11 @@ def train(experiment: Experiment) -> tuple[str, ...]:
 
         def on_epoch(epoch: int, step: int, values: Mapping[str, float]) -> None:
             scores = score_on_validation(experiment, followed, training.network, training.strategy)
-            accuracies = [score["top1"] for score in scores]
-            curve = {
-                "one_shot_top1_mean": statistics.fmean(accuracies),
-                "one_shot_top1_std": statistics.pstdev(accuracies),
-            }
+            curve: dict[str, float] = {}
+            for measure in get_args(Measure):
+                accuracies = [score[measure] for score in scores]
+                curve[f"one_shot_{measure}_mean"] = statistics.fmean(accuracies)
+                curve[f"one_shot_{measure}_std"] = statistics.pstdev(accuracies)
             training.extra_state()  # brings the gradient norms into the ledger
             curve["updates_gini"], curve["gradient_gini"] = training.ledger.unevenness()
             alike = is_followed(epoch, config.train.epochs)

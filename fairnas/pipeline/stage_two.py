@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fairnas.config import SearchConfig
+from fairnas.config import Measure, SearchConfig
 from fairnas.pipeline.cluster import evaluator_of
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.judge import evaluation_setting
@@ -29,7 +29,7 @@ from fairnas.search import (
     select_evenly,
 )
 from fairnas.search.archive import DamagedArchiveError
-from fairnas.search.objectives import merit
+from fairnas.search.objectives import merit, pays_with
 from fairnas.search.scoring import Scoring, candidates_with_values
 from fairnas.space import format_genome
 
@@ -46,7 +46,7 @@ def search(experiment: Experiment, evaluator: Evaluator | None = None) -> tuple[
     config, run = experiment.config.search, experiment.run
     setting = evaluation_setting(experiment)
     narrator = experiment.narrator
-    prices, objectives = prices_in_run(experiment), objectives_from(config)
+    prices, objectives = prices_in_run(experiment), objectives_from(config, experiment.config.measure)
     if evaluator is None:
         require_ranks_of_float32(experiment)
     scoring = contextlib.nullcontext(evaluator) if evaluator else evaluator_of(experiment)
@@ -76,17 +76,22 @@ def search(experiment: Experiment, evaluator: Evaluator | None = None) -> tuple[
         narrator.say(f"the front has only {len(selected)} networks; {config.select} were to be selected")
     sources = {**prices.sources, **{each.name: each.source for each in objectives if each.source}}
     origin = {"sources": sources, "setting": setting, "archive": kept}
-    run.write_json("search.json", _record(config, result, objectives, selected) | origin)
+    run.write_json("search.json", _record(config, experiment.config.measure, result, objectives, selected) | origin)
     return ("search.json",)
 
 
 def _record(
-    config: SearchConfig, result: SearchResult, objectives: Sequence[Objective], selected: Sequence[Candidate]
+    config: SearchConfig,
+    measure: Measure,
+    result: SearchResult,
+    objectives: Sequence[Objective],
+    selected: Sequence[Candidate],
 ) -> dict[str, Any]:
     """What `search.json` says of a search."""
     bounds = {MADDS.name: None, PARAMS.name: None}
     return {
         "searcher": config.searcher,
+        "measure": measure,
         "population": config.population,
         "generations": result.generations,
         "evaluations": result.evaluations,
@@ -170,7 +175,8 @@ def changed_sources(experiment: Experiment) -> tuple[str, ...]:
     path = experiment.run.path / MEASURED
     lost = measures_latency(config) and not path.exists()
     now = {} if lost else dict(prices_of(experiment.space, config, path).sources)
-    now |= {each.name: each.source for each in objectives_from(config) if each.source}
+    objectives = objectives_from(config, experiment.config.measure)
+    now |= {each.name: each.source for each in objectives if each.source}
     return tuple(name for name in {**stored, **now} if stored.get(name) != now.get(name))
 
 
@@ -186,7 +192,7 @@ def spread_over_front(
     """
     by_name = {each.name: each for each in objectives}
     good = by_name.get(merit(objectives), ACCURACY)
-    fewer = [each for each in objectives if each.direction == "min" and each.name != "loss"]
+    fewer = [each for each in objectives if pays_with(each)]
     cost = MADDS if MADDS.name in by_name or not fewer else fewer[0]
     if LATENCY.name in by_name and by_name[LATENCY.name].bound is not None:
         cost = LATENCY

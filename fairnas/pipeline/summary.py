@@ -1,8 +1,9 @@
 """What a run found, as plain data: for the table at its end, and for `--json`."""
 
 import dataclasses
-from typing import Any
+from typing import Any, get_args
 
+from fairnas.config import Measure
 from fairnas.fairness import Ledger
 from fairnas.rundir import NO_STUDY, RunDirectory
 from fairnas.space import format_genome, parse_genome
@@ -25,6 +26,7 @@ def summarise(run: RunDirectory) -> dict[str, Any]:
         "findings": data["findings"] if data else None,
         "fairness": audit(run) if (run.path / "ledger.json").exists() else None,
         "operators": None,
+        "measure": run.config.measure,
         "units": {},
         "selected": None,
         "ranking": None,
@@ -44,9 +46,10 @@ def summarise(run: RunDirectory) -> dict[str, Any]:
 
 
 def further_objectives(search: dict[str, Any]) -> dict[str, str]:
-    """Of a search's record, the units of its objectives beyond accuracy, multiply-adds and parameters, by name."""
+    """Of a search's record, the units of its objectives beyond its accuracy, multiply-adds and parameters, by name."""
     objectives = search.get("objectives", ())
-    return {each["name"]: each["unit"] for each in objectives if each["name"] not in ("top1", "madds", "params")}
+    known = (search.get("measure", "top1"), "madds", "params")
+    return {each["name"]: each["unit"] for each in objectives if each["name"] not in known}
 
 
 def further(search: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
@@ -62,13 +65,16 @@ def measured_bound(run: RunDirectory) -> float | None:
 
 def _selected(run: RunDirectory, row: dict[str, Any]) -> dict[str, Any]:
     genome = format_genome(parse_genome(row["genome"]))
-    found = {key: row[key] for key in ("madds", "params")} | {
-        "one_shot_top1": row["top1"],
-        "stand_alone_top1": None,
-    }
+    found: dict[str, Any] = {key: row[key] for key in ("madds", "params")}
+    for name in get_args(Measure):  # None: a search or training from before classes were counted
+        found |= {f"one_shot_{name}": row.get(name), f"stand_alone_{name}": None}
+    found |= {"class_images": None, "class_hits": None}
     if run.is_finished("retrain"):
         result = run.read_json(f"{run.config.retrain.folder}/{genome}-s0.json")
-        found["stand_alone_top1"] = result["test"]["top1"] if result["status"] == "done" else None
+        if result["status"] == "done":
+            test = result["test"]
+            found |= {f"stand_alone_{name}": test.get(name) for name in get_args(Measure)}
+            found |= {name: test.get(name) for name in ("class_images", "class_hits")}
     model = run.path / "models" / genome / "model.onnx"
     onnx = str(model) if run.is_finished("export") and model.exists() else None  # else it may be of weights of before
     return {"genome": genome, **found, "onnx": onnx, **exported_facts(run, genome)}

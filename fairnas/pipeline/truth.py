@@ -5,6 +5,7 @@ from typing import Any
 
 from fairnas.analysis import StudiedModel, study_ranking
 from fairnas.analysis.study import as_plain
+from fairnas.config import Measure
 from fairnas.errors import GenomeError, TooFewNetworksError
 from fairnas.nets import cost_table
 from fairnas.pipeline.experiment import Experiment
@@ -17,7 +18,8 @@ from fairnas.pipeline.stage_two import front_and_selected, known_candidates, spr
 from fairnas.pipeline.workshop import Job, Workshop
 from fairnas.randomness import generator
 from fairnas.rundir import NO_STUDY
-from fairnas.search import Candidate
+from fairnas.search import MADDS, Candidate
+from fairnas.search.objectives import LOSS_OF, accuracy_by
 from fairnas.space import Genome, SearchSpace, format_genome
 
 
@@ -68,7 +70,8 @@ def rank(experiment: Experiment, least: int | None = None) -> tuple[str, ...]:
     # scored before anything is trained: a supernet that cannot be judged must not cost trainings
     scores, statistics = score_on_validation(experiment, genomes), by_each_statistics(experiment, genomes)
     other = other_supernet(experiment)
-    against = (name_beside(experiment.run, other.run), one_shot(other, genomes)) if other else None
+    measure = experiment.config.measure  # the other supernet's scores are of the same kind, whatever its run is after
+    against = (name_beside(experiment.run, other.run), one_shot(other, genomes, measure)) if other else None
     workshop = workshop_of(experiment)
     jobs = [Job(genome, seed, False) for genome in genomes for seed in range(ours.seeds)]
     results = _run(experiment, workshop, jobs)
@@ -76,17 +79,19 @@ def rank(experiment: Experiment, least: int | None = None) -> tuple[str, ...]:
     models = []
     for number, genome in enumerate(genomes):
         trainings = results[number * ours.seeds : (number + 1) * ours.seeds]
-        accuracies = tuple(r["test"]["top1"] if r["status"] == "done" else None for r in trainings)
+        accuracies = tuple(r["test"][measure] if r["status"] == "done" else None for r in trainings)
         cost, depth = table(genome), experiment.space.network_depth(genome)
         text = format_genome(genome)
         mine = scores[number]
-        models.append(StudiedModel(text, mine["top1"], accuracies, cost.madds, cost.params, depth, mine["loss"]))
+        loss = mine[LOSS_OF[measure]]
+        models.append(StudiedModel(text, mine[measure], accuracies, cost.madds, cost.params, depth, loss))
         for job, result in zip(jobs[number * ours.seeds :], trainings, strict=False):
             if result["status"] == "diverged":
                 experiment.narrator.say(f"{text} diverged with seed {job.seed}: {result['reason']}")
     study = study_ranking(models, statistics=statistics, against=against)
     plain = {
         "choose": "named" if ours.study else ours.choose,
+        "measure": measure,
         "scored_by": statistics_of(experiment),
         "against_run": ours.against,
         "images": {part: len(getattr(experiment.dataset, part)) for part in ("validation", "test")},
@@ -122,7 +127,7 @@ def choose_models(experiment: Experiment, least: int | None = None) -> tuple[Gen
     chosen: list[Candidate] = []
     if ours.choose == "front":
         front, _ = front_and_selected(experiment)
-        chosen = list(spread_over_front(front, ours.models))
+        chosen = list(spread_over_front(front, ours.models, (accuracy_by(experiment.config.measure), MADDS)))
     taken = {candidate.genome for candidate in chosen}  # in the archive, another search may have asked for them first
     others = [candidate for candidate in known_candidates(experiment) if candidate.genome not in taken]
     known = len(chosen) + len(others)
@@ -136,7 +141,7 @@ def choose_models(experiment: Experiment, least: int | None = None) -> tuple[Gen
         experiment.narrator.say(
             f"the search has evaluated {networks}; the study takes all, where {ours.models} were wanted"
         )
-    chosen += _stratified(others, min(known, ours.models) - len(chosen))
+    chosen += _stratified(others, min(known, ours.models) - len(chosen), experiment.config.measure)
     return tuple(candidate.genome for candidate in chosen)
 
 
@@ -151,16 +156,16 @@ def named_models(space: SearchSpace, texts: Sequence[str]) -> tuple[Genome, ...]
     return tuple(space.parse(text) for text in texts)
 
 
-def _stratified(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
+def _stratified(candidates: Sequence[Candidate], count: int, measure: Measure) -> list[Candidate]:
     """Candidates at equal distances in one-shot accuracy, from the worst to the best."""
     if count == 0:
         return []
-    free = sorted(candidates, key=lambda c: (c.value("top1"), c.genome))
-    low, high = free[0].value("top1"), free[-1].value("top1")
+    free = sorted(candidates, key=lambda c: (c.value(measure), c.genome))
+    low, high = free[0].value(measure), free[-1].value(measure)
     taken: list[Candidate] = []
     for number in range(count):
         target = low + (high - low) * (number / (count - 1) if count > 1 else 0.5)
-        nearest = min(free, key=lambda c: (abs(c.value("top1") - target), c.genome))
+        nearest = min(free, key=lambda c: (abs(c.value(measure) - target), c.genome))
         free.remove(nearest)
         taken.append(nearest)
     return taken

@@ -94,6 +94,8 @@ class Workshop:
             return None  # damaged at rest: train it again
         if not isinstance(result, dict) or result.get("identity") not in (self.identity, *self.formerly):
             return None
+        if result.get("status") == "done" and self.config.measure not in result.get("test", {}):
+            return None  # from before it was measured
         if job.keep_weights and result.get("status") == "done" and not self.has_weights(job):
             return None
         return result

@@ -19,7 +19,7 @@ def accuracies(inputs: Inputs) -> Section:
     name, title = "accuracies", "One-shot accuracies"
     if not inputs.candidates:
         return Section(name, title, paragraphs([missing("archive of candidates", "search", inputs.path)]))
-    values = [each.top1 for each in inputs.candidates]
+    values = [each.accuracy for each in inputs.candidates]
     caption = (
         f"{counted(len(values), 'candidate')}: lowest {percent(min(values))}, "
         f"median {percent(statistics.median(values))}, highest {percent(max(values))}. "
@@ -35,7 +35,7 @@ def accuracies(inputs: Inputs) -> Section:
             f"{interval(*map(percent, study.stand_alone_range))}."
         )
     place = plot(name, "Histogram of one-shot accuracies, described below.", caption)
-    return Section(name, title, place, ((name, figures.histogram_figure(values)),))
+    return Section(name, title, place, ((name, figures.histogram_figure(values, inputs.accuracy_words)),))
 
 
 def training(inputs: Inputs) -> Section:
@@ -45,13 +45,13 @@ def training(inputs: Inputs) -> Section:
         return Section(name, title, paragraphs([missing("training curve", "train", inputs.path)]))
     last = inputs.epochs[-1]
     caption = f"Supernet training over {counted(len(inputs.epochs), 'epoch')}: loss at the end {last.loss:.3f}"
-    if last.top1_mean is not None:
+    if last.accuracy_mean is not None:
         caption += (
-            f", mean one-shot top-1 {percent(last.top1_mean)}. The shade is one standard deviation over "
-            "a fixed handful of random networks, on validation images"
+            f", mean one-shot {inputs.accuracy_words} {percent(last.accuracy_mean)}. The shade is one standard "
+            "deviation over a fixed handful of random networks, on validation images"
         )
     place = plot(name, "Training curve, described below.", caption + ".")
-    return Section(name, title, place, ((name, figures.training_figure(inputs.epochs)),))
+    return Section(name, title, place, ((name, figures.training_figure(inputs.epochs, inputs.accuracy_words)),))
 
 
 def curves(inputs: Inputs) -> Section:

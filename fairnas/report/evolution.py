@@ -15,8 +15,8 @@ def evolution(inputs: Inputs) -> Section:
         return Section(name, title, paragraphs([missing("search result", "search", inputs.path)]))
     search, body, plots, pair = inputs.search, [], [], []
     if inputs.candidates:
-        early = [each.top1 for each in inputs.candidates if each.generation == 0]
-        late = [each.top1 for each in inputs.candidates if each.generation == search.generations - 1]
+        early = [each.accuracy for each in inputs.candidates if each.generation == 0]
+        late = [each.accuracy for each in inputs.candidates if each.generation == search.generations - 1]
         caption = "Every candidate at the generation that scored it first; the line is the best so far."
         foreign = len(inputs.candidates) - search.scored
         if foreign > 0:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fairnas import __version__
 from fairnas.analysis import RankAgreement, rank_agreement
-from fairnas.report.lessons import Lesson, colour_of, curve_figure
+from fairnas.report.lessons import Lesson, colour_of, curve_figure, words_of
 from fairnas.report.markup import Html, Section, folded, joined, listing, paragraphs, plot, table, tag
 from fairnas.report.page import whole_page
 from fairnas.report.paper import PAGE, paper_style, save_plates
@@ -35,12 +35,13 @@ class Course:
     def agreements(self) -> tuple[tuple[int, RankAgreement], ...]:
         """Tau of one-shot accuracy with the validation accuracy after each measured epoch."""
         lessons = self.finished
-        shared = set.intersection(*({epoch for epoch, _ in each.top1} for each in lessons)) if lessons else set()
+        shared = set.intersection(*({epoch for epoch, _ in each.accuracy} for each in lessons)) if lessons else set()
         if len(lessons) < 3:
             return ()
         scores = [each.one_shot for each in lessons]
         return tuple(
-            (epoch, rank_agreement(scores, [dict(each.top1)[epoch] for each in lessons])) for epoch in sorted(shared)
+            (epoch, rank_agreement(scores, [dict(each.accuracy)[epoch] for each in lessons]))
+            for epoch in sorted(shared)
         )
 
 
@@ -108,7 +109,7 @@ def _table(course: Course) -> Html:
         (
             tag("code", each.genome),
             percent(each.one_shot),
-            percent(each.top1[-1][1]) if each.top1 else UNKNOWN,
+            percent(each.accuracy[-1][1]) if each.accuracy else UNKNOWN,
             percent(each.final) if each.final is not None else "diverged",
             str(each.seeds),
         )
@@ -143,17 +144,18 @@ def _reproduction(course: Course) -> Section:
 
 def draw_plates(course: Course, folder: Path) -> Sequence[Path]:
     """Both plots side by side, as PNG and SVG files."""
+    kind = words_of(course.lessons)
     with paper_style() as plt:
         figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.8), layout="constrained")
         for number, each in enumerate(course.lessons):
             colour = colour_of(number, len(course.lessons))
             left.plot(*_columns(each.loss), color=colour, linewidth=0.9)
-            top1 = [(epoch, 100 * value) for epoch, value in each.top1]
-            right.plot(*_columns(top1), color=colour, marker="o", linewidth=0.9, label=percent(each.one_shot))
+            accuracy = [(epoch, 100 * value) for epoch, value in each.accuracy]
+            right.plot(*_columns(accuracy), color=colour, marker="o", linewidth=0.9, label=percent(each.one_shot))
         left.set(xlabel="epoch", ylabel="training loss")
-        right.set(xlabel="epoch", ylabel="validation top-1 (%)")
+        right.set(xlabel="epoch", ylabel=f"validation {kind} (%)")
         columns = -(-len(course.lessons) // 16)
-        figure.legend(title="one-shot top-1", title_fontsize=7, loc="outside right upper", ncols=columns)
+        figure.legend(title=f"one-shot {kind}", title_fontsize=7, loc="outside right upper", ncols=columns)
         return save_plates(figure, folder, "figure10")
 
 

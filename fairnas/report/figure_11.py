@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fairnas import __version__
+from fairnas.config import ACCURACY_WORDS
 from fairnas.report.figures import (
     COSTS,
     Figure,
@@ -46,6 +47,12 @@ class Evolution:
     command: str
 
     @property
+    def words(self) -> str:
+        """What the run's measure of accuracy is called."""
+        balanced = any(each.balanced_accuracy is not None for each in self.candidates)
+        return ACCURACY_WORDS["balanced_accuracy" if balanced else "top1"]
+
+    @property
     def milestones(self) -> tuple[int, ...]:
         """The first, the middle and the last generation; fewer in a search of one or two."""
         last = self.search.generations - 1
@@ -64,7 +71,7 @@ def render_evolution(evolution: Evolution) -> str:
         f"Space {evolution.space}, data {evolution.data}. Searcher {search.searcher}, "
         f"{counted(search.generations, 'generation')}, {whole(search.evaluations)} evaluations of "
         f"{counted(search.distinct, 'different network')}" + (f", with {listed(bounds)}" if bounds else "") + ". "
-        f"Accuracy is one-shot top-1 on {counted(evolution.validation_images, 'validation image')}."
+        f"Accuracy is one-shot {evolution.words} on {counted(evolution.validation_images, 'validation image')}."
     )
     header = joined(
         [
@@ -86,12 +93,12 @@ def findings(evolution: Evolution) -> tuple[str, ...]:
     goal = 0.99 * volumes[-1]
     within = next(number for number, volume in enumerate(volumes, start=1) if volume >= goal)
     still = sum(later > earlier for earlier, later in zip(volumes[-11:], volumes[-10:], strict=False))
-    best = max(evolution.candidates, key=lambda each: (each.top1, -each.madds))
+    best = max(evolution.candidates, key=lambda each: (each.accuracy, -each.madds))
     steps = min(10, len(volumes) - 1)
     sentences = [
         f"Hypervolume rose from {decimal(volumes[0], 4)} after the first generation to {decimal(volumes[-1], 4)}; 99 % "
         f"of the last value was reached in generation {within} of {search.generations}.",
-        f"The most accurate network is {best.genome}: {percent(best.top1)}, {millions(best.madds)} multiply-adds, "
+        f"The most accurate network is {best.genome}: {percent(best.accuracy)}, {millions(best.madds)} multiply-adds, "
         f"found in generation {best.generation + 1}.",
     ]
     if steps:
@@ -157,10 +164,10 @@ def cloud_figure(evolution: Evolution, cost: Literal["madds", "params"]) -> Figu
             "name": "networks",
             "showlegend": False,
             "x": [six_digits(getattr(each, cost) / 1e6) for each in drawn],
-            "y": [six_digits(100 * each.top1) for each in drawn],
+            "y": [six_digits(100 * each.accuracy) for each in drawn],
             "text": [
-                f"<b>{each.genome}</b><br>{percent(each.top1)}, {millions(getattr(each, cost))} {COST_NAMES[cost]}<br>"
-                f"generation {each.generation + 1}"
+                f"<b>{each.genome}</b><br>{percent(each.accuracy)}, {millions(getattr(each, cost))} "
+                f"{COST_NAMES[cost]}<br>generation {each.generation + 1}"
                 for each in drawn
             ],
             "hovertemplate": "%{text}<extra></extra>",
@@ -168,7 +175,7 @@ def cloud_figure(evolution: Evolution, cost: Literal["madds", "params"]) -> Figu
         }
     ]
     for number, dash in zip(evolution.milestones, _DASHES[-len(evolution.milestones) :], strict=True):
-        stairs = staircase([(getattr(each, cost) / 1e6, 100 * each.top1) for each in evolution.until(number)])
+        stairs = staircase([(getattr(each, cost) / 1e6, 100 * each.accuracy) for each in evolution.until(number)])
         data.append(
             {
                 "type": "scatter",
@@ -180,7 +187,9 @@ def cloud_figure(evolution: Evolution, cost: Literal["madds", "params"]) -> Figu
                 "hoverinfo": "skip",
             }
         )
-    layout = plain_layout(f"{COST_NAMES[cost]} (M)", "one-shot top-1 (%)", legend=True, hovermode="closest")
+    layout = plain_layout(
+        f"{COST_NAMES[cost]} (M)", f"one-shot {evolution.words} (%)", legend=True, hovermode="closest"
+    )
     return {"data": data, "layout": layout}
 
 
@@ -190,12 +199,13 @@ def _milestone_table(evolution: Evolution) -> Html:
     for number in evolution.milestones:
         scored = evolution.until(number)
         born = [each for each in scored if each.generation == number]
-        best = max((each.top1 for each in scored), default=None)
-        mean = sum(each.top1 for each in born) / len(born) if born else None
+        best = max((each.accuracy for each in scored), default=None)
+        mean = sum(each.accuracy for each in born) / len(born) if born else None
         volume = decimal(volumes[number], 4) if number < len(volumes) else ""
         rows.append((whole(number + 1), whole(len(scored)), whole(len(born)), percent(mean), percent(best), volume))
     head = ("generation", "networks so far", "new in it", "mean of the new", "best so far", "hypervolume")
-    return table("The search at the moments of the lines; accuracies are one-shot top-1", head, rows)
+    caption = f"The search at the moments of the lines; accuracies are one-shot {evolution.words}"
+    return table(caption, head, rows)
 
 
 def _progress(evolution: Evolution) -> Section:
@@ -229,7 +239,7 @@ def milestones_as_numbers(evolution: Evolution) -> Sequence[dict[str, object]]:
             "generation": number + 1,
             "networks": len(evolution.until(number)),
             "fronts": {
-                cost: staircase([(getattr(each, cost), each.top1) for each in evolution.until(number)])
+                cost: staircase([(getattr(each, cost), each.accuracy) for each in evolution.until(number)])
                 for cost in COSTS
             },
         }

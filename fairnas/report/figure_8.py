@@ -68,6 +68,8 @@ class Believed:
     sampled: str
     """Which networks the samples of the judges are."""
     command: str
+    accuracy: str = "top-1"
+    """What the run's measure of accuracy is called."""
 
     @property
     def networks(self) -> tuple[tuple[str, tuple[float, ...]], ...]:
@@ -86,8 +88,8 @@ def render_believed(believed: Believed) -> str:
     lead = (
         f"Space {believed.space}, data {believed.data}. {counted(len(believed.networks), 'network')} "
         f"({believed.choose}), trained from scratch and scored by "
-        f"{listed([judge.title for judge in believed.judges])}. One-shot top-1 on "
-        f"{counted(believed.images[0], 'validation image')}, stand-alone top-1 on "
+        f"{listed([judge.title for judge in believed.judges])}. One-shot {believed.accuracy} on "
+        f"{counted(believed.images[0], 'validation image')}, stand-alone {believed.accuracy} on "
         f"{counted(believed.images[1], 'test image')}."
     )
     header = joined(
@@ -198,7 +200,9 @@ def scatter_figure(believed: Believed, number: int) -> Figure:
         ],
         "hovertemplate": "%{text}<extra></extra>",
     }
-    layout = plain_layout("one-shot top-1, validation (%)", "stand-alone top-1, test (%)", legend=True)
+    layout = plain_layout(
+        f"one-shot {believed.accuracy}, validation (%)", f"stand-alone {believed.accuracy}, test (%)", legend=True
+    )
     every = [100 * value for _, values in believed.networks for value in values]
     margin = 0.06 * (max(every) - min(every)) or 1.0
     layout["yaxis"]["range"] = [six_digits(min(every) - margin), six_digits(max(every) + margin)]
@@ -237,7 +241,7 @@ def _histograms(believed: Believed) -> Section:
             f"{decimal(judge.sampled_gap, 3)}."
         )
         places.append(plot(name, "Histogram of accuracies, described below.", caption))
-        plots.append((name, gap_figure(judge, alone, _COLOURS[number][0])))
+        plots.append((name, gap_figure(judge, alone, _COLOURS[number][0], believed.accuracy)))
     if not places:
         said = f"There is no sample of one-shot accuracies: {believed.sampled}."
         return Section("gap", "Supernet accuracy gap", joined([paragraphs([said]), _gap_table(believed)]))
@@ -245,7 +249,7 @@ def _histograms(believed: Believed) -> Section:
     return Section("gap", "Supernet accuracy gap", joined(body), tuple(plots))
 
 
-def gap_figure(judge: Judge, alone: Sequence[float], colour: str) -> Figure:
+def gap_figure(judge: Judge, alone: Sequence[float], colour: str, accuracy: str = "top-1") -> Figure:
     """Shares of one-shot and of stand-alone accuracies, in bins of their own."""
     data = []
     for name, values, shade in (("one-shot", judge.sample, colour), ("stand-alone", alone, "--muted")):
@@ -262,7 +266,7 @@ def gap_figure(judge: Judge, alone: Sequence[float], colour: str) -> Figure:
                 "hovertemplate": "%{x:.1f} %: %{y:.3g} % of the networks<extra></extra>",
             }
         )
-    layout = plain_layout("top-1 (%)", "share per point of accuracy (%)", legend=True, hovermode="closest")
+    layout = plain_layout(f"{accuracy} (%)", "share per point of accuracy (%)", legend=True, hovermode="closest")
     layout["yaxis"]["rangemode"] = "tozero"
     return {"data": data, "layout": layout | {"barmode": "overlay"}}
 
@@ -312,7 +316,7 @@ def draw_plates(believed: Believed, folder: Path) -> list[Path]:
         )
         for number, axes in enumerate(row[0]):
             _draw_scatter(axes, believed, number)
-        row[0][0].set_ylabel("stand-alone top-1, test (%)")
+        row[0][0].set_ylabel(f"stand-alone {believed.accuracy}, test (%)")
         files = save_plates(figure, folder, "figure8")
         sampled = [(number, judge) for number, judge in enumerate(believed.judges) if judge.sample]
         if sampled:
@@ -345,7 +349,7 @@ def _draw_scatter(axes: Any, believed: Believed, number: int) -> None:
         capsize=1.5,
         label=f"{judge.title}\n$\\tau$ = {tau_text(judge.tau)}",
     )
-    axes.set_xlabel("one-shot top-1, validation (%)")
+    axes.set_xlabel(f"one-shot {believed.accuracy}, validation (%)")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
@@ -354,6 +358,6 @@ def _draw_histogram(axes: Any, believed: Believed, number: int, judge: Judge) ->
     for name, values, colour in (("one-shot", judge.sample, _COLOURS[number][1]), ("stand-alone", alone, GREY)):
         centres, widths, shares = histogram(values)
         axes.bar(centres, shares, widths, color=colour, alpha=0.7, label=f"{name}, n = {len(values):,}")
-    axes.set_xlabel("top-1 (%)")
+    axes.set_xlabel(f"{believed.accuracy} (%)")
     title = f"{judge.title}\n$\\lambda$ = {decimal(judge.gap.gap, 3)} on n = {judge.gap.n}"
     axes.legend(title=title, title_fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)

@@ -37,7 +37,9 @@ def staircase(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float
     return tuple(kept)
 
 
-def rank_figure(models: Sequence[Ranked], validation_images: int = 0, test_images: int = 0) -> Figure:
+def rank_figure(
+    models: Sequence[Ranked], validation_images: float = 0, test_images: float = 0, accuracy: str = "top-1"
+) -> Figure:
     """Stand-alone over one-shot accuracy, mean over seeds, with bars.
 
     Upright bars reach from the worst seed to the best; of one seed they are 95 % intervals from the number of test
@@ -64,11 +66,12 @@ def rank_figure(models: Sequence[Ranked], validation_images: int = 0, test_image
         "text": text,
         "hovertemplate": "%{text}<extra></extra>",
     }
-    layout = plain_layout("one-shot top-1, validation (%)", "stand-alone top-1, test (%)", hovermode="closest")
+    axes = f"one-shot {accuracy}, validation (%)", f"stand-alone {accuracy}, test (%)"
+    layout = plain_layout(*axes, hovermode="closest")
     return {"data": [trace], "layout": layout}
 
 
-def _ends(mean: float, values: Sequence[float], images: int) -> tuple[float, float]:
+def _ends(mean: float, values: Sequence[float], images: float) -> tuple[float, float]:
     """Ends of the bar at a mean of some trainings; of one, the interval from so many images."""
     if len(values) == 1 and images:
         return share_interval(mean, images)
@@ -101,7 +104,7 @@ def bin_edges(values: Sequence[float], most: int = _BINS) -> tuple[float, ...]:
     return tuple(start + width * number for number in range(-(-slots // per_bin) + 1))
 
 
-def histogram_figure(accuracies: Sequence[float]) -> Figure:
+def histogram_figure(accuracies: Sequence[float], accuracy: str = "top-1") -> Figure:
     """How many candidates have which one-shot accuracy (0 to 1; at least one)."""
     values = [six_digits(100 * value) for value in accuracies]  # so that equal shares are equal
     counts, edges = np.histogram(values, bins=bin_edges(values))
@@ -116,12 +119,12 @@ def histogram_figure(accuracies: Sequence[float]) -> Figure:
         "hovertemplate": "%{text}<br>%{y} candidates<extra></extra>",
         "marker": {"color": "var(--bars)", "line": outline(1)},
     }
-    layout = plain_layout("one-shot top-1, validation (%)", "candidates", hovermode="closest")
+    layout = plain_layout(f"one-shot {accuracy}, validation (%)", "candidates", hovermode="closest")
     layout["yaxis"]["rangemode"] = "tozero"
     return {"data": [trace], "layout": layout}
 
 
-def training_figure(epochs: Sequence[Epoch]) -> Figure:
+def training_figure(epochs: Sequence[Epoch], accuracy: str = "top-1") -> Figure:
     """Loss, and mean one-shot accuracy with its spread, over epochs; two plots that share the epochs."""
     x = [each.epoch for each in epochs]
     loss = {
@@ -135,18 +138,20 @@ def training_figure(epochs: Sequence[Epoch]) -> Figure:
     }
     layout = plain_layout("epoch", "training loss", hovermode="closest")
     layout["yaxis"]["rangemode"] = "tozero"
-    measured = [(each.epoch, each.top1_mean, each.top1_std or 0.0) for each in epochs if each.top1_mean is not None]
+    measured = [
+        (each.epoch, each.accuracy_mean, each.accuracy_std or 0.0) for each in epochs if each.accuracy_mean is not None
+    ]
     if not measured:
         return {"data": [loss], "layout": layout}
     layout["yaxis"]["domain"] = [0, 0.45]
-    layout["yaxis2"] = plain_axis("one-shot top-1 (%)") | {"domain": [0.55, 1], "anchor": "x"}
+    layout["yaxis2"] = plain_axis(f"one-shot {accuracy} (%)") | {"domain": [0.55, 1], "anchor": "x"}
     edge = {"type": "scatter", "mode": "lines", "yaxis": "y2", "line": {"width": 0}, "hoverinfo": "skip"}
     at = [epoch for epoch, _, _ in measured]
     low = {**edge, "x": at, "y": [six_digits(100 * max(0.0, mean - std)) for _, mean, std in measured]}
     high = {**edge, "x": at, "y": [six_digits(100 * min(1.0, mean + std)) for _, mean, std in measured]}
     mean_line = {
         "type": "scatter",
-        "name": "one-shot top-1",
+        "name": f"one-shot {accuracy}",
         "mode": "lines",
         "yaxis": "y2",
         "x": at,

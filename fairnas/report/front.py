@@ -13,7 +13,7 @@ from fairnas.report.markup import (
     table,
     tag,
 )
-from fairnas.report.networks import ACCURACY, GENERATION, Quantity, costs_of, network_data, networks_of, view_figure
+from fairnas.report.networks import GENERATION, Quantity, costs_of, network_data, networks_of, view_figure
 from fairnas.report.records import Search
 from fairnas.report.units import counted, listed, millions, percent, whole
 
@@ -53,9 +53,9 @@ def front(inputs: Inputs) -> Section:
     body = [
         paragraphs([_search_summary(search), _HOW]),
         tag("div", *places, classes="pair"),
-        _limits((ACCURACY, *costs, GENERATION)),
+        _limits((networks.accuracy, *costs, GENERATION)),
         _one_network(),
-        _front_table(search),
+        _front_table(search, inputs.accuracy_words),
         data,
     ]
     plots = [(f"front-{cost.name}", view_figure(networks, cost)) for cost in costs]
@@ -114,20 +114,20 @@ def network_button(genome: str) -> Html:
     return tag("button", tag("code", genome), classes="genome", attributes=f'type="button" data-genome="{genome}"')
 
 
-def _front_table(search: Search) -> Html:
+def _front_table(search: Search, accuracy: str) -> Html:
     further = further_goals(search.goals)
     rows = [
         (
             network_button(each.genome),
             millions(each.madds),
             millions(each.params),
-            percent(each.top1),
+            percent(each.accuracy),
             *(quantity(value, goal.unit) for value, goal in zip(each.further, further, strict=True)),
             whole(each.generation + 1),
         )
         for each in search.front
     ]
     names = [goal.words for goal in further]
-    head = ("genome", "MAdds", "parameters", "one-shot top-1, validation", *names, "generation")
+    head = ("genome", "MAdds", "parameters", f"one-shot {accuracy}, validation", *names, "generation")
     shown = table(f"The front, {counted(len(rows), 'network')}, lightest first", head, rows, classes="front")
     return tag("div", shown, classes="tall")

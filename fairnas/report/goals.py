@@ -3,11 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
+from fairnas.config import Measure
 from fairnas.report.units import COST_NAMES, UNKNOWN, millions
 
-_NAMES = {**COST_NAMES, "top1": "accuracy", "top5": "top-5 accuracy"}
+_NAMES = {**COST_NAMES, "top1": "accuracy", "balanced_accuracy": "balanced accuracy", "top5": "top-5 accuracy"}
 _PAPER = (("top1", "max", "share of images"), ("madds", "min", "multiply-adds"), ("params", "min", "parameters"))
 
 
@@ -42,8 +43,14 @@ def _bound(value: Any) -> float | None:
 
 def further_goals(goals: Sequence[Goal]) -> tuple[Goal, ...]:
     """Those beyond accuracy, multiply-adds and parameters, which every table has."""
-    known = {name for name, _, _ in _PAPER}
+    known = {name for name, _, _ in _PAPER} | ({"balanced_accuracy"} if _is_measure(goals) else set())
     return tuple(goal for goal in goals if goal.name not in known)
+
+
+def _is_measure(goals: Sequence[Goal]) -> bool:
+    """Whether a search was after balanced accuracy first: it is then what every table has as accuracy."""
+    accuracies = [goal.name for goal in goals if goal.name in get_args(Measure)]
+    return accuracies[:1] == ["balanced_accuracy"]
 
 
 def bounds_in_words(goals: Sequence[Goal]) -> list[str]:

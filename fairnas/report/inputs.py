@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fairnas.config import RunConfig
+from fairnas.config import ACCURACY_WORDS, Measure, RunConfig
 from fairnas.errors import RunDirectoryError
 from fairnas.fairness import Ledger
 from fairnas.report.goals import Goal, further_goals
@@ -95,6 +95,11 @@ class Inputs:
     linked: bool = True
     """Whether the exported files can be reached from where the page is."""
 
+    @property
+    def accuracy_words(self) -> str:
+        """What the run's measure of accuracy is called."""
+        return ACCURACY_WORDS[self.config.measure]
+
 
 def read_inputs(run: RunDirectory, archive: Path | None = None) -> Inputs:
     """Read a run directory.
@@ -113,8 +118,9 @@ def read_inputs(run: RunDirectory, archive: Path | None = None) -> Inputs:
             f"{run.path} has no space.json yet, and a report runs no Python; `fairnas train --run {run.path}` makes it"
         )
     space = from_dict(run.read_json("space.json")) if resolved else scaled(get_space(config.space), config.width)
-    search = _made(run, "search", "search.json", lambda plain: parse_search(plain, space))
-    candidates = _candidates(run, archive or run.path / "archive.sqlite", search.goals) if search else ()
+    search = _made(run, "search", "search.json", lambda plain: parse_search(plain, space, config.measure))
+    path = archive or run.path / "archive.sqlite"
+    candidates = _candidates(run, path, search.goals, config.measure) if search else ()
     selected = search.selected if search else ()
     named = _named(config.stand_alone.genomes, space, selected, candidates)
     return Inputs(
@@ -124,7 +130,9 @@ def read_inputs(run: RunDirectory, archive: Path | None = None) -> Inputs:
         space=space,
         data=_parsed(run, "data.json", "train", parse_data) if _exists(run, "data.json") else None,
         ledger=_made(run, "train", "ledger.json", Ledger.from_dict),
-        epochs=_checked(run, "metrics.jsonl", "train", parse_epochs, run.metrics("train")),
+        epochs=_checked(
+            *(run, "metrics.jsonl", "train"), lambda rows: parse_epochs(rows, config.measure), run.metrics("train")
+        ),
         search=search,
         candidates=candidates,
         named=named,
@@ -197,7 +205,7 @@ def _checked(run: RunDirectory, name: str, verb: str, parse: Callable[[Any], T],
         ) from error
 
 
-def _candidates(run: RunDirectory, path: Path, goals: Sequence[Goal]) -> tuple[Scored, ...]:
+def _candidates(run: RunDirectory, path: Path, goals: Sequence[Goal], measure: Measure) -> tuple[Scored, ...]:
     """Candidates of the setting that `search.json` belongs to; none if the archive was not kept."""
     if not path.exists():
         return ()
@@ -209,9 +217,10 @@ def _candidates(run: RunDirectory, path: Path, goals: Sequence[Goal]) -> tuple[S
             Scored(
                 *(format_genome(c.genome), c.value("top1"), c.value("madds"), c.value("params"), c.generation),
                 tuple(c.value(name) if c.has([name]) else None for name in further),
+                c.value(measure) if measure == "balanced_accuracy" else None,
             )
             for c in candidates_with_values(archive, sources)
-            if not c.failed and c.has(("top1", "madds", "params"))
+            if not c.failed and c.has(("top1", measure, "madds", "params"))
         )
 
 
@@ -234,7 +243,9 @@ def _trained(run: RunDirectory, networks: Sequence[Scored]) -> dict[str, Trained
     folder = run.config.retrain.folder
     names = {each.genome: f"{folder}/{each.genome}-s0.json" for each in networks}
     return {
-        genome: _parsed(run, name, "retrain", parse_training) for genome, name in names.items() if _exists(run, name)
+        genome: _parsed(run, name, "retrain", lambda plain: parse_training(plain, run.config.measure))
+        for genome, name in names.items()
+        if _exists(run, name)
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fairnas.config import ACCURACY_WORDS, Measure
 from fairnas.errors import RunDirectoryError
 from fairnas.report.figures import Figure, plain_layout, six_digits
 from fairnas.report.markup import Section, plot, tag
@@ -28,7 +29,14 @@ class Lesson:
     """Epoch and validation accuracy after it, where it was measured."""
     seeds: int
     final: float | None
-    """Test accuracy; None if a training diverged."""
+    """Test accuracy by the run's measure, as `one_shot`; None if a training diverged."""
+    balanced_accuracy: tuple[tuple[int, float], ...] = ()
+    """As `top1`, where it is the run's measure."""
+
+    @property
+    def accuracy(self) -> tuple[tuple[int, float], ...]:
+        """Epoch and validation accuracy by the run's measure."""
+        return self.balanced_accuracy or self.top1
 
 
 def read_lessons(run: RunDirectory, models: Sequence[Mapping[str, Any]]) -> tuple[Lesson, ...]:
@@ -46,7 +54,7 @@ def read_lessons(run: RunDirectory, models: Sequence[Mapping[str, Any]]) -> tupl
 
 
 def _lesson(run: RunDirectory, model: Mapping[str, Any]) -> Lesson:
-    losses, top1 = [], []
+    losses, top1, balanced = [], [], []
     for seed in range(len(model["stand_alone"])):
         name = f"stand_alone/{model['genome']}-s{seed}.json"
         result = run.read_json(name)
@@ -57,7 +65,9 @@ def _lesson(run: RunDirectory, model: Mapping[str, Any]) -> Lesson:
             )
         rows = result["curve"]
         losses.append([(row["epoch"], row["loss"]) for row in rows if math.isfinite(row["loss"])])
-        top1.append([(row["epoch"], row["validation_top1"]) for row in rows if row["validation_top1"] is not None])
+        top1.append(_measured(rows, "top1"))
+        if run.config.measure == "balanced_accuracy":
+            balanced.append(_measured(rows, "balanced_accuracy"))
     return Lesson(
         genome=model["genome"],
         one_shot=model["one_shot"],
@@ -65,7 +75,14 @@ def _lesson(run: RunDirectory, model: Mapping[str, Any]) -> Lesson:
         top1=mean_curve(top1),
         seeds=len(losses),
         final=model["mean"],
+        balanced_accuracy=mean_curve(balanced) if balanced else (),
     )
+
+
+def _measured(rows: Sequence[Mapping[str, Any]], measure: Measure) -> list[tuple[int, float]]:
+    """Epoch and validation accuracy, where it was measured."""
+    name = f"validation_{measure}"
+    return [(row["epoch"], row[name]) for row in rows if row[name] is not None]
 
 
 def mean_curve(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[tuple[int, float], ...]:
@@ -78,10 +95,11 @@ def mean_curve(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[tuple[int
 
 
 def curve_figure(lessons: Sequence[Lesson], what: str) -> Figure:
-    """A line per network, of its `loss` or its `top1`."""
+    """A line per network, of its `loss` or, as `top1`, of its accuracy by the run's measure."""
+    kind = words_of(lessons)
     data: list[Figure] = []
     for number, each in enumerate(lessons):
-        curve, scale = (each.top1, 100) if what == "top1" else (each.loss, 1)
+        curve, scale = (each.accuracy, 100) if what == "top1" else (each.loss, 1)
         data.append(
             {
                 "type": "scatter",
@@ -95,9 +113,14 @@ def curve_figure(lessons: Sequence[Lesson], what: str) -> Figure:
                 "epoch %{x}: %{y:.4g}<extra></extra>",
             }
         )
-    title = "stand-alone top-1, validation (%)" if what == "top1" else "training loss"
+    title = f"stand-alone {kind}, validation (%)" if what == "top1" else "training loss"
     layout = plain_layout("epoch", title, hovermode="closest")
-    return {"data": data, "layout": layout | {"showlegend": True, "legend": {"title": {"text": "one-shot top-1"}}}}
+    return {"data": data, "layout": layout | {"showlegend": True, "legend": {"title": {"text": f"one-shot {kind}"}}}}
+
+
+def words_of(lessons: Sequence[Lesson]) -> str:
+    """What the accuracy of the curves is called."""
+    return ACCURACY_WORDS["balanced_accuracy" if any(each.balanced_accuracy for each in lessons) else "top1"]
 
 
 def colour_of(number: int, count: int) -> str:

@@ -47,15 +47,19 @@ class Quantity:
         return f"{self.words} ({self.unit})" if self.unit else self.words
 
 
-ACCURACY = Quantity("top1", "one-shot top-1, validation", "share", "%")
 GENERATION = Quantity("generation", "generation", "generation", "")
 _COSTS = tuple(Quantity(name, words, "millions", "M") for name, words in COST_NAMES.items())
+
+
+def accuracy_of(words: str) -> Quantity:
+    """One-shot accuracy, called as the run's measure is."""
+    return Quantity("accuracy", f"one-shot {words}, validation", "share", "%")
 
 
 def costs_of(goals: Sequence[Goal]) -> tuple[Quantity, ...]:
     """What accuracy is drawn over: multiply-adds, parameters, and whatever else the search was after."""
     further = [
-        Quantity(goal.name, goal.words, "share" if goal.unit == "share of images" else "plain", goal.unit, place)
+        Quantity(goal.name, goal.words, "share" if goal.unit.startswith("share of") else "plain", goal.unit, place)
         for place, goal in enumerate(further_goals(goals))
     ]
     return (*_COSTS, *further)
@@ -70,6 +74,7 @@ class Networks:
     """Rows of the candidates that are drawn, in the order of scoring."""
     front: tuple[int, ...]
     selected: tuple[int, ...]
+    accuracy: Quantity
 
 
 def networks_of(inputs: Inputs) -> Networks:
@@ -77,14 +82,15 @@ def networks_of(inputs: Inputs) -> Networks:
     assert inputs.search is not None
     search, drawn = inputs.search, thinned(inputs.candidates)
     known = {each.genome: each for each in (*drawn, *search.front, *search.selected)}
-    named = {each.genome: each for each in inputs.named if is_known(each.top1)}
+    named = {each.genome: each for each in inputs.named if is_known(each.accuracy)}
     place = {genome: number for number, genome in enumerate(known | named)}
 
     def rows(scored: Sequence[Scored]) -> tuple[int, ...]:
         return tuple(place[each.genome] for each in scored)
 
     # those of the search know all of its objectives, so they come last and win
-    return Networks(tuple((known | named).values()), rows(drawn), rows(search.front), rows(search.selected))
+    every = tuple((known | named).values())
+    return Networks(every, rows(drawn), rows(search.front), rows(search.selected), accuracy_of(inputs.accuracy_words))
 
 
 def network_data(inputs: Inputs, networks: Networks) -> dict[str, Any]:
@@ -98,7 +104,7 @@ def network_data(inputs: Inputs, networks: Networks) -> dict[str, Any]:
         "quantities": [
             {"name": each.name, "words": each.words, "kind": each.kind, "unit": each.unit}
             | {"values": [each.of(scored) for scored in networks.rows]}
-            for each in (ACCURACY, *costs, GENERATION)
+            for each in (networks.accuracy, *costs, GENERATION)
         ],
         "front": list(networks.front),
         "selected": list(networks.selected),
@@ -124,7 +130,7 @@ def _told(inputs: Inputs) -> Mapping[str, list[tuple[str, str]]]:
         else:
             images = result.test_images
             said = f"{percent(result.test, images)} ({interval(*(percent(b) for b in accuracy_interval(result)))})"
-        told.setdefault(genome, []).append(("stand-alone top-1, test", said))
+        told.setdefault(genome, []).append((f"stand-alone {inputs.accuracy_words}, test", said))
     for model in inputs.ranking.models if inputs.ranking else ():
         values = ", ".join(percent(each) if each is not None else "diverged" for each in model.stand_alone)
         told.setdefault(model.genome, []).append(("in the ranking study", values or UNKNOWN))
@@ -149,7 +155,7 @@ def view_figure(networks: Networks, x: Quantity, *, best_so_far: bool = False) -
             "name": name,
             "mode": "markers",
             "x": [x.of(networks.rows[row]) for row in shown],
-            "y": [ACCURACY.of(networks.rows[row]) for row in shown],
+            "y": [networks.accuracy.of(networks.rows[row]) for row in shown],
             "customdata": shown,
             "hovertemplate": "%{hovertext}<extra></extra>",  # the texts are made by the page
             **FADING,
@@ -187,5 +193,5 @@ def view_figure(networks: Networks, x: Quantity, *, best_so_far: bool = False) -
         "hoverinfo": "skip",
         "showlegend": False,
     }
-    layout = plain_layout(x.title, ACCURACY.title, legend=True, hovermode="closest") | linked()
+    layout = plain_layout(x.title, networks.accuracy.title, legend=True, hovermode="closest") | linked()
     return {"data": [candidates, line, front, chosen], "layout": layout}

@@ -1,8 +1,10 @@
 """The opening of the report: the three verdicts, and the selected networks as a table."""
 
+import statistics
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from fairnas.config import are_unequal
 from fairnas.report.goals import Goal, bounds_in_words, further_goals, quantity
 from fairnas.report.inputs import Inputs
 from fairnas.report.markup import Html, Section, command, folded, joined, missing, paragraphs, prose, table, tag
@@ -87,7 +89,7 @@ def answer(verdict: Verdict) -> Html:
 
 
 def _network_table(inputs: Inputs, networks: Sequence[Scored]) -> Html:
-    goals = further_goals(inputs.search.goals) if inputs.search else ()
+    goals, words = further_goals(inputs.search.goals) if inputs.search else (), inputs.accuracy_words
     files = [inputs.exported[each.genome] for each in networks if each.genome in inputs.exported]
     devices = {each.device: None for each in files if each.onnx_ms is not None}
     measured = bool(devices)
@@ -97,17 +99,17 @@ def _network_table(inputs: Inputs, networks: Sequence[Scored]) -> Html:
             tag("code", network.genome),
             millions(network.madds),
             millions(network.params),
-            percent(network.top1),
+            percent(network.accuracy),
             *(quantity(value, goal.unit) for value, goal in zip(_further(network, goals), goals, strict=True)),
-            _tested(inputs.trained.get(network.genome)),
+            _tested(inputs.trained.get(network.genome), inputs.data.tested if inputs.data else ()),
             *([_measured(inputs.exported.get(network.genome))] if measured else []),
             _file_links(inputs, network.genome),
         )
         for number, network in enumerate(networks, start=1)
     ]
     names = [f"{goal.words}, predicted" if goal.name == "latency" else goal.words for goal in goals]
-    head = ("network", "genome", "MAdds", "parameters", "one-shot top-1, validation", *names)
-    head = (*head, "stand-alone top-1, test", *(["ONNX for one image, measured"] if measured else []), "files")
+    head = ("network", "genome", "MAdds", "parameters", f"one-shot {words}, validation", *names)
+    head = (*head, f"stand-alone {words}, test", *(["ONNX for one image, measured"] if measured else []), "files")
     begun = "from scratch" if inputs.config.retrain.initial == "scratch" else "from the supernet's weights"
     bounds = bounds_in_words(inputs.search.goals) if inputs.search else []
     caption = (
@@ -155,7 +157,7 @@ def _measured(exported: Exported | None) -> Html:
     return joined(parts)
 
 
-def _tested(result: Trained | None) -> Html:
+def _tested(result: Trained | None, tested: Sequence[tuple[str, int]]) -> Html:
     if result is None:
         return Html(UNKNOWN)
     if result.test is None:
@@ -163,6 +165,11 @@ def _tested(result: Trained | None) -> Html:
     images = result.test_images
     bounds = interval(*(percent(bound, images) for bound in accuracy_interval(result)))
     detail = f"{bounds}, {counted(images, 'image')}"
+    if result.test_top1 is not None:
+        detail += f"; top-1 {percent(result.test_top1, images)}"
+    elif len(result.class_hits) == len(tested) and are_unequal([count for _, count in tested]):
+        shares = [hits / count for hits, (_, count) in zip(result.class_hits, tested, strict=True) if count]
+        detail += f"; balanced accuracy {percent(statistics.fmean(shares))}"
     return joined([tag("strong", percent(result.test, images)), Html("<br>"), tag("small", detail)])
 
 

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Mapping, Sequence
 
+from fairnas.config import ACCURACY_WORDS
 from fairnas.report import figures
 from fairnas.report.inputs import Inputs
 from fairnas.report.markup import Html, Section, folded, joined, missing, paragraphs, plot, table, tag
@@ -12,6 +13,7 @@ from fairnas.report.units import (
     UNKNOWN,
     counted,
     decimal,
+    effective_images,
     interval,
     is_known,
     listed,
@@ -55,8 +57,19 @@ def ranking(inputs: Inputs) -> Section:
     if study.second_choice and study.corrected:
         body.append(_second_choice_table(study.second_choice, study.corrected))
     body.append(folded("The networks of the study as a table", _study_table(study)))
-    drawn = figures.rank_figure(study.models, counts.get("validation", 0), counts.get("test", 0))
+    drawn = figures.rank_figure(
+        study.models, told_by(inputs, "validation"), told_by(inputs, "test"), inputs.accuracy_words
+    )
     return Section("ranking", title, joined(body), (("ranking", drawn),))
+
+
+def told_by(inputs: Inputs, split: str) -> float:
+    """As how many images the images of a split tell the run's measure of accuracy; 0 where that is not known."""
+    if inputs.data is None:
+        return 0
+    if inputs.config.measure == "top1":
+        return dict(inputs.data.counts).get(split, 0)
+    return effective_images(dict(inputs.data.class_counts).get(split, ()))
 
 
 def _bars_in_words(seeds: int, counts: Mapping[str, int]) -> str:
@@ -94,6 +107,7 @@ def _agreement_table(study: Ranking) -> Html:
     note = (
         f"Spearman's rho of one-shot accuracy: {decimal(study.spearman)}. "
         "The order is that of stand-alone test accuracy, mean over seeds."
+        + (f" Accuracy is {ACCURACY_WORDS[study.measure]}." if study.measure != "top1" else "")
     )
     if study.seeds > 2:
         note += f" The noise ceiling is the mean over all pairs of {study.seeds} seeds."

@@ -7,7 +7,7 @@ Anything that is not what fairnas writes raises `KeyError`, `TypeError`, `Attrib
 from dataclasses import dataclass
 from typing import Any
 
-from fairnas.config import Augmentation
+from fairnas.config import Augmentation, Measure
 from fairnas.report.goals import Goal, further_goals, parse_goals
 from fairnas.report.plain import finite, number
 from fairnas.search.mutators import Tally
@@ -18,7 +18,8 @@ from fairnas.space import SearchSpace, format_genome
 class Scored:
     """A candidate as the search knows it: genome text, one-shot top-1 (0 to 1), multiply-adds, parameters.
 
-    `further` holds its values of the search's other objectives, in their order.
+    `further` holds its values of the search's other objectives, in their order. `balanced_accuracy` is known where the
+    run measures accuracy so (`evaluate.measure`).
     """
 
     genome: str
@@ -27,6 +28,12 @@ class Scored:
     params: float
     generation: int
     further: tuple[float | None, ...] = ()
+    balanced_accuracy: float | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """One-shot accuracy by the run's measure."""
+        return self.top1 if self.balanced_accuracy is None else self.balanced_accuracy
 
 
 @dataclass(frozen=True)
@@ -60,13 +67,17 @@ class Search:
 
 @dataclass(frozen=True)
 class Trained:
-    """A network's training from scratch: accuracies from 0 to 1, None if it diverged; images of the test set."""
+    """A network's training from scratch: accuracies (0 to 1) by the run's measure, None if it diverged; test images."""
 
     validation: float | None
     test: float | None
     test_images: int
     class_hits: tuple[int, ...] = ()
     """Test images of each class that it gets right; none in trainings of before they were counted."""
+    class_images: tuple[int, ...] = ()
+    """Test images of each class, where `test` counts classes (balanced accuracy); none where it counts images."""
+    test_top1: float | None = None
+    """Share of all test images, where `test` is not that."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +119,12 @@ class Data:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch of supernet training; accuracies (0 to 1) are absent if they were not measured."""
+    """One epoch of supernet training; accuracies (0 to 1, the run's measure) are absent if they were not measured."""
 
     epoch: int
     loss: float
-    top1_mean: float | None
-    top1_std: float | None
+    accuracy_mean: float | None
+    accuracy_std: float | None
 
 
 def parse_data(plain: Any) -> Data:
@@ -155,25 +166,25 @@ def _class_counts(plain: Any, classes: int) -> tuple[int, ...]:
     return counts
 
 
-def parse_epochs(rows: Any) -> tuple[Epoch, ...]:
+def parse_epochs(rows: Any, measure: Measure = "top1") -> tuple[Epoch, ...]:
     """Read the training rows of `metrics.jsonl`."""
     return tuple(
         Epoch(
             epoch=int(row["epoch"]),
             loss=float(row["loss"]),
-            top1_mean=number(row.get("one_shot_top1_mean")),
-            top1_std=number(row.get("one_shot_top1_std")),
+            accuracy_mean=number(row.get(f"one_shot_{measure}_mean")),
+            accuracy_std=number(row.get(f"one_shot_{measure}_std")),
         )
         for row in rows
     )
 
 
-def parse_search(plain: Any, space: SearchSpace) -> Search:
+def parse_search(plain: Any, space: SearchSpace, measure: Measure = "top1") -> Search:
     """Read `search.json`; genomes must fit the space."""
     goals = parse_goals(plain)
 
     def rows(key: str) -> tuple[Scored, ...]:
-        return tuple(_scored(row, space, goals) for row in plain[key])
+        return tuple(_scored(row, space, goals, measure) for row in plain[key])
 
     return Search(
         searcher=str(plain["searcher"]),
@@ -194,14 +205,15 @@ def _tally(counts: Any) -> Tally:
     return Tally(**{str(name): int(count) for name, count in counts.items()})
 
 
-def _scored(row: Any, space: SearchSpace, goals: tuple[Goal, ...]) -> Scored:
+def _scored(row: Any, space: SearchSpace, goals: tuple[Goal, ...], measure: Measure) -> Scored:
     genome = format_genome(space.parse(row["genome"]))
     further = tuple(number(row.get(goal.name)) for goal in further_goals(goals))
     top1, madds, params = finite(row["top1"]), finite(row["madds"]), finite(row["params"])
-    return Scored(genome, top1, madds, params, int(row["generation"]), further)
+    balanced = finite(row[measure]) if measure == "balanced_accuracy" else None
+    return Scored(genome, top1, madds, params, int(row["generation"]), further, balanced)
 
 
-def parse_training(plain: Any) -> Trained:
+def parse_training(plain: Any, measure: Measure = "top1") -> Trained:
     """Read one file of `stand_alone/`."""
     if plain["status"] == "diverged":
         return Trained(None, None, 0)
@@ -209,7 +221,13 @@ def parse_training(plain: Any) -> Trained:
         raise ValueError(f"status is {plain['status']!r}, not 'done' or 'diverged'")
     validation, test = plain["validation"], plain["test"]
     hits = tuple(int(count) for count in test.get("class_hits", ()))
-    return Trained(float(validation["top1"]), float(test["top1"]), int(test["images"]), hits)
+    found = float(validation[measure]), float(test[measure]), int(test["images"]), hits
+    if measure == "top1":
+        return Trained(*found)
+    of_classes = tuple(int(count) for count in test["class_images"])
+    if len(of_classes) != len(hits) or not any(of_classes):
+        raise ValueError(f"{len(hits)} counts of {len(of_classes)} classes, or no images")
+    return Trained(*found, of_classes, float(test["top1"]))
 
 
 def parse_exported(plain: Any) -> Exported:

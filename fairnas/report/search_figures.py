@@ -49,8 +49,8 @@ def fronts_figure(comparison: SearchComparison, cost: str) -> Figure:
 def accuracy_range(comparison: SearchComparison) -> tuple[float, float]:
     """The accuracies that are drawn: a few very light networks far below the others would flatten all of them."""
     fronts = [comparison.best, *(each.searches[0].front for each in comparison.contenders)]
-    every = [each.top1 for front in fronts for each in front] or [0.0, 1.0]
-    middle = statistics.median([each.top1 for each in comparison.best] or every)
+    every = [each.accuracy for front in fronts for each in front] or [0.0, 1.0]
+    middle = statistics.median([each.accuracy for each in comparison.best] or every)
     return max(min(every), middle - _SPREAD * (max(every) - middle)), max(every)
 
 
@@ -66,13 +66,13 @@ def _best_style(comparison: SearchComparison) -> Figure:
 def _stairs(front: Sequence[Scored], cost: str) -> Figure:
     best = {}
     for each in front:
-        best.setdefault((getattr(each, cost), each.top1), each)
+        best.setdefault((getattr(each, cost), each.accuracy), each)
     kept = [best[point] for point in staircase(list(best))]
     return {
         "type": "scatter",
         "x": [six_digits(getattr(each, cost) / 1e6) for each in kept],
-        "y": [six_digits(100 * each.top1) for each in kept],
-        "text": [f"{each.genome}<br>{percent(each.top1)}, {millions(getattr(each, cost))}" for each in kept],
+        "y": [six_digits(100 * each.accuracy) for each in kept],
+        "text": [f"{each.genome}<br>{percent(each.accuracy)}, {millions(getattr(each, cost))}" for each in kept],
     }
 
 

@@ -61,6 +61,12 @@ def caveats(runs: TwoRuns) -> tuple[str, ...]:
         said.append("The search spaces differ: the same genome is another network in each of them.")
     if runs.same_data is False:
         said.append("The data differ: accuracies of the one say nothing about those of the other.")
+    if not runs.same_measure:
+        first, second = (run.accuracy_words for run in runs.both)
+        said.append(
+            f"Accuracy is {first} in {runs.names[0]} and {second} in {runs.names[1]}: numbers of the one say nothing "
+            f"about those of the other. `fairnas search` with --evaluate.measure makes them the same."
+        )
     if runs.same_data is None:
         said.append("A run has not opened its data yet, so it is not known whether accuracies can be compared.")
     return tuple(said)
@@ -140,6 +146,8 @@ def _fronts(runs: TwoRuns) -> Section:
 def front_sentences(runs: TwoRuns) -> tuple[str, ...]:
     """The two fronts against each other."""
     volumes, beaten = runs.volumes(), runs.beaten()
+    if not runs.same_measure:
+        return ("The fronts are of two measures of accuracy, so they are not compared.",)
     if volumes is None or beaten is None:
         return ("A front is empty, so there is nothing to compare.",)
     a, b = runs.names
@@ -162,7 +170,7 @@ def _front_figure(runs: TwoRuns, cost: str) -> Figure:
     data: list[Figure] = []
     for place, (name, run, colour, symbol) in enumerate(zip(runs.names, runs.both, _ARMS, _SYMBOLS, strict=True)):
         front = run.search.front if run.search else ()
-        x, y = [getattr(each, cost) / 1e6 for each in front], [100 * each.top1 for each in front]
+        x, y = [getattr(each, cost) / 1e6 for each in front], [100 * each.accuracy for each in front]
         stairs = staircase(list(zip(x, y, strict=True)))
         shared = {"type": "scatter", "name": name, "legendgroup": name}
         line = {"mode": "lines", "line": {"shape": "hv", "width": 1.5, "color": colour}, "showlegend": False}
@@ -170,14 +178,20 @@ def _front_figure(runs: TwoRuns, cost: str) -> Figure:
         marks = {"mode": "markers", "marker": {"size": 8, "symbol": symbol, "color": colour}}
         marks |= {"x": [six_digits(each) for each in x], "y": [six_digits(each) for each in y]}
         marks["text"] = [
-            f"<b>{each.genome}</b><br>one-shot {percent(each.top1)}<br>{millions(getattr(each, cost))}"
+            f"<b>{each.genome}</b><br>one-shot {percent(each.accuracy)}<br>{millions(getattr(each, cost))}"
             for each in front
         ]
         marks |= FADING | {"customdata": [f"{place} {each.genome}" for each in front]}  # both may have a network
         told = {"hovertemplate": "%{text}<extra>%{fullData.name}</extra>"}
         data += [shared | line | {"hoverinfo": "skip"}, shared | marks | told]
-    layout = plain_layout(f"{COST_NAMES[cost]} (M)", "one-shot top-1, validation (%)", legend=True, hovermode="closest")
+    axes = f"{COST_NAMES[cost]} (M)", f"one-shot {_words(runs)}, validation (%)"
+    layout = plain_layout(*axes, legend=True, hovermode="closest")
     return {"data": data, "layout": layout | linked()}
+
+
+def _words(runs: TwoRuns) -> str:
+    """What accuracy is called where numbers of both runs stand on one axis."""
+    return runs.first.accuracy_words if runs.same_measure else "accuracy"
 
 
 def _fairness(runs: TwoRuns) -> Section:
@@ -258,7 +272,7 @@ def _training(runs: TwoRuns) -> Section:
     lacking = [missing("training curve", "train", run.path) for run in runs.both if not run.epochs]
     if len(lacking) == 2:
         return Section(name, title, paragraphs(lacking))
-    kinds = {"loss": "training loss", "top1": "mean one-shot top-1 (%)"}
+    kinds = {"loss": "training loss", "top1": f"mean one-shot {_words(runs)} (%)"}
     plots, places = [], []
     for kind, axis in kinds.items():
         data = [_curve(*each, kind) for each in zip(runs.names, runs.both, _ARMS, _DASHES, strict=True)]
@@ -270,7 +284,7 @@ def _training(runs: TwoRuns) -> Section:
 
 
 def _curve(name: str, run: Inputs, colour: str, dash: str, kind: str) -> Figure:
-    points = [(each.epoch, each.loss if kind == "loss" else each.top1_mean) for each in run.epochs]
+    points = [(each.epoch, each.loss if kind == "loss" else each.accuracy_mean) for each in run.epochs]
     known = [(epoch, value * (1 if kind == "loss" else 100)) for epoch, value in points if value is not None]
     return {
         "type": "scatter",

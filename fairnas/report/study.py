@@ -3,8 +3,9 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
+from fairnas.config import Measure
 from fairnas.report.plain import finite, number
 from fairnas.space import SearchSpace, format_genome
 
@@ -94,7 +95,7 @@ class SecondChoice:
 
 @dataclass(frozen=True)
 class Ranked:
-    """A network of the ranking study: one-shot top-1, stand-alone test top-1 per seed (None: diverged)."""
+    """A network of the ranking study: one-shot accuracy, stand-alone test accuracy per seed (None: diverged)."""
 
     genome: str
     one_shot: float
@@ -135,6 +136,8 @@ class Ranking:
     seeds: int = 0
     """Behind the noise ceiling, which is a mean over all pairs of them."""
     reachable: float | None = None
+    measure: Measure = "top1"
+    """Of accuracy."""
 
     @property
     def gap(self) -> float:
@@ -200,14 +203,14 @@ def _corrected(plain: Any) -> Corrected:
     return Corrected(str(plain["cost"]), _agreement(plain), _lead(plain["difference"]))
 
 
-def _second_choice(plain: Any, space: SearchSpace) -> SecondChoice:
+def _second_choice(plain: Any, space: SearchSpace, measure: Measure) -> SecondChoice:
     return SecondChoice(
         int(plain["looked_at"]),
         tuple(
             Foreseen(
                 genome=format_genome(space.parse(row["genome"])),
                 foreseen=finite(row["foreseen"]),
-                one_shot=finite(row["top1"]),
+                one_shot=finite(row[measure]),
                 madds=finite(row["madds"]),
                 params=finite(row["params"]),
                 selected=bool(row["selected"]),
@@ -219,6 +222,7 @@ def _second_choice(plain: Any, space: SearchSpace) -> SecondChoice:
 
 def parse_ranking(plain: Any, space: SearchSpace) -> Ranking:
     """Read `ranking.json`; genomes must fit the space."""
+    measure = _measure(plain)
     models = tuple(
         Ranked(
             genome=format_genome(space.parse(row["genome"])),
@@ -248,10 +252,19 @@ def parse_ranking(plain: Any, space: SearchSpace) -> Ranking:
         against=_other_judge(plain["against"]) if plain.get("against") else None,
         by_loss=_loss_order(plain["by_loss"]) if plain.get("by_loss") else None,
         corrected=_corrected(plain["corrected"]) if "cost" in (plain.get("corrected") or ()) else None,
-        second_choice=_second_choice(plain["second_choice"], space) if plain.get("second_choice") else None,
+        second_choice=_second_choice(plain["second_choice"], space, measure) if plain.get("second_choice") else None,
         seeds=int(ceiling.get("seeds", 0)),
         reachable=number(ceiling.get("reachable")),
+        measure=measure,
     )
+
+
+def _measure(plain: Any) -> Measure:
+    """Studies of earlier versions knew one only."""
+    found = plain.get("measure", "top1")
+    if found not in get_args(Measure):
+        raise ValueError(f"measure is {found!r}, not {' or '.join(get_args(Measure))}")
+    return found
 
 
 def _range(pair: Any) -> tuple[float, float]:

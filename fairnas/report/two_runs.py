@@ -63,6 +63,11 @@ class TwoRuns:
             return None
         return (a.fingerprint, a.counts, a.image_size) == (b.fingerprint, b.counts, b.image_size)
 
+    @property
+    def same_measure(self) -> bool:
+        """Whether both runs mean the same by accuracy."""
+        return self.first.config.measure == self.second.config.measure
+
     def differing_settings(self) -> tuple[tuple[str, Any, Any], ...]:
         """Dotted name and both values of every setting that results depend on."""
         one, other = self.first.config, self.second.config
@@ -74,7 +79,7 @@ class TwoRuns:
         return tuple((name, a[name], b[name]) for name in a if name in b and a[name] != b[name])
 
     def volumes(self) -> tuple[float, float] | None:
-        """Hypervolumes of both fronts with one reference; None unless both have searched.
+        """Hypervolumes of both fronts with one reference; None unless both have searched, by the same measure.
 
         Of accuracy from 0 to 1, and of multiply-adds and parameters from 0 to the largest of either run.
         """
@@ -87,7 +92,7 @@ class TwoRuns:
         return one, other
 
     def beaten(self) -> tuple[int, int] | None:
-        """Of each front, how many networks one of the other front beats in accuracy and cost."""
+        """Of each front, how many networks one of the other front beats in accuracy and cost; None as `volumes`."""
         fronts = self._fronts()
         if fronts is None:
             return None
@@ -96,6 +101,8 @@ class TwoRuns:
 
     def _fronts(self) -> tuple[Sequence[Scored], Sequence[Scored]] | None:
         a, b = self.first.search, self.second.search
+        if not self.same_measure:
+            return None
         return (a.front, b.front) if a and b and a.front and b.front else None
 
     def tau_gap(self) -> TauGap | None:
@@ -103,7 +110,7 @@ class TwoRuns:
         a, b = self.first.ranking, self.second.ranking
         if a is None or b is None or not (math.isfinite(a.tau.tau) and math.isfinite(b.tau.tau)):
             return None
-        if self.same_space and self.same_data:
+        if self.same_space and self.same_data and self.same_measure:
             theirs = {model.genome: model for model in b.models if model.finished}
             pairs = [(x, theirs[x.genome]) for x in a.models if x.finished and x.genome in theirs]
             if len(pairs) >= _FEWEST:
@@ -120,6 +127,7 @@ class TwoRuns:
             "runs": [str(run.path) for run in self.both],
             "same_space": self.same_space,
             "same_data": self.same_data,
+            "measure": [run.config.measure for run in self.both],
             "settings": {key: [one, other] for key, one, other in self.differing_settings()},
             "versions": {name: [one, other] for name, one, other in self.differing_versions()},
             "strict_fair": [run.ledger.audit().strict_fair if run.ledger else None for run in self.both],
@@ -162,10 +170,10 @@ def _setting(config: Any, key: str) -> Any:
 
 def _candidate(each: Scored) -> Candidate:
     return Candidate.of(
-        parse_genome(each.genome), {"top1": each.top1, "madds": each.madds, "params": each.params}, each.generation
+        parse_genome(each.genome), {"top1": each.accuracy, "madds": each.madds, "params": each.params}, each.generation
     )
 
 
 def _beats(one: Scored, other: Scored) -> bool:
-    a, b = ((each.madds, each.params, -each.top1) for each in (one, other))
+    a, b = ((each.madds, each.params, -each.accuracy) for each in (one, other))
     return a != b and all(x <= y for x, y in zip(a, b, strict=True))

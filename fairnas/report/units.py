@@ -78,7 +78,30 @@ def listed(items: Sequence[str], word: str = "and") -> str:
     return f" {word} ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
-def share_interval(share: float, images: int) -> tuple[float, float]:
+def balanced_interval(hits: Sequence[int], images: Sequence[int]) -> tuple[float, float]:
+    """A 95 % interval of a balanced accuracy, from the images of every class that has any and how many are right.
+
+    Put together of Wilson's intervals of the classes (Zou and Donner's MOVER): their distances from the shares add as
+    the legs of a right triangle do. So a class of four images that are all right does not pass for certain.
+    """
+    counted = [(right / count, count) for right, count in zip(hits, images, strict=True) if count]
+    ends = [(share, *share_interval(share, count)) for share, count in counted]
+    accuracy = sum(share for share, _ in counted) / len(counted)
+    below = math.hypot(*(share - low for share, low, _ in ends)) / len(counted)
+    above = math.hypot(*(high - share for share, _, high in ends)) / len(counted)
+    return max(0.0, accuracy - below), min(1.0, accuracy + above)
+
+
+def effective_images(images: Sequence[int]) -> float:
+    """How many images tell accuracy as exactly as images of these classes tell balanced accuracy, all equally hard.
+
+    As many as there are where classes are of one size; the smallest class decides where they are not.
+    """
+    met = [count for count in images if count]
+    return len(met) ** 2 / sum(1 / count for count in met)
+
+
+def share_interval(share: float, images: float) -> tuple[float, float]:
     """Wilson's 95 % interval of an accuracy that was measured on so many images."""
     z2 = _Z_95**2
     centre = (share + z2 / (2 * images)) / (1 + z2 / images)

@@ -14,6 +14,7 @@ from fairnas.report.records import Scored, Trained
 from fairnas.report.study import Agreement, Ranking
 from fairnas.report.units import (
     PREDICTOR_NAMES,
+    balanced_interval,
     counted,
     decimal,
     interval,
@@ -192,10 +193,10 @@ def networks_verdict(
     results = [(network, trained[network.genome]) for network in networks if network.genome in trained]
     done = [(network, result) for network, result in results if result.test is not None]
     if not done:
-        best = max(networks, key=lambda network: network.top1 if is_known(network.top1) else 0.0)
+        best = max(networks, key=lambda network: network.accuracy if is_known(network.accuracy) else 0.0)
         why = (
             f"By one-shot accuracy on validation images the best of them is {best.genome} "
-            f"({percent(best.top1)}, {millions(best.madds)} multiply-adds)."
+            f"({percent(best.accuracy)}, {millions(best.madds)} multiply-adds)."
         )
         diverged = f"{counted(len(results), 'network')} diverged when trained from scratch"
         answer = f"{counted(len(networks), 'network')}, not trained from scratch yet"
@@ -215,7 +216,7 @@ def networks_verdict(
     if lowest <= 1 / classes:
         sentences.append(f"Guessing among {counted(classes, 'class', 'classes')} reaches {percent(1 / classes)}.")
         return Verdict("bad", "None, no better than guessing", tuple(sentences))
-    if tested:
+    if tested and not result.class_images:  # one answer for all is guessing, where classes count
         name, most = max(tested, key=lambda each: each[1])
         share = most / sum(count for _, count in tested)
         if lowest <= share:
@@ -246,16 +247,19 @@ def weakest_classes(tested: Sequence[tuple[str, int]], results: Sequence[Trained
 
 
 def accuracy_interval(result: Trained) -> tuple[float, float]:
-    """95 % interval of the test accuracy of a network that did not diverge, from the number of test images."""
+    """95 % interval of the test accuracy of a network that did not diverge, from the numbers of test images."""
     assert result.test is not None, "a diverged network has no accuracy"
+    if result.class_images:
+        return balanced_interval(result.class_hits, result.class_images)
     return share_interval(result.test, result.test_images)
 
 
 def _described(network: Scored, result: Trained) -> str:
     images = result.test_images
     limits = interval(*(percent(bound, images) for bound in accuracy_interval(result)))
+    kind = " balanced accuracy" if result.class_images else ""
     return (
-        f"{network.genome} at {millions(network.madds)} multiply-adds, {percent(result.test, images)} on test "
+        f"{network.genome} at {millions(network.madds)} multiply-adds, {percent(result.test, images)}{kind} on test "
         f"(95\u00a0% interval {limits}, {counted(images, 'image')})"
     )
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fairnas.config import SearchConfig
+from fairnas.config import Measure, SearchConfig
 from fairnas.errors import ConfigError, UnknownNameError
 from fairnas.search.candidate import Candidate, Measures, is_number
 from fairnas.space import Genome, SearchSpace
@@ -86,6 +86,7 @@ class Objective:
 
 
 ACCURACY = Objective("top1", "max", "share of images")
+BALANCED_ACCURACY = Objective("balanced_accuracy", "max", "share of a class, mean")
 MADDS = Objective("madds", "min", "multiply-adds")
 PARAMS = Objective("params", "min", "parameters")
 LATENCY = Objective("latency", "min", "ms")
@@ -94,25 +95,34 @@ BUILT_IN: Mapping[str, Objective] = {
     each.name: each
     for each in (
         ACCURACY,
+        BALANCED_ACCURACY,
         Objective("top5", "max", "share of images"),
         Objective("loss", "min", "nats", best=0.0),
+        Objective("balanced_loss", "min", "nats", best=0.0),
         MADDS,
         PARAMS,
         LATENCY,
     )
 }
-"""Objectives that a configuration can name; any other is FILE.py:NAME."""
+"""Objectives that a configuration can name, beside `accuracy`; any other is FILE.py:NAME."""
+LOSS_OF: Mapping[Measure, str] = {"top1": "loss", "balanced_accuracy": "balanced_loss"}
+"""Of each measure of accuracy, the loss that counts images or classes as it does."""
 _BOUNDED = (MADDS.name, PARAMS.name, LATENCY.name)  # with a `search.max_...` of their own
 
 
-def objectives_from(config: SearchConfig) -> tuple[Objective, ...]:
+def objectives_from(config: SearchConfig, measure: Measure = "top1") -> tuple[Objective, ...]:
     """The objectives of a configuration with its bounds. What has a bound is an objective, named or not.
+
+    Args:
+        config: names and bounds.
+        measure: what `accuracy` means.
 
     Raises:
         ConfigError: a name that is not known or stands twice, a file without the objective.
     """
     bounds = {name: getattr(config, f"max_{name}") for name in _BOUNDED}
-    names = [*config.objectives, *(name for name, bound in bounds.items() if bound is not None)]
+    named = [measure if name == "accuracy" else name for name in config.objectives]
+    names = [*named, *(name for name, bound in bounds.items() if bound is not None)]
     found = {text: _named(text) for text in dict.fromkeys(names)}
     for name, bound in bounds.items():
         if name in found:
@@ -130,7 +140,8 @@ def _named(text: str) -> Objective:
         return BUILT_IN[text]
     path, _, attribute = text.partition(".py:")
     if not attribute:
-        raise ConfigError(f"search.objectives: {UnknownNameError('objective', text, BUILT_IN)}, or give FILE.py:NAME")
+        unknown = UnknownNameError("objective", text, ("accuracy", *BUILT_IN))
+        raise ConfigError(f"search.objectives: {unknown}, or give FILE.py:NAME")
     file = Path(path + ".py")
     objective = run_python(file, "objective", ConfigError).get(attribute)
     if not isinstance(objective, Objective) or objective.function is None:
@@ -138,9 +149,19 @@ def _named(text: str) -> Objective:
             f"objective file {file} does not define an Objective with a function called '{attribute}'; "
             "see docs/search.md for an example"
         )
-    if objective.name in BUILT_IN:
+    if objective.name in ("accuracy", *BUILT_IN):
         raise ConfigError(f"objective file {file} defines '{objective.name}', which fairnas has; give another name")
     return dataclasses.replace(objective, source=f"{file.name} {checksum(file)[:16]}")
+
+
+def accuracy_by(measure: Measure) -> Objective:
+    """The objective that a measure of accuracy is."""
+    return BUILT_IN[measure]
+
+
+def pays_with(objective: Objective) -> bool:
+    """Whether an objective is a price of a network: less is better, and it is no loss on images."""
+    return objective.direction == "min" and objective.name not in LOSS_OF.values()
 
 
 def merit(objectives: Sequence[Objective]) -> str:

@@ -74,6 +74,7 @@ class Repeated:
         return (
             network is self._network
             and _place_of(network) == self._place
+            and len(inputs) == len(self._inputs)
             and all(
                 (mine.shape, mine.dtype, mine.device) == (new.shape, new.dtype, new.device)
                 for mine, new in zip(self._inputs, inputs, strict=True)

@@ -31,7 +31,14 @@ class Executor(Protocol):
 
     name: str
 
-    def backward(self, supernet: Supernet, images: Tensor, labels: Tensor, paths: Sequence[Genome]) -> Tensor:
+    def backward(
+        self,
+        supernet: Supernet,
+        images: Tensor,
+        labels: Tensor,
+        paths: Sequence[Genome],
+        class_weights: Tensor | None = None,
+    ) -> Tensor:
         """Add the gradients of all paths to those that are there; return the sum of their losses, a scalar.
 
         Args:
@@ -39,6 +46,7 @@ class Executor(Protocol):
             images: (B, C, S, S), normalised.
             labels: (B,), class indices.
             paths: genomes.
+            class_weights: see `loss_of`.
         """
         ...
 
@@ -51,7 +59,14 @@ class Sequential:
     def __init__(self, precision: Precision = "float32") -> None:
         self.precision: Precision = precision
 
-    def backward(self, supernet: Supernet, images: Tensor, labels: Tensor, paths: Sequence[Genome]) -> Tensor:
+    def backward(
+        self,
+        supernet: Supernet,
+        images: Tensor,
+        labels: Tensor,
+        paths: Sequence[Genome],
+        class_weights: Tensor | None = None,
+    ) -> Tensor:
         """See `Executor`."""
         with arithmetic(self.precision, images.device):
             stem = stem_of_all(supernet, images, len(paths))
@@ -59,7 +74,7 @@ class Sequential:
         total = torch.zeros((), dtype=torch.promote_types(images.dtype, torch.float32), device=images.device)
         for genome in paths:
             with arithmetic(self.precision, images.device):
-                loss = loss_of(supernet.after_stem(features, genome), labels)
+                loss = loss_of(supernet.after_stem(features, genome), labels, class_weights)
             loss.backward()  # the gradient at the stem's output adds up over the paths
             total += loss.detach()
         stem.backward(features.grad)
@@ -79,7 +94,14 @@ class Lockstep:
         self.precision: Precision = precision
         self.save_memory = save_memory
 
-    def backward(self, supernet: Supernet, images: Tensor, labels: Tensor, paths: Sequence[Genome]) -> Tensor:
+    def backward(
+        self,
+        supernet: Supernet,
+        images: Tensor,
+        labels: Tensor,
+        paths: Sequence[Genome],
+        class_weights: Tensor | None = None,
+    ) -> Tensor:
         """See `Executor`."""
         with arithmetic(self.precision, images.device):
             features = [stem_of_all(supernet, images, len(paths))] * len(paths)
@@ -88,7 +110,7 @@ class Lockstep:
                     self.run(supernet.block(layer, choice), each)
                     for choice, each in zip(choices, features, strict=True)
                 ]
-            total = sum_of([loss_of(supernet.head(each), labels) for each in features])
+            total = sum_of([loss_of(supernet.head(each), labels, class_weights) for each in features])
         total.backward()
         return total.detach()
 
@@ -115,19 +137,33 @@ class RecordedLockstep:
         self._record: Record = record
         self._repeated: Repeated | None = None
 
-    def backward(self, supernet: Supernet, images: Tensor, labels: Tensor, paths: Sequence[Genome]) -> Tensor:
+    def backward(
+        self,
+        supernet: Supernet,
+        images: Tensor,
+        labels: Tensor,
+        paths: Sequence[Genome],
+        class_weights: Tensor | None = None,
+    ) -> Tensor:
         """See `Executor`."""
         assert all(len(paths) == count for count in supernet.space.choices), "not a strict step of equal choices"
         orders = torch.tensor(stack_orders(paths))
         both = torch.stack([orders, orders.argsort(1)]).to(images.device, non_blocking=True)
-        inputs = (images, labels, both)
+        inputs = (images, labels, both, *(() if class_weights is None else (class_weights,)))
         if self._repeated is None or not self._repeated.fits(supernet, inputs):
             work = functools.partial(_static_passes, self.precision, supernet)
             self._repeated = Repeated(work, supernet, inputs, self._record)
         return self._repeated.run(inputs)
 
 
-def _static_passes(precision: Precision, supernet: Supernet, images: Tensor, labels: Tensor, orders: Tensor) -> Tensor:
+def _static_passes(
+    precision: Precision,
+    supernet: Supernet,
+    images: Tensor,
+    labels: Tensor,
+    orders: Tensor,
+    class_weights: Tensor | None = None,
+) -> Tensor:
     """Forward and backward of all paths; `orders` (2, L + 1, m) are those of the stack, and the way back."""
     with arithmetic(precision, images.device):
         count = len(supernet.layers[0])  # pyright: ignore[reportArgumentType]
@@ -137,7 +173,7 @@ def _static_passes(precision: Precision, supernet: Supernet, images: Tensor, lab
                 features = reordered(features, orders[:, layer])
             features = [supernet.block(layer, choice)(each) for choice, each in enumerate(features)]
         features = reordered(features, orders[:, -1])  # the head's BN meets the paths in their order
-        total = sum_of([loss_of(supernet.head(each), labels) for each in features])
+        total = sum_of([loss_of(supernet.head(each), labels, class_weights) for each in features])
     total.backward()
     return total.detach()
 
@@ -229,9 +265,23 @@ def arithmetic(precision: Precision, device: torch.device) -> contextlib.Abstrac
     return torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=False)
 
 
-def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy, in single precision at least."""
-    return functional.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), labels)
+def loss_of(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None, *, smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy over the images, in single precision at least.
+
+    Args:
+        logits: (B, classes).
+        labels: (B,), class indices.
+        class_weights: (classes,), how much the loss of an image of each class counts, 1 on average over the training
+            images. The sum is divided by B and not, as torch does, by the weights that happen to be in the batch: so
+            gradients are those of the weighted loss of all images, and halves of a batch average to the whole.
+        smoothing: share of the target that is spread evenly over all classes. An image counts by its own class, while
+            torch's weights would move its target towards the classes with large ones.
+    """
+    exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if class_weights is None:
+        return functional.cross_entropy(exact, labels, label_smoothing=smoothing)
+    losses = functional.cross_entropy(exact, labels, label_smoothing=smoothing, reduction="none")
+    return (losses * class_weights[labels]).mean()
 
 
 def sum_of(losses: Sequence[Tensor]) -> Tensor:

@@ -204,6 +204,7 @@ def train(
             seed=seed,
             epoch=epoch,
             first=first * training.batches_per_step,
+            balance=config.balance,
             part=(group.image_rank, group.image_processes),
             device=device,
             workers=pace.loader_workers,

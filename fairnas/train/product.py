@@ -19,11 +19,12 @@ from fairnas.nets.supernet import Supernet
 from fairnas.randomness import derived_seed
 from fairnas.space import Genome, SearchSpace
 from fairnas.train.average import MovingAverage
-from fairnas.train.executors import arithmetic
+from fairnas.train.executors import arithmetic, loss_of
 from fairnas.train.mixing import Mixture, mixture
 from fairnas.train.rmsprop import RMSProp
 from fairnas.train.schedule import WarmStaircase
 from fairnas.train.step import Batch
+from fairnas.train.supernet import weights_for
 
 MNASNET_EPOCHS = 350
 """Of MnasNet's own training, which the lengths of warm-up and stairs are proportions of."""
@@ -41,7 +42,7 @@ class Best:
     """The weights with the best validation accuracy so far."""
 
     epoch: int
-    top1: float
+    accuracy: float
     weights: dict[str, Tensor]
 
 
@@ -76,6 +77,7 @@ class ProductTraining:
         self.curve: list[dict[str, Any]] = []
         """Measurements after each epoch, by whoever trains."""
         self.best: Best | None = None
+        self._class_weights: Tensor | None = None
 
     @property
     def kept(self) -> nn.Module:
@@ -84,6 +86,7 @@ class ProductTraining:
 
     def images(self, dataset: Dataset) -> Dataset:
         """All."""
+        self._class_weights = weights_for(self.config, dataset, next(self.network.parameters()).device)
         return dataset
 
     def step(self, batches: Sequence[Batch], step: int, total: int) -> Tensor:
@@ -107,26 +110,30 @@ class ProductTraining:
         return loss.detach()
 
     def _loss(self, logits: Tensor, mixed: Mixture) -> Tensor:
-        ours = self.settings
-        loss = functional.cross_entropy(logits, mixed.labels, label_smoothing=ours.label_smoothing)
+        ours, of_classes = self.settings, self._class_weights
+        loss = loss_of(logits, mixed.labels, of_classes, smoothing=ours.label_smoothing)
         if mixed.share < 1:
-            rest = functional.cross_entropy(logits, mixed.others, label_smoothing=ours.label_smoothing)
+            rest = loss_of(logits, mixed.others, of_classes, smoothing=ours.label_smoothing)
             loss = mixed.share * loss + (1 - mixed.share) * rest
         if self.teacher is None:
             return loss
         with torch.no_grad():
             taught = self.teacher(mixed.images).to(logits.dtype)
-        return (1 - ours.distillation) * loss + ours.distillation * distance(logits, taught, ours.temperature)
+        counts = None  # an image counts by its class for the teacher, too, or a balance would be lost to distillation
+        if of_classes is not None:
+            counts = mixed.share * of_classes[mixed.labels] + (1 - mixed.share) * of_classes[mixed.others]
+        far = distance(logits, taught, ours.temperature, counts)
+        return (1 - ours.distillation) * loss + ours.distillation * far
 
-    def consider(self, epoch: int, top1: float) -> None:
+    def consider(self, epoch: int, accuracy: float) -> None:
         """Remember the present weights if no validation accuracy was better; of equals, the latest."""
-        if self.best is None or top1 >= self.best.top1:
+        if self.best is None or accuracy >= self.best.accuracy:
             weights = {name: tensor.detach().clone() for name, tensor in self.kept.state_dict().items()}
-            self.best = Best(epoch, top1, weights)
+            self.best = Best(epoch, accuracy, weights)
 
     def extra_state(self) -> dict[str, Any]:
         """The curve, the average and the best weights so far."""
-        best = self.best and {"epoch": self.best.epoch, "top1": self.best.top1, "weights": self.best.weights}
+        best = self.best and {"epoch": self.best.epoch, "accuracy": self.best.accuracy, "weights": self.best.weights}
         return {
             "curve": self.curve,
             "average": None if self.average is None else self.average.network.state_dict(),
@@ -175,7 +182,7 @@ def share_of_a_batch(least: float, steps: int) -> float:
     return max(least, min(_MOST_OF_A_BATCH, _LOOKED_BACK / steps))
 
 
-def distance(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+def distance(logits: Tensor, taught: Tensor, temperature: float, counts: Tensor | None = None) -> Tensor:
     """How far a network's classes are from those that it is taught, both at a temperature (Hinton et al.).
 
     Multiplied by the square of the temperature, so that gradients don't shrink with it.
@@ -184,12 +191,16 @@ def distance(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
         logits: (N, classes), of the network.
         taught: (N, classes), of its teacher.
         temperature: what both are divided by.
+        counts: (N,), how much each image counts; None: 1 each.
 
     Returns:
         Kullback-Leibler divergence in nats, mean over the images, a scalar.
     """
     ours, theirs = (functional.log_softmax(each / temperature, dim=1) for each in (logits, taught))
-    return temperature**2 * functional.kl_div(ours, theirs, reduction="batchmean", log_target=True)
+    if counts is None:
+        return temperature**2 * functional.kl_div(ours, theirs, reduction="batchmean", log_target=True)
+    of_images = functional.kl_div(ours, theirs, reduction="none", log_target=True).sum(1)
+    return temperature**2 * (of_images * counts).mean()
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from fairnas.space import Genome, SearchSpace
 from fairnas.train.executors import arithmetic, loss_of
 from fairnas.train.loop import Cosine, make_optimizer
 from fairnas.train.step import Batch
+from fairnas.train.supernet import weights_for
 
 
 class StandAloneTraining:
@@ -27,9 +28,11 @@ class StandAloneTraining:
         """Measurements after each epoch, by whoever trains; they stay with the checkpoint."""
         self.optimizer = make_optimizer(network, config)
         self.schedule = Cosine(config, "stand_alone.lr")
+        self._class_weights: Tensor | None = None
 
     def images(self, dataset: Dataset) -> Dataset:
         """All."""
+        self._class_weights = weights_for(self.config, dataset, next(self.network.parameters()).device)
         return dataset
 
     def step(self, batches: Sequence[Batch], step: int, total: int) -> Tensor:
@@ -37,7 +40,7 @@ class StandAloneTraining:
         images, labels = batches[0]
         self.optimizer.zero_grad(set_to_none=True)
         with arithmetic(self.config.precision, images.device):
-            loss = loss_of(self.network(images), labels)
+            loss = loss_of(self.network(images), labels, self._class_weights)
         loss.backward()
         if self.config.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)

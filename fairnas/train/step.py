@@ -60,6 +60,8 @@ class Bench:
     """The processes that share the work."""
     architecture_images: Callable[[int], Batch] | None = None
     """Mini-batches of the images that teach the architecture, by their number; None where the strategy wants none."""
+    class_weights: Tensor | None = None
+    """(classes,), how much the loss of an image of each class counts (`loss_of`); None: all alike."""
 
     @functools.cached_property
     def gradients(self) -> Gradients:
@@ -85,7 +87,7 @@ def supernet_step(bench: Bench, work: Sequence[tuple[Batch, Sequence[Genome]]]) 
     loss = torch.zeros((), dtype=torch.float64, device=work[0][0][0].device)
     for ((images, labels), _), paths in zip(work, shares[bench.group.path_rank], strict=True):
         if paths:
-            loss += bench.executor.backward(bench.supernet, images, labels, paths)
+            loss += bench.executor.backward(bench.supernet, images, labels, paths, bench.class_weights)
     choices = bench.supernet.space.choices
     counted = [[path for paths in share for path in paths] for share in shares]
     return finish_step(bench, loss, before, [Share(count_passes(paths, choices), len(paths)) for paths in counted])

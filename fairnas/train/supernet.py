@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fairnas.config import Resources, TrainConfig
-from fairnas.data import Dataset, divided, steps_per_epoch, training_batches
+from fairnas.config import Balance, Resources, TrainConfig
+from fairnas.data import Dataset, class_weights, divided, steps_per_epoch, training_batches
 from fairnas.fairness import Ledger
 from fairnas.nets import Supernet
 from fairnas.randomness import derived_seed
@@ -53,10 +53,13 @@ class SupernetTraining:
     def images(self, dataset: Dataset) -> Dataset:
         """All training images, or those that the strategy does not want for the architecture."""
         for_weights, for_architecture = parts_of(dataset, self.strategy)
+        device = next(self.network.parameters()).device
+        self.bench = dataclasses.replace(self.bench, class_weights=weights_for(self.config, for_weights, device))
         if for_architecture is not None:
-            device = next(self.network.parameters()).device
             given = ArchitectureImages(
-                for_architecture, self.config.batch_size, self.seed, device, self._loader_workers
+                *(for_architecture, self.config.batch_size, self.seed, device),
+                self._loader_workers,
+                self.config.balance,
             )
             self.bench = dataclasses.replace(self.bench, architecture_images=given)
         return for_weights
@@ -101,13 +104,27 @@ def parts_of(dataset: Dataset, strategy: Strategy) -> tuple[Dataset, Dataset | N
     return divided(dataset, strategy.architecture_share)
 
 
+def weights_for(config: TrainConfig, dataset: Dataset, device: torch.device) -> Tensor | None:
+    """How much the loss of an image of each class counts, (classes,); None where a configuration wants all alike."""
+    if config.balance != "weights":
+        return None
+    return class_weights(dataset.train.labels, len(dataset.classes)).to(device)
+
+
 class ArchitectureImages:
     """The images that teach the architecture, batch after batch, pass after pass, each a function of its number."""
 
     def __init__(
-        self, dataset: Dataset, batch_size: int, seed: int, device: torch.device, loader_workers: int = 0
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        loader_workers: int = 0,
+        balance: Balance = "none",
     ) -> None:
         self._dataset, self._device, self._workers = dataset, device, loader_workers
+        self._balance: Balance = balance
         self._size = min(batch_size, len(dataset.train))
         self._seed = derived_seed(seed, "architecture images")
         self._per_pass = steps_per_epoch(dataset, self._size)
@@ -124,6 +141,7 @@ class ArchitectureImages:
                 seed=self._seed,
                 epoch=epoch,
                 first=first,
+                balance=self._balance,
                 device=self._device,
                 workers=self._workers,
             )

@@ -51,6 +51,36 @@ def test_the_card_tells_accuracies_with_n_costs_and_origin(trained: Product) -> 
         assert said in card, said
 
 
+def test_the_card_tells_every_class_the_weakest_first(trained: Product) -> None:
+    counts = (90, 10, 0, 4, *[100] * (len(trained.classes) - 4))
+    right = (90, 5, 0, 1, *[99] * (len(trained.classes) - 4))
+    measures = {**trained.measures, "test_balanced_accuracy": 0.8615, "one_shot_balanced_accuracy": 0.7}
+    counted = dataclasses.replace(trained, measures=measures, class_images=counts, class_hits=right)
+    balanced = {**LOST, "float_balanced_accuracy": 0.8615, "int8_balanced_accuracy": 0.85}
+    card = model_card({**counted.facts(), **MORE, "int8": {"calibration_images": 1, "accuracy": {"test": balanced}}})
+    assert counted.facts()["test_classes"] == {"images": list(counts), "right": list(right)}
+    for said in (
+        "| balanced accuracy | test | 797 | 86.15% | trained from scratch |",
+        "| balanced accuracy | validation | ? | 70.00% | with the supernet's weights |",
+        "| balanced accuracy | test | 797 | 85.00% | int8, where float32 has 86.15% |",
+        "| --- |\n| `digit 3` | 4 | 1 | 25.00% |\n| `digit 1` | 10 | 5 | 50.00% |\n| `digit 4` | 100 |",
+    ):
+        assert said in card, said
+    assert card.index("## Accuracy class by class") < card.index("`digit 3` | 4") < card.index("| `digit 0` | 90")
+    assert "`digit 2` |" not in card, "it has no images"
+    assert "class by class" not in model_card({**trained.facts(), **MORE})
+    with pytest.raises(FairnasError, match=r"3 counts of images and 10 of right ones for 10 classes; give one per cl"):
+        dataclasses.replace(counted, class_images=(1, 2, 3))
+
+
+def test_of_very_many_classes_the_card_tells_the_weakest(trained: Product) -> None:
+    facts = {**trained.facts(), **MORE, "classes": [f"class {number}" for number in range(1000)]}
+    facts["test_classes"] = {"images": [1000] * 1000, "right": list(range(1000))}
+    card = model_card(facts)
+    assert card.count("| 1,000 |") == 50
+    assert "The other 950 are `test_classes` in `model.json`." in card
+
+
 @pytest.mark.parametrize(
     ("licence", "told"),
     [

@@ -202,6 +202,8 @@ def test_the_accuracy_that_int8_loses_is_counted(exported: Exported, network: St
     judged = list(_quantisation(network).judged_on["test"]())
     session = OnnxSession(exported.folder / "model.int8.onnx")
     wrong = sum(int((session.run(images).argmax(1) != labels).sum()) for images, labels in judged)
+    assert found.pop("float_balanced_accuracy") == 1.0
+    assert (found.pop("int8_balanced_accuracy") < 1.0) == (wrong > 0)
     assert found == {
         "images": 50,
         "float_top1": 1.0,  # the labels are its own answers

@@ -49,6 +49,9 @@ def test_accuracies_are_counted_image_by_image(small_onnx: Callable[..., bytes])
     assert (found["float_top1"], found["int8_top1"]) == (right[0].mean(), right[1].mean())
     assert found["lost"] == pytest.approx(right[0].mean() - right[1].mean())
     assert found["images"] == 70
+    for each, name in zip(right, ("float", "int8"), strict=True):
+        of_classes = [each[labels == label].mean() for label in np.unique(labels)]
+        assert found[f"{name}_balanced_accuracy"] == pytest.approx(np.mean(of_classes))
 
 
 def test_without_images(small_onnx: Callable[..., bytes]) -> None:

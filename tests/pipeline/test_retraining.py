@@ -101,7 +101,8 @@ def test_the_best_weights_are_kept_and_not_the_last(experiment, monkeypatch):
     workshop, job = retraining_workshop(experiment), Job((0,) * experiment.space.depth, 0, True)
     course = ProductCourse(workshop, job, experiment.space, experiment.dataset, 0)
     looks = itertools.count(1)
-    monkeypatch.setattr(courses, "score_network", lambda *_: NetworkScore(1 / next(looks), 1.0, 0.0, 50, (50,)))
+    told = lambda top1: NetworkScore(top1, 1.0, 0.0, 50, top1, 0.0, (50,), (50,))  # noqa: E731
+    monkeypatch.setattr(courses, "score_network", lambda *_: told(1 / next(looks)))
     train(course.training, experiment.dataset, workshop.train, 0, Pace(on_epoch=course.on_epoch))
     assert next(looks) == 1 + 2 * 4  # average and raw weights after each of 4 epochs, and no look at the test images
     assert course.finish()["best_epoch"] == 1

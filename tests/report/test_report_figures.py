@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fairnas.report import figures
 from fairnas.report.goals import parse_goals
-from fairnas.report.networks import GENERATION, Networks, costs_of, view_figure
+from fairnas.report.networks import GENERATION, Networks, accuracy_of, costs_of, view_figure
 from fairnas.report.operators import operator_figure
 from fairnas.report.records import Epoch, Scored
 from fairnas.report.study import Ranked
@@ -27,12 +27,12 @@ MODELS = (
 EPOCHS = tuple(Epoch(n, 2 / n, 0.1 * n, 0.05) for n in range(1, 9))
 TOP1 = {"name": "top1", "direction": "max", "unit": "share of images", "bound": None}
 LATENCY = {"name": "latency", "direction": "min", "unit": "ms", "bound": 4.5}
-NETWORKS = Networks(CLOUD, tuple(range(90)), (0, 1, 12, 33, 4), (1, 33))
+NETWORKS = Networks(CLOUD, tuple(range(90)), (0, 1, 12, 33, 4), (1, 33), accuracy_of("top-1"))
 MADDS, PARAMS = costs_of(())
 ALL = {
     "madds": view_figure(NETWORKS, MADDS),
     "params": view_figure(NETWORKS, PARAMS),
-    "empty": view_figure(Networks((), (), (), ()), MADDS),
+    "empty": view_figure(Networks((), (), (), (), accuracy_of("top-1")), MADDS),
     "generations": view_figure(NETWORKS, GENERATION, best_so_far=True),
     "operators": operator_figure({"first": Tally(9, 9, 9), "random": Tally(10, 4, 1), "prior": Tally(30, 9, 0)}),
     "rank": figures.rank_figure(MODELS),

@@ -3,11 +3,16 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fairnas.fairness import Audit, Ledger
+from fairnas.report import opening
 from fairnas.report.records import Scored, Trained
 from fairnas.report.study import Agreement, Lead, Ranking
+from fairnas.report.units import balanced_interval, effective_images
 from fairnas.report.verdicts import (
     fairness_verdict,
     networks_verdict,
@@ -205,6 +210,39 @@ def test_the_weakest_class_of_the_network_to_take_is_told():
     assert "weakest" not in before, "trainings of before did not count classes"
 
 
+def test_balanced_accuracy_is_called_so_and_one_answer_for_all_is_guessing():
+    tested = (("cats", 1900), ("dogs", 100))
+    best = Trained(0.8, 0.75, 2000, (1805, 55), (1900, 100), 0.93)
+    text = said(networks_verdict((LIGHT,), {"000": best}, 2, tested))
+    assert "75.0 % balanced accuracy on test (95 % interval " in text
+    assert "Take 000" in networks_verdict((LIGHT,), {"000": best}, 2, tested).answer
+    always = Trained(0.5, 0.5, 2000, (1900, 0), (1900, 100), 0.95)
+    assert networks_verdict((LIGHT,), {"000": always}, 2, tested).answer == "None, no better than guessing"
+
+
+CLASSES = st.lists(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), min_size=2)
+
+
+@given(CLASSES)
+def test_the_interval_of_a_balanced_accuracy_holds_it_and_the_smallest_class_widens_it(classes):
+    hits, images = zip(*classes, strict=True)
+    low, high = balanced_interval(hits, images)
+    assert 0 <= low <= sum(hit / n for hit, n in classes) / len(classes) + 1e-12 <= high + 2e-12 <= 1 + 2e-12
+    more = balanced_interval([10 * hit for hit in hits], [10 * n for n in images])
+    assert more[1] - more[0] < high - low
+    assert balanced_interval((*hits, 0), (*images, 0)) == (low, high), "a class without images is left out"
+    assert effective_images([7] * len(images)) == pytest.approx(7 * len(images))
+    assert effective_images(images) <= sum(images) * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("chances", [(0.95, 0.8, 0.5), (0.99, 0.97, 0.9), (0.6, 0.5, 0.2)])
+def test_19_of_20_intervals_hold_the_true_balanced_accuracy(chances):
+    images, rng, truth = (50, 50, 4), np.random.default_rng(0), np.mean(chances)
+    drawn = rng.binomial(images, chances, size=(2000, 3)).tolist()
+    found = [balanced_interval(hits, images) for hits in drawn]
+    assert np.mean([low <= truth <= high for low, high in found]) > 0.93
+
+
 def test_all_diverged():
     verdict = verdict_of(trained(None, None), trained(None, None))
     assert (verdict.status, verdict.answer) == ("bad", "2 networks diverged when trained from scratch")
@@ -220,3 +258,13 @@ def test_an_empty_front_says_what_to_do():
     verdict = networks_verdict((), {}, 10)
     assert verdict.status == "bad"
     assert "Widen the bounds" in said(verdict)
+
+
+def test_where_classes_differ_a_result_has_both_accuracies():
+    tested = (("cats", 100), ("dogs", 50))
+    result = Trained(0.9, 0.8, 150, (95, 25))
+    assert "; balanced accuracy 72.5\u00a0%" in str(opening._tested(result, tested))
+    assert "balanced" not in str(opening._tested(result, (("cats", 80), ("dogs", 70))))
+    assert "balanced" not in str(opening._tested(dataclasses.replace(result, class_hits=()), tested))
+    measured = Trained(0.7, 0.725, 150, (95, 25), (100, 50), 0.8)
+    assert "; top-1 80.0\u00a0%" in str(opening._tested(measured, tested))

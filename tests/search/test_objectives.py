@@ -21,7 +21,20 @@ from fairnas.search import (
     parse_quantity,
     scarcities,
 )
+from fairnas.search.objectives import BUILT_IN, accuracy_by, pays_with
 from fairnas.search.ranges import smallest
+
+
+def test_accuracy_is_what_the_run_measures() -> None:
+    names = lambda measure, *objectives: [  # noqa: E731
+        each.name for each in objectives_from(SearchConfig(objectives=objectives), measure)
+    ]
+    assert names("top1", "accuracy", "madds") == ["top1", "madds"]
+    assert names("balanced_accuracy", "madds", "accuracy", "top1") == ["madds", "balanced_accuracy", "top1"]
+    assert names("balanced_accuracy", "accuracy", "balanced_accuracy") == ["balanced_accuracy"], "named twice"
+    assert [each.name for each in objectives_from(SearchConfig())] == ["top1", "madds", "params"]
+    assert objectives_from(SearchConfig(), "balanced_accuracy")[0] == accuracy_by("balanced_accuracy")
+    assert {each for each in BUILT_IN if pays_with(BUILT_IN[each])} == {"madds", "params", "latency"}
 
 
 @pytest.mark.parametrize(

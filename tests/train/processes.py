@@ -1,5 +1,6 @@
 """Functions that tests run in several processes at once, and the way to start them."""
 
+import dataclasses
 import os
 import traceback
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import torch
 
 from fairnas.config import DataConfig, TrainConfig
 from fairnas.data import load_dataset
+from fairnas.data.parts import PartOfImages
 from fairnas.pipeline.jobs import from_one_that_has_imported
 from fairnas.space import Stage, Stem, chain_space
 from fairnas.train import DivergedError, Pace, arranged, joined_group, make_strategy, train
@@ -30,6 +32,14 @@ CPU = torch.device("cpu")
 def tiny_dataset():
     data = DataConfig("digits", validation_per_class=5, train_per_class=24, augmentation="shift")
     return load_dataset(data, image_size=8, image_channels=1, seed=0)
+
+
+def uneven_dataset():
+    """The same, but every second image of half of the classes is left out."""
+    dataset = tiny_dataset()
+    left_out = (dataset.train.labels % 2 == 0) & (torch.arange(len(dataset.train)) % 2 == 0)
+    kept = torch.where(~left_out)[0].numpy()
+    return dataclasses.replace(dataset, train=PartOfImages(dataset.train, kept))
 
 
 def started(function, size: int, folder: Path, *arguments) -> list:
@@ -76,13 +86,15 @@ class Job:
     """Whether the second process begins with a weight that is off by a bit."""
     saves: tuple[tuple[float, int | None], ...] = ((1e6, None),)
     """For each process, or for all: after how many seconds and steps it saves."""
+    uneven: bool = False
+    """Whether classes are of unequal size."""
 
 
 def train_all(rank: int, jobs: list[Job]) -> list:
     """Train by every job in this process's group; return weights, statistics, ledger and losses of each."""
     dataset = tiny_dataset()
     with joined_group() as group:
-        return [_trained(rank, job, dataset, group) for job in jobs]
+        return [_trained(rank, job, uneven_dataset() if job.uneven else dataset, group) for job in jobs]
 
 
 def _trained(rank: int, job: Job, dataset, group):

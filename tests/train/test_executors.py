@@ -57,11 +57,12 @@ def batch(space, count=4, dtype=torch.float64):
     return images.to(memory_format=torch.channels_last), torch.arange(count) % space.num_classes
 
 
-def path_by_path(supernet, images, labels, paths):
+def path_by_path(supernet, images, labels, paths, class_weights=None):
     """The definition: the whole network, path after path."""
     total = 0.0
     for genome in paths:
-        loss = torch.nn.functional.cross_entropy(supernet(images, genome), labels)
+        losses = torch.nn.functional.cross_entropy(supernet(images, genome), labels, reduction="none")
+        loss = (losses if class_weights is None else losses * class_weights[labels]).mean()
         loss.backward()
         total += loss.item()
     return total
@@ -109,6 +110,16 @@ def test_every_executor_on_every_space_is_path_by_path_training(name, executor):
             results(space, executor().backward, paths)
         return
     assert_same(results(space, executor().backward, paths), expected)
+
+
+@pytest.mark.parametrize("executor", [Sequential, *EXECUTORS.values()])
+def test_every_executor_weighs_classes(executor):
+    weights, paths = torch.tensor([0.2, 3.0, 1.1], dtype=torch.float64), StrictSampler(SPACE.choices, 1).paths(0)
+    plain, expected = (
+        results(SPACE, functools.partial(path_by_path, class_weights=each), paths) for each in (None, weights)
+    )
+    assert plain[0] != pytest.approx(expected[0], rel=1e-3)
+    assert_same(results(SPACE, functools.partial(executor().backward, class_weights=weights), paths), expected)
 
 
 @given(data=st.data())

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairnas.config import TrainConfig
-from fairnas.data import training_batches
+from fairnas.data import class_weights, steps_per_epoch, training_batches
 from fairnas.errors import ConfigError
 from fairnas.fairness import StrictSampler
 from fairnas.fairness.ledger import count_passes
@@ -20,7 +20,7 @@ from fairnas.train.group import digest_of
 from fairnas.train.loop import learning_rate, make_optimizer
 from fairnas.train.message import Message, Share
 from fairnas.train.supernet import new_supernet
-from tests.train.processes import CPU, SPACE, Job, diverging, started, tiny_dataset, train_all
+from tests.train.processes import CPU, SPACE, Job, diverging, started, tiny_dataset, train_all, uneven_dataset
 
 CONFIG = TrainConfig(epochs=7, batch_size=30, lr=0.02)
 """8 batches per epoch, 56 steps: past the first comparison of the processes."""
@@ -39,6 +39,8 @@ JOBS = {
     "mean": Job(dataclasses.replace(GENTLE, epochs=3, shared_gradient="mean")),
     "images, strict": Job(SHORT, 1, double=True),
     "images, uniform": Job(dataclasses.replace(CONFIG, strategy="uniform"), 1, double=True),  # past a comparison, too
+    "images, sampling": Job(dataclasses.replace(SHORT, balance="sampling"), 1, double=True, uneven=True),
+    "images, weights": Job(dataclasses.replace(SHORT, balance="weights"), 1, double=True, uneven=True),
     **{name: Job(dataclasses.replace(SHORT, strategy=name), 1) for name in SHARING},
     "spoiled": Job(CONFIG, spoiled=True),
     "spoiled, saved by steps": Job(CONFIG, spoiled=True, saves=((1e6, 7),)),
@@ -91,14 +93,15 @@ def test_path_parallel_is_one_process(name, two_processes):
     assert_same(results[0], alone(name), rtol=1e-7 if name == "double precision" else 5e-5)
 
 
-def halves_in_one_process(config: TrainConfig, steps: int):
+def halves_in_one_process(config: TrainConfig, dataset):
     """What data parallel means: each half of a batch is normalised by itself; gradients and statistics are averaged."""
-    dataset = tiny_dataset()
+    steps = config.epochs * steps_per_epoch(dataset, config.batch_size)
+    weights = class_weights(dataset.train.labels, 10) if config.balance == "weights" else None
     supernet = new_supernet(SPACE, config, 0).double().train()
     optimizer = make_optimizer(supernet, config)
     sampler = make_strategy(config, SPACE.choices, 0).sampler
     batches = itertools.chain.from_iterable(
-        training_batches(dataset, batch_size=config.batch_size, seed=0, epoch=epoch, device=CPU)
+        training_batches(dataset, batch_size=config.batch_size, seed=0, epoch=epoch, balance=config.balance, device=CPU)
         for epoch in range(config.epochs)
     )
     for step, (images, labels) in enumerate(itertools.islice(batches, steps)):
@@ -107,7 +110,8 @@ def halves_in_one_process(config: TrainConfig, steps: int):
         for half in (slice(0, 15), slice(15, 30)):
             one = copy.deepcopy(supernet)
             frozen = torch.optim.SGD(one.parameters(), lr=0.0)
-            supernet_step(Bench(one, frozen, config), [((images[half].double(), labels[half]), sampler.paths(step))])
+            bench = Bench(one, frozen, config, class_weights=weights)
+            supernet_step(bench, [((images[half].double(), labels[half]), sampler.paths(step))])
             copies.append(one)
         a, b = copies
         for parameter, mine, other in zip(supernet.parameters(), a.parameters(), b.parameters(), strict=True):
@@ -118,16 +122,17 @@ def halves_in_one_process(config: TrainConfig, steps: int):
     return supernet
 
 
-def assert_halves(results, config, shares):
+def assert_halves(results, config, shares, uneven=False):
     assert results[0]["shares"] == shares
     assert_agree(results)
-    for name, value in halves_in_one_process(config, 8 * config.epochs).state_dict().items():
+    dataset = uneven_dataset() if uneven else tiny_dataset()
+    for name, value in halves_in_one_process(config, dataset).state_dict().items():
         torch.testing.assert_close(results[0]["network"][name], value, rtol=1e-5, atol=1e-7, msg=name)
 
 
-@pytest.mark.parametrize("name", ["images, strict", "images, uniform"])
+@pytest.mark.parametrize("name", ["images, strict", "images, uniform", "images, sampling", "images, weights"])
 def test_data_parallel_is_one_process_that_normalises_the_same_parts(name, two_processes):
-    assert_halves(two_processes[name], JOBS[name].config, (1, 2))
+    assert_halves(two_processes[name], JOBS[name].config, (1, 2), JOBS[name].uneven)
 
 
 def test_path_and_data_parallel_together(tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -286,7 +287,7 @@ def test_scores_are_those_of_the_networks(name, make_training, dataset):
         judge = OwnNetworks(supernet, lambda genome: strategy.network(supernet, genome), statistics)
         found = score_genomes(judge, genomes, batches)
         theirs = [score_network(copied(strategy.network(supernet, genome)), batches) for genome in genomes]
-        assert found == [Score(each.top1, each.top5, each.loss, each.images) for each in theirs]
+        assert found == [Score(**{f.name: getattr(each, f.name) for f in fields(Score)}) for each in theirs]
         assert found[0] != found[1]
     assert all(torch.equal(value, before[key]) for key, value in supernet.state_dict().items())
     network = strategy.network(supernet, (0, 1, 2))

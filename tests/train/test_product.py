@@ -205,7 +205,7 @@ def test_of_equally_good_weights_the_latest_are_kept(space, batch):
         training.consider(epoch, top1)
         kept.append({name: value.clone() for name, value in training.kept.state_dict().items()})
     assert training.best is not None
-    assert (training.best.epoch, training.best.top1) == (3, 0.4)
+    assert (training.best.epoch, training.best.accuracy) == (3, 0.4)
     assert all(torch.equal(training.best.weights[name], value) for name, value in kept[2].items())
 
 

@@ -13,15 +13,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 
 from fairnas.analysis import StudiedModel, study_ranking
-from fairnas.config import TrainConfig
+from fairnas.config import Measure, TrainConfig
 from fairnas.export import ExportError, export_product
 from fairnas.nets import Supernet, build, cost_table
 from fairnas.pipeline.experiment import Experiment, Narrator
-from fairnas.pipeline.judge import score, validation_batches
+from fairnas.pipeline.judge import MEASURES, score, validation_batches
 from fairnas.pipeline.planning.job_times import SCORING_SECONDS, JobTimes, product_ratio, time_jobs
 from fairnas.pipeline.planning.stopwatch import (
     Limits,
@@ -221,7 +222,8 @@ def _search(experiment: Experiment, left: int, narrator: Narrator, patience: flo
         nonlocal spent
         begin = time.perf_counter()
         asked.append(genomes)
-        scores = [{"top1": invented(genome), "top5": 1.0, "loss": 1.0} for genome in genomes]
+        every, accuracies = [invented(genome) for genome in genomes], get_args(Measure)
+        scores = [{name: found if name in accuracies else 1.0 for name in MEASURES} for found in every]
         spent += time.perf_counter() - begin
         return scores
 

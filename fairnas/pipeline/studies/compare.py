@@ -204,7 +204,8 @@ def _best_found(experiment: Experiment) -> Genome:
     """The network with the best one-shot accuracy that the run's searcher finds; of equals the cheapest."""
     if not experiment.run.is_finished("search"):
         run_stage(experiment, "search")
-    best = max(known_candidates(experiment), key=lambda c: (c.value("top1"), -c.value("madds"), c.genome))
+    measure = experiment.config.measure  # what the search was after
+    best = max(known_candidates(experiment), key=lambda c: (c.value(measure), -c.value("madds"), c.genome))
     return best.genome
 
 

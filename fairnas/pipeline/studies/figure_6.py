@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fairnas.config import SearchConfig
+from fairnas.config import Measure, SearchConfig
 from fairnas.errors import ConfigError, RunDirectoryError, UnknownNameError
 from fairnas.foreign import parse_json
 from fairnas.pipeline.experiment import Narrator
@@ -76,6 +76,8 @@ class FigureSix:
         sources = {**searched.prices.sources, **{o.name: o.source for o in searched.objectives if o.source}}
         plain = {"figure": 6, "space": searched.space.name, "scores": searched.setting, "search": search}
         plain["files"] = sources
+        if searched.measure != "top1":
+            plain["measure"] = searched.measure
         return json.loads(json.dumps(plain))
 
     def check(self) -> None:
@@ -137,7 +139,11 @@ def _search_seed(
 ) -> None:
     """Search with every searcher and the next seed after those done."""
     seed = figure.first_seed + done
-    missing = [name for name in figure.searchers if _read(_path(out, name, seed), seed, searched.space) is None]
+    missing = [
+        name
+        for name in figure.searchers
+        if _read(_path(out, name, seed), seed, searched.space, searched.measure) is None
+    ]
     if not missing:
         narrator.say(f"seed {seed}: done before")
         return
@@ -191,7 +197,7 @@ class _Finished:
     front: tuple[Candidate, ...]
 
 
-def _read(path: Path, seed: int, space: SearchSpace) -> _Finished | None:
+def _read(path: Path, seed: int, space: SearchSpace, measure: Measure) -> _Finished | None:
     """A finished search, or None if it is not there or damaged: then it is made again, from the archive."""
     try:
         plain = parse_json(path.read_text(encoding="utf-8"))
@@ -202,7 +208,7 @@ def _read(path: Path, seed: int, space: SearchSpace) -> _Finished | None:
             distinct=int(plain["distinct"]),
             failed=int(plain["failed"]),
             hypervolume=tuple(map(float, plain["hypervolume"])),
-            front=tuple(map(_scored, front)),
+            front=tuple(_scored(each, measure) for each in front),
             operators={name: Tally(**counts) for name, counts in plain["operators"].items()},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
@@ -215,9 +221,10 @@ def _candidate(row: Mapping[str, Any], space: SearchSpace) -> Candidate:
     return Candidate.of(space.parse(row["genome"]), measures, row["generation"])
 
 
-def _scored(each: Candidate) -> Scored:
+def _scored(each: Candidate, measure: Measure) -> Scored:
     return Scored(
-        format_genome(each.genome), each.value("top1"), each.value("madds"), each.value("params"), each.generation
+        *(format_genome(each.genome), each.value("top1"), each.value("madds"), each.value("params"), each.generation),
+        balanced_accuracy=each.value("balanced_accuracy") if measure == "balanced_accuracy" else None,
     )
 
 
@@ -237,7 +244,7 @@ def _collect(
     for name in figure.searchers:
         searches = []
         for seed in range(figure.first_seed, figure.first_seed + seeds):
-            found = _read(_path(out, name, seed), seed, searched.space)
+            found = _read(_path(out, name, seed), seed, searched.space, searched.measure)
             if found is None:
                 raise RunDirectoryError(f"{_path(out, name, seed)} went away; run the same command again to make it")
             searches.append(found.search)
@@ -249,7 +256,7 @@ def _collect(
         contenders=tuple(contenders),
         population=search.population,
         generations=search.generations,
-        best=tuple(map(_scored, best)),
+        best=tuple(_scored(each, searched.measure) for each in best),
         best_volume=hypervolume(best, searched.objectives, searched.ranges),
         is_true=_all_scored(searched, archive),
         space=searched.space.name,

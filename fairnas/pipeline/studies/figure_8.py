@@ -75,15 +75,15 @@ def _believed(figure: FigureEight, narrator: Narrator) -> Believed:
     experiment = Experiment(run, narrator)
     other = opened_beside(experiment, figure.against) if figure.against else other_supernet(experiment)
     genomes = [inputs.space.parse(model.genome) for model in models]
-    name = name_beside(run, other.run) if other else ""
-    study = study_ranking(models, against=(name, one_shot(other, genomes)) if other else None)
+    name, measure = name_beside(run, other.run) if other else "", run.config.measure
+    study = study_ranking(models, against=(name, one_shot(other, genomes, measure)) if other else None)
     drawn = _drawn(experiment, figure.sample) if figure.sample else ()
     finished = [number for number, model in enumerate(models) if model.mean is not None]
 
     def sample(judge: Experiment) -> tuple[float, ...]:
-        return tuple(one_shot(judge, drawn))
+        return tuple(one_shot(judge, drawn, measure))
 
-    candidates = tuple(each.top1 for each in inputs.candidates)
+    candidates = tuple(each.accuracy for each in inputs.candidates)
     judges = [
         Judge(
             name=run.path.resolve().name,
@@ -118,6 +118,7 @@ def _believed(figure: FigureEight, narrator: Narrator) -> Believed:
         difference=study.against.difference if study.against else None,
         sampled="drawn at random, the same for all supernets" if drawn else "all that the search scored",
         command=figure.command,
+        accuracy=inputs.accuracy_words,
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from fairnas.analysis.nas_bench_macro import SPACE, read_nas_bench_macro
-from fairnas.config import SearchConfig
+from fairnas.config import ACCURACY_WORDS, Measure, SearchConfig
 from fairnas.errors import ConfigError
 from fairnas.pipeline.cluster import evaluator_of
 from fairnas.pipeline.experiment import Experiment, Narrator
@@ -53,6 +53,8 @@ class Searched:
     """In words."""
     accuracy: str
     """What its accuracy is called."""
+    measure: Measure = "top1"
+    """Of accuracy."""
 
     def misses_bounds(self, genome: Genome) -> bool:
         """Whether the costs of a network miss a bound."""
@@ -82,7 +84,8 @@ def trained_supernet(
     experiment = Experiment(run, narrator, stop)
     space, setting = experiment.space, evaluation_setting(experiment)
     prices = _prices(space, search, searchers, path / MEASURED)
-    objectives, ranges = _objectives(search, space, prices)
+    measure = run.config.measure
+    objectives, ranges = _objectives(search, measure, space, prices)
     require_ranks_of_float32(experiment)
     images = len(experiment.dataset.validation)
     with evaluator_of(experiment) as evaluator:
@@ -96,7 +99,8 @@ def trained_supernet(
             known=_scored_before(path / ARCHIVE, setting, prices),
             title=f"the supernet of {path.resolve().name}, scored on {images:,} validation images of "
             f"{experiment.dataset.name}",
-            accuracy="one-shot top-1",
+            measure=measure,
+            accuracy=f"one-shot {ACCURACY_WORDS[measure]}",
         )
 
 
@@ -124,7 +128,7 @@ def benchmark_truth(path: Path, search: SearchConfig, searchers: Sequence[str]) 
     torch.set_num_threads(1)  # only controllers compute anything here, and they are tiny
     space = get_space(SPACE)
     prices = _prices(space, search, searchers)
-    objectives, ranges = _objectives(search, space, prices)
+    objectives, ranges = _objectives(search, "top1", space, prices)
     known = {ACCURACY.name, *prices((0,) * space.depth)}
     for each in objectives:
         if each.name not in known and each.function is None:
@@ -144,6 +148,7 @@ def benchmark_truth(path: Path, search: SearchConfig, searchers: Sequence[str]) 
         setting=f"NAS-Bench-Macro, {checksum(path)[:16]}",
         known=tuple(Candidate.of(g, {**score, **prices(g)}) for g, score in zip(networks, scores, strict=True)),
         title=f"the {len(networks):,} networks of NAS-Bench-Macro, scored by their training from scratch on CIFAR-10",
+        measure="top1",
         accuracy="stand-alone top-1",
     )
 
@@ -154,9 +159,11 @@ def _prices(space: SearchSpace, search: SearchConfig, searchers: Sequence[str], 
     return next((each for each in needed if each.latency is not None), prices_of(space, search, measured))
 
 
-def _objectives(search: SearchConfig, space: SearchSpace, prices: Prices) -> tuple[tuple[Objective, ...], Ranges]:
+def _objectives(
+    search: SearchConfig, measure: Measure, space: SearchSpace, prices: Prices
+) -> tuple[tuple[Objective, ...], Ranges]:
     """The objectives, and their ranges: hypervolumes of searches that each guess their own would not compare."""
-    objectives = objectives_from(search)
+    objectives = objectives_from(search, measure)
     ranges = known_ranges(objectives, cost_ranges(space, prices))
     for each in objectives:
         if each.name not in ranges:

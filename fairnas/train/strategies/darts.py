@@ -56,7 +56,8 @@ class Darts(LearnsAlphas):
     ) -> Tensor:
         images, labels = batch
         with arithmetic(precision or bench.config.precision, images.device):
-            return loss_of(bench.supernet.weighted(images, [dict(enumerate(row)) for row in weights]), labels)
+            logits = bench.supernet.weighted(images, [dict(enumerate(row)) for row in weights])
+            return loss_of(logits, labels, bench.class_weights)
 
     def _teach_architecture(self, bench: Bench, batch: Batch, held_out: Batch) -> int:
         """Move the architecture; return the backward passes that took."""

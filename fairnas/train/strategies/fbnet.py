@@ -105,7 +105,8 @@ class FBNet(LearnsAlphas):
 def _loss(bench: Bench, batch: Batch, mixture: Sequence[Tensor]) -> Tensor:
     images, labels = batch
     with arithmetic(bench.config.precision, images.device):
-        return loss_of(bench.supernet.weighted(images, [dict(enumerate(row)) for row in mixture]), labels)
+        logits = bench.supernet.weighted(images, [dict(enumerate(row)) for row in mixture])
+        return loss_of(logits, labels, bench.class_weights)
 
 
 ENTRIES = {

@@ -35,7 +35,7 @@ class OneShot(Strategy):
         bench.optimizer.zero_grad(set_to_none=True)
         before = bench.group.statistics(supernet)
         with arithmetic(bench.config.precision, images.device):
-            loss = loss_of(supernet.mixture(images, active), labels)
+            loss = loss_of(supernet.mixture(images, active), labels, bench.class_weights)
         loss.backward()
         passes = np.concatenate(
             [np.isin(np.arange(m), kept) for m, kept in zip(supernet.space.choices, active, strict=True)]

@@ -85,7 +85,7 @@ class BinaryGates(Proxyless):
         pairs = [draw_pair(row, rng) for row in self.alphas.rows()]
         gates = [torch.tensor([1.0, 0.0][: len(pair)], device=images.device).requires_grad_() for pair in pairs]
         with arithmetic(bench.config.precision, images.device):
-            loss = loss_of(gated(bench.supernet, images, pairs, gates), labels)
+            loss = loss_of(gated(bench.supernet, images, pairs, gates), labels, bench.class_weights)
         gate_gradients = torch.autograd.grad(loss, gates)
         assert self.costs is not None
         cost = self.cost_weight * self.costs.expected(self.alphas.probabilities()) / self.costs.average

@@ -8,8 +8,12 @@ from fairnas.train.step import Batch, Bench
 
 
 def accuracy(bench: Bench, genome: Genome, batch: Batch) -> float:
-    """Share of a mini-batch that the path of a genome classifies right, with the BN that the supernet is set to."""
+    """Share of a mini-batch that the path of a genome classifies right, with the BN that the supernet is set to.
+
+    Images count as they do in the loss.
+    """
     images, labels = batch
     with torch.no_grad(), arithmetic(bench.config.precision, images.device):
         found = bench.supernet(images, genome).argmax(1)
-    return float((found == labels).float().mean())
+    right = (found == labels).float()
+    return float((right if bench.class_weights is None else right * bench.class_weights[labels]).mean())

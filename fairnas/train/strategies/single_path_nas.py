@@ -85,7 +85,7 @@ class SinglePathNas(Strategy):
             optimizer.zero_grad(set_to_none=True)
         decisions = self.decisions(self._kept(step) if warming else torch.ones_like(self.thresholds))
         with arithmetic(bench.config.precision, images.device):
-            loss = loss_of(self.logits(images, decisions), labels)
+            loss = loss_of(self.logits(images, decisions), labels, bench.class_weights)
         cost = self.costs.expected([decision.shares for decision in decisions]) / self.largest
         (loss if warming else loss + self.cost_weight * cost.log()).backward()
         norms = self._gradient_norms()
