@@ -51,7 +51,7 @@ def going_on(run: "RunDirectory", config: RunConfig, given: frozenset[str]) -> R
     What the user gives again must be what it was; what a run was not begun with, it cannot take. The run directory
     refuses the difference, in its own words.
     """
-    from fairnas.pipeline.planning.effort import DIALLED, value_of
+    from fairnas.pipeline.planning.knobs import DIALLED, value_of
 
     stored = run.config
     if stored.minutes is None:
@@ -86,6 +86,7 @@ def dial_lines(dialled: "Dialled") -> list[str]:
         *lines,
         f"time       {dialled.seconds / 60:.2g} of {minutes:g} minutes: {dialled.spent / 60:.2g} to measure this "
         f"device, then {stages}",
+        *(f"given up   {line}" for line in dialled.given_up),
         *(f"note       {note}" for note in dialled.notes),
     ]
 

@@ -33,12 +33,16 @@ class DataConfig:
     """Where a data set brings no test images: how many per class to carve out; default: as validation."""
     augmentation: Augmentation = "inception"
     """`shift` (one pixel or so, for digits), `crop_flip` (CIFAR), `inception` (random area crop and flip), `none`."""
+    held_out_per_class: int | None = None
+    """Keep at most this many validation images, and as many test images, per class, also of those that a data set
+    brings; default: all."""
 
     def __post_init__(self) -> None:
         at_least("data.validation_per_class", self.validation_per_class, 1)
         at_least("data.image_size", self.image_size, 1)
         at_least("data.train_per_class", self.train_per_class, 1)
         at_least("data.test_per_class", self.test_per_class, 1)
+        at_least("data.held_out_per_class", self.held_out_per_class, 1)
         one_of("data.augmentation", self.augmentation, Augmentation)
 
     @property

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from fairnas.data.images import Images
     from fairnas.data.load import load_dataset
     from fairnas.data.parts import divided
+    from fairnas.data.survey import Survey
 
 _HOMES = {
     "Dataset": "fairnas.data.dataset",
     "FolderFacts": "fairnas.data.folder",
     "Images": "fairnas.data.images",
+    "Survey": "fairnas.data.survey",
     "divided": "fairnas.data.parts",
     "load_dataset": "fairnas.data.load",
     "ordered_batches": "fairnas.data.batches",
@@ -30,6 +32,7 @@ __all__ = [
     "Dataset",
     "FolderFacts",
     "Images",
+    "Survey",
     "divided",
     "load_dataset",
     "ordered_batches",

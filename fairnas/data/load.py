@@ -13,13 +13,13 @@ import torch
 from fairnas.config import DataConfig
 from fairnas.data import cifar10, digits
 from fairnas.data.arrays import Arrays
-from fairnas.data.classfolders import shown
+from fairnas.data.classfolders import SplitFolder, shown
 from fairnas.data.dataset import Dataset
 from fairnas.data.files import Files, Outcome, check_all, corrupt_note, decode_all, try_all, usable
 from fairnas.data.folder import found_channels, narrow_notes, sample_headers
 from fairnas.data.images import Images, ResidentImages, StreamedImages, fit_in_memory
 from fairnas.data.layout import Layout, read_layout, read_train_and_test
-from fairnas.data.splits import Shares, candidates, carve, mixed, ranks
+from fairnas.data.splits import Shares, candidates, carve, first_of_each, mixed, ranks
 from fairnas.data.statistics import channel_statistics
 from fairnas.errors import DataError, UnknownNameError
 
@@ -47,18 +47,27 @@ def load_dataset(config: DataConfig, *, image_size: int, image_channels: int | N
     assert image_size >= 1
     if image_channels not in (None, 1, 3):
         raise DataError(f"image_channels is {image_channels}; images have 1 (grey) or 3 (colour)")
-    name, _, path = config.name.partition(":")
-    if name == "folder" and path:
-        layout = read_layout(Path(path))
+    layout = find_layout(config)
+    if layout is not None:
         return _from_folders(layout, config, image_size, image_channels, seed)
     if config.name == "digits":
         return _from_arrays(digits.read_digits(), digits.CLASSES, config, image_size, image_channels, seed)
+    binary = cifar10.find_binary(Path(os.path.expanduser(config.root or "")))
+    assert binary is not None
+    return _from_arrays(cifar10.read_binary(binary), cifar10.CLASSES, config, image_size, image_channels, seed)
+
+
+def find_layout(config: DataConfig) -> Layout | None:
+    """The files of a data set, or None for one that lies in arrays. Raises `DataError` as `load_dataset`."""
+    name, _, path = config.name.partition(":")
+    if name == "folder" and path:
+        return read_layout(Path(path))
+    if config.name == "digits":
+        return None
     if config.name == "cifar10":
         root = Path(os.path.expanduser(config.root)) if config.root else None
-        binary = cifar10.find_binary(root) if root else None
-        if binary:
-            arrays = cifar10.read_binary(binary)
-            return _from_arrays(arrays, cifar10.CLASSES, config, image_size, image_channels, seed)
+        if root and cifar10.find_binary(root):
+            return None
         if not root or not ((root / "train").is_dir() and (root / "test").is_dir()):
             raise cifar10.absent(config.root)
         layout = read_train_and_test(root, "test")
@@ -67,12 +76,11 @@ def load_dataset(config: DataConfig, *, image_size: int, image_channels: int | N
                 f"{root} has {len(layout.train.classes)} class folders, CIFAR-10 has 10; "
                 f"complete it, or give it as folder:{root}"
             )
-        return _from_folders(layout, config, image_size, image_channels, seed)
+        return layout
     if config.name == "imagenet":
         if not config.root:
             raise DataError("imagenet needs data.root, a folder with train/<wnid>/ and val/<wnid>/ in it")
-        layout = read_train_and_test(Path(os.path.expanduser(config.root)), "val")
-        return _from_folders(layout, config, image_size, image_channels, seed)
+        return read_train_and_test(Path(os.path.expanduser(config.root)), "val")
     raise DataError(f"data.name: {UnknownNameError('data set', config.name, _NAMES)}")
 
 
@@ -85,8 +93,10 @@ def _from_arrays(
     seed: int,
 ) -> Dataset:
     pool, test = (part.with_channels(channels or part.pixels.shape[3]) for part in arrays)
-    shares = Shares(config.validation_per_class, 0, config.train_per_class)
+    shares = Shares(_limited(config.validation_per_class, config), 0, config.train_per_class)
     carved = carve(ranks(seed, pool.members()), pool.labels, classes, shares)
+    if config.held_out_per_class is not None:
+        test = test.take(first_of_each(ranks(seed, test.members()), test.labels, config.held_out_per_class))
     train, validation = pool.take(carved.train), pool.take(carved.validation)
     mean, std = channel_statistics(train.pixels)
     return Dataset(
@@ -108,16 +118,12 @@ def _from_arrays(
 def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int | None, seed: int) -> Dataset:
     classes = layout.train.names
     channels = channels or found_channels(sample_headers(layout.train))
-    shares = Shares(
-        validation=0 if layout.validation else config.validation_per_class,
-        test=0 if layout.test else config.test_per_class or config.validation_per_class,
-        train=config.train_per_class,
-    )
+    shares = shares_of(config, layout)
     pool = Files.of(layout.train)
     sizes = np.bincount(pool.labels, minlength=len(classes))
     pool = pool.take(candidates(ranks(seed, pool.members()), pool.labels, shares))
     brought = {"validation": layout.validation, "test": layout.test}
-    files = {"train": pool} | {split: Files.of(folder) for split, folder in brought.items() if folder}
+    files = {"train": pool} | {split: _candidates(folder, config, seed) for split, folder in brought.items() if folder}
     resident = fit_in_memory(sum(map(len, files.values())), size, channels)
     opened = {
         split: _decoded(part, part, classes, size, channels)
@@ -131,7 +137,8 @@ def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int |
     held_out = []
     for split, places in (("validation", carved.validation), ("test", carved.test)):
         if split in opened:
-            held_out.append(opened[split].take(mixed(rank[split], np.arange(len(rank[split])))))
+            kept = first_of_each(rank[split], opened[split].files.labels, config.held_out_per_class)
+            held_out.append(opened[split].take(mixed(rank[split], kept)))
         elif resident:
             held_out.append(opened["train"].take(places))
         else:  # only looked at so far, and damage found when they are scored would end a run late
@@ -161,6 +168,27 @@ def _from_folders(layout: Layout, config: DataConfig, size: int, channels: int |
         ),
         fingerprint=_fingerprint(classes, [part.files.content() for part in (train, *held_out)]),
     )
+
+
+def shares_of(config: DataConfig, layout: Layout) -> Shares:
+    """What of each class is carved out of the training images that lie in folders."""
+    test = config.test_per_class or config.validation_per_class
+    return Shares(
+        validation=0 if layout.validation else _limited(config.validation_per_class, config),
+        test=0 if layout.test else _limited(test, config),
+        train=config.train_per_class,
+    )
+
+
+def _limited(wanted: int, config: DataConfig) -> int:
+    return wanted if config.held_out_per_class is None else min(wanted, config.held_out_per_class)
+
+
+def _candidates(folder: SplitFolder, config: DataConfig, seed: int) -> Files:
+    """Files of a split that the data set brings, as far as they may be kept."""
+    files = Files.of(folder)
+    wanted = Shares(0, 0, config.held_out_per_class)
+    return files.take(candidates(ranks(seed, files.members()), files.labels, wanted))
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 
 from fairnas.config import ArchitectureConfig, Precision, Resources, RunConfig, TrainConfig
-from fairnas.data import Dataset, load_dataset
+from fairnas.data import Dataset, Survey, load_dataset
 from fairnas.errors import CheckpointError, ConfigError, RunDirectoryError
 from fairnas.evaluate import EvaluationCopy, OwnImagesCopy, OwnNetworks, RecalibratedCopy
 from fairnas.nets import Supernet, cost_table
@@ -65,12 +65,18 @@ def pick_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def open_data(config: RunConfig) -> tuple[SearchSpace, Dataset]:
-    """The data of a configuration, and its space for them: image size, channels and classes come from the data."""
+def open_data(config: RunConfig, survey: Survey | None = None) -> tuple[SearchSpace, Dataset]:
+    """The data of a configuration, and its space for them: image size, channels and classes come from the data.
+
+    With a survey the images are counted, and none is decoded.
+    """
     space = scaled(get_space(config.space), config.width)
     size = config.data.image_size or space.image_size
     space = space.for_data(image_size=size)  # fails before images are read
-    dataset = load_dataset(config.data, image_size=size, image_channels=None, seed=config.seed)
+    if survey is not None:
+        dataset = survey.dataset(config.data, size)
+    else:
+        dataset = load_dataset(config.data, image_size=size, image_channels=None, seed=config.seed)
     return space.for_data(image_channels=dataset.image_channels, num_classes=len(dataset.classes)), dataset
 
 

@@ -113,6 +113,11 @@ def choose_models(experiment: Experiment, least: int | None = None) -> tuple[Gen
     ours = experiment.config.stand_alone
     if ours.study:
         return named_models(experiment.space, ours.study)
+    if not ours.models:
+        raise TooFewNetworksError(
+            "none was wanted (stand_alone.models is 0); "
+            f"`fairnas rank --run {experiment.run.path} --models 6` makes one of 6 networks"
+        )
     if ours.choose == "random":
         rng = generator(experiment.config.seed, "ranking models")
         drawn = dict.fromkeys(

@@ -158,6 +158,8 @@ def _retrain(prepared: Prepared, measured: Measured) -> tuple[str, float]:
 
 def _rank(prepared: Prepared, measured: Measured) -> tuple[str, float]:
     config = prepared.config
+    if not measured.studied:
+        return "no study", 0.0
     plain = dataclasses.replace(prepared, config=dataclasses.replace(config, retrain=RetrainConfig()))
     done = measured.retrained if config.retrain.recipe == "supernet" else ()  # with seed 0, by `retrain`
     seeds = range(config.stand_alone.seeds)
