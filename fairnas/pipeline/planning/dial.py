@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fairnas.config import RunConfig
-from fairnas.errors import FairnasError
+from fairnas.errors import TooLittleTimeError
 from fairnas.pipeline.experiment import Narrator
 from fairnas.pipeline.planning.device import REHEARSAL, Device, images_in
 from fairnas.pipeline.planning.effort import TRAIN_SHARE, Choice, Forecast, Point, choose, fit, least
@@ -40,16 +40,14 @@ REHEARSAL_SHARE = 0.35
 """Of the time that is left, which a rehearsal may take."""
 ROUGH_AIM = 0.6
 """Of the time that is left, for a run that was foreseen without one."""
+UNMEASURED = 0.5
+"""Of the time: if it is over before anything was measured, there is no hope."""
 NEARLY = 0.8
 """Of the work that other images would allow, for which those that are decoded by now will do."""
 UNUSED = 0.8
 """Of what may be used: below it, what was chosen is the most that makes sense, and the user is told."""
 LONGER = (1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 40.0, 100.0, 300.0)
 """Times as long, to find out what a longer run would bring."""
-
-
-class TooLittleTimeError(FairnasError):
-    """Even the least run takes longer."""
 
 
 @dataclass(frozen=True)
@@ -180,13 +178,16 @@ class _Dial:
         """Refuse at once what is certain to take too long: measuring more would only cost time."""
         device = self._device
         if not device.probing:
-            if self._left() <= 0:
-                raise self._too_little(None)
+            if self._spent() > UNMEASURED * self._target:
+                raise TooLittleTimeError(
+                    f"{self._target / 60:g} minutes are too few, of which {self._spent() / 60:.2g} are over before "
+                    "anything of this device was measured; give --minutes 10 or more"
+                )
             return
         images = device.images[:1]
         training = least(device.config, self._given, device.points, device.only_training, images)
         if training + device.probing > self._left():  # exports alone take longer than that
-            raise self._too_little(least(device.config, self._given, device.points, device.forecast, images))
+            raise self._too_little(images)
 
     def _rehearsed(self, point: Point, images: Sequence[ImagesPerClass]) -> Choice:
         """Rehearse where it looks best, and choose by that."""
@@ -201,7 +202,7 @@ class _Dial:
                 near = self._choose(tuple(device.rehearsals), device.forecast, self._left(), images)
                 choice = near or choice  # a smaller one, of which is known how many times less it does
             if choice is None:
-                raise self._too_little(least(device.config, self._given, device.points, device.forecast, images))
+                raise self._too_little(images)
             if choice.point in device.rehearsals or last:
                 return self._of_loaded(choice)
             point, config = choice.point, choice.config
@@ -226,7 +227,7 @@ class _Dial:
         choice = self._choose(known, device.forecast, ROUGH_AIM * self._left(), images)
         choice = choice or self._choose(known, device.forecast, self._left(), images)
         if choice is None:
-            raise self._too_little(least(device.config, self._given, device.points, device.forecast, images))
+            raise self._too_little(images)
         return choice
 
     def _fitted_again(self, choice: Choice) -> Choice:
@@ -240,12 +241,9 @@ class _Dial:
         config = Knobs(choice.point.at(device.config), self._given, images).least()
         return dataclasses.replace(choice, config=config, foreseen=device.forecast(config, choice.point))
 
-    def _too_little(self, seconds: float | None) -> TooLittleTimeError:
-        minutes = self._target / 60
-        if seconds is None:
-            return TooLittleTimeError(
-                f"{minutes:g} minutes are over before anything of this device was measured; give --minutes 10 or more"
-            )
+    def _too_little(self, images: Sequence[ImagesPerClass]) -> TooLittleTimeError:
+        device, minutes = self._device, self._target / 60
+        seconds = least(device.config, self._given, device.points, device.forecast, images)
         needed = (seconds + self._spent()) / AIM / 60
         fixed = sorted(self._given & set(DIALLED))
         remedy = f", or leave {' and '.join(fixed)} open" if fixed else ""
