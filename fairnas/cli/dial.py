@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,13 +31,19 @@ def refuse_hopeless(arguments: Sequence[str]) -> None:
         with contextlib.suppress(FairnasError, UnicodeDecodeError):  # said where the file is read
             given[f"minutes in {file}"] = str(parse_toml(Path(file).read_text(encoding="utf-8")).get("minutes"))
     for name, text in given.items():
-        with contextlib.suppress(TypeError, ValueError):  # said where flags are read
-            minutes = float(text or "") * (60 if name == "--hours" else 1)
-            if 0 < minutes < LEAST_MINUTES:
-                raise TooLittleTimeError(
-                    f"{name} is {text}: no run ends within {minutes * 60:.2g} seconds, whatever it is of; "
-                    "give --minutes 10 or more"
-                )
+        minutes = _number(text) * (60 if name == "--hours" else 1)
+        if 0 < minutes < LEAST_MINUTES:
+            raise TooLittleTimeError(
+                f"{name} is {text}: no run ends within {minutes * 60:.2g} seconds, whatever it is of; "
+                "give --minutes 10 or more"
+            )
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "")
+    except ValueError:
+        return math.nan  # said where flags are read
 
 
 def with_hours(config: RunConfig, hours: float | None, arguments: Sequence[str], verb: str) -> RunConfig:

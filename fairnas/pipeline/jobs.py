@@ -197,7 +197,8 @@ def workers(
 ) -> Iterator[tuple[ProcessPoolExecutor, Orders]]:
     """Processes that train side by side; what tells them to stop, and this one how far they are.
 
-    What they are given may ask `at_work`. They look into the images of this process, which has checked that they are those of the run.
+    What they are given may ask `at_work`. They look into the images of this process, which has checked that they are
+    those of the run.
 
     Raises `LostTrainingError` if one is killed.
     """
