@@ -112,7 +112,7 @@ def _do(experiment: Experiment, stage: Stage, work: Callable[[Experiment], tuple
 
 def _do_in_time(experiment: Experiment, stage: Stage, timetable: Timetable) -> Experiment:
     """Do a stage with less to do than was chosen where it would end too late; return what the next goes on with."""
-    begun, is_shortened = timetable.clock(), False
+    begun = timetable.clock()
     if (shortened := timetable.before(stage.name, experiment.config)) is not None:
         _shorten(experiment, timetable, shortened)
     while True:
@@ -123,10 +123,9 @@ def _do_in_time(experiment: Experiment, stage: Stage, timetable: Timetable) -> E
         except KeyboardInterrupt:
             if experiment.is_stopped() or watch.shortened is None:
                 raise
-            is_shortened = True
             _shorten(experiment, timetable, watch.shortened)
         else:
-            timetable.finished(stage.name, timetable.clock() - begun, is_shortened)
+            timetable.finished(stage.name, timetable.clock() - begun)
             return experiment
 
 

@@ -101,6 +101,8 @@ class Timetable:
         self._ends, self._given, self.clock = ends, given, clock
         self._foreseen = {stage: max(foreseen.get(stage, 0.0), 1e-3) for stage in ORDER}
         self._slower = 1.0
+        self._later = 1.0
+        """Share of the stages to come that is reckoned with: as much as the present one was shortened."""
 
     @property
     def left(self) -> float:
@@ -112,9 +114,9 @@ class Timetable:
         """Times as long as foreseen, what was done last."""
         return self._slower
 
-    def finished(self, stage: str, seconds: float, shortened: bool = False) -> None:
+    def finished(self, stage: str, seconds: float) -> None:
         """A stage took so long. Very short ones say little."""
-        if stage in SETTINGS and self._foreseen[stage] > 1 and not shortened:
+        if stage in SETTINGS and self._foreseen[stage] > 1:
             self._slower = _sane(seconds / self._foreseen[stage])
 
     def shorten(self, shortened: Shortened) -> None:
@@ -125,8 +127,12 @@ class Timetable:
         """A part of a stage is done by now."""
         self._foreseen[stage] = max(1e-3, self._foreseen[stage] - seconds)
 
+    def reckon_with(self, share: float) -> None:
+        """What is to come is made as much shorter as what is there."""
+        self._later *= min(1.0, share)
+
     def share(self, stage: str, remaining: float, slower: float) -> float:
-        """Of all that is left, how much can be done: 1 or more is everything.
+        """Of what is left of a stage and is reckoned with later, how much can be done: 1 or more is everything.
 
         Args:
             stage: that is under way, or about to begin.
@@ -139,12 +145,13 @@ class Timetable:
         flexible = sum(
             self._foreseen[each] for each in later if each not in FIXED and (stage != "retrain" or each != "rank")
         )
-        return max(0.0, self.left - slower * fixed) / max(1e-9, remaining + slower * flexible)
+        return max(0.0, self.left - slower * fixed) / max(1e-9, remaining + slower * flexible * self._later)
 
     def before(self, stage: str, config: RunConfig) -> Shortened | None:
         """What to make smaller before a stage begins, or None."""
-        needs = self._slower * self._foreseen[stage]
-        share = self.share(stage, needs, self._slower)
+        self._later = 1.0
+        share = self.share(stage, self._slower * self._foreseen[stage], self._slower)
+        self.reckon_with(share)
         if share >= TOLERANCE:
             return None
         if stage == "rank":
@@ -223,6 +230,7 @@ class StageWatch:
         after = max(1, wanted, begun_by_now)
         if after >= self._units:
             return False
+        self._timetable.reckon_with(share)
         self.shortened = Shortened(self._stage, SETTINGS[self._stage], self._units, after, slower)
         return True
 

@@ -20,7 +20,7 @@ STUDY_FIRST = 6
 """Networks that the ranking study has before trainings become longer; what goes beyond comes after that."""
 STUDY_LEAST = 3
 STUDY_AFTER = 0.25
-"""Of their full length, which trainings have before there is a ranking study at all."""
+"""Of their full length, which trainings have before there is a ranking study at all; or a few epochs."""
 
 DIALLED = (
     *("space", "width", "data.image_size", "data.augmentation", "data.train_per_class", "data.held_out_per_class"),
@@ -121,7 +121,7 @@ class Knobs:
         return tuple(dict.fromkeys(each for each in levels if math.prod(each) >= needed)) or (levels[-1],)
 
     def trainings(self, epochs: int) -> tuple[Trainings, ...]:
-        """Networks for use, then longer trainings, a study, longer ones, a larger study; never beyond the recipe's.
+        """A network for use, more of them, a study, longer trainings, a larger study; never beyond the recipe's.
 
         A recipe that says nothing trains alone as long as the supernet; one that says how long knows why (a study of
         networks that are all trained to the end finds no differences).
@@ -139,10 +139,10 @@ class Knobs:
         seeds = [alone.seeds] if "stand_alone.seeds" in self._given else [*range(1, alone.seeds + 1)]
         models = self._models()
         few = [count for count in models if count <= STUDY_FIRST] or models[:1]
-        short = [each for each in epoch_range if each <= max(epoch_range[0], STUDY_AFTER * longest)]
+        short = [each for each in epoch_range if each <= max(epoch_range[0], FEW_EPOCHS, STUDY_AFTER * longest)]
         select = selects[-1]
-        path = [Trainings(each, few[0], epoch_range[0], seeds[0]) for each in selects]
-        path += [Trainings(select, few[0], each, seeds[0]) for each in short]
+        path = [Trainings(selects[0], few[0], each, seeds[0]) for each in short]
+        path += [Trainings(each, few[0], short[-1], seeds[0]) for each in selects]
         path += [Trainings(select, count, short[-1], seeds[0]) for count in few]
         path += [Trainings(select, few[-1], each, seeds[0]) for each in epoch_range if each >= short[-1]]
         path += [Trainings(select, count, epoch_range[-1], seeds[0]) for count in models if count > few[-1]]
