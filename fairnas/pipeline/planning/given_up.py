@@ -76,8 +76,8 @@ def what_is_poor(choice: Choice, prepared: Prepared) -> tuple[str, ...]:
     alone = retraining_length(choice.config, prepared.dataset).steps
     if alone < POOR_STEPS:
         found.append(
-            f"the exported networks are trained for {counted(alone, 'step')} only, so their accuracies will be poor: "
-            "`fairnas retrain` in a run with more time trains them longer"
+            f"the exported networks are trained for {counted(alone, 'step')} only, so their accuracies will be poor; "
+            "`fairnas retrain --recipe product --epochs 30` trains them longer, whenever there is time"
         )
     return tuple(found)
 
