@@ -124,7 +124,7 @@ def on(machine):
         patch.setattr(device_room, "Survey", machine.survey)
         patch.setattr(device_room, "prepare", machine.prepare)
         patch.setattr(device_room, "rehearse", machine.rehearse)
-        patch.setattr(points_room, "scan_folder", lambda path: types.SimpleNamespace(median_side=384))
+        patch.setattr(points_room, "scan_folder", lambda path: types.SimpleNamespace(median_side=96))
         patch.setattr(points_room.StepTimes, "measure", lambda *arguments: machine.measure(*arguments))
         yield
 
@@ -144,7 +144,7 @@ def machines(slow):
 
 
 @given(machines(st.floats(-2, 0.77)), st.floats(10, 300))
-@settings(max_examples=12, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 def test_from_ten_minutes_on_there_is_a_run_that_is_foreseen_to_end_in_time(machine, minutes):
     assert machine.slow <= MANAGED
     dialled = turned(machine, minutes)

@@ -2,7 +2,7 @@
 
 First a supernet step is measured at the smallest size, and where the run would then be better off. There everything is
 rehearsed, and the rest is arithmetic (`effort.py`). The time that this takes counts. Where a rehearsal would take too
-long, the run is made from what is known by then, and so small that it can hardly be too long.
+long, the run is made from what is known by then, and shortened while it works if need be (`timetable.py`).
 """
 
 import dataclasses
@@ -38,8 +38,8 @@ DECODING_SHARE = 0.15
 """Of the time that is left, to decode images."""
 REHEARSAL_SHARE = 0.35
 """Of the time that is left, which a rehearsal may take."""
-ROUGH_AIM = 0.6
-"""Of the time that is left, for a run that was foreseen without one."""
+ROUGH_AIM = 0.9
+"""Of the time that is left, for a run that was foreseen without one; stages that are slower are shortened."""
 UNMEASURED = 0.5
 """Of the time: if it is over before anything was measured, there is no hope."""
 NEARLY = 0.8
@@ -220,10 +220,10 @@ class _Dial:
         return choice
 
     def _unrehearsed(self, images: Sequence[ImagesPerClass]) -> Choice:
-        """What can hardly be too long: each stage then has what time there is (`timetable.py`)."""
+        """By the time of supernet steps alone; stages that take longer are shortened while they work."""
         device = self._device
         known = [point for point in device.points if device.steps.knows(point)]
-        self._narrator.say("a rehearsal would take too long here, so little is chosen, by the time of supernet steps")
+        self._narrator.say("a rehearsal would take too long here: all is chosen by the time of supernet steps alone")
         choice = self._choose(known, device.forecast, ROUGH_AIM * self._left(), images)
         choice = choice or self._choose(known, device.forecast, self._left(), images)
         if choice is None:
