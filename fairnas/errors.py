@@ -61,6 +61,10 @@ class TooFewNetworksError(FairnasError):
     """A ranking study of fewer networks than were asked for, or than have an order."""
 
 
+class TooLittleTimeError(FairnasError):
+    """`--minutes` below what even the least run takes."""
+
+
 class DataError(FairnasError):
     """A data set that is absent or unusable; the message names the file."""
 

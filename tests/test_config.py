@@ -47,6 +47,7 @@ CONFIGS = st.builds(
         validation_per_class=COUNTS,
         train_per_class=st.none() | COUNTS,
         test_per_class=st.none() | COUNTS,
+        held_out_per_class=st.none() | COUNTS,
         augmentation=st.sampled_from(("none", "shift", "crop_flip", "inception")),
         crop=st.sampled_from(("auto", "none", "shift", "padded", "resized")),
         flip=st.sampled_from(("auto", "none", "horizontal", "vertical", "both")),
@@ -145,6 +146,7 @@ BAD_VALUES = [
     (lambda: DataConfig(image_size=0), "data.image_size is 0; give 1 or more"),
     (lambda: DataConfig(train_per_class=-1), "data.train_per_class is -1; give 1 or more"),
     (lambda: DataConfig(test_per_class=0), "data.test_per_class is 0; give 1 or more"),
+    (lambda: DataConfig(held_out_per_class=0), "data.held_out_per_class is 0; give 1 or more"),
     (
         lambda: DataConfig(augmentation="crop"),
         "data.augmentation: unknown value 'crop'; did you mean 'crop_flip'? (values: none, shift, crop_flip, inc",

@@ -1,17 +1,49 @@
 """`--minutes` and `--hours`: what the user gave, what was chosen for the rest, and how such a run goes on."""
 
+import contextlib
 import dataclasses
+import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fairnas.cli.parsing import UsageError, peek
 from fairnas.config import RunConfig
+from fairnas.errors import FairnasError, TooLittleTimeError
 from fairnas.foreign import parse_toml
 
 if TYPE_CHECKING:
     from fairnas.pipeline.planning.dial import Dialled
+    from fairnas.pipeline.timetable import Timetable
     from fairnas.rundir import RunDirectory
+
+
+LEAST_MINUTES = 0.1
+"""To load the libraries and to export one network takes longer on any machine."""
+
+
+def refuse_hopeless(arguments: Sequence[str]) -> None:
+    """Raise `TooLittleTimeError` for a time in which no run ends, before anything is loaded or looked at."""
+    given = {"--minutes": peek(arguments, "--minutes"), "--hours": peek(arguments, "--hours")}
+    file = peek(arguments, "--config")
+    if file is not None and not any(given.values()) and Path(file).is_file():
+        with contextlib.suppress(FairnasError, UnicodeDecodeError):  # said where the file is read
+            given[f"minutes in {file}"] = str(parse_toml(Path(file).read_text(encoding="utf-8")).get("minutes"))
+    for name, text in given.items():
+        minutes = _number(text) * (60 if name == "--hours" else 1)
+        if 0 < minutes < LEAST_MINUTES:
+            raise TooLittleTimeError(
+                f"{name} is {text}: no run ends within {minutes * 60:.2g} seconds, whatever it is of; "
+                "give --minutes 10 or more"
+            )
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "")
+    except ValueError:
+        return math.nan  # said where flags are read
 
 
 def with_hours(config: RunConfig, hours: float | None, arguments: Sequence[str], verb: str) -> RunConfig:
@@ -51,7 +83,7 @@ def going_on(run: "RunDirectory", config: RunConfig, given: frozenset[str]) -> R
     What the user gives again must be what it was; what a run was not begun with, it cannot take. The run directory
     refuses the difference, in its own words.
     """
-    from fairnas.pipeline.planning.effort import DIALLED, value_of
+    from fairnas.pipeline.planning.knobs import DIALLED, value_of
 
     stored = run.config
     if stored.minutes is None:
@@ -60,6 +92,28 @@ def going_on(run: "RunDirectory", config: RunConfig, given: frozenset[str]) -> R
     if config.minutes is None:
         chosen["minutes"] = stored.minutes
     return replaced(config, chosen)
+
+
+def timetable_of(run: "RunDirectory", given: frozenset[str], begun: float | None) -> "Timetable | None":
+    """The time that a run has for its stages, or None where it may take as long as it does.
+
+    Args:
+        run: with its record of what was chosen.
+        given: names of the settings that the user gave, which are not shortened.
+        begun: when the time of a new run began, on the clock of `time.monotonic`. A run that goes on has as much time
+            as what is left of it was foreseen to take.
+    """
+    from fairnas.pipeline.planning.dial import AIM
+    from fairnas.pipeline.timetable import ENDING, Timetable
+
+    minutes, path = run.config.minutes, run.path / "dial.json"
+    if minutes is None or not path.exists():
+        return None
+    record = run.read_json("dial.json")
+    if begun is not None:
+        return Timetable(begun + ENDING * 60 * minutes, record["stages"], given)
+    left = sum(seconds for stage, seconds in record["stages"].items() if not run.is_finished(stage))
+    return Timetable(time.monotonic() + left / AIM, record["stages"], given)
 
 
 def replaced(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
@@ -86,6 +140,7 @@ def dial_lines(dialled: "Dialled") -> list[str]:
         *lines,
         f"time       {dialled.seconds / 60:.2g} of {minutes:g} minutes: {dialled.spent / 60:.2g} to measure this "
         f"device, then {stages}",
+        *(f"given up   {line}" for line in dialled.given_up),
         *(f"note       {note}" for note in dialled.notes),
     ]
 

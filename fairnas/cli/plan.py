@@ -81,8 +81,9 @@ def print_plan(plan: "Plan") -> None:
     print_table(("stage", "work", " about"), rows)
     print(f"in all     about {duration(plan.seconds)} ({plan.hours:.2g} hours) on this device")
     print(f"speed      {plan.path_images_per_s:,.0f} path-images per second in {plan.steps:,} supernet steps")
-    print(f"memory     {size(plan.memory)} at most ({plan.memory_of})")
-    print(f"disk       {size(plan.disk)} at most")
+    if plan.memory:  # there was time to measure it
+        print(f"memory     {size(plan.memory)} at most ({plan.memory_of})")
+        print(f"disk       {size(plan.disk)} at most")
 
 
 def duration(seconds: float) -> str:

@@ -50,6 +50,8 @@ def main(arguments: Sequence[str]) -> None:
     """Parse, rank, print."""
     given = parse(RankVerb, arguments, "rank")
     run = RunDirectory.open(given.run)
+    if given.models == 0:
+        raise UsageError("--models is 0, which is no study; give 3 or more")
     if not given.show:
         config, study = run.config, _study(given, run)
         if study.against is not None:  # refused before it is written into the run's configuration

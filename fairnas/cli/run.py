@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import tyro
 
-from fairnas.cli.dial import dial_lines, given_settings, going_on, with_hours
+from fairnas.cli.dial import dial_lines, given_settings, going_on, refuse_hopeless, timetable_of, with_hours
 from fairnas.cli.output import column, interval, millions, percent, print_json, print_table, value
 from fairnas.cli.parsing import UsageError, parse, peek
 from fairnas.cli.shortforms import ShortForms
@@ -58,28 +58,28 @@ def main(arguments: Sequence[str]) -> None:
     from fairnas.cli.progress import interruptible, narrated
     from fairnas.pipeline import Experiment, run_story, summarise
 
-    path = verb.out or Path("runs") / verb.name
-    prepared, record = _prepared(config, arguments, path, begun)
+    path, given = verb.out or Path("runs") / verb.name, given_settings(arguments)
+    prepared, record = _prepared(config, given, path, begun)
     run = RunDirectory.create(path, prepared.config, prepared.dataset.fingerprint)
     with run.locked(), interruptible() as stop, narrated() as narrator:
         if record is not None:
             run.write_json("dial.json", record)
         for line in prepared.plan():
             narrator.say(line)
-        run_story(Experiment(run, narrator, stop, (prepared.space, prepared.dataset)))
+        timetable = timetable_of(run, given, begun if record is not None else None)
+        run_story(Experiment(run, narrator, stop, (prepared.space, prepared.dataset)), timetable)
     result = summarise(run)
     print_json(result) if verb.json else print_summary(result)
 
 
 def _prepared(
-    config: RunConfig, arguments: Sequence[str], path: Path, begun: float
+    config: RunConfig, given: frozenset[str], path: Path, begun: float
 ) -> "tuple[Prepared, dict[str, Any] | None]":
     """The run that is wanted, and the record of what was chosen for it if that was done now."""
     from fairnas.cli.progress import narrated
     from fairnas.pipeline import prepare
     from fairnas.pipeline.prepare import require_study
 
-    given = given_settings(arguments)
     if (path / "config.toml").exists():
         with narrated() as narrator:
             return prepare(going_on(RunDirectory(path), config, given), narrator=narrator), None
@@ -114,6 +114,8 @@ def read_arguments(arguments: Sequence[str], verb: str, kind: type[RunVerb] = Ru
     wants_help = "--help" in arguments or "-h" in arguments
     if name is None and not wants_help:
         raise UsageError(f"`fairnas {verb}` needs a recipe first ({', '.join(NAMES)}); try `fairnas {verb} digits`")
+    if verb in ("run", "plan") and not wants_help:
+        refuse_hopeless(arguments)
     begun_before = None if wants_help else _begun_before(name, arguments, verb)
     default = begun_before or recipe_config(name or "digits", arguments, wants_help)
     file = peek(arguments, "--config")

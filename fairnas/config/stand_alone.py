@@ -18,7 +18,7 @@ class StandAloneConfig:
     genomes: tuple[str, ...] = ()
     """Networks to retrain and export beside the selected ones, in text form."""
     models: int = 13
-    """Networks of the ranking study (paper 4.4: 13)."""
+    """Networks of the ranking study (paper 4.4: 13); 0: no study."""
     seeds: int = 2
     """Trainings per network of the ranking study; two or more show the noise ceiling."""
     choose: Literal["front", "stratified", "random"] = "front"
@@ -31,7 +31,8 @@ class StandAloneConfig:
     def __post_init__(self) -> None:
         at_least("stand_alone.epochs", self.epochs, 1)
         above_zero("stand_alone.lr", self.lr)
-        at_least("stand_alone.models", self.models, 3)
+        if self.models not in (0, *range(3, self.models + 1)):
+            raise ConfigError(f"stand_alone.models is {self.models}; give 3 or more, or 0 for no ranking study")
         at_least("stand_alone.seeds", self.seeds, 1)
         one_of("stand_alone.choose", self.choose, Literal["front", "stratified", "random"])
         if self.study and len(self.study) < 3:

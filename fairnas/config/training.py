@@ -42,6 +42,9 @@ class DataConfig:
     """Keep at most this many training images per class; default: all."""
     test_per_class: int | None = None
     """Where a data set brings no test images: how many per class to carve out; default: as validation."""
+    held_out_per_class: int | None = None
+    """Keep at most this many validation images, and as many test images, per class, also of those that a data set
+    brings; default: all."""
     group: str | None = None
     """Images that stay in one split, such as those of a video: a regular expression whose group in the file's name
     below the folder says which they are (`video_(\\d+)`), or FILE.csv:COLUMN."""
@@ -73,6 +76,7 @@ class DataConfig:
         at_least("data.image_size", self.image_size, 1)
         at_least("data.train_per_class", self.train_per_class, 1)
         at_least("data.test_per_class", self.test_per_class, 1)
+        at_least("data.held_out_per_class", self.held_out_per_class, 1)
         one_of("data.layout", self.layout, FolderReading)
         one_of("data.copies", self.copies, Copies)
         if self.group is not None and self.group_table is None:

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from fairnas.data.images import Images
     from fairnas.data.load import load_dataset
     from fairnas.data.parts import divided
+    from fairnas.data.survey import Survey
 
 _HOMES = {
     "Dataset": "fairnas.data.dataset",
     "FolderFacts": "fairnas.data.folder",
     "Images": "fairnas.data.images",
+    "Survey": "fairnas.data.survey",
     "class_weights": "fairnas.data.balance",
     "divided": "fairnas.data.parts",
     "load_dataset": "fairnas.data.load",
@@ -32,6 +34,7 @@ __all__ = [
     "Dataset",
     "FolderFacts",
     "Images",
+    "Survey",
     "class_weights",
     "divided",
     "load_dataset",

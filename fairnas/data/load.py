@@ -10,6 +10,7 @@ import numpy as np
 from fairnas.config import DataConfig
 from fairnas.data import cifar10, digits
 from fairnas.data.arrays import Arrays
+from fairnas.data.classfolders import SplitFolder
 from fairnas.data.dataset import Dataset
 from fairnas.data.decoding import Decoding
 from fairnas.data.duplicates import require_classes_apart, row_ids
@@ -25,7 +26,7 @@ from fairnas.data.orientation import orientation_findings
 from fairnas.data.progress import Progress, silent
 from fairnas.data.ranges import find_range
 from fairnas.data.repeats import Repeats, file_contents, shown_name
-from fairnas.data.splits import Shares, mixed, ranks
+from fairnas.data.splits import Shares, candidates, first_of_each, mixed, ranks
 from fairnas.data.statistics import channel_statistics
 from fairnas.data.units import Units, candidates_together, carve_together, share_findings
 from fairnas.errors import DataError, UnknownNameError
@@ -56,20 +57,29 @@ def load_dataset(
     assert image_size >= 1
     if image_channels not in (None, 1, 3):
         raise DataError(f"image_channels is {image_channels}; images have 1 (grey) or 3 (colour)")
+    layout = find_layout(config)
+    if layout is not None:
+        return _from_folders(layout, config, image_size, image_channels, seed, progress)
+    if config.name == "digits":
+        return _from_arrays(digits.read_digits(), digits.CLASSES, config, image_size, image_channels, seed)
+    binary = cifar10.find_binary(Path(os.path.expanduser(config.root or "")))
+    assert binary is not None
+    return _from_arrays(cifar10.read_binary(binary), cifar10.CLASSES, config, image_size, image_channels, seed)
+
+
+def find_layout(config: DataConfig) -> Layout | None:
+    """The files of a data set, or None for one that lies in arrays. Raises `DataError` as `load_dataset`."""
     name, _, path = config.name.partition(":")
     if name == "folder" and path:
-        layout = read_layout(Path(path), config.layout, config.labels)
-        return _from_folders(layout, config, image_size, image_channels, seed, progress)
+        return read_layout(Path(path), config.layout, config.labels)
     if config.layout != "auto" or config.labels is not None:
         raise DataError(f"data.layout and data.labels are for folder:PATH, not for '{config.name}'; leave them out")
     if config.name == "digits":
-        return _from_arrays(digits.read_digits(), digits.CLASSES, config, image_size, image_channels, seed)
+        return None
     if config.name == "cifar10":
         root = Path(os.path.expanduser(config.root)) if config.root else None
-        binary = cifar10.find_binary(root) if root else None
-        if binary:
-            arrays = cifar10.read_binary(binary)
-            return _from_arrays(arrays, cifar10.CLASSES, config, image_size, image_channels, seed)
+        if root and cifar10.find_binary(root):
+            return None
         if not root or not ((root / "train").is_dir() and (root / "test").is_dir()):
             raise cifar10.absent(config.root)
         layout = read_train_and_test(root, "test")
@@ -78,12 +88,11 @@ def load_dataset(
                 f"{root} has {len(layout.train.classes)} class folders, CIFAR-10 has 10; "
                 f"complete it, or give it as folder:{root}"
             )
-        return _from_folders(layout, config, image_size, image_channels, seed, progress)
+        return layout
     if config.name == "imagenet":
         if not config.root:
             raise DataError("imagenet needs data.root, a folder with train/<wnid>/ and val/<wnid>/ in it")
-        layout = read_train_and_test(Path(os.path.expanduser(config.root)), "val")
-        return _from_folders(layout, config, image_size, image_channels, seed, progress)
+        return read_train_and_test(Path(os.path.expanduser(config.root)), "val")
     raise DataError(f"data.name: {UnknownNameError('data set', config.name, _NAMES)}")
 
 
@@ -98,11 +107,13 @@ def _from_arrays(
     if config.group is not None:
         raise DataError(f"data.group is {config.group!r}, but {config.name} has no files to group; leave it out")
     pool, test = (part.with_channels(channels or part.pixels.shape[3]) for part in arrays)
-    shares = Shares(config.validation_per_class, 0, config.train_per_class)
+    shares = Shares(_limited(config.validation_per_class, config), 0, config.train_per_class)
     rank = ranks(seed, pool.members())
     repeats = _repeats_of_arrays({"train": pool, "test": test}, classes, config)
     units = Units.of(rank, repeats.in_training if repeats else ())
     carved = carve_together(rank, pool.labels, classes, shares, units)
+    if config.held_out_per_class is not None:
+        test = test.take(first_of_each(ranks(seed, test.members()), test.labels, config.held_out_per_class))
     train, validation = pool.take(carved.train), pool.take(carved.validation)
     mean, std = channel_statistics(train.pixels)
     return Dataset(
@@ -147,10 +158,10 @@ def _from_folders(
         for split in layout.splits:
             require_classes_apart(split, progress)
     headers = sample_headers(layout.train)
-    shares = _shares(layout, config)
+    shares = shares_of(config, layout)
     every = {"train": Files.of(layout.train)}
     every |= {
-        split: Files.of(folder)
+        split: _candidates(folder, config, seed)
         for split, folder in (("validation", layout.validation), ("test", layout.test))
         if folder is not None
     }
@@ -184,7 +195,8 @@ def _from_folders(
     held_out = []
     for split, places in (("validation", carved.validation), ("test", carved.test)):
         if split in opened:
-            held_out.append(opened[split].take(mixed(rank[split], np.arange(len(rank[split])))))
+            kept = first_of_each(rank[split], opened[split].files.labels, config.held_out_per_class)
+            held_out.append(opened[split].take(mixed(rank[split], kept)))
         elif all_fit:
             held_out.append(opened["train"].take(places))
         else:  # only looked at so far, and damage found when they are scored would end a run late
@@ -223,13 +235,25 @@ def _from_folders(
     )
 
 
-def _shares(layout: Layout, config: DataConfig) -> Shares:
-    """Images per class to be carved out, of the splits that the folder does not bring."""
+def shares_of(config: DataConfig, layout: Layout) -> Shares:
+    """What of each class is carved out of the training images that lie in folders."""
+    test = config.test_per_class or config.validation_per_class
     return Shares(
-        validation=0 if layout.validation else config.validation_per_class,
-        test=0 if layout.test else config.test_per_class or config.validation_per_class,
+        validation=0 if layout.validation else _limited(config.validation_per_class, config),
+        test=0 if layout.test else _limited(test, config),
         train=config.train_per_class,
     )
+
+
+def _limited(wanted: int, config: DataConfig) -> int:
+    return wanted if config.held_out_per_class is None else min(wanted, config.held_out_per_class)
+
+
+def _candidates(folder: SplitFolder, config: DataConfig, seed: int) -> Files:
+    """Files of a split that the data set brings, as far as they may be kept."""
+    files = Files.of(folder)
+    wanted = Shares(0, 0, config.held_out_per_class)
+    return files.take(candidates(ranks(seed, files.members()), files.labels, wanted))
 
 
 def _repeats_of_files(

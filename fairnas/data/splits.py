@@ -82,6 +82,12 @@ def candidates(rank: np.ndarray, labels: np.ndarray, shares: Shares) -> np.ndarr
     return np.sort(order[place < math.ceil(shares.most / (1 - CORRUPT_ALLOWED))])
 
 
+def first_of_each(rank: np.ndarray, labels: np.ndarray, most: int | None) -> np.ndarray:
+    """Positions of the first images of every class by rank, `most` of each, in ascending order; None: of all."""
+    order, place = _within_class(rank, labels)
+    return np.sort(order if most is None else order[place < most])
+
+
 def carve(
     rank: np.ndarray, labels: np.ndarray, classes: Sequence[str], shares: Shares, sizes: np.ndarray | None = None
 ) -> Carved:

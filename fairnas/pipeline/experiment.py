@@ -12,12 +12,13 @@ from typing import Any, Protocol
 import torch
 
 from fairnas.config import ArchitectureConfig, Precision, Resources, RunConfig, TrainConfig
-from fairnas.data import Dataset, load_dataset
+from fairnas.data import Dataset, Survey, load_dataset
 from fairnas.data.progress import Progress, silent
 from fairnas.errors import CheckpointError, ConfigError, RunDirectoryError
 from fairnas.evaluate import EvaluationCopy, OwnImagesCopy, OwnNetworks, RecalibratedCopy
 from fairnas.nets import Supernet, cost_table
 from fairnas.pipeline.calibration import CalibrationImages
+from fairnas.pipeline.timetable import NoWatch, Watch
 from fairnas.rundir import RunDirectory
 from fairnas.space import SearchSpace, get_space, scaled
 from fairnas.space.file import from_dict, to_dict
@@ -84,12 +85,20 @@ def pick_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def open_data(config: RunConfig, progress: Progress = silent) -> tuple[SearchSpace, Dataset]:
-    """The data of a configuration, and its space for them: image size, channels and classes come from the data."""
+def open_data(
+    config: RunConfig, progress: Progress = silent, survey: Survey | None = None
+) -> tuple[SearchSpace, Dataset]:
+    """The data of a configuration, and its space for them: image size, channels and classes come from the data.
+
+    With a survey the images are counted, and none is decoded.
+    """
     space = scaled(get_space(config.space), config.width)
     size = config.data.image_size or space.image_size
     space = space.for_data(image_size=size)  # fails before images are read
-    dataset = load_dataset(config.data, image_size=size, image_channels=None, seed=config.seed, progress=progress)
+    if survey is not None:
+        dataset = survey.dataset(config.data, size)
+    else:
+        dataset = load_dataset(config.data, image_size=size, image_channels=None, seed=config.seed, progress=progress)
     return space.for_data(image_channels=dataset.image_channels, num_classes=len(dataset.classes)), dataset
 
 
@@ -166,6 +175,7 @@ class Experiment:
         opened: tuple[SearchSpace, Dataset] | None = None,
         group: Group | None = None,
         resources: Resources | None = None,
+        watch: Watch | None = None,
     ) -> None:
         """Open an experiment.
 
@@ -176,12 +186,21 @@ class Experiment:
             opened: space and data, where they were opened before (`open_data`).
             group: the processes that train the supernet; this one is the first.
             resources: where and how, this time; default: as the run's configuration says.
+            watch: told how far a stage is, and says when it is too slow; default: it may take as long as it does.
         """
-        self.run, self.stop = run, stop
+        self.run, self.is_stopped, self.watch = run, stop, watch or NoWatch()
         self.group = group or Group()
         self.narrator: Narrator = narrator or SilentNarrator()
         self.config = dataclasses.replace(run.config, resources=resources) if resources else run.config
         self._given = opened
+
+    def stop(self) -> bool:
+        """Whether the work should be saved and ended: the user has said so, or it is too slow to end in time."""
+        return self.is_stopped() or self.watch.is_late()
+
+    def watched(self, watch: Watch) -> "Experiment":
+        """The same, with the configuration as the run has it by now, and a watch."""
+        return Experiment(self.run, self.narrator, self.is_stopped, self._opened, self.group, watch=watch)
 
     @functools.cached_property
     def device(self) -> torch.device:
@@ -222,6 +241,13 @@ class Experiment:
     def identity_of(self, train: TrainConfig) -> str:
         """Hash of everything that a training with these hyper-parameters depends on."""
         return training_identity(train, self.config, self.space, self.dataset)
+
+    def longer_identities_of(self, train: TrainConfig, setting: str) -> tuple[str, ...]:
+        """What trainings were known by before a setting of theirs, the epochs, was made smaller to end in time."""
+        path = self.run.path / "dial.json"
+        rows = self.run.read_json("dial.json").get("shortened", []) if path.exists() else []
+        epochs = [row["before"] for row in rows if row["setting"] == setting]
+        return tuple(self.identity_of(dataclasses.replace(train, epochs=each)) for each in epochs)
 
     def former_identity_of(self, train: TrainConfig) -> str:
         """See `former_identity`; the images' place is that of when the run was begun."""

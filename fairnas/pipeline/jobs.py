@@ -15,7 +15,6 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from fairnas.data.lending import lent, lent_bytes
 from fairnas.errors import LostTrainingError, RunDirectoryError
 from fairnas.export.timing import all_threads
 from fairnas.pipeline.courses import course_of
+from fairnas.pipeline.orders import Orders, Steps
 from fairnas.pipeline.room import room_for
 from fairnas.pipeline.workshop import Job, Workshop
 from fairnas.randomness import derived_seed
@@ -60,6 +60,7 @@ def run_job(workshop: Workshop, job: Job, space: SearchSpace, dataset: Dataset, 
             loader_workers=resources.loader_workers,
             on_epoch=course.on_epoch,
             on_progress=pace.on_progress,
+            on_resume=pace.on_resume,
             stop=pace.stop,
         )
         train(course.training, dataset, workshop.train, seed, pace)
@@ -91,6 +92,7 @@ def run_jobs(
     on_progress: Callable[[int, int, str], None],
     stop: Callable[[], bool],
     say: Callable[[str], None] = lambda text: None,
+    on_steps: Callable[[int, int], None] = lambda taken, done_before: None,
 ) -> list[dict[str, Any]]:
     """Results of all jobs, in order; those done before are not done again.
 
@@ -103,6 +105,8 @@ def run_jobs(
         on_progress: called with jobs done, jobs in all, and a line of text.
         stop: true saves every job under way and raises KeyboardInterrupt.
         say: called with a line, if memory allows fewer processes than there are cores.
+        on_steps: called again and again with the steps taken by now, in all trainings together, and those that had
+            been taken before in trainings that went on.
     """
     results = {job: result for job in jobs if (result := workshop.finished(job)) is not None}
     missing = [job for job in dict.fromkeys(jobs) if job not in results]
@@ -112,12 +116,20 @@ def run_jobs(
     space, dataset = data()
     processes = process_count(workshop, len(missing), space, dataset, say)
     if processes <= 1:
+        counter = Steps([0, 0])
+
+        def counted_stop() -> bool:
+            counter.took_one()
+            on_steps(*counter.numbers)
+            return stop()
+
         for job in missing:
             with one_thread() if workshop.device == "cpu" else contextlib.nullcontext():
-                results[job] = run_job(workshop, job, space, dataset, Pace(stop=stop))
+                pace = Pace(stop=counted_stop, on_resume=counter.goes_on)
+                results[job] = run_job(workshop, job, space, dataset, pace)
             on_progress(len(results), len(jobs), describe(results[job], workshop.config.measure))
     else:
-        for job, result in _in_processes(workshop, missing, processes, stop, space, dataset):
+        for job, result in _in_processes(workshop, missing, processes, stop, space, dataset, on_steps):
             results[job] = result
             on_progress(len(results), len(jobs), describe(result, workshop.config.measure))
     return [results[job] for job in jobs]
@@ -162,8 +174,9 @@ def _in_processes(
     stop: Callable[[], bool],
     space: SearchSpace,
     dataset: Dataset,
+    on_steps: Callable[[int, int], None],
 ) -> Iterator[tuple[Job, dict[str, Any]]]:
-    with workers(workshop, processes, space, dataset) as (pool, stopping):
+    with workers(workshop, processes, space, dataset) as (pool, orders):
         futures = {pool.submit(_work, job): job for job in jobs}
         waiting = set(futures)
         try:
@@ -171,10 +184,11 @@ def _in_processes(
                 done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
                 for future in done:
                     yield futures[future], future.result()
+                on_steps(*orders.steps.numbers)
                 if stop():
                     raise KeyboardInterrupt
         except BaseException:  # one that failed ends all: its line must not wait hours for the others
-            stopping.set()  # workers save at their next step
+            orders.stopping.set()  # workers save at their next step
             pool.shutdown(cancel_futures=True)
             raise
 
@@ -182,21 +196,22 @@ def _in_processes(
 @contextlib.contextmanager
 def workers(
     workshop: Workshop, processes: int, space: SearchSpace, dataset: Dataset
-) -> Iterator[tuple[ProcessPoolExecutor, Event]]:
-    """Processes that train side by side, and what tells them to stop. What they are given may ask `at_work`.
+) -> Iterator[tuple[ProcessPoolExecutor, Orders]]:
+    """Processes that train side by side; what tells them to stop, and this one how far they are.
 
-    They look into the images of this process, which has checked that they are those of the run.
+    What they are given may ask `at_work`. They look into the images of this process, which has checked that they are
+    those of the run.
 
     Raises `LostTrainingError` if one is killed.
     """
     context = from_one_that_has_imported(__name__)
-    stopping = context.Event()
+    orders = Orders(context.Event(), Steps(context.Array("q", 2)))
     try:
         with (
             lent(dataset) as images,
-            ProcessPoolExecutor(processes, context, _prepare_worker, (workshop, stopping, space, images)) as pool,
+            ProcessPoolExecutor(processes, context, _prepare_worker, (workshop, orders, space, images)) as pool,
         ):
-            yield pool, stopping
+            yield pool, orders
     except BrokenProcessPool as error:
         raise LostTrainingError(processes) from error
 
@@ -224,16 +239,16 @@ def from_one_that_has_imported(module: str) -> BaseContext:
     return context
 
 
-_worker: tuple[Workshop, Event, SearchSpace, Dataset] | None = None
+_worker: tuple[Workshop, Orders, SearchSpace, Dataset] | None = None
 
 
-def _prepare_worker(workshop: Workshop, stopping: Event, space: SearchSpace, dataset: Dataset) -> None:
+def _prepare_worker(workshop: Workshop, orders: Orders, space: SearchSpace, dataset: Dataset) -> None:
     global _worker
     import signal
 
     for number in ("SIGINT", "SIGHUP"):  # the parent decides when to stop, and says so
         signal.signal(getattr(signal, number, signal.SIGINT), signal.SIG_IGN)
-    _worker = (workshop, stopping, space, dataset)
+    _worker = (workshop, orders, space, dataset)
     torch.set_num_threads(1)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
@@ -246,17 +261,17 @@ def _die_with_parent() -> None:
     os._exit(1)
 
 
-def at_work() -> tuple[Workshop, SearchSpace, Dataset, Callable[[], bool]]:
-    """In one of the `workers`: what it shares with the others, and whether it should stop."""
+def at_work() -> tuple[Workshop, SearchSpace, Dataset, Orders]:
+    """In one of the `workers`: what it shares with the others, and what it is asked and tells after each step."""
     assert _worker is not None
-    workshop, stopping, space, dataset = _worker
-    return workshop, space, dataset, stopping.is_set
+    workshop, orders, space, dataset = _worker
+    return workshop, space, dataset, orders
 
 
 def _work(job: Job) -> dict[str, Any]:
-    workshop, space, dataset, stop = at_work()
+    workshop, space, dataset, orders = at_work()
     try:
-        return run_job(workshop, job, space, dataset, Pace(stop=stop))
+        return run_job(workshop, job, space, dataset, Pace(stop=orders.stepped, on_resume=orders.steps.goes_on))
     except KeyboardInterrupt:
         raise RunDirectoryError("stopped") from None  # only after the parent asked, which no longer listens
 

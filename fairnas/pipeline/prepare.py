@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fairnas.config import RunConfig
-from fairnas.data import Dataset
+from fairnas.data import Dataset, Survey
 from fairnas.data.names import shortened
 from fairnas.errors import ConfigError, UnknownNameError
 from fairnas.nets import cost_table
@@ -74,7 +74,9 @@ class Prepared:
             f"retrain    {search.select} networks by the recipe '{self.config.retrain.recipe}': "
             f"{length.epochs} epochs, {length.steps:,} steps of {length.batch_size} images, lr {trained.lr:.3g}",
             f"rank       {alone.models} networks x {alone.seeds} from scratch, "
-            f"{alone.epochs or train.epochs} epochs each, lr {alone.lr or train.lr:g}",
+            f"{alone.epochs or train.epochs} epochs each, lr {alone.lr or train.lr:g}"
+            if alone.models or alone.study
+            else "rank       no ranking study",
         )
 
     def _bounds(self) -> str:
@@ -151,13 +153,16 @@ def _told(objective: Objective) -> str:
     return f"{objective.bound / 1e6:g}M" if objective.bound >= 1e5 else f"{objective.bound:g} {objective.unit}"
 
 
-def prepare(config: RunConfig, group: Group | None = None, narrator: Narrator | None = None) -> Prepared:
+def prepare(
+    config: RunConfig, group: Group | None = None, narrator: Narrator | None = None, survey: Survey | None = None
+) -> Prepared:
     """Check a configuration and open its data; writes nothing.
 
     Args:
         config: of the run.
         group: the processes that will train the supernet.
         narrator: told how far the look at the images is.
+        survey: of its data, where counting the images will do.
 
     Raises:
         FairnasError: one line, whatever is wrong: names, device, data, objectives, bounds that no network meets.
@@ -165,7 +170,7 @@ def prepare(config: RunConfig, group: Group | None = None, narrator: Narrator | 
     if config.search.searcher not in SEARCHERS:
         raise UnknownNameError("searcher", config.search.searcher, SEARCHERS)
     require_own_gpu(pick_device(config.resources.device))
-    space, dataset = open_data(config, said_by(narrator or SilentNarrator()))
+    space, dataset = open_data(config, said_by(narrator or SilentNarrator()), survey)
     strategy = make_strategy(config.train, space.choices, config.seed)
     misfit = strategy.misfit(space)
     if misfit:

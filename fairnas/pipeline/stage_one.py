@@ -15,7 +15,7 @@ from fairnas.pipeline.similarity import followed_similarity, is_followed
 from fairnas.pipeline.tracker import Tracker
 from fairnas.randomness import generator
 from fairnas.space import Genome, SearchSpace
-from fairnas.train import Pace, supernet_training
+from fairnas.train import Pace, supernet_training, training_steps
 from fairnas.train import train as run_training
 from fairnas.versions import installed_versions
 
@@ -31,6 +31,8 @@ def train(experiment: Experiment) -> tuple[str, ...]:
     )
     experiment.group.stop = experiment.stop
     followed = curve_genomes(experiment.space, config.seed)
+    per_epoch = training_steps(training.images(dataset), config.train, training.batches_per_step)
+    first, taken, total = 0, 0, config.train.epochs * per_epoch
 
     with Tracker(run, "train") as tracker:
 
@@ -47,16 +49,28 @@ def train(experiment: Experiment) -> tuple[str, ...]:
             similarity = followed_similarity(experiment, training.network) if alike else {}
             tracker.record(step, {**values, **curve, **similarity})
 
+        def begun(step: int) -> None:
+            nonlocal first
+            first = step
+            tracker.rewind(step)
+
+        def stop() -> bool:
+            nonlocal taken
+            taken += 1
+            experiment.watch.seen(taken, total, first)
+            return experiment.stop()
+
+        longer = experiment.longer_identities_of(config.train, "train.epochs")
         pace = Pace(
             checkpoint=run.path / "supernet" / "checkpoint.pt",
             identity=experiment.identity,
-            formerly=(experiment.former_identity_of(config.train),),
+            formerly=(experiment.former_identity_of(config.train), *longer),
             seconds=config.resources.checkpoint_seconds,
             steps=config.resources.checkpoint_steps,
             on_progress=experiment.narrator.progress,
-            on_resume=tracker.rewind,
+            on_resume=begun,
             on_epoch=on_epoch,
-            stop=experiment.stop,
+            stop=stop,
             loader_workers=config.resources.loader_workers,
         )
         run_training(training, dataset, config.train, config.seed, pace, experiment.group)

@@ -50,6 +50,12 @@ def search(experiment: Experiment, evaluator: Evaluator | None = None) -> tuple[
     if evaluator is None:
         require_ranks_of_float32(experiment)
     scoring = contextlib.nullcontext(evaluator) if evaluator else evaluator_of(experiment)
+
+    def progress(done: int, total: int, text: str) -> None:
+        experiment.watch.seen(done, total)
+        narrator.progress(done, total, text)
+
+    experiment.watch.seen(0, config.generations)
     with Archive(run.path / ARCHIVE, setting) as archive, scoring as judge, Tracker(run, "search") as tracker:
         tracker.rewind(-1)  # also where it goes on: it begins again, and the archive answers
         result = run_search(
@@ -59,7 +65,7 @@ def search(experiment: Experiment, evaluator: Evaluator | None = None) -> tuple[
             prices,
             archive,
             experiment.config.seed,
-            on_progress=narrator.progress,
+            on_progress=progress,
             stop=experiment.stop,
             objectives=objectives,
             cost_sources=prices.sources,

@@ -13,6 +13,7 @@ from fairnas.pipeline.prices import MEASURED, measured_first, require_reachable_
 from fairnas.pipeline.products import export, report
 from fairnas.pipeline.stage_one import train
 from fairnas.pipeline.stage_two import ARCHIVE, changed_sources, has_lost_candidates, search
+from fairnas.pipeline.timetable import Shortened, Timetable, with_shortened
 from fairnas.pipeline.truth import choose_models, rank, rank_if_possible, retrain
 from fairnas.rundir import NO_STUDY, RunDirectory
 
@@ -49,13 +50,20 @@ STAGES: tuple[Stage, ...] = (
 _BY_NAME = {stage.name: stage for stage in STAGES}
 
 
-def run_story(experiment: Experiment) -> None:
-    """Run every stage that is not finished, in order."""
+def run_story(experiment: Experiment, timetable: Timetable | None = None) -> None:
+    """Run every stage that is not finished, in order.
+
+    Args:
+        experiment: the run.
+        timetable: where it has to end in time; stages are shortened if it would not.
+    """
     run = experiment.run
     if not run.is_finished("train") and measured_first(experiment.config.search):
         if not (run.path / MEASURED).exists():
             experiment.narrator.stage(0, len(STAGES), "measure latency", STAGES[0].title)
         require_reachable_latency(experiment)
+        if timetable is not None:
+            timetable.spare("search", 60 * experiment.config.search.latency_minutes)
     discard_damaged(experiment, *_BY_NAME)
     for number, stage in enumerate(STAGES):
         if stage.name == "search" and run.is_finished("search"):
@@ -68,7 +76,10 @@ def run_story(experiment: Experiment) -> None:
         if run.is_finished("report"):
             forget(run, "report")  # it is of what there was before
         try:
-            _do(experiment, stage, stage.in_story)
+            if timetable is None:
+                _do(experiment, stage, stage.in_story)
+            else:
+                experiment = _do_in_time(experiment, stage, timetable)
         except TooFewNetworksError as error:  # what comes after needs no study
             experiment.narrator.say(f"no ranking study: {error}")
 
@@ -97,6 +108,36 @@ def run_stage(experiment: Experiment, name: str) -> None:
 def _do(experiment: Experiment, stage: Stage, work: Callable[[Experiment], tuple[str, ...]] | None = None) -> None:
     files = (work or stage.work)(experiment)
     experiment.run.finish_stage(stage.name, files)
+
+
+def _do_in_time(experiment: Experiment, stage: Stage, timetable: Timetable) -> Experiment:
+    """Do a stage with less to do than was chosen where it would end too late; return what the next goes on with."""
+    begun = timetable.clock()
+    if (shortened := timetable.before(stage.name, experiment.config)) is not None:
+        _shorten(experiment, timetable, shortened)
+    while True:
+        watch = timetable.watch(stage.name, experiment.run.config)
+        experiment = experiment.watched(watch)
+        try:
+            _do(experiment, stage, stage.in_story)
+        except KeyboardInterrupt:
+            if experiment.is_stopped() or watch.shortened is None:
+                raise
+            _shorten(experiment, timetable, watch.shortened)
+        else:
+            timetable.finished(stage.name, timetable.clock() - begun)
+            return experiment
+
+
+def _shorten(experiment: Experiment, timetable: Timetable, shortened: Shortened) -> None:
+    """Change the run's configuration, and write down that it was changed."""
+    run = experiment.run
+    experiment.narrator.say(shortened.line())
+    record = run.read_json("dial.json")  # first, because by it a training knows what it was begun as
+    rows = [*record.get("shortened", []), dataclasses.asdict(shortened)]
+    run.write_json("dial.json", record | {"shortened": rows})
+    run.write_config(with_shortened(run.config, shortened))
+    timetable.shorten(shortened)
 
 
 def damaged_files(run: RunDirectory, name: str) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Networks trained by themselves: the selected ones for use, and those of the ranking study, for the truth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fairnas.analysis import StudiedModel, study_ranking
@@ -21,6 +21,7 @@ from fairnas.rundir import NO_STUDY
 from fairnas.search import MADDS, Candidate
 from fairnas.search.objectives import LOSS_OF, accuracy_by
 from fairnas.space import Genome, SearchSpace, format_genome
+from fairnas.train import training_steps
 
 
 def retrain(experiment: Experiment) -> tuple[str, ...]:
@@ -74,20 +75,37 @@ def rank(experiment: Experiment, least: int | None = None) -> tuple[str, ...]:
     against = (name_beside(experiment.run, other.run), one_shot(other, genomes, measure)) if other else None
     workshop = workshop_of(experiment)
     jobs = [Job(genome, seed, False) for genome in genomes for seed in range(ours.seeds)]
-    results = _run(experiment, workshop, jobs)
+    try:
+        results = dict(zip(jobs, _run(experiment, workshop, jobs), strict=True))
+    except KeyboardInterrupt:
+        if experiment.is_stopped() or not experiment.watch.is_late():
+            raise
+        results = {job: result for job in jobs if (result := workshop.finished(job)) is not None}
+    seeds, done = _complete(genomes, ours.seeds, results)
+    jobs = [Job(genome, seed, False) for genome in done for seed in range(seeds)]
+    if len(done) < len(genomes):
+        experiment.narrator.say(f"its time is over: the study has {len(done)} networks of {len(genomes)}")
+    statistics = {
+        name: [score for genome, score in zip(genomes, each, strict=True) if genome in done]
+        for name, each in statistics.items()
+    }
+    if against is not None:
+        against = against[0], [score for genome, score in zip(genomes, against[1], strict=True) if genome in done]
     table = cost_table(experiment.space)
     models = []
     for number, genome in enumerate(genomes):
-        trainings = results[number * ours.seeds : (number + 1) * ours.seeds]
+        if genome not in done:
+            continue
+        trainings = [results[Job(genome, seed, False)] for seed in range(seeds)]
         accuracies = tuple(r["test"][measure] if r["status"] == "done" else None for r in trainings)
         cost, depth = table(genome), experiment.space.network_depth(genome)
         text = format_genome(genome)
         mine = scores[number]
         loss = mine[LOSS_OF[measure]]
         models.append(StudiedModel(text, mine[measure], accuracies, cost.madds, cost.params, depth, loss))
-        for job, result in zip(jobs[number * ours.seeds :], trainings, strict=False):
+        for seed, result in enumerate(trainings):
             if result["status"] == "diverged":
-                experiment.narrator.say(f"{text} diverged with seed {job.seed}: {result['reason']}")
+                experiment.narrator.say(f"{text} diverged with seed {seed}: {result['reason']}")
     study = study_ranking(models, statistics=statistics, against=against)
     plain = {
         "choose": "named" if ours.study else ours.choose,
@@ -101,6 +119,24 @@ def rank(experiment: Experiment, least: int | None = None) -> tuple[str, ...]:
     experiment.run.write_json("ranking.json", plain)
     (experiment.run.path / NO_STUDY).unlink(missing_ok=True)
     return ("ranking.json", *(f"{workshop.folder.name}/{workshop.result_path(job).name}" for job in jobs))
+
+
+def _complete(
+    genomes: Sequence[Genome], seeds: int, results: Mapping[Job, Mapping[str, Any]]
+) -> tuple[int, tuple[Genome, ...]]:
+    """How many trainings each network of the study has, and which have them, where its time was over before the end.
+
+    Raises `TooFewNetworksError` if too few have been trained.
+    """
+    found: tuple[Genome, ...] = ()
+    for count in range(seeds, 0, -1):
+        found = tuple(g for g in genomes if all(Job(g, seed, False) in results for seed in range(count)))
+        if len(found) >= min(LEAST, len(genomes)):
+            return count, found
+    raise TooFewNetworksError(
+        f"the time was over when {len(found)} of its {len(genomes)} networks were trained; the same command goes on "
+        "with it"
+    )
 
 
 def choose_models(experiment: Experiment, least: int | None = None) -> tuple[Genome, ...]:
@@ -118,6 +154,11 @@ def choose_models(experiment: Experiment, least: int | None = None) -> tuple[Gen
     ours = experiment.config.stand_alone
     if ours.study:
         return named_models(experiment.space, ours.study)
+    if not ours.models:
+        raise TooFewNetworksError(
+            "none was wanted (stand_alone.models is 0); "
+            f"`fairnas rank --run {experiment.run.path} --models 6` makes one of 6 networks"
+        )
     if ours.choose == "random":
         rng = generator(experiment.config.seed, "ranking models")
         drawn = dict.fromkeys(
@@ -176,10 +217,18 @@ def workshop_of(experiment: Experiment) -> Workshop:
     train = experiment.stand_alone
     folder = experiment.run.path / "stand_alone"
     identity, formerly = experiment.identity_of(train), (experiment.former_identity_of(train),)
+    formerly += experiment.longer_identities_of(train, "stand_alone.epochs")
     return Workshop(experiment.config, train, identity, folder, experiment.device.type, formerly=formerly)
 
 
 def _run(experiment: Experiment, workshop: Workshop, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    missing = sum(workshop.finished(job) is None for job in dict.fromkeys(jobs))
+    steps = missing * workshop.train.epochs * training_steps(experiment.dataset, workshop.train, 1)
+
+    def stepped(taken: int, before: int) -> None:
+        if taken:
+            experiment.watch.seen(taken, steps, before)
+
     return run_jobs(
         workshop,
         jobs,
@@ -187,4 +236,5 @@ def _run(experiment: Experiment, workshop: Workshop, jobs: Sequence[Job]) -> lis
         experiment.narrator.progress,
         experiment.stop,
         experiment.narrator.say,
+        stepped,
     )

@@ -7,7 +7,8 @@ import pytest
 
 from fairnas.cli.dial import given_settings
 from fairnas.configfile import read_config
-from fairnas.pipeline.planning import dial, job_times, rehearsal
+from fairnas.pipeline.planning import device, dial, job_times, rehearsal
+from fairnas.pipeline.planning.knobs import DIALLED
 from fairnas.pipeline.planning.stopwatch import Limits
 from fairnas.rundir import RunDirectory
 
@@ -36,7 +37,7 @@ def _rehearsed_once(monkeypatch):
             REHEARSED["measured"] = rehearsal.rehearse(prepared, narrator, patience)
         return REHEARSED["measured"]
 
-    monkeypatch.setattr(dial, "rehearse", rehearse)
+    monkeypatch.setattr(device, "rehearse", rehearse)
 
 
 @pytest.mark.usefixtures("_rehearsed_once")
@@ -52,6 +53,7 @@ def test_a_run_with_a_dial_and_how_it_goes_on(fairnas, tmp_path):
     record = json.loads((tmp_path / "run" / "dial.json").read_text())
     assert record["minutes"] == 60.0
     assert record["foreseen_seconds"] < 3600
+    assert record["given_up"] == []
     assert any("the most that makes sense" in note for note in record["notes"])
 
     text = (tmp_path / "run" / "config.toml").read_text()
@@ -94,12 +96,25 @@ def test_a_plan_shows_what_would_be_chosen_and_writes_nothing(fairnas, tmp_path)
 
 
 @pytest.mark.usefixtures("_rehearsed_once")
-def test_too_little_time_is_said_in_one_line_with_what_would_do(fairnas, tmp_path):
-    outcome = fairnas("plan", "digits", "--minutes", "0.01", *SMALL)
+def test_too_little_time_is_said_in_one_line_with_what_would_do(fairnas, tmp_path, monkeypatch):
+    monkeypatch.setattr(dial, "UNMEASURED", 1000.0)  # however slow this machine is
+    outcome = fairnas("plan", "digits", "--minutes", "0.11", *SMALL)
     assert (outcome.code, outcome.out) == (2, "")
     last = outcome.err.splitlines()[-1]
-    assert "0.01 minutes are too few for this run on this device, the least is about" in last
-    assert "or leave search.population and stand_alone.models and" in last
+    assert "0.11 minutes are too few for this run on this device, the least is about" in last
+    assert "or leave data.train_per_class and search.population and search.select and" in last
+
+
+@pytest.mark.parametrize(
+    "flags", [["--minutes", "0.01"], ["--minutes=1e-3"], ["--hours", "0.001"], ["--config", "my.toml"]]
+)
+def test_a_time_in_which_nothing_ends_is_refused_before_anything_is_looked_at(flags, fairnas, tmp_path):
+    (tmp_path / "my.toml").write_text("minutes = 0.02\n")
+    for verb in ("run", "plan"):
+        outcome = fairnas(verb, "folder", "--data", "folder:not_there", *flags)
+        assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1)
+        assert "no run ends within" in outcome.err
+    assert os.listdir(tmp_path) == ["my.toml"]
 
 
 WRONG = {
@@ -123,4 +138,4 @@ def test_settings_are_given_by_flags_and_by_toml(tmp_path):
     (tmp_path / "my.toml").write_text("width = 0.5\n[train]\nepochs = 3\n")
     flags = ["--config", str(tmp_path / "my.toml"), "--stand-alone.models=4", "--search.population", "8"]
     expected = {"width", "train.epochs", "stand_alone.models", "search.population"}
-    assert given_settings(flags) & set(dial.DIALLED) == expected
+    assert given_settings(flags) & set(DIALLED) == expected

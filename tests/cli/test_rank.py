@@ -248,6 +248,7 @@ def test_a_supernet_with_nan_weights_is_refused_before_anything_is_trained(copie
         (["--genome", "00000000", "00000001", "00000000"], "00000000 and 00000000 are the same network"),
         (["--genome", "00000000", "--models", "3"], "leave --models and --choose out"),
         (["--models", "2"], "stand_alone.models is 2; give 3 or more"),
+        (["--models", "0"], "--models is 0, which is no study; give 3 or more"),
         (["--against", "RUN"], "is this run itself; give another run to compare it against"),
         (["--against", "MISSING"], "MISSING is not a run directory"),
         (["--show", "--seeds", "3"], "leave --show out to make another one"),

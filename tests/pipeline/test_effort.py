@@ -8,18 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairnas.config import RunConfig
-from fairnas.pipeline.planning.effort import (
+from fairnas.pipeline.planning.effort import LEAST_STEPS, TRAIN_SHARE, Foreseen, Point, choose, fit, last, least
+from fairnas.pipeline.planning.knobs import (
     DIALLED,
-    LEAST_STEPS,
+    FEW_EPOCHS,
     MOST_EPOCHS,
-    TRAIN_SHARE,
-    Foreseen,
+    ImagesPerClass,
     Knobs,
-    Point,
-    choose,
-    fit,
-    last,
-    least,
+    Length,
+    Trainings,
     value_of,
 )
 from fairnas.recipes import get_recipe
@@ -40,7 +37,8 @@ class Device:
     images: int
 
     def __call__(self, config: RunConfig, point: Point) -> Foreseen:
-        steps = max(1, self.images // config.train.batch_size)
+        images = min(self.images, 10 * (config.data.train_per_class or self.images))
+        steps = max(1, images // config.train.batch_size)
         step = self.still + self.step * point.scale / 1000
         alone = config.stand_alone
         training = self.start + (alone.epochs or config.train.epochs) * steps * step / 5
@@ -52,8 +50,9 @@ class Device:
                 "search": networks * self.score,
                 "retrain": config.search.select * training,
                 "rank": max(0, alone.models * alone.seeds - config.search.select) * training,
-                "export": 3 * self.start,
+                "export": config.search.select * self.start,
                 "report": self.start,
+                "data": self.start * images / 1000,
             },
         )
 
@@ -66,6 +65,7 @@ DEVICES = st.builds(
     start=st.floats(0.01, 3),
     images=st.integers(30, 50_000),
 )
+IMAGES = tuple(ImagesPerClass(count, None) for count in (5, 20, 100, 400, None))
 RECIPES = st.sampled_from(["digits", "cifar10"]).map(get_recipe)
 SECONDS = st.floats(20, 200_000)
 
@@ -84,39 +84,39 @@ def points(config: RunConfig) -> tuple[Point, ...]:
 @given(RECIPES, DEVICES, SECONDS)
 @settings(max_examples=60, deadline=None)
 def test_a_choice_ends_in_time_and_leaves_nothing_that_would_fit(config, device, seconds):
-    chosen = choose(config, NOTHING, points(config), device, seconds)
-    needed = least(config, NOTHING, points(config), device)
+    chosen = choose(config, NOTHING, points(config), device, seconds, IMAGES)
+    needed = least(config, NOTHING, points(config), device, IMAGES)
     if chosen is None:
         assert needed > seconds
         return
     assert needed <= chosen.foreseen.total <= seconds
     assert device(chosen.config, chosen.point) == chosen.foreseen
     if chosen.foreseen.total < 0.89 * seconds:  # nothing could be raised by the next notch
-        knobs = Knobs(chosen.point.at(config), NOTHING)
-        epochs = chosen.config.train.epochs
-        studies, searches = knobs.studies(epochs), knobs.searches
+        knobs = Knobs(chosen.point.at(config), NOTHING, IMAGES)
+        length = Length(ImagesPerClass(chosen.config.data.train_per_class, None), chosen.config.train.epochs)
+        trainings, searches, ours = knobs.trainings(length.epochs), knobs.searches, chosen.config.search
         alone = chosen.config.stand_alone
-        study = studies.index((alone.models, alone.epochs, alone.seeds))
-        search = searches.index((chosen.config.search.population, chosen.config.search.generations))
+        training = trainings.index(Trainings(ours.select, alone.models, alone.epochs, alone.seeds))
+        search = searches.index((ours.population, ours.generations))
         for more in (
-            *([(searches[search + 1], studies[study])] if search + 1 < len(searches) else []),
-            *([(searches[search], studies[study + 1])] if study + 1 < len(studies) else []),
+            *([(searches[search + 1], trainings[training])] if search + 1 < len(searches) else []),
+            *([(searches[search], trainings[training + 1])] if training + 1 < len(trainings) else []),
         ):
-            assert device(knobs.settled(epochs, *more), chosen.point).total > seconds
+            assert device(knobs.settled(length, *more), chosen.point).total > seconds
 
 
 @given(RECIPES, DEVICES, SECONDS, st.floats(1, 3))
 @settings(max_examples=40, deadline=None)
 def test_more_time_is_never_less_work_and_the_same_time_the_same_choice(config, device, seconds, factor):
-    before = choose(config, NOTHING, points(config), device, seconds)
-    assert before == choose(config, NOTHING, points(config), device, seconds)
-    after = choose(config, NOTHING, points(config), device, seconds * factor)
+    before = choose(config, NOTHING, points(config), device, seconds, IMAGES)
+    assert before == choose(config, NOTHING, points(config), device, seconds, IMAGES)
+    after = choose(config, NOTHING, points(config), device, seconds * factor, IMAGES)
     if before is not None:
         assert after is not None
         assert after.work >= before.work
 
 
-@given(RECIPES, DEVICES, SECONDS, st.frozensets(st.sampled_from(DIALLED[4:])))
+@given(RECIPES, DEVICES, SECONDS, st.frozensets(st.sampled_from(DIALLED[6:])))
 @settings(max_examples=40, deadline=None)
 def test_what_was_given_stays(config, device, seconds, names):
     if "stand_alone.epochs" in names:
@@ -159,11 +159,29 @@ def test_images_grow_with_the_time_then_epochs_up_to_their_most_and_then_it_is_e
 
 def test_no_study_is_larger_and_no_short_training_longer_than_the_recipes():
     config = get_recipe("digits")
-    studies = Knobs(config, NOTHING).studies(MOST_EPOCHS)
-    assert (studies[0], studies[-1]) == ((3, 1, 1), (16, 8, 2))
-    cost = [math.prod(each) for each in studies]
+    trainings = Knobs(config, NOTHING).trainings(MOST_EPOCHS)
+    assert (trainings[0], trainings[-1]) == ((1, 0, 1, 1), (3, 16, 8, 2))
+    cost = [(each.select + each.models * each.seeds) * each.epochs for each in trainings]
     assert cost == sorted(cost)
-    assert max(epochs for _, epochs, _ in Knobs(config, NOTHING).studies(25)) == math.ceil(8 * 25 / 50)
+    assert max(each.epochs for each in Knobs(config, NOTHING).trainings(25)) == math.ceil(8 * 25 / 50)
+
+
+def test_few_images_first_then_all_of_them_then_more_epochs():
+    lengths = Knobs(get_recipe("cifar10"), NOTHING, IMAGES).lengths
+    work = [(each.images.train or 5000) * each.epochs for each in lengths]
+    assert work == sorted(set(work))
+    assert lengths[0] == Length(IMAGES[0], 1)
+    assert [each.images for each in lengths if each.epochs == FEW_EPOCHS] == list(IMAGES)
+    assert lengths[-1] == Length(IMAGES[-1], MOST_EPOCHS)
+    given = Knobs(get_recipe("cifar10"), frozenset({"train.epochs"}), IMAGES).lengths
+    assert given == tuple(Length(each, 100) for each in IMAGES)
+
+
+def test_a_search_looks_at_as_many_networks_as_the_study_may_want():
+    config = get_recipe("digits")
+    many = dataclasses.replace(config, stand_alone=dataclasses.replace(config.stand_alone, models=100))
+    assert math.prod(Knobs(many, NOTHING).searches[0]) >= 100
+    assert Knobs(config, NOTHING).searches[0] == (8, 2)
 
 
 @pytest.mark.parametrize("answer", range(-1, 7))

@@ -1,39 +1,31 @@
 """The one dial: how long a run may take. This device is measured, and what the user left open is chosen to fit.
 
-First a supernet step is measured where the recipe stands, and where it would then be better off. There everything is
-rehearsed, and the rest is arithmetic (`effort.py`). The time that this takes counts.
+First a supernet step is measured at the smallest size, and where the run would then be better off. There everything is
+rehearsed, and the rest is arithmetic (`effort.py`). The time that this takes counts. Where a rehearsal would take too
+long, the run is made from what is known by then, and shortened while it works if need be (`timetable.py`).
 """
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fairnas.config import RunConfig
-from fairnas.errors import FairnasError
+from fairnas.errors import TooLittleTimeError
 from fairnas.pipeline.experiment import Narrator
-from fairnas.pipeline.planning.effort import (
-    DIALLED,
-    TRAIN_SHARE,
-    Choice,
-    Forecast,
-    Foreseen,
-    Point,
-    choose,
-    least,
-    value_of,
-)
-from fairnas.pipeline.planning.forecast import foreseen, plan_of
+from fairnas.pipeline.planning.device import REHEARSAL, Device, images_in
+from fairnas.pipeline.planning.effort import TRAIN_SHARE, Choice, Forecast, Point, choose, fit, least
+from fairnas.pipeline.planning.given_up import Gain, given_up, what_is_poor, what_more_brings
+from fairnas.pipeline.planning.knobs import DIALLED, ImagesPerClass, Knobs, value_of
 from fairnas.pipeline.planning.plan import Plan
-from fairnas.pipeline.planning.points import StepTimes, is_at, points_of
-from fairnas.pipeline.planning.rehearsal import Measured, rehearse
-from fairnas.pipeline.prepare import Prepared, prepare
+from fairnas.pipeline.planning.points import is_at
+from fairnas.pipeline.prepare import Prepared
 from fairnas.pipeline.prices import measures_latency
 
 AIM = 0.9
 """Of the time that is given: to end a little early is better than late."""
-PATIENT = 900.0
+PATIENT = 3600.0
 """Seconds of a run for which everything is measured as long as a plan does; for shorter runs, shorter."""
 LEAST_PATIENCE = 0.1
 LATENCY_SHARE = 0.1
@@ -42,12 +34,20 @@ PROBES = 4
 """Points at which a step is measured at most."""
 AGAIN = 0.1
 """Of the time: while measuring took less, everything may be rehearsed at one more point, if that looks better."""
+DECODING_SHARE = 0.15
+"""Of the time that is left, to decode images."""
+REHEARSAL_SHARE = 0.35
+"""Of the time that is left, which a rehearsal may take."""
+ROUGH_AIM = 0.9
+"""Of the time that is left, for a run that was foreseen without one; stages that are slower are shortened."""
+UNMEASURED = 0.5
+"""Of the time: if it is over before anything was measured, there is no hope."""
+NEARLY = 0.8
+"""Of the work that other images would allow, for which those that are decoded by now will do."""
 UNUSED = 0.8
 """Of what may be used: below it, what was chosen is the most that makes sense, and the user is told."""
-
-
-class TooLittleTimeError(FairnasError):
-    """Even the least run takes longer."""
+LONGER = (1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 40.0, 100.0, 300.0)
+"""Times as long, to find out what a longer run would bring."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,8 @@ class Dialled:
     settings: tuple[Setting, ...]
     spent: float
     """Seconds that measuring took, and all that came before."""
+    given_up: tuple[str, ...]
+    """What the run lacks for want of time, a line each."""
     notes: tuple[str, ...]
 
     @property
@@ -85,6 +87,7 @@ class Dialled:
             "spent_on_measuring": self.spent,
             "stages": {stage.name: stage.seconds for stage in self.plan.stages},
             "settings": [[each.name, each.recipe, each.chosen, each.why] for each in self.settings],
+            "given_up": list(self.given_up),
             "notes": list(self.notes),
         }
 
@@ -105,30 +108,9 @@ def dial(config: RunConfig, given: frozenset[str], begun: float, narrator: Narra
     assert config.minutes is not None
     target = config.minutes * 60
     patience = min(1.0, max(LEAST_PATIENCE, target / PATIENT))
-    base = prepare(config, narrator=narrator)
-    config = _with_short_latency(config, given)
-    points, steps = points_of(base, given), StepTimes(base)
-
-    def left() -> float:
-        return AIM * target - (time.monotonic() - begun)
-
     narrator.say(f"measuring this device for a run of {config.minutes:g} minutes")
-    point = _first_point(base, given, points, steps, left, patience)
-    rehearsals: dict[Point, tuple[Prepared, Measured]] = {}
-    while True:
-        ready = base if is_at(base, point) else prepare(point.at(config))
-        rehearsals[point] = (ready, rehearse(ready, narrator, patience))
-        forecast = _forecast(rehearsals, steps)
-        choice = choose(config, given, points, forecast, left())
-        last = time.monotonic() - begun > AGAIN * target
-        if choice is not None and choice.point not in rehearsals and last:
-            choice = choose(config, given, tuple(rehearsals), forecast, left())
-        if choice is None:
-            raise _too_little(config, given, points, forecast, target, time.monotonic() - begun)
-        if choice.point in rehearsals:
-            break
-        point = choice.point
-    return _dialled(base, given, choice, rehearsals, time.monotonic() - begun, target)
+    device = Device(_with_short_latency(config, given), given, patience)
+    return _Dial(device, given, target, begun, narrator).turned(patience)
 
 
 def _with_short_latency(config: RunConfig, given: frozenset[str]) -> RunConfig:
@@ -141,85 +123,166 @@ def _with_short_latency(config: RunConfig, given: frozenset[str]) -> RunConfig:
     return dataclasses.replace(config, search=dataclasses.replace(ours, latency_minutes=minutes))
 
 
-def _first_point(
-    base: Prepared,
-    given: frozenset[str],
-    points: Sequence[Point],
-    steps: StepTimes,
-    left: Callable[[], float],
-    patience: float,
-) -> Point:
-    """Where the supernet alone would be trained in its share of the time."""
+class _Dial:
+    """One turn of the dial."""
 
-    def rough(config: RunConfig, point: Point) -> Foreseen:
-        count = base.steps // base.config.train.epochs * config.train.epochs
-        return Foreseen(count, {"train": count * steps(point), "search": 0.0, "retrain": 0.0, "rank": 0.0})
+    def __init__(self, device: Device, given: frozenset[str], target: float, begun: float, narrator: Narrator) -> None:
+        self._device, self._given, self._target = device, given, target
+        self._begun, self._narrator = begun, narrator
 
-    point = next(point for point in points if is_at(base, point))
-    for _ in range(PROBES):
-        steps.measure(point, patience)
-        choice = choose(base.config, given, points, rough, TRAIN_SHARE * left())
-        if choice is None or choice.point == point:
-            break
-        point = choice.point
-        if steps.knows(point):
-            break
-    return point
+    def turned(self, patience: float) -> Dialled:
+        """Measure, choose, and load the images that were chosen."""
+        device = self._device
+        self._require_time_left()
+        device.time_decoding()
+        point = self._first_point(from_recipe=patience == 1.0)
+        images = device.images_within(DECODING_SHARE * self._left())
+        if REHEARSAL * device.probing > REHEARSAL_SHARE * self._left():
+            choice = self._unrehearsed(images)
+        else:
+            choice = self._rehearsed(point, images)
+        device.load(choice.config, choice.point)
+        return self._dialled(self._fitted_again(choice))
 
+    def _spent(self) -> float:
+        return time.monotonic() - self._begun
 
-def _forecast(rehearsals: dict[Point, tuple[Prepared, Measured]], steps: StepTimes) -> Forecast:
-    """From the rehearsal of a point, or else from the nearest and the times of supernet steps."""
+    def _left(self) -> float:
+        return AIM * self._target - self._spent()
 
-    def forecast(config: RunConfig, point: Point) -> Foreseen:
-        near = point if point in rehearsals else min(rehearsals, key=lambda other: abs(other.scale - point.scale))
-        ratio = 1.0 if near == point else steps(point) / steps(near)
-        return foreseen(plan_of(*rehearsals[near], config, ratio))
+    def _choose(
+        self, points: Sequence[Point], forecast: Forecast, seconds: float, images: Sequence[ImagesPerClass]
+    ) -> Choice | None:
+        return choose(self._device.config, self._given, points, forecast, seconds, images)
 
-    return forecast
+    def _first_point(self, from_recipe: bool) -> Point:
+        """Where the supernet alone would be trained in its share of the time.
 
+        Where there is little of it, the search for that point begins at the smallest.
+        """
+        device = self._device
+        point = next(point for point in device.points if is_at(device.base, point)) if from_recipe else device.points[0]
+        for _ in range(PROBES):
+            device.time_step(point)
+            self._require_time_left()
+            images = device.images_within(DECODING_SHARE * self._left())
+            choice = self._choose(device.points, device.only_training, TRAIN_SHARE * self._left(), images)
+            if choice is None or choice.point == point:
+                break
+            point = choice.point
+            if device.steps.knows(point):
+                break
+        return point
 
-def _too_little(
-    config: RunConfig,
-    given: frozenset[str],
-    points: Sequence[Point],
-    forecast: Forecast,
-    target: float,
-    spent: float,
-) -> TooLittleTimeError:
-    needed = (least(config, given, points, forecast) + spent) / AIM / 60
-    fixed = sorted(given & set(DIALLED))
-    remedy = f", or leave {' and '.join(fixed)} open" if fixed else ""
-    return TooLittleTimeError(
-        f"{target / 60:g} minutes are too few for this run on this device, the least is about {needed:.2g}; give "
-        f"--minutes {needed:.2g} or more, fewer images (--data.train-per-class){remedy}"
-    )
+    def _require_time_left(self) -> None:
+        """Refuse at once what is certain to take too long: measuring more would only cost time."""
+        device = self._device
+        if not device.probing:
+            if self._spent() > UNMEASURED * self._target:
+                raise TooLittleTimeError(
+                    f"{self._target / 60:g} minutes are too few, of which {self._spent() / 60:.2g} are over before "
+                    "anything of this device was measured; give --minutes 10 or more"
+                )
+            return
+        images = device.images[:1]
+        training = least(device.config, self._given, device.points, device.only_training, images)
+        if training + device.probing > self._left():  # exports alone take longer than that
+            raise self._too_little(images)
 
+    def _rehearsed(self, point: Point, images: Sequence[ImagesPerClass]) -> Choice:
+        """Rehearse where it looks best, and choose by that."""
+        device = self._device
+        few = self._choose((point,), device.only_training, TRAIN_SHARE * self._left(), images)
+        config = few.config if few else Knobs(point.at(device.config), self._given, images).least()
+        while True:
+            device.rehearse(config, point, self._narrator)
+            choice = self._choose(device.points, device.forecast, self._left(), images)
+            last = self._spent() > AGAIN * self._target
+            if choice is not None and choice.point not in device.rehearsals and last:
+                near = self._choose(tuple(device.rehearsals), device.forecast, self._left(), images)
+                choice = near or choice  # a smaller one, of which is known how many times less it does
+            if choice is None:
+                raise self._too_little(images)
+            if choice.point in device.rehearsals or last:
+                return self._of_loaded(choice)
+            point, config = choice.point, choice.config
 
-def _dialled(
-    base: Prepared,
-    given: frozenset[str],
-    choice: Choice,
-    rehearsals: dict[Point, tuple[Prepared, Measured]],
-    spent: float,
-    target: float,
-) -> Dialled:
-    rehearsed, measured = rehearsals[choice.point]
-    config = choice.config
-    plan = plan_of(rehearsed, measured, config)
-    settings = tuple(_setting(_spelled_out(base), given, choice, name) for name in DIALLED)
-    notes = []
-    if not choice.eligible:
-        notes.append(
-            f"{plan.steps} supernet steps are fewer than {choice.point.least_steps}, from which scores begin to tell "
-            "networks apart; more time, or fewer images, would help"
+    def _of_loaded(self, choice: Choice) -> Choice:
+        """The choice, but with the images that are decoded by now if they will do."""
+        device = self._device
+        if device.is_loaded(choice.config, choice.point) or device.loaded is None:
+            return choice
+        point, images = device.loaded
+        if point == choice.point:
+            again = fit(device.config, self._given, point, device.forecast, self._left(), (images,))
+            if again is not None and again.work >= NEARLY * choice.work:
+                return again
+        return choice
+
+    def _unrehearsed(self, images: Sequence[ImagesPerClass]) -> Choice:
+        """By the time of supernet steps alone; stages that take longer are shortened while they work."""
+        device = self._device
+        known = [point for point in device.points if device.steps.knows(point)]
+        self._narrator.say("a rehearsal would take too long here: all is chosen by the time of supernet steps alone")
+        choice = self._choose(known, device.forecast, ROUGH_AIM * self._left(), images)
+        choice = choice or self._choose(known, device.forecast, self._left(), images)
+        if choice is None:
+            raise self._too_little(images)
+        return choice
+
+    def _fitted_again(self, choice: Choice) -> Choice:
+        """With the time that is left, now that the images are decoded."""
+        device = self._device
+        seconds = self._left() if device.rehearsals else ROUGH_AIM * self._left()
+        images = (images_in(choice.config),)
+        again = fit(device.config, self._given, choice.point, device.forecast, seconds, images)
+        if again is not None:
+            return again if again.work <= choice.work else choice
+        config = Knobs(choice.point.at(device.config), self._given, images).least()
+        return dataclasses.replace(choice, config=config, foreseen=device.forecast(config, choice.point))
+
+    def _too_little(self, images: Sequence[ImagesPerClass]) -> TooLittleTimeError:
+        device, minutes = self._device, self._target / 60
+        seconds = least(device.config, self._given, device.points, device.forecast, images)
+        needed = (seconds + self._spent()) / AIM / 60
+        fixed = sorted(self._given & set(DIALLED))
+        remedy = f", or leave {' and '.join(fixed)} open" if fixed else ""
+        return TooLittleTimeError(
+            f"{minutes:g} minutes are too few for this run on this device, the least is about {needed:.2g}; give "
+            f"--minutes {needed:.2g} or more{remedy}"
         )
-    if plan.seconds + spent < UNUSED * AIM * target:
-        notes.append(
-            "this is the most that makes sense here: longer training or search is not known to bring more, so the rest "
-            "of the time is not used"
-        )
 
-    return Dialled(dataclasses.replace(rehearsed, config=config), plan, settings, spent, tuple(notes))
+    def _dialled(self, choice: Choice) -> Dialled:
+        device, config, spent = self._device, choice.config, self._spent()
+        plan = device.plan(config, choice.point)
+        base = _spelled_out(device.base)
+        settings = tuple(_setting(base, self._given, choice, name) for name in DIALLED)
+        prepared = device.load(config, choice.point)
+        notes = what_is_poor(choice, prepared)
+        if notes and (gain := self._gain(choice)):
+            notes = (*notes, what_more_brings(gain))
+        if plan.seconds + spent < UNUSED * AIM * self._target and device.rehearsals:
+            notes = (
+                *notes,
+                "this is the most that makes sense here: longer training or search is not known to bring more, so the "
+                "rest of the time is not used",
+            )
+        lacks = given_up(base, device.base, prepared, choice.foreseen.steps)
+        return Dialled(prepared, plan, settings, spent, lacks, notes)
+
+    def _gain(self, choice: Choice) -> Gain | None:
+        """The shortest of some longer times with which the run would no longer be poor, and what it would be then."""
+        device, found = self._device, None
+        for factor in LONGER:
+            images = device.images_within(DECODING_SHARE * factor * AIM * self._target)
+            seconds = factor * AIM * self._target - self._spent()
+            other = self._choose(device.points, device.forecast, seconds, images)
+            if other is None or other.work <= choice.work:
+                continue
+            found = Gain(factor * self._target / 60, other)
+            if not what_is_poor(other, dataclasses.replace(device.base, config=other.config)):
+                break
+        return found
 
 
 def _spelled_out(base: Prepared) -> RunConfig:
@@ -242,10 +305,13 @@ _REASONS = {
     "width": "with all channels there were too few supernet steps",
     "data.image_size": "the largest at which the supernet gets enough steps",
     "data.augmentation": "the folder recipe's for such images",
+    "data.train_per_class": "as many as can be decoded and gone through several times",
+    "data.held_out_per_class": "in proportion to the training images",
     "train.epochs": "half of the time, or more where the rest is not needed",
     "search.population": "fills what is left",
     "search.generations": "fills what is left",
     "search.latency_minutes": "a small part of the time",
+    "search.select": "as many as can be trained and exported",
     "stand_alone.epochs": "as the supernet's in the recipe, as far as the time goes",
     "stand_alone.models": "after the trainings are long enough",
     "stand_alone.seeds": "after the study has all its networks",

@@ -3,6 +3,7 @@
 import dataclasses
 
 from fairnas.config import RunConfig
+from fairnas.data import Dataset
 from fairnas.pipeline.planning.effort import Foreseen
 from fairnas.pipeline.planning.plan import Plan, foresee
 from fairnas.pipeline.planning.rehearsal import JobTimes, Measured, SearchTimes
@@ -10,16 +11,21 @@ from fairnas.pipeline.planning.stopwatch import TrainingTimes
 from fairnas.pipeline.prepare import Prepared
 
 
-def plan_of(prepared: Prepared, measured: Measured, config: RunConfig, ratio: float = 1.0) -> Plan:
+def plan_of(
+    prepared: Prepared, measured: Measured, config: RunConfig, ratio: float = 1.0, dataset: Dataset | None = None
+) -> Plan:
     """The plan of a configuration.
 
     Args:
         prepared: what was rehearsed.
         measured: by the rehearsal.
-        config: differs from it in how long everything is done, and perhaps in the size of images and network.
+        config: differs from it in how long everything is done, and perhaps in the images, their size and the network.
         ratio: how many times as long a supernet step takes there.
+        dataset: its images, which may be counted only; default: those of the rehearsal.
     """
-    return foresee(dataclasses.replace(prepared, config=config), _resized(prepared.config, measured, config, ratio))
+    dataset = dataset or prepared.dataset
+    measured = _with_images(_resized(prepared.config, measured, config, ratio), prepared.dataset, dataset)
+    return foresee(dataclasses.replace(prepared, config=config, dataset=dataset), measured)
 
 
 def foreseen(plan: Plan) -> Foreseen:
@@ -35,14 +41,33 @@ def _resized(rehearsed: RunConfig, measured: Measured, config: RunConfig, ratio:
     count, models = len(measured.studied), config.stand_alone.models
     named = bool(config.stand_alone.study)
     studied = measured.studied if named else tuple(measured.studied[n * count // models % count] for n in range(models))
+    extra = len(config.stand_alone.genomes)
+    found = len(measured.retrained) - extra  # a search may select fewer than are wanted
+    selected = min(config.search.select, found) if found > 0 else 0
+    retrained = [measured.retrained[n * found // selected] for n in range(selected)]
     return dataclasses.replace(
         measured,
         supernet=_times(measured.supernet, ratio),
         curve=measured.curve * ratio,
         search=_search(rehearsed, measured.search, config, ratio),
+        retrained=(*retrained, *measured.retrained[max(0, found) :]),
         studied=studied,
         jobs=tuple(_job(job, ratio) for job in measured.jobs),
         export=dataclasses.replace(measured.export, first=measured.export.next),
+    )
+
+
+def _with_images(measured: Measured, before: Dataset, now: Dataset) -> Measured:
+    """The measurements as if there had been so many images for validation and test."""
+    scored = len(now.validation) / len(before.validation)
+    judged = (len(now.validation) + len(now.test)) / (len(before.validation) + len(before.test))
+    search = measured.search
+    places = tuple((place, seconds * scored) for place, seconds in search.per_genome)
+    return dataclasses.replace(
+        measured,
+        curve=measured.curve * scored,
+        search=dataclasses.replace(search, per_genome=places),
+        jobs=tuple(dataclasses.replace(job, scoring=job.scoring * judged) for job in measured.jobs),
     )
 
 

@@ -30,6 +30,8 @@ from fairnas.train import Training, stand_alone_training, write_checkpoint
 STAND_ALONE = Limits(least=1.5, most=1.5)
 """For each network; the same for all, so that none has a core for itself while others are done."""
 SCORING_SECONDS = 5.0
+QUICK = 0.5
+"""Share of the usual time for a rehearsal below which fewer networks are trained and exported in it."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,16 @@ class JobTimes:
 def time_jobs(
     experiment: Experiment, retrained: Sequence[Genome], studied: Sequence[Genome], patience: float
 ) -> tuple[tuple[JobTimes, ...], int, float]:
-    """Train a light, a middle and a heavy network, side by side; how many processes, and seconds until they work."""
+    """Train a light, a middle and a heavy network, side by side; how many processes, and seconds until they work.
+
+    Without patience the middle one is left out.
+    """
     workshop, table = workshop_of(experiment), cost_table(experiment.space)
     jobs = len(studied) * experiment.config.stand_alone.seeds
     processes = process_count(workshop, max(jobs, len(retrained)), experiment.space, experiment.dataset)
     ordered = sorted({*retrained, *studied}, key=lambda genome: (table(genome).madds, genome))
-    genomes = tuple(ordered[place] for place in sorted({0, len(ordered) // 2, len(ordered) - 1}))
+    middle = len(ordered) // 2 if patience >= QUICK else 0
+    genomes = tuple(ordered[place] for place in sorted({0, middle, len(ordered) - 1}))
     if processes <= 1:
         with one_thread() if workshop.device == "cpu" else contextlib.nullcontext():
             times = [_time_job(genome, workshop, experiment.space, experiment.dataset, patience) for genome in genomes]

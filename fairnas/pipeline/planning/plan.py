@@ -158,6 +158,8 @@ def _retrain(prepared: Prepared, measured: Measured) -> tuple[str, float]:
 
 def _rank(prepared: Prepared, measured: Measured) -> tuple[str, float]:
     config = prepared.config
+    if not measured.studied:
+        return "no study", 0.0
     plain = dataclasses.replace(prepared, config=dataclasses.replace(config, retrain=RetrainConfig()))
     done = measured.retrained if config.retrain.recipe == "supernet" else ()  # with seed 0, by `retrain`
     seeds = range(config.stand_alone.seeds)
@@ -173,9 +175,11 @@ def _side_by_side(prepared: Prepared, measured: Measured, networks: Sequence[Gen
         return 0.0
     processes = max(1, min(measured.processes, len(networks)))
     table = cost_table(prepared.space)
-    ends = [0.0] * processes
-    for genome in networks:
-        heapq.heappush(ends, heapq.heappop(ends) + _one_training(prepared, measured, table(genome).madds))
+    ends, known = [0.0] * processes, {}
+    for madds in (table(genome).madds for genome in networks):
+        if madds not in known:
+            known[madds] = _one_training(prepared, measured, madds)
+        heapq.heappush(ends, heapq.heappop(ends) + known[madds])
     return max(ends) + (measured.process_start if processes > 1 else 0.0)
 
 

@@ -103,6 +103,7 @@ class StepTimes:
     def __init__(self, prepared: Prepared) -> None:
         self._prepared = prepared
         self._measured: dict[Point, float] = {}
+        self._sizes: dict[Point, float] = {}
 
     def __call__(self, point: Point) -> float:
         """Seconds at a point, from the nearest that was measured."""
@@ -132,8 +133,10 @@ class StepTimes:
         self._measured[point] = times.step
 
     def _madds(self, point: Point) -> float:
-        table = cost_table(self._space(point))
-        return table.lightest["madds"] + table.heaviest["madds"]
+        if point not in self._sizes:
+            table = cost_table(self._space(point))
+            self._sizes[point] = table.lightest["madds"] + table.heaviest["madds"]
+        return self._sizes[point]
 
     def _space(self, point: Point) -> SearchSpace:
         return _space_at(self._prepared, point)

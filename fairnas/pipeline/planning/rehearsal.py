@@ -23,7 +23,7 @@ from fairnas.export import ExportError, export_product
 from fairnas.nets import Supernet, build, cost_table
 from fairnas.pipeline.experiment import Experiment, Narrator
 from fairnas.pipeline.judge import MEASURES, score, validation_batches
-from fairnas.pipeline.planning.job_times import SCORING_SECONDS, JobTimes, product_ratio, time_jobs
+from fairnas.pipeline.planning.job_times import QUICK, SCORING_SECONDS, JobTimes, product_ratio, time_jobs
 from fairnas.pipeline.planning.stopwatch import (
     Limits,
     SpreadSteps,
@@ -144,13 +144,14 @@ def rehearse(prepared: Prepared, narrator: Narrator, patience: float = 1.0) -> M
         narrator.stage(2, PARTS, "measure the search", "training from scratch")
         prices_in_run(experiment)  # a rough table, before the search is timed
         search_times = _search(experiment, config.search.generations - generations, narrator, patience)
-        retrained, studied = retrained_genomes(experiment), choose_models(experiment)
+        wants_study = config.stand_alone.models or config.stand_alone.study
+        retrained, studied = retrained_genomes(experiment), choose_models(experiment) if wants_study else ()
         narrator.stage(3, PARTS, "measure training from scratch", "export and report")
         jobs, processes, process_start = time_jobs(experiment, retrained, studied, patience)
         product = product_ratio(experiment, retrained[0], patience) if config.retrain.recipe == "product" else 1.0
         narrator.stage(4, PARTS, "measure export and report", "")
-        study = timed(lambda: study_ranking(_invented_study(experiment, studied)))
-        export = _export(experiment, retrained)
+        study = timed(lambda: study_ranking(_invented_study(experiment, studied))) if studied else 0.0
+        export = _export(experiment, retrained, patience)
         report = timed(lambda: write_report(run))
         report_file = (run.path / "report.html").stat().st_size
         return Measured(
@@ -276,8 +277,8 @@ def _invented_study(experiment: Experiment, genomes: Sequence[Genome]) -> list[S
     ]
 
 
-def _export(experiment: Experiment, genomes: Sequence[Genome]) -> ExportTimes:
-    """Export two networks with the supernet's weights."""
+def _export(experiment: Experiment, genomes: Sequence[Genome], patience: float) -> ExportTimes:
+    """Export two networks with the supernet's weights; without patience one, of which the next will take no longer."""
     space = experiment.space
 
     def once(genome: Genome) -> float:
@@ -288,10 +289,12 @@ def _export(experiment: Experiment, genomes: Sequence[Genome]) -> ExportTimes:
             export_product(folder, product)
         return time.perf_counter() - begin
 
-    first, following = once(genomes[0]), once(genomes[-1])
-    folder = experiment.run.path / "models" / format_genome(genomes[-1])
+    chosen = genomes[:1] if patience < QUICK else (genomes[0], genomes[-1])
+    first, *others = map(once, chosen)
+    following = others[0] if others else first
+    folder = experiment.run.path / "models" / format_genome(chosen[-1])
     files = sum(path.stat().st_size for path in folder.glob("*"))
-    params = cost_table(space)(genomes[-1]).params
+    params = cost_table(space)(chosen[-1]).params
     return ExportTimes(first, following, params, files or 2 * FLOAT * params)
 
 
