@@ -132,8 +132,9 @@ def _alike(small: np.ndarray, shapes: _Shapes, pairs: np.ndarray) -> np.ndarray:
     for start in range(0, len(pairs), _CHUNK):
         first, second = pairs[start : start + _CHUNK].T
         one, other = shapes.take(first), shapes.take(second)
-        colours = [_colours(small[first]) / one.contrast[:, None], _colours(small[second]) / other.contrast[:, None]]
-        verdicts.append(_alike_shapes(one, other) & _alike_colours(*colours, np.sqrt(one.contrast * other.contrast)))
+        own, others = _colours(small[first]) / one.contrast[:, None], _colours(small[second]) / other.contrast[:, None]
+        contrast = np.sqrt(one.contrast * other.contrast)
+        verdicts.append(_alike_shapes(one, other) & _alike_colours(own, others, contrast))
     return np.concatenate(verdicts)
 
 

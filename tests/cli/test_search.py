@@ -256,8 +256,8 @@ def test_parquet_holds_what_csv_does_with_types(run, fairnas):
     assert f"c.parquet: {len(scored(run))} candidates" in outcome.out
     types = {field.name: str(field.type) for field in pq.read_schema("c.parquet")}
     assert types == {
-        "genome": "string", "generation": "int64", "loss": "double", "madds": "int64", "params": "int64",
-        "top1": "double", "top5": "double", "failure": "string",
+        "genome": "string", "generation": "int64", "balanced_accuracy": "double", "balanced_loss": "double",
+        "loss": "double", "madds": "int64", "params": "int64", "top1": "double", "top5": "double", "failure": "string",
     }  # fmt: skip
     same_table(Path("c.csv"), Path("c.parquet"))
     assert pq.read_table("c.parquet")["genome"].to_pylist() == scored(run)

@@ -301,10 +301,12 @@ def test_other_pictures_are_no_near_copies(tmp_path):
         moved = scene.copy()
         row, column = 6 * (number // 4), 6 * (number % 4)
         moved[row + 4 : row + 9, column + 4 : column + 9] = (255, 0, 255) if number % 2 else (0, 255, 0)
+        spot = 60 + scene / 2
+        spot[row + 6 : row + 8, column + 6 : column + 8] += 20
         glyph = np.full((32, 32, 3), 255.0)
         glyph[8:24, 12:20] = [(200, 0, 0), (0, 102, 0), (0, 60, 213), (110, 0, 235)][number % 4]
         glyph[2 + 2 * (number // 4) : 6 + 2 * (number // 4), 4:28] = 0
-        for name, pixels in (made | {"moved": moved, "glyph": glyph}).items():
+        for name, pixels in (made | {"moved": moved, "glyph": glyph, "spot": spot}).items():
             (tmp_path / name).mkdir(exist_ok=True)
             Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(tmp_path / name / f"{number}.png")
     assert told(load(tmp_path, size=32, validation_per_class=2)) == {}

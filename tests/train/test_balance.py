@@ -171,7 +171,7 @@ def result_of(unequal: Dataset, balance: str, seed: int) -> NetworkScore:
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_of_900_400_and_30_images_the_smallest_class_is_found_more_often(unequal, seed) -> None:
-    """No coin toss: more seeds are in docs/folder.md, by benchmarks/unequal_classes.py."""
+    """No coin toss: benchmarks/unequal_classes.py trains more of them, and of other kinds."""
     found = {balance: result_of(unequal, balance, seed) for balance in ("none", "sampling", "weights")}
     recall = {balance: score.class_hits[2] / score.class_images[2] for balance, score in found.items()}
     assert found["none"].class_images == (181, 142, 144)
