@@ -140,6 +140,7 @@ class Experiment:
         opened: tuple[SearchSpace, Dataset] | None = None,
         group: Group | None = None,
         resources: Resources | None = None,
+        config: RunConfig | None = None,
     ) -> None:
         """Open an experiment.
 
@@ -150,11 +151,14 @@ class Experiment:
             opened: space and data, where they were opened before (`open_data`).
             group: the processes that train the supernet; this one is the first.
             resources: where and how, this time; default: as the run's configuration says.
+            config: settings to work with, which become the run's own when a stage ends well (`run_stage`); default:
+                the run's.
         """
         self.run, self.stop = run, stop
         self.group = group or Group()
         self.narrator: Narrator = narrator or SilentNarrator()
-        self.config = dataclasses.replace(run.config, resources=resources) if resources else run.config
+        config = config or run.config
+        self.config = dataclasses.replace(config, resources=resources) if resources else config
         self._given = opened
 
     @functools.cached_property
