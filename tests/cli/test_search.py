@@ -102,6 +102,7 @@ def test_latency_is_an_objective_from_a_table_with_a_bound(run, fairnas):
     assert found["bounds"] == {"madds": None, "params": None, "latency": 5.0}
     assert found["objectives"][3] | {"range": None} == {
         "name": "latency", "direction": "min", "unit": "ms", "bound": 5.0, "range": None, "range_is_estimated": False,
+        "text": "latency", "origin": "bound given to `fairnas search` (--max-latency)",
     }  # fmt: skip
     assert found["reference"][3] == found["objectives"][3]["range"][1]
     assert found["front"]
