@@ -7,8 +7,12 @@ shares as much per genome as all 3,969 do.
 
 The project scores every genome. The textbook, whose genomes cost the same whatever stands beside them, scores a
 few that are representative by multiply-adds, and its time is scaled up; `--textbook-genomes 0` lets it score all.
+
+By default both sides also follow the protocol of Single Path One-Shot on two more spaces: BN is recalibrated for every
+genome, on the same images, and the scores must agree (`--spos-spaces` alone leaves that out).
 """
 
+import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -43,6 +47,12 @@ from fairnas.space import Genome, SearchSpace, get_space
 DECISIONS_PER_TIE = 10_000
 """One decision in so many may differ: two logits may be equal up to rounding, which folding BN changes."""
 
+SPOS_RANDOM, SPOS_EVOLVED = 8, 64
+"""Genomes of a first generation and of a late one, for the protocol of SPOS."""
+
+SPOS_CLASSES = 10
+"""Of the spaces there: random labels of a thousand classes would all be missed, by whoever scores."""
+
 FLOAT = 4
 """Bytes of a number in single precision."""
 
@@ -75,6 +85,15 @@ class EvaluateBenchmark:
     """Let the textbook follow the protocol of SPOS: BN recalibrated on so many images before each genome."""
     recalibrated: bool = False
     """With --calibration: recalibrate on our side, too, along the prefix tree; else ours uses running statistics."""
+    spos_spaces: tuple[str, ...] = ("shufflenet_v2", "proxyless_32")
+    """Spaces on which 8 random and 64 evolved genomes are scored by both sides with the protocol of SPOS: BN
+    recalibrated for each genome on the same images. Without a name: none."""
+    spos_calibration: int = 64
+    """Images that BN is recalibrated on there, in one batch."""
+    spos_images: int = 20
+    """Images that each genome is scored on there: to the others in the proportion of the published code."""
+    spos_genomes: int = 4
+    """Genomes that the textbook scores there, its time being scaled up; 0: all."""
     textbook_genomes: int = 12
     """Genomes that the textbook scores, its time being scaled up to all; 0: all."""
     repeats: int = 5
@@ -123,12 +142,14 @@ def measure(given: EvaluateBenchmark) -> dict[str, Any]:
     if given.recalibrated and given.calibration < 2:
         raise ConfigError(f"recalibrated needs images: calibration is {given.calibration}; give 2 or more")
     least_of = {"population": 1, "images": 1, "batch": 1, "macro_images": 1, "textbook_genomes": 0, "calibration": 0}
+    least_of |= {"spos_calibration": 2, "spos_images": 1, "spos_genomes": 0}
     for name, least in least_of.items():
         if getattr(given, name) < least:
             raise ConfigError(f"{name} is {getattr(given, name)}; give {least} or more")
     return {
         "benchmark": "evaluate",
         "populations": {each.name: _measured(each, given) for each in populations(given)},
+        "spos": {name: _by_protocol_of_spos(name, given) for name in given.spos_spaces},
         "settings": {"seed": given.seed, "repeats": given.repeats},
         "machine": Machine.here().to_dict(),
     }
@@ -148,6 +169,21 @@ def populations(given: EvaluateBenchmark) -> list[Population]:
             genomes = make(space, given.population, given.seed)
             chosen.append(Population(name, space, genomes, given.images, given.batch))
     return chosen
+
+
+def _by_protocol_of_spos(name: str, given: EvaluateBenchmark) -> dict[str, Any]:
+    """Both sides recalibrate BN on the same images for every genome of a space; by population."""
+    space = space_of(name).for_data(num_classes=SPOS_CLASSES)
+    images, batch = given.spos_images, given.spos_images
+    flags = {"calibration": given.spos_calibration, "recalibrated": True, "textbook_genomes": given.spos_genomes}
+    genomes = {
+        "random": random_population(space, SPOS_RANDOM, given.seed),
+        "evolved": evolved_population(space, SPOS_EVOLVED, given.seed),
+    }
+    return {
+        kind: _measured(Population(f"{name} {kind}", space, some, images, batch), dataclasses.replace(given, **flags))
+        for kind, some in genomes.items()
+    }
 
 
 def _measured(population: Population, given: EvaluateBenchmark) -> dict[str, Any]:
@@ -261,7 +297,8 @@ def _tell(name: str, repeats: int) -> Callable[[int, float], None]:
 def described(result: dict[str, Any]) -> list[str]:
     """The result for people."""
     lines = []
-    for name, found in result["populations"].items():
+    of_spos = {f"{space} {kind}": row for space, rows in result["spos"].items() for kind, row in rows.items()}
+    for name, found in (*result["populations"].items(), *of_spos.items()):
         low, high = found["ratio_quartiles"]
         lines += [
             f"{name:10}  {found['ratio']:.2f} times as fast as the textbook "

@@ -11,7 +11,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fairnas.nets import Supernet
-from fairnas.space import Activation, Block, Genome, Identity, InvertedResidual, SearchSpace, Separable
+from fairnas.space import (
+    Activation,
+    Block,
+    Genome,
+    Identity,
+    InvertedResidual,
+    SearchSpace,
+    Separable,
+    ShuffleUnit,
+    ShuffleXception,
+)
 from fairnas.space.space import Layer
 
 Batches = Sequence[tuple[Tensor, Tensor]]
@@ -44,6 +54,47 @@ class MobileBlock(nn.Module):
         return self.body(features)
 
 
+class ShuffleNetUnit(nn.Module):
+    """A unit of ShuffleNetV2: at stride 1 every other channel passes, else a second branch shrinks all of them.
+
+    `steps` are the convolutions of the main branch: kernel, and whether it is depthwise.
+    """
+
+    def __init__(self, layer: Layer, steps: Sequence[tuple[int, bool]], kernel: int, activation: Activation) -> None:
+        super().__init__()
+        inputs, outputs, stride = layer.in_channels, layer.out_channels, layer.stride
+        self.halves = stride == 1
+        channels, width = (inputs // 2 if self.halves else inputs), outputs // 2
+        passing, taken = channels, channels
+        parts: list[nn.Module] = []
+        for number, (size, depthwise) in enumerate(steps):
+            shrinks = stride if depthwise and not any(earlier for _, earlier in steps[:number]) else 1
+            if depthwise:
+                conv = nn.Conv2d(channels, channels, size, shrinks, size // 2, groups=channels, bias=False)
+                parts += [conv, nn.BatchNorm2d(channels)]
+            else:
+                after = outputs - passing if number == len(steps) - 1 else width
+                parts += [nn.Conv2d(channels, after, 1, bias=False), nn.BatchNorm2d(after), _activation(activation)]
+                channels = after
+        self.main = nn.Sequential(*parts)
+        if not self.halves:
+            self.second = nn.Sequential(
+                nn.Conv2d(taken, taken, kernel, stride, kernel // 2, groups=taken, bias=False),
+                nn.BatchNorm2d(taken),
+                nn.Conv2d(taken, taken, 1, bias=False),
+                nn.BatchNorm2d(taken),
+                _activation(activation),
+            )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C', H', W')."""
+        if self.halves:
+            batch, channels, height, width = features.shape
+            pairs = features.view(batch, channels // 2, 2, height, width)
+            return torch.cat([pairs[:, :, 0], self.main(pairs[:, :, 1])], dim=1)
+        return torch.cat([self.second(features), self.main(features)], dim=1)
+
+
 class TextbookSupernet(nn.Module):
     """All choice blocks of a space; `supernet(images, genome)` runs one path."""
 
@@ -66,7 +117,10 @@ class TextbookSupernet(nn.Module):
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
         )
-        self.classifier = nn.Linear(space.head_channels, space.num_classes)
+        self.classifier = nn.Linear(space.head_channels, space.num_classes, bias=space.classifier_bias)
+        for part in self.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.eps = space.bn_eps
 
     def forward(self, images: Tensor, genome: Genome) -> Tensor:
         """Logits (B, num_classes) of one path."""
@@ -160,6 +214,10 @@ def _block(block: Block, layer: Layer, activation: Activation) -> nn.Module:
             return MobileBlock(layer, kernel, expansion, activation)
         case Separable(kernel):
             return MobileBlock(layer, kernel, None, activation)
+        case ShuffleUnit(kernel):
+            return ShuffleNetUnit(layer, [(1, False), (kernel, True), (1, False)], kernel, activation)
+        case ShuffleXception():
+            return ShuffleNetUnit(layer, [(3, True), (1, False)] * 3, 3, activation)
         case Identity():
             if layer.keeps_shape:
                 return nn.Identity()

@@ -23,6 +23,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import time
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -43,6 +44,10 @@ NO_STUDY = "no_ranking.json"
 
 BEGUN = "begun.json"
 """Where the images lay at first, in a run whose images have moved."""
+FORMER = ".former"
+"""Where a stage that is done again keeps what it wrote before, until it has ended."""
+_UNRECORDED = {"search": ("precision.json",)}
+"""Files that stages write beside those that they are recorded with."""
 LOCK = ".lock"
 """Held by the process that works on a run."""
 
@@ -182,6 +187,7 @@ class RunDirectory:
             os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
             for leftover in self.path.rglob(f".*{TEMPORARY}"):  # of a process that was killed while it wrote
                 leftover.unlink(missing_ok=True)
+            shutil.rmtree(self.path / FORMER, ignore_errors=True)  # likewise
             yield
         finally:
             os.close(handle)
@@ -213,6 +219,50 @@ class RunDirectory:
             record["metrics"] = rows
         stages = self._stages() | {stage: record}
         self.write_json("stages.json", {"schema": SCHEMA, "stages": stages})
+
+    @contextlib.contextmanager
+    def former_kept(self, stages: Iterable[str]) -> Iterator[None]:
+        """Around work that does stages again: if it fails, what they wrote before is put back, as it was.
+
+        If it is interrupted, files stay as they are, because the work will go on from them; a stage whose files they
+        are no longer is found by their checksums. Measurements are put back in any case.
+        """
+        stages = [stage for stage in stages if self.is_finished(stage)]
+        names = [name for stage in stages for name in (*self._stages()[stage]["files"], *_UNRECORDED.get(stage, ()))]
+        kept = self._kept_aside(dict.fromkeys(names))
+        try:
+            yield
+        except BaseException as error:
+            if isinstance(error, Exception):
+                for name, copy in kept.items():
+                    (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(copy, self.path / name)
+            for stage in stages:
+                self.restore_metrics(stage)
+            raise
+        finally:
+            shutil.rmtree(self.path / FORMER, ignore_errors=True)
+
+    def _kept_aside(self, names: Iterable[str]) -> dict[str, Path]:
+        """Second names of files: who writes a file anew leaves the old one under its second name."""
+        folder = self.path / FORMER
+        kept: dict[str, Path] = {}
+        try:
+            for name in names:
+                if (self.path / name).is_file():
+                    folder.mkdir(exist_ok=True)
+                    copy = folder / str(len(kept))
+                    try:
+                        os.link(self.path / name, copy)
+                    except OSError:  # a file system without second names
+                        shutil.copy2(self.path / name, copy)
+                    kept[name] = copy
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise RunDirectoryError(
+                f"cannot write {folder}: {error.strerror}; make room or permission and run it again"
+            ) from error
+        return kept
 
     def forget_stages(self, names: tuple[str, ...]) -> None:
         """Drop the records of stages that have to run again."""

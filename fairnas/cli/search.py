@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import tyro
+
 from fairnas.cli.output import column, millions, percent, print_json, print_table, value
 from fairnas.cli.parsing import RunArguments, parse, peek
 from fairnas.cli.shortforms import ShortForms
@@ -21,7 +23,8 @@ _TELLING = 0.005
 class SearchVerb(RunArguments, ShortForms):
     """Search the trained supernet of a run, and select networks from the front.
 
-    Settings given here replace the run's; genomes that were scored before are not scored again.
+    Settings given here replace the run's when the search has ended well; if it fails, the run is as it was. Genomes
+    that were scored before are not scored again.
 
     Examples:
         fairnas search --run runs/digits --max-madds 600k --search.generations 40
@@ -30,6 +33,7 @@ class SearchVerb(RunArguments, ShortForms):
         fairnas search --run runs/digits --show
         fairnas search --run runs/digits --latency-table phone.json --max-latency 20ms
         fairnas search --run runs/digits --objective energy.py:energy
+        fairnas search --run runs/digits --without energy
         fairnas search --run runs/digits --csv candidates.csv --parquet candidates.parquet
     """
 
@@ -39,8 +43,10 @@ class SearchVerb(RunArguments, ShortForms):
     """Score genomes in so many processes on this machine."""
     scheduler: str | None = None
     """Score genomes on the workers of the Dask scheduler at this address."""
+    without: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Take an objective out again, by its name, and its bound with it. May be given several times."""
     show: bool = False
-    """List the front that was found; search nothing."""
+    """List the front that was found, the objectives and where they come from; search nothing."""
     csv: Path | None = None
     """Write every candidate that was scored to this file; search nothing."""
     parquet: Path | None = None
@@ -56,12 +62,22 @@ def main(arguments: Sequence[str]) -> None:
     if given.show or given.csv or given.parquet:
         _tell(given)
         return
-    stored = RunDirectory.open(given.run).config
-    config = dataclasses.replace(stored, search=given.search, evaluate=given.evaluate)
+    run = RunDirectory.open(given.run)
+    config = dataclasses.replace(run.config, search=_left(given, run), evaluate=given.evaluate)
     resources = None
     if given.workers is not None or given.scheduler is not None:
         resources = dataclasses.replace(config.resources, workers=given.workers, scheduler=given.scheduler)
     do_stage("search", given, config=given.over(config), resources=resources)
+
+
+def _left(given: SearchVerb, run: RunDirectory) -> SearchConfig:
+    """The settings of the search without the objectives that are to be taken out."""
+    if not given.without:
+        return given.search
+    from fairnas.search.objectives import without_objectives
+
+    rows = run.read_json("search.json")["objectives"] if (run.path / "search.json").exists() else []
+    return without_objectives(given.search, given.without, {row["name"]: row.get("text") for row in rows})
 
 
 def _tell(given: SearchVerb) -> None:
@@ -80,7 +96,7 @@ def _tell(given: SearchVerb) -> None:
             table.write_parquet(given.parquet)
     if given.json:
         paths = {kind: str(path) if path else None for kind, path in files.items()}
-        print_json({"front": front, **paths, "candidates": written})
+        print_json({"front": front, "objectives": search["objectives"], **paths, "candidates": written})
         return
     if given.show:
         from fairnas.pipeline.summary import further_objectives
@@ -104,6 +120,7 @@ def _tell(given: SearchVerb) -> None:
         accuracies = [f" one-shot {ACCURACY_WORDS[measure]}", *([f" {ACCURACY_WORDS[other]}"] if other else [])]
         names = ("genome", *accuracies, " MAdds", " params", *further, " generation")
         print_table(names, rows, title="the front")
+        _print_objectives(search["objectives"])
         if search["failed"]:
             print(f"failed    {search['failed']:,} networks; the first: {search.get('failure') or 'reason unknown'}")
     for kind, path in files.items():
@@ -117,3 +134,13 @@ def _other_measure(front: Sequence[Mapping[str, Any]], measure: Measure) -> Meas
         return "top1"
     apart = [abs(row["top1"] - row.get("balanced_accuracy", row["top1"])) for row in front]
     return "balanced_accuracy" if max(apart, default=0.0) > _TELLING else None
+
+
+def _print_objectives(objectives: Sequence[Mapping[str, Any]]) -> None:
+    rows = []
+    for each in objectives:
+        bound = each["bound"]
+        limit = "" if bound is None else f"{'up to' if each['direction'] == 'min' else 'from'} {value(bound)}"
+        wanted = "more is better" if each["direction"] == "max" else "less is better"
+        rows.append([each["name"], wanted, limit, each.get("origin", "not recorded"), each.get("text", each["name"])])
+    print_table(("objective", "", "bound", "from", "given as"), rows, title="what the search optimised")

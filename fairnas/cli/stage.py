@@ -26,12 +26,12 @@ def do_stage(
     Args:
         name: of the stage.
         given: the verb's arguments.
-        config: settings to do it with, where the verb can change them.
+        config: settings to do it with, where the verb can change them; they become the run's when it has ended well.
         prepared: the run's space and data, where they are at hand.
         resources: where and how to do it, this time; default: as the run's configuration says.
     """
     from fairnas.cli.progress import interruptible, narrated
-    from fairnas.pipeline import Experiment, prepare, reconfigure, run_stage, summarise
+    from fairnas.pipeline import Experiment, prepare, require_changeable, run_stage, summarise
     from fairnas.pipeline.prices import MEASURED, check_measured
     from fairnas.train import Group, in_all_processes
 
@@ -41,11 +41,11 @@ def do_stage(
         in_all_processes(group, lambda: held.enter_context(run.locked()))
         if config is not None and config != run.config:
             prepared = prepare(config, narrator=narrator)
-            check_measured(prepared.space, config.search, run.path / MEASURED)  # before any of it is written
-            reconfigure(run, config, name)
+            check_measured(prepared.space, config.search, run.path / MEASURED)
+            require_changeable(run, config, name)
         for line in prepared.training_plan() if prepared and name == "train" else ():
             narrator.say(line)
         opened = (prepared.space, prepared.dataset) if prepared else None
-        run_stage(Experiment(run, narrator, stop, opened, group, resources), name)
+        run_stage(Experiment(run, narrator, stop, opened, group, resources, config), name)
     result = summarise(run)
     print_json(result) if given.json else print_summary(result)

@@ -1,7 +1,8 @@
 """A copy of the supernet for evaluation. The supernet is not touched.
 
 With running statistics, every BN is folded into the convolution before it: exact algebra that halves the operations of
-a block. With the statistics of each batch, or recalibrated ones, BN stays.
+a block. With the statistics of each batch, or recalibrated ones, BN belongs to the convolution before it, too, but is
+computed when it runs (`normalised.py`).
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from fairnas.config import Precision
 from fairnas.evaluate.folding import folded, normalised_by_batch
 from fairnas.evaluate.keeping import kept_within
+from fairnas.evaluate.normalised import NormalisedConvolution
 from fairnas.evaluate.tree import Kept, walk
 from fairnas.nets import Supernet
 from fairnas.space import Genome
@@ -111,9 +113,12 @@ class EvaluationCopy:
 
 
 def _convert(module: nn.Module, classifier: nn.Linear | None) -> None:
-    """Put weights into bfloat16, but for BN and a classifier: with three digits, logits of classes would tie."""
+    """Put weights into bfloat16, but for a classifier: with three digits, logits of classes would tie.
+
+    A normalised convolution keeps its own, because what it computes with is found from them when it runs.
+    """
     for part in module.modules():
-        if part is not classifier and not isinstance(part, nn.BatchNorm2d):
+        if part is not classifier and not isinstance(part, NormalisedConvolution):
             for weight in part.parameters(recurse=False):
                 weight.data = weight.data.to(torch.bfloat16)
     if classifier is not None:

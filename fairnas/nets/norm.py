@@ -56,6 +56,10 @@ class Passes(Protocol):
         """BN with the constants of its batch, and the activation."""
         ...
 
+    def normalise_in_place(self, input: Tensor, constants: Tensor, ceiling: float | None) -> Tensor:
+        """The same for an input that nobody needs any more: its memory may become that of the result."""
+        ...
+
     def gradient_coefficients(self, input: Tensor, grad: Tensor, constants: Tensor, ceiling: float | None) -> Tensor:
         """A table of what the gradients need to know of each channel; `grad` is that of the output.
 
@@ -93,22 +97,8 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     def _passes_for(self, input: Tensor) -> Passes | None:
         """None where the plain BN is to be used."""
-        if (
-            self.training
-            and not torch.compiler.is_compiling()
-            and input.dim() == 4
-            and self.num_features == input.shape[1] >= FEWEST_CHANNELS
-            and input.numel() > input.shape[1]  # of one number per channel torch complains
-            and input.is_contiguous(memory_format=torch.channels_last)
-            and all(
-                tensor.device == input.device
-                and (tensor is input or (tensor.dtype == torch.float32 and tensor.is_contiguous()))
-                and type(tensor) in (Tensor, nn.Parameter)  # a subclass, such as a fake tensor, may have no memory
-                for tensor in (input, self.weight, self.bias, self.running_mean, self.running_var)
-                if tensor is not None
-            )
-        ):
-            return passes_of(input)
+        if self.training and input.dim() == 4 and self.num_features == input.shape[1]:
+            return passes_for(input, self.weight, self.bias, self.running_mean, self.running_var)
         return None
 
     def _activated(self, passes: Passes, input: Tensor, ceiling: float | None) -> Tensor:
@@ -131,6 +121,36 @@ class BatchNorm2d(nn.BatchNorm2d):
 def _has_hooks(module: nn.Module) -> bool:
     hooks = (module._forward_pre_hooks, module._forward_hooks, module._backward_pre_hooks, module._backward_hooks)
     return any(hooks)
+
+
+def ceiling_of(act: nn.Module) -> float | None:
+    """Of an activation that the passes compute along with BN; None for any other."""
+    return _CEILINGS.get(type(act))
+
+
+def passes_for(input: Tensor, *tables: Tensor | None) -> Passes | None:
+    """Our own passes for a batch that is normalised by its own statistics, where they can be used; else None.
+
+    Args:
+        input: (B, C, H, W).
+        tables: (C,) each, what BN has of each channel.
+    """
+    if (
+        not torch.compiler.is_compiling()
+        and input.dim() == 4
+        and input.shape[1] >= FEWEST_CHANNELS
+        and input.numel() > input.shape[1]  # of one number per channel torch complains
+        and input.is_contiguous(memory_format=torch.channels_last)
+        and all(
+            tensor.device == input.device
+            and (tensor is input or (tensor.dtype == torch.float32 and tensor.is_contiguous()))
+            and type(tensor) in (Tensor, nn.Parameter)  # a subclass, such as a fake tensor, may have no memory
+            for tensor in (input, *tables)
+            if tensor is not None
+        )
+    ):
+        return passes_of(input)
+    return None
 
 
 def passes_of(input: Tensor) -> Passes | None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from fairnas.nets.machine_code import share_out
+from fairnas.nets.machine_code import LANES, share_out
 from fairnas.nets.norm import FEWEST_CHANNELS, Running
 from fairnas.nets.norm_kernel import COEFFICIENTS, CONSTANTS, compiled
 
@@ -43,6 +43,17 @@ def normalise(input: Tensor, constants: Tensor, ceiling: float | None) -> Tensor
     addresses = [tensor.data_ptr() for tensor in (input, constants, output)]
     share_out(lambda first, last: run(*addresses, channels, first, last), rows, work=input.numel() * _WORK_FORWARD)
     return output
+
+
+def normalise_in_place(input: Tensor, constants: Tensor, ceiling: float | None) -> Tensor:
+    """See `norm.Passes`. Where blocks of channels overlap, what was overwritten would be read again."""
+    rows, channels = _table(input)
+    if channels % LANES:
+        return normalise(input, constants, ceiling)
+    run = compiled(ceiling).normalise_in_place
+    addresses = input.data_ptr(), constants.data_ptr()
+    share_out(lambda first, last: run(*addresses, channels, first, last), rows, work=input.numel() * _WORK_FORWARD)
+    return input
 
 
 def gradient_coefficients(input: Tensor, grad: Tensor, constants: Tensor, ceiling: float | None) -> Tensor:

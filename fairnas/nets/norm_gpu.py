@@ -241,6 +241,11 @@ def normalise(input: Tensor, constants: Tensor, ceiling: float | None) -> Tensor
     return output
 
 
+def normalise_in_place(input: Tensor, constants: Tensor, ceiling: float | None) -> Tensor:
+    """See `norm.Passes`."""
+    return normalise(input, constants, ceiling)
+
+
 def gradient_coefficients(input: Tensor, grad: Tensor, constants: Tensor, ceiling: float | None) -> Tensor:
     """See `norm.Passes`; the table is that of `_coefficients`."""
     rows, channels = _table(input)

@@ -6,7 +6,7 @@ same passes:
 
     sums            for each tile of rows, for each block of 16 channels: add up x and x * x
     constants       per channel: mean, scale, shift, ...
-    normalise       y = clamp((x - mean) * scale + shift)
+    normalise       y = clamp((x - mean) * scale + shift), beside x or in its place
 
     gradient_sums   as sums, for g and g * (x - mean), where g is the gradient of y, and 0 where y was clamped
     coefficients    per channel: gradients of weight and bias; slope, offset
@@ -69,6 +69,8 @@ class Kernel:
     """`constants(totals, weight, bias, constants, rows, C, shares, eps)`."""
     normalise: Callable[..., None]
     """`normalise(x, constants, y, C, first, last)` writes rows `first` to `last - 1`."""
+    normalise_in_place: Callable[..., None]
+    """`normalise_in_place(x, constants, C, first, last)` overwrites rows of x; C is a multiple of LANES."""
     gradient_sums: Callable[..., None]
     """`gradient_sums(x, grad, constants, totals, rows, C, rows_of_share, first, last)`, as `sums`."""
     coefficients: Callable[..., None]
@@ -86,6 +88,7 @@ def compiled(ceiling: float | None) -> Kernel:
         "sums": (_sums, 2, 5, 0),
         "constants": (_constants, 4, 3, 1),
         "normalise": (functools.partial(_normalise, ceiling), 3, 3, 0),
+        "normalise_in_place": (functools.partial(_normalise_in_place, ceiling), 2, 3, 0),
         "gradient_sums": (functools.partial(_gradient_sums, ceiling), 4, 5, 0),
         "coefficients": (_coefficients, 3, 3, 0),
         "gradient": (functools.partial(_gradient, ceiling), 5, 3, 0),
@@ -231,6 +234,10 @@ def _normalise(
             limit = splat(FLOATS, bound)
             value = code.select(code.fcmp_ordered(beyond, value, limit), limit, value)  # NaN stays NaN
         code.put(value, y, place)
+
+
+def _normalise_in_place(ceiling: float | None, code: Code, x: Value, constants: Value, *sizes: Value) -> None:
+    _normalise(ceiling, code, x, constants, x, *sizes)
 
 
 def _gradient(

@@ -5,7 +5,7 @@ from fairnas.pipeline.planning.plan import Plan, measure_plan
 from fairnas.pipeline.prepare import Prepared, prepare
 from fairnas.pipeline.remote import RemoteEvaluator
 from fairnas.pipeline.stage_one import follow
-from fairnas.pipeline.stages import STAGES, Stage, reconfigure, run_stage, run_story
+from fairnas.pipeline.stages import STAGES, Stage, require_changeable, run_stage, run_story
 from fairnas.pipeline.summary import audit, summarise
 
 __all__ = [
@@ -21,7 +21,7 @@ __all__ = [
     "follow",
     "measure_plan",
     "prepare",
-    "reconfigure",
+    "require_changeable",
     "run_stage",
     "run_story",
     "summarise",

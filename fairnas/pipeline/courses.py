@@ -94,9 +94,7 @@ class ProductCourse:
         self._workshop, self._job, self._examiner = workshop, job, _Examiner(workshop, dataset)
         settings, device = workshop.config.retrain, torch.device(workshop.device)
         self._teacher = workshop.product.teacher
-        run = Experiment(
-            RunDirectory(workshop.folder.parent), opened=(space, dataset), resources=workshop.config.resources
-        )
+        run = Experiment(RunDirectory(workshop.folder.parent), opened=(space, dataset), config=workshop.config)
         self.training = product_training(
             space, job.genome, settings, workshop.train, seed, device,
             inherit=run.supernet if settings.initial == "inherit" else None,

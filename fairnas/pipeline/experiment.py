@@ -175,6 +175,7 @@ class Experiment:
         opened: tuple[SearchSpace, Dataset] | None = None,
         group: Group | None = None,
         resources: Resources | None = None,
+        config: RunConfig | None = None,
         watch: Watch | None = None,
     ) -> None:
         """Open an experiment.
@@ -187,11 +188,14 @@ class Experiment:
             group: the processes that train the supernet; this one is the first.
             resources: where and how, this time; default: as the run's configuration says.
             watch: told how far a stage is, and says when it is too slow; default: it may take as long as it does.
+            config: settings to work with, which become the run's own when a stage ends well (`run_stage`); default:
+                the run's.
         """
         self.run, self.is_stopped, self.watch = run, stop, watch or NoWatch()
         self.group = group or Group()
         self.narrator: Narrator = narrator or SilentNarrator()
-        self.config = dataclasses.replace(run.config, resources=resources) if resources else run.config
+        config = config or run.config
+        self.config = dataclasses.replace(config, resources=resources) if resources else config
         self._given = opened
 
     def stop(self) -> bool:

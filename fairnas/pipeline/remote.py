@@ -7,6 +7,7 @@ workers there are, nor on who scores what.
 """
 
 import contextlib
+import dataclasses
 import os
 import socket
 import threading
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fairnas import __version__
+from fairnas.config import EvaluateConfig
 from fairnas.errors import ConfigError, FairnasError, LostWorkersError
 from fairnas.evaluate import cut_along_tree
 from fairnas.nets import cost_table
@@ -45,6 +47,8 @@ class Assignment:
     """What a score depends on beyond the genome (`evaluation_setting`): a hash of the weights among them."""
     version: str
     """Of fairnas."""
+    evaluate: EvaluateConfig
+    """How genomes are scored: the search may have other settings than the run has yet."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ class RemoteEvaluator:
         self._executor, self._slots = executor, slots
         self._space, self._stop, self._say = experiment.space, experiment.stop, experiment.narrator.say
         setting = evaluation_setting(experiment)
-        self._assignment = Assignment(str(experiment.run.path.absolute()), setting, __version__)
+        path, evaluate = str(experiment.run.path.absolute()), experiment.config.evaluate
+        self._assignment = Assignment(path, setting, __version__, evaluate)
 
     def __call__(self, genomes: Sequence[Genome]) -> list[Measures]:
         """Measures of each genome, in order.
@@ -166,7 +171,8 @@ def _experiment(assignment: Assignment) -> Experiment:
             raise ConfigError(
                 f"it sees no {path}; let workers see the run directory at the same path (shared, or copied)"
             )
-        experiment = Experiment(RunDirectory.open(path))
+        run = RunDirectory.open(path)
+        experiment = Experiment(run, config=dataclasses.replace(run.config, evaluate=assignment.evaluate))
         found = evaluation_setting(experiment)
         if found != assignment.setting:
             raise ConfigError(

@@ -3,15 +3,17 @@
 import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from fairnas.config import Measure, SearchConfig
+from fairnas.errors import ConfigError, RunDirectoryError
 from fairnas.pipeline.cluster import evaluator_of
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.judge import evaluation_setting
 from fairnas.pipeline.precision import require_ranks_of_float32
 from fairnas.pipeline.prices import MEASURED, measures_latency, prices_in_run, prices_of
 from fairnas.pipeline.tracker import Tracker
+from fairnas.recipes import RECIPES
 from fairnas.rundir import RunDirectory
 from fairnas.search import (
     ACCURACY,
@@ -42,6 +44,9 @@ def search(experiment: Experiment, evaluator: Evaluator | None = None) -> tuple[
     Args:
         experiment: whose supernet is searched.
         evaluator: who scores genomes; default: whom the run's resources name.
+
+    Raises:
+        ConfigError: if every network failed; the front that was found before stays.
     """
     config, run = experiment.config.search, experiment.run
     setting = evaluation_setting(experiment)
@@ -58,6 +63,7 @@ def search(experiment: Experiment, evaluator: Evaluator | None = None) -> tuple[
     experiment.watch.seen(0, config.generations)
     with Archive(run.path / ARCHIVE, setting) as archive, scoring as judge, Tracker(run, "search") as tracker:
         tracker.rewind(-1)  # also where it goes on: it begins again, and the archive answers
+        begun = archive.last_row()
         result = run_search(
             experiment.space,
             config,
@@ -71,6 +77,8 @@ def search(experiment: Experiment, evaluator: Evaluator | None = None) -> tuple[
             cost_sources=prices.sources,
             on_generation=lambda generation, volume: tracker.record(generation, {"hypervolume": volume}),
         )
+        if not result.front:
+            _refuse_failure_of_all(result, objectives, archive, begun)
         for name, source in prices.sources.items():  # also for networks that only earlier searches asked for
             rows = {c.genome: {name: prices(c.genome)[name]} for c in archive.candidates()}
             archive.add(rows, 0, setting=Scoring.value_setting(name, source))
@@ -82,8 +90,53 @@ def search(experiment: Experiment, evaluator: Evaluator | None = None) -> tuple[
         narrator.say(f"the front has only {len(selected)} networks; {config.select} were to be selected")
     sources = {**prices.sources, **{each.name: each.source for each in objectives if each.source}}
     origin = {"sources": sources, "setting": setting, "archive": kept}
-    run.write_json("search.json", _record(config, experiment.config.measure, result, objectives, selected) | origin)
+    record = _record(config, experiment.config.measure, result, objectives, selected)
+    for row, origin_of_it in zip(record["objectives"], origins(experiment, objectives), strict=True):
+        row["origin"] = origin_of_it
+    run.write_json("search.json", record | origin)
     return ("search.json",)
+
+
+def _refuse_failure_of_all(
+    result: SearchResult, objectives: Sequence[Objective], archive: Archive, begun: int
+) -> NoReturn:
+    """Say that a search was for nothing, and let it be asked again: it need not be a file that is to be mended."""
+    functions = [each for each in objectives if each.function is not None]
+    for each in functions:
+        if each.source:
+            archive.drop(Scoring.value_setting(each.name, each.source), begun)
+    reason = result.failure.partition(": ")[2]
+    guilty = next((each for each in functions if reason.startswith(f"{each.name} ")), None)
+    remedy = f"; mend {guilty.text}, or leave it out with --without {guilty.name}" if guilty and guilty.text else ""
+    raise ConfigError(
+        f"all {result.failed:,} networks failed that the search could ask about, so the run stays as it is; "
+        f"the first: {result.failure}{remedy}"
+    )
+
+
+def origins(experiment: Experiment, objectives: Sequence[Objective]) -> list[str]:
+    """Where each objective of a search comes from, in words: the recipe, the run's own settings, or a search's flag."""
+    run, found = experiment.run, []
+    before: dict[str, str] = {}
+    with contextlib.suppress(RunDirectoryError):
+        before = {row["text"]: row["origin"] for row in run.read_json("search.json")["objectives"] if "origin" in row}
+    known = run.config.recipe in RECIPES  # that of folders has the usual objectives
+    recipe = (RECIPES[run.config.recipe]().search if known else SearchConfig()).objectives
+    for each in objectives:
+        text = each.text or each.name
+        bound = getattr(run.config.search, f"max_{each.name}", None)
+        listed = text in experiment.config.search.objectives
+        if listed and text in recipe:
+            found.append(f"recipe '{run.config.recipe}'")
+        elif listed and text not in run.config.search.objectives:
+            found.append("flag of `fairnas search`")
+        elif not listed and bound is None:
+            found.append(f"bound given to `fairnas search` (--max-{each.name})")
+        elif before.get(text, "").startswith(("flag", "bound given")):
+            found.append(before[text])
+        else:
+            found.append("the run's own settings" if listed else f"bound in the run's own settings (max_{each.name})")
+    return found
 
 
 def _record(
@@ -118,6 +171,7 @@ def _record(
 def _objective_row(objective: Objective, result: SearchResult) -> dict[str, Any]:
     return {
         "name": objective.name,
+        "text": objective.text or objective.name,
         "direction": objective.direction,
         "unit": objective.unit,
         "bound": objective.bound,

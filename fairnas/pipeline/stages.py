@@ -66,9 +66,7 @@ def run_story(experiment: Experiment, timetable: Timetable | None = None) -> Non
             timetable.spare("search", 60 * experiment.config.search.latency_minutes)
     discard_damaged(experiment, *_BY_NAME)
     for number, stage in enumerate(STAGES):
-        if stage.name == "search" and run.is_finished("search"):
-            discard_outdated(experiment)
-        if run.is_finished(stage.name):
+        if run.is_finished(stage.name) and not (stage.name == "search" and is_outdated(experiment)):
             experiment.narrator.say(f"{stage.title}: done before")
             continue
         upcoming = STAGES[number + 1].title if number + 1 < len(STAGES) else ""
@@ -85,7 +83,13 @@ def run_story(experiment: Experiment, timetable: Timetable | None = None) -> Non
 
 
 def run_stage(experiment: Experiment, name: str) -> None:
-    """Run one stage, also if it was finished before. Raises `RunDirectoryError` if one that it needs is not."""
+    """Run one stage, also if it was finished before.
+
+    All or nothing: the experiment's settings become the run's, and later stages are forgotten, when it has ended well.
+    If it fails, the run's configuration, its records of stages and the files of finished stages are what they were.
+
+    Raises `RunDirectoryError` if a stage that it needs is not finished.
+    """
     stage = _BY_NAME[name]
     run = experiment.run
     for needed in stage.needs:
@@ -101,13 +105,23 @@ def run_stage(experiment: Experiment, name: str) -> None:
     experiment.narrator.stage(1, 1, stage.title, "")
     stage.check(experiment)
     discard_damaged(experiment, *sorted(_with_dependents(name)))
-    forget(run, name)
     _do(experiment, stage)
 
 
 def _do(experiment: Experiment, stage: Stage, work: Callable[[Experiment], tuple[str, ...]] | None = None) -> None:
-    files = (work or stage.work)(experiment)
-    experiment.run.finish_stage(stage.name, files)
+    run = experiment.run
+    with run.former_kept(sorted(_with_dependents(stage.name))):
+        files = (work or stage.work)(experiment)
+    forget(run, stage.name)  # first, so that a kill from here on leaves a stage to be done, not a record of another
+    _settle(run, experiment.config)
+    run.finish_stage(stage.name, files)
+
+
+def _settle(run: RunDirectory, config: RunConfig) -> None:
+    """Make settings the run's own; its resources stay."""
+    config = dataclasses.replace(config, resources=run.config.resources)
+    if config != run.config:
+        run.write_config(config)
 
 
 def _do_in_time(experiment: Experiment, stage: Stage, timetable: Timetable) -> Experiment:
@@ -178,12 +192,12 @@ def _put_away(path: Path) -> None:
             part.replace(path.with_name(f"{path.name}.damaged{end}"))
 
 
-def discard_outdated(experiment: Experiment) -> None:
-    """If a file that objectives of a finished search come from has changed, say so, and make way for a new search."""
+def is_outdated(experiment: Experiment) -> bool:
+    """Whether a file that objectives of a finished search come from has changed, so that it is to be done again."""
     changed = changed_sources(experiment)
     if changed:
         experiment.narrator.say(f"the file behind {' and '.join(changed)} changed; doing 'search' again")
-        forget(experiment.run, "search")
+    return bool(changed)
 
 
 def forget(run: RunDirectory, name: str) -> None:
@@ -203,15 +217,13 @@ def _with_dependents(name: str) -> set[str]:
     return found
 
 
-def reconfigure(run: RunDirectory, config: RunConfig, stage: str) -> None:
-    """Change the settings of one stage of a run, such as the bounds of its search.
+def require_changeable(run: RunDirectory, config: RunConfig, stage: str) -> None:
+    """Raise `RunDirectoryError` if doing a stage of a run with other settings changes what other stages depend on.
 
     Args:
-        run: whose configuration is replaced; its resources stay.
-        config: the new one.
-        stage: that is to be done with it. If it was finished, it is forgotten, and all that build on it.
-
-    Raises `RunDirectoryError` if the change concerns what other stages were done with.
+        run: that was begun with its own settings.
+        config: the new ones.
+        stage: that is to be done with them.
     """
     allowed = _BY_NAME[stage].sections
     foreign = [key for key in differing_keys(run.config, config) if key.split(".")[0] not in allowed]
@@ -221,6 +233,3 @@ def reconfigure(run: RunDirectory, config: RunConfig, stage: str) -> None:
         raise RunDirectoryError(
             f"{', '.join(foreign)} cannot be changed by `fairnas {stage}` in {run.path}; start a new run for that"
         )
-    if differing_keys(run.config, config):
-        forget(run, stage)
-    run.write_config(dataclasses.replace(config, resources=run.config.resources))

@@ -129,6 +129,20 @@ class Archive:
                 self._database.execute(_REASONS)
                 self._database.executemany("INSERT INTO failure VALUES (?, ?, ?) ON CONFLICT DO NOTHING", lines)
 
+    def last_row(self) -> int:
+        """Number of the row that was added last, in any setting; 0 if there is none."""
+        with self._explained():
+            return self._database.execute("SELECT max(id) FROM candidate").fetchone()[0] or 0
+
+    def drop(self, setting: str, after: int) -> None:
+        """Drop what was added to a setting after a row, and why it failed, so that it will be asked for again."""
+        with self._explained(), self._transaction():
+            found = "SELECT genome FROM candidate WHERE setting = ? AND id > ?"
+            if "failure" in self._tables():
+                query = f"DELETE FROM failure WHERE setting = ? AND genome IN ({found})"
+                self._database.execute(query, (setting, setting, after))
+            self._database.execute("DELETE FROM candidate WHERE setting = ? AND id > ?", (setting, after))
+
     def reasons(self, setting: str | None = None) -> dict[Genome, str]:
         """Why genomes failed, as far as it was recorded."""
         with self._explained():
@@ -150,7 +164,7 @@ class Archive:
     def fingerprint(self, count: int | None = None) -> dict[str, Any]:
         """What tells whether the setting's candidates, or the first `count` of them, are still what was written.
 
-        Rows are only ever added, so what comes later does not change it.
+        Rows of scores are only ever added, so what comes later does not change it.
         """
         with self._explained():
             query = "SELECT genome, generation, measures FROM candidate WHERE setting = ? ORDER BY id LIMIT ?"

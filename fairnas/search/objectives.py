@@ -38,6 +38,7 @@ class Objective:
         best: the best value possible, where it is known; with `worst` it makes the scale of the hypervolume.
         worst: the worst value possible, where it is known.
         source: of what is read from a file: what its values depend on, such as the file's checksum.
+        text: what a configuration calls it, where that is not its name: FILE.py:NAME.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Objective:
     best: float | None = None
     worst: float | None = None
     source: str = ""
+    text: str = ""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z_]\w*", self.name) or self.name in _TAKEN:
@@ -134,6 +136,32 @@ def objectives_from(config: SearchConfig, measure: Measure = "top1") -> tuple[Ob
     return result
 
 
+def without_objectives(config: SearchConfig, names: Sequence[str], also: Mapping[str, str]) -> SearchConfig:
+    """A configuration without some of its objectives; what had a bound has none any more. No file is read.
+
+    Args:
+        config: with the objectives.
+        names: of those to take out: names, FILE.py:NAME, or NAME alone.
+        also: further names of objectives: what the configuration calls them, by name.
+
+    Raises:
+        ConfigError: for one that is not there, or if none is left.
+    """
+    kept = list(config.objectives)
+    for name in names:
+        bounded = name in _BOUNDED and getattr(config, f"max_{name}") is not None
+        text = next((each for each in kept if name in (each, each.partition(".py:")[2])), also.get(name))
+        if text not in kept and not bounded:
+            there = dict.fromkeys([*kept, *(each for each in _BOUNDED if getattr(config, f"max_{each}") is not None)])
+            raise ConfigError(f"there is no objective '{name}' to take out; there are {', '.join(there)}")
+        kept = [each for each in kept if each != text]
+        if bounded:
+            config = dataclasses.replace(config, **{f"max_{name}": None})
+    if not kept:
+        raise ConfigError(f"without {' and '.join(names)} no objective is left; keep one")
+    return dataclasses.replace(config, objectives=tuple(kept))
+
+
 def _named(text: str) -> Objective:
     """A built-in objective, or that of a user's file. A Python file is executed: it is code."""
     if text in BUILT_IN:
@@ -151,7 +179,7 @@ def _named(text: str) -> Objective:
         )
     if objective.name in ("accuracy", *BUILT_IN):
         raise ConfigError(f"objective file {file} defines '{objective.name}', which fairnas has; give another name")
-    return dataclasses.replace(objective, source=f"{file.name} {checksum(file)[:16]}")
+    return dataclasses.replace(objective, source=f"{file.name} {checksum(file)[:16]}", text=text)
 
 
 def accuracy_by(measure: Measure) -> Objective:

@@ -25,11 +25,8 @@ class MovingAverage:
         """
         self.decay = decay
         self.network = copy.deepcopy(network).requires_grad_(False).eval()
-        pairs = [
-            (ours, theirs)
-            for each in ("parameters", "buffers")
-            for ours, theirs in zip(getattr(self.network, each)(), getattr(network, each)(), strict=True)
-        ]
+        ours, theirs = _tensors(self.network), _tensors(network)
+        pairs = [(ours[name], theirs[name]) for name in theirs]
         self._moving = [pair for pair in pairs if pair[0].is_floating_point()]
         self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]  # of mini-batches, in BN
 
@@ -44,3 +41,8 @@ class MovingAverage:
         torch._foreach_lerp_(ours, theirs, 1 - self.kept_at(update))
         for own, other in self._counts:
             own.copy_(other)
+
+
+def _tensors(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and buffers by their names."""
+    return {**dict(network.named_parameters()), **dict(network.named_buffers())}

@@ -15,6 +15,7 @@ from fairnas.space import get_space
 
 TINY_STEP = ("--space", "digits", "--batch", "4", "--threads", "1")
 TINY_EVALUATE = (
+    "--spos-spaces",  # none
     "--populations",
     "random",
     "evolved",
@@ -250,6 +251,21 @@ def test_the_protocol_of_spos_beside_the_tree(capsys):
     assert (found["calibration"], found["recalibrated"]) == (8, True)
     assert evaluate.main([*TINY_EVALUATE, "--recalibrated"]) == 2
     assert "recalibrated needs images: calibration is 0; give 2 or more" in capsys.readouterr().err
+
+
+def test_both_sides_follow_the_protocol_of_spos_by_default(capsys):
+    assert evaluate.EvaluateBenchmark().spos_spaces == ("shufflenet_v2", "proxyless_32")
+    small = ("--spos-calibration", "6", "--spos-images", "4", "--spos-genomes", "2", "--threads", "1")
+    assert evaluate.main(["--populations", "--spos-spaces", "digits", *small, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["populations"] == {}
+    rows = result["spos"]["digits"]
+    assert {name: row["genomes"] for name, row in rows.items()} == {"random": 8, "evolved": 64}
+    for row in rows.values():
+        assert row["recalibrated"]
+        assert (row["calibration"], row["images"], row["hits_that_differ"]) == (6, 4, 0)
+        assert row["processor_ratio"] > 0
+    assert any("digits evolved" in line for line in evaluate.described(result))
 
 
 def test_bookkeeping_prints_one_json_object(capsys):

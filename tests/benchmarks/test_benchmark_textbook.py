@@ -11,7 +11,16 @@ from fairnas.config import TrainConfig
 from fairnas.evaluate import score_genomes
 from fairnas.fairness import StrictSampler
 from fairnas.nets import Supernet
-from fairnas.space import Identity, InvertedResidual, SearchSpace, Stage, Stem, chain_space
+from fairnas.space import (
+    Identity,
+    InvertedResidual,
+    SearchSpace,
+    ShuffleUnit,
+    ShuffleXception,
+    Stage,
+    Stem,
+    chain_space,
+)
 from fairnas.train import Bench, supernet_step
 from fairnas.train.loop import make_optimizer
 
@@ -26,6 +35,18 @@ SPACE = chain_space(
     head=24,
     num_classes=6,
 )
+SHUFFLE = chain_space(
+    "shuffle",
+    image_size=16,
+    stem=Stem(8, stride=2),
+    stages=(Stage(20, 2, 2), Stage(20, 1), Stage(48, 2, 2)),
+    choices=(ShuffleUnit(3), ShuffleUnit(5), ShuffleXception()),
+    head=24,
+    num_classes=6,
+    activation="relu",
+    classifier_bias=False,
+    bn_eps=1e-3,
+)
 RELU = chain_space("relu", image_size=8, stem=Stem(8, stride=1), stages=(Stage(8, 2),), head=16, activation="relu")
 
 
@@ -36,7 +57,7 @@ def sides(space: SearchSpace) -> tuple[Supernet, TextbookSupernet, Tensor, Tenso
     return supernet, textbook_of(supernet), images.double(), labels
 
 
-@pytest.mark.parametrize("space", [SPACE, RELU], ids=lambda space: space.name)
+@pytest.mark.parametrize("space", [SPACE, SHUFFLE, RELU], ids=lambda space: space.name)
 def test_steps_give_equal_losses_gradients_weights_and_statistics(space: SearchSpace):
     supernet, textbook, images, labels = sides(space)
     config = TrainConfig(lr=0.05)

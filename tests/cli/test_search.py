@@ -102,6 +102,7 @@ def test_latency_is_an_objective_from_a_table_with_a_bound(run, fairnas):
     assert found["bounds"] == {"madds": None, "params": None, "latency": 5.0}
     assert found["objectives"][3] | {"range": None} == {
         "name": "latency", "direction": "min", "unit": "ms", "bound": 5.0, "range": None, "range_is_estimated": False,
+        "text": "latency", "origin": "bound given to `fairnas search` (--max-latency)",
     }  # fmt: skip
     assert found["reference"][3] == found["objectives"][3]["range"][1]
     assert found["front"]
@@ -191,19 +192,17 @@ def test_a_changed_table_makes_a_finished_search_again_and_mixes_nothing(run, fa
     assert fairnas("search", "--run", run, *flags, "--json").code == 0
     from fairnas.pipeline import Experiment
     from fairnas.pipeline.stage_two import changed_sources
-    from fairnas.pipeline.stages import discard_outdated
+    from fairnas.pipeline.stages import is_outdated
     from fairnas.rundir import RunDirectory
 
     directory = RunDirectory.open(run)
     before = scored(run)
     with directory.locked():
         experiment = Experiment(directory)
-        discard_outdated(experiment)
-        assert directory.is_finished("search")
+        assert not is_outdated(experiment)
         write_table(1)
         assert changed_sources(experiment) == ("latency",)
-        discard_outdated(experiment)
-        assert not directory.is_finished("search")
+        assert is_outdated(experiment)
     assert fairnas("search", "--run", run, "--csv", "c.csv", "--json").json["front"]  # still the old one
     assert fairnas("search", "--run", run, "--json").code == 0
     assert scored(run)[: len(before)] == before

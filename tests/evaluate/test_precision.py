@@ -5,9 +5,9 @@ import copy
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from fairnas.evaluate import EvaluationCopy, OwnImagesCopy, RecalibratedCopy, score_genomes
+from fairnas.evaluate.normalised import NormalisedConvolution
 from fairnas.nets import Supernet
 from fairnas.space import get_space
 
@@ -52,7 +52,7 @@ def test_what_is_halved_and_what_is_not(supernet: Supernet) -> None:
     for judge in judges(supernet, "bfloat16").values():
         prefixes = [(0,) * depth for depth in range(supernet.space.depth + 1)]
         for part in (module for prefix in prefixes for module in judge.part(prefix).modules()):
-            wanted = torch.float32 if isinstance(part, nn.BatchNorm2d) else torch.bfloat16
+            wanted = torch.float32 if isinstance(part, NormalisedConvolution) else torch.bfloat16
             assert all(weight.dtype == wanted for weight in part.parameters(recurse=False))
         assert torch.equal(judge.head.classifier.weight, supernet.head.classifier.weight)
         seen = []

@@ -13,7 +13,7 @@ from fairnas.pipeline import Experiment, run_stage, stage_two
 from fairnas.pipeline.candidates import read_candidates
 from fairnas.pipeline.retraining import teacher_of
 from fairnas.pipeline.stage_two import front_and_selected
-from fairnas.pipeline.stages import reconfigure
+from fairnas.pipeline.stages import run_stage
 from fairnas.pipeline.summary import summarise
 from fairnas.report.inputs import read_inputs
 from fairnas.report.two_runs import TwoRuns

@@ -15,7 +15,7 @@ from multiprocessing import get_context
 
 import pytest
 
-from fairnas.config import Resources
+from fairnas.config import EvaluateConfig, Resources
 from fairnas.errors import ConfigError, LostWorkersError
 from fairnas.pipeline import Experiment, SilentNarrator, remote
 from fairnas.pipeline.cluster import evaluator_of
@@ -90,6 +90,15 @@ def test_a_worker_opens_the_run_once(run, monkeypatch):
     assert opened == [run.path]
 
 
+def test_workers_score_by_settings_that_the_run_does_not_have_yet(run):
+    config = dataclasses.replace(run.config, evaluate=EvaluateConfig(bn="batch"))
+    experiment = Experiment(run, config=config)
+    assert run.config.evaluate != config.evaluate
+    with ThreadPoolExecutor(1) as executor:
+        found = RemoteEvaluator(experiment, executor, lambda: 1)(some_genomes(experiment))
+    assert found == score_on_validation(experiment, some_genomes(experiment))
+
+
 def test_a_worker_with_other_weights_is_refused(run, other_weights):
     experiment = Experiment(run)
     assert evaluation_setting(experiment)  # the weights are loaded here ...
@@ -104,13 +113,13 @@ def test_a_worker_with_other_weights_is_refused(run, other_weights):
 
 
 def test_a_worker_that_sees_no_run_directory_says_so(run, tmp_path):
-    answer = score_piece(Assignment(str(tmp_path / "absent"), "s", remote.__version__), ("0",))
+    answer = score_piece(Assignment(str(tmp_path / "absent"), "s", remote.__version__, EvaluateConfig()), ("0",))
     assert "it sees no" in answer.refusal
     assert "same path" in answer.refusal
 
 
 def test_a_worker_with_another_fairnas_says_so(run):
-    answer = score_piece(Assignment(str(run.path), "s", "0.0.0"), ("0",))
+    answer = score_piece(Assignment(str(run.path), "s", "0.0.0", EvaluateConfig()), ("0",))
     assert answer.refusal == f"it has fairnas {remote.__version__}; install 0.0.0 there, as the search has"
 
 

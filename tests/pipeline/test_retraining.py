@@ -14,7 +14,7 @@ from fairnas.config import RetrainConfig
 from fairnas.errors import ConfigError, RunDirectoryError
 from fairnas.evaluate import NetworkScore
 from fairnas.nets import build
-from fairnas.pipeline import Experiment, courses, jobs, reconfigure, retraining, run_stage
+from fairnas.pipeline import Experiment, courses, jobs, require_changeable, retraining, run_stage
 from fairnas.pipeline.candidates import read_candidates
 from fairnas.pipeline.courses import ProductCourse, measured_epochs
 from fairnas.pipeline.jobs import one_thread, run_job, run_jobs
@@ -44,7 +44,8 @@ def experiment_with(path, settings=EVERYTHING, **resources) -> Experiment:
     run = RunDirectory(path)
     config = run.config
     new = dataclasses.replace(config, retrain=settings, resources=dataclasses.replace(config.resources, **resources))
-    reconfigure(run, new, "retrain")
+    require_changeable(run, new, "retrain")
+    run.write_config(dataclasses.replace(new, resources=config.resources))
     return Experiment(run, resources=new.resources)
 
 
