@@ -13,7 +13,7 @@
     precision.json   bfloat16 against float32, where genomes are scored in it
     similarity.json  how alike the choice blocks are, if asked for; figures and a page in similarity/
     begun.json       data.root of the beginning, if the images have moved since
-    dial.json        with --minutes: what was chosen, and how long it was foreseen to take
+    dial.json        with --minutes: what was chosen, how long it was foreseen to take, what was shortened since
     stages.json      finished stages, with the checksums of what they wrote, and their lines of metrics.jsonl
 
 Every file is written beside its name, flushed to the disk and renamed. One process at a time holds the lock.

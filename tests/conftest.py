@@ -34,6 +34,7 @@ _LONGEST = (
     "pipeline/test_compare", "train/test_executors", "pipeline/test_figure", "train/test_strategies",
     "cli/test_full_disk", "cli/test_rank", "pipeline/test_retraining", "evaluate/test_oneshot", "cli/test_plan",
     "cli/test_dial", "cli/test_retrain", "search/test_killed_search", "pipeline/test_similarity", "cli/test_figure",
+    "pipeline/test_budget", "pipeline/test_in_time",
     "benchmarks/test_nas_bench_macro", "benchmarks/test_benchmark_commands", "search/test_searchers", "zoo/test_zoo",
     "evaluate/test_recalibration", "report/test_figure_browser", "report/test_live_browser",
 )  # fmt: skip

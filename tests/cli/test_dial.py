@@ -65,7 +65,7 @@ def test_a_run_with_a_dial_and_how_it_goes_on(fairnas, tmp_path):
             assert "measuring this device" not in again.err
         else:  # what was given then is missing now
             assert again.code == 2
-            assert "data.train_per_class is 12, given None" in again.err
+            assert "data.validation_per_class is 5, given 30" in again.err
     for flags, message in (
         (["--minutes", "5"], "minutes is 60.0, given 5.0"),
         (["--stand-alone.epochs", "3"], "stand_alone.epochs is 8, given 3"),
