@@ -37,9 +37,13 @@ class FolderFacts:
 def scan_folder(path: Path, reading: FolderReading = "auto", labels: str | None = None) -> FolderFacts:
     """Look at a folder: its classes, numbers of images, and the headers of up to 200 training images.
 
-    `reading` and `labels` are `data.layout` and `data.labels`.
+    Args:
+        path: the folder.
+        reading: as `data.layout`, how its subfolders are meant.
+        labels: as `data.labels`, a file that says the classes of its images.
 
-    Raises `DataError` if it does not hold a data set; the message says what to change.
+    Raises:
+        DataError: if it does not hold a data set; the message says what to change.
     """
     layout = read_layout(path, reading, labels)
     headers = sample_headers(layout.train)

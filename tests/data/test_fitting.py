@@ -189,10 +189,12 @@ def test_batches_of_padded_images_draw_by_their_fit(tmp_path):
         (tmp_path / name).mkdir()
         for number in range(4):
             Image.fromarray(smooth(96, 32) - number).save(tmp_path / name / f"{number}.png")
-    config = DataConfig(f"folder:{tmp_path}", validation_per_class=1, augmentation="inception", fit="pad")
+    config = DataConfig(
+        f"folder:{tmp_path}", copies="none", validation_per_class=1, augmentation="inception", fit="pad"
+    )
     dataset = load_dataset(config, image_size=64, image_channels=3, seed=0)
     ((images, _),) = training_batches(dataset, batch_size=4, seed=5, epoch=0, device=torch.device("cpu"))
-    views = Views("inception", 64, 5, 0, fit="pad")
+    views = Views(PRESETS["inception"], 64, 5, 0, fit="pad")
     order = generator(5, "order", 0).permutation(len(dataset.train))
     ((plain, _),) = dataset.train.batches([(0, order[:4])], None, torch.device("cpu"), 0)
     expected = augmented(plain, views.draw(0, 4)).permute(0, 3, 1, 2)

@@ -70,7 +70,7 @@ def test_decoding_is_timed_in_no_more_than_its_time(photos, monkeypatch):
     decoded = []
     from fairnas.data import survey as module
 
-    monkeypatch.setattr(module, "read_square", lambda path, size, channels: decoded.append(path))
+    monkeypatch.setattr(module, "read_square", lambda path, decoding: decoded.append(path))
     survey = Survey(config, 0)
     assert 0 < survey.time_decoding(8, 1.0) < 0.1
     assert len(set(decoded)) == len(decoded) == 63

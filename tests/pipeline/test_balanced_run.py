@@ -13,7 +13,6 @@ from fairnas.pipeline import Experiment, run_stage, stage_two
 from fairnas.pipeline.candidates import read_candidates
 from fairnas.pipeline.retraining import teacher_of
 from fairnas.pipeline.stage_two import front_and_selected
-from fairnas.pipeline.stages import run_stage
 from fairnas.pipeline.summary import summarise
 from fairnas.report.inputs import read_inputs
 from fairnas.report.two_runs import TwoRuns
@@ -104,7 +103,7 @@ def test_a_search_by_the_other_measure_scores_nothing_anew_and_takes_its_own_fro
     evaluate = dataclasses.replace(run.config.evaluate, measure="top1")
     first_front = run.read_json("search.json")["front"]
     with run.locked():
-        reconfigure(run, dataclasses.replace(run.config, evaluate=evaluate), "search")
+        experiment = Experiment(run, config=dataclasses.replace(run.config, evaluate=evaluate))
         monkeypatch.setattr(stage_two, "evaluator_of", None)
         asked = []
 
@@ -114,7 +113,8 @@ def test_a_search_by_the_other_measure_scores_nothing_anew_and_takes_its_own_fro
                 genomes
             )
 
-        stage_two.search(Experiment(run), refuse)
+        stage_two.search(experiment, refuse)
+        run.write_config(experiment.config)
     known = {parse_genome(row) for row in read_candidates(finished).columns["genome"]}
     assert not known & set(asked)
     found = run.read_json("search.json")
