@@ -62,7 +62,7 @@ FINDINGS: dict[str, str] = {
     "versions-as-classes": "versions of the same images where classes are expected",
     "versions-inside-classes": "versions of the same images inside class folders",
 }
-"""Stable identifiers, with what each is about in a few words. docs/folder.md has one example of each."""
+"""Stable identifiers, with what each is about in a few words. docs/findings-images.md has one example of each."""
 
 
 @dataclass(frozen=True)
