@@ -235,7 +235,8 @@ def unused_settings(config: DataConfig, shares: Shares) -> tuple[Finding, ...]:
 def _changed(outcome: Outcome, decoding: Decoding) -> Iterator[Finding]:
     """What to tell where a few images are unlike those that were looked at."""
     if decoding.channels == 1 and outcome.coloured:
-        yield Finding("colour-to-grey", f"{outcome.coloured} colour images turned to grey")
+        noun = "colour image" if outcome.coloured == 1 else "colour images"
+        yield Finding("colour-to-grey", f"{outcome.coloured:,} {noun} turned to grey")
     yield from disguise_finding(outcome)
     if outcome.deep and not decoding.value_range:
         noun = "1 image has" if outcome.deep == 1 else f"{outcome.deep:,} images have"

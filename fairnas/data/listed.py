@@ -141,7 +141,9 @@ def _matched(images: ImageNames, listing: LabelsFile, own: ListedFolder | None) 
             )
         )
     if repeated:
-        result.findings.append(Finding("labels-repeated", f"{repeated:,} rows of {listing.path} stand there twice"))
+        rows, stand = ("row", "stands") if repeated == 1 else ("rows", "stand")
+        message = f"{repeated:,} {rows} of {listing.path} {stand} there more than once"
+        result.findings.append(Finding("labels-repeated", message))
     return result
 
 

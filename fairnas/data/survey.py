@@ -19,8 +19,8 @@ from fairnas.data.decode import CorruptImageError, quiet_pillow, read_square
 from fairnas.data.decoding import Decoding
 from fairnas.data.files import CORES, Files
 from fairnas.data.folder import found_channels, sample_headers
-from fairnas.data.images import Task, fit_in_memory
 from fairnas.data.from_files import shares_of
+from fairnas.data.images import Task, fit_in_memory
 from fairnas.data.load import find_layout, load_dataset
 from fairnas.data.splits import carve, first_of_each, ranks
 

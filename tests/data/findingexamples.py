@@ -33,6 +33,10 @@ def _rows(*rows: str) -> Item:
     return table("".join(f"{row}\n" for row in ("filename,label", *rows)))
 
 
+def _numbered(count: int) -> Item:
+    return photos(count, words=f"000.jpg to {count - 1:03}.jpg")
+
+
 def _classes(*names: str, **how) -> dict[str, Item]:
     return {name: photos(3, **how) for name in names}
 
@@ -62,7 +66,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "classes-differ": Example(
         _classes("train/cat", "train/dog", "test/cat", "test/Dog"),
-        "Rename, add or remove folders until all splits have the same ones.",
+        "Where names differ in more than their spelling, add the missing folders or remove those that are too many.",
     ),
     "classes-inside-class": Example(
         _classes("cat", "dog", "set/cat", "set/dog"),
@@ -74,13 +78,14 @@ EXAMPLES: dict[str, Example] = {
         {"validation_per_class": 4},
     ),
     "colour-to-grey": Example(
-        {"cat/000a.jpg": photos(words="in colour"), "cat": photos(200, mode="L", words="in grey"),
-         "dog": photos(200, mode="L", words="in grey")},
-        "Nothing to do if the images are meant to be grey; `--space.image-channels 3` keeps the colour.",
+        {"cat/000a.jpg": photos(words="in colour"),
+         **{name: photos(200, mode="L", words="in grey") for name in ("cat", "dog")}},
+        "Nothing to do if grey is meant. Images are taken for grey if all that are looked at are, up to 200 evenly "
+        "spaced ones.",
     ),
     "copies-between-classes": Example(
         {**_classes("cat", "dog"), "dog/rex.jpg": same_as("cat/001.jpg")},
-        "One of the two labels is wrong.",
+        "Both images are used as they are until you remove one.",
     ),
     "copies-between-splits": Example(
         {"train/cat": photos(3), "train/dog": photos(3), "test/cat": photos(2), "test/dog": photos(2),
@@ -93,7 +98,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "corrupt-files": Example(
         {"cat": photos(11), "cat/tom.jpg": cut_off(), "dog": photos(3)},
-        "Fetch the file again. The reason is told where more than a tenth of a class is corrupt, which is an error.",
+        "Fetch the file again. More than a tenth of a class is an error, which says what is wrong with the first.",
     ),
     "cut-away": Example(
         _classes("cliff", "coast", size=(48, 16), words="48 x 16 pixels"),
@@ -129,17 +134,15 @@ EXAMPLES: dict[str, Example] = {
         "Folders for cross-validation are not read: one of them may become `test/`, the others `train/`.",
     ),
     "groups-between-splits": Example(
-        {f"{split}/{name}/video_{video}_{frame}.jpg": photos()
-         for split, videos in (("train", (1, 2)), ("test", (2, 3)))
-         for name, own in (("cat", videos), ("dog", [video + 4 for video in videos]))
-         for video in own for frame in "ab"},
+        {f"{split}/{name}/video_{video}": photos(2)
+         for split, videos in (("train", (1, 2)), ("test", (2, 3))) for name, more in (("cat", 0), ("dog", 4))
+         for video in (videos[0] + more, videos[1] + more)},
         "Splits that you bring are used as they are: move the files yourself, or leave `test/` out, so that groups are "
         "kept together.",
         {"group": r"video_(\d+)"},
     ),
     "groups-too-large": Example(
-        {f"{name}/video_{video}_{frame}.jpg": photos()
-         for name, videos in (("cat", (1, 2, 3)), ("dog", (4, 5, 6))) for video in videos for frame in "abcd"},
+        {f"{name}/video_{video}": photos(4) for name, videos in (("cat", "123"), ("dog", "456")) for video in videos},
         "Splits of other sizes than wanted are the price of whole groups; more and smaller groups help.",
         {"group": r"video_(\d+)"},
     ),
@@ -150,38 +153,38 @@ EXAMPLES: dict[str, Example] = {
         {"group": r"video_(\d+)"},
     ),
     "labels-contradict": Example(
-        {"photos": photos(4),
+        {"photos": _numbered(4),
          "labels.csv": _rows("000.jpg,cat", "001.jpg,cat", "002.jpg,dog", "003.jpg,dog", "001.jpg,dog")},
         "Two splits for one image are refused in the same way.",
     ),
     "labels-file": Example(
-        {"photos": photos(6), "labels.csv": _rows(*(f"{n:03}.jpg,{'cat' if n < 3 else 'dog'}" for n in range(6)))},
+        {"photos": _numbered(6), "labels.csv": _rows(*(f"{n:03}.jpg,{'cat' if n < 3 else 'dog'}" for n in range(6)))},
         "See that it is the file and the column that you mean; `--data.labels FILE` gives another.",
     ),
     "labels-no-classes": Example(
-        {"photos": photos(22), "labels.csv": _rows(*(f"{n:03}.jpg,{4.1 + n / 10:.1f}" for n in range(22)))},
-        "fairnas trains classifiers: turn the numbers into a few classes, such as `low` and `high`.",
+        {"photos": _numbered(22), "labels.csv": _rows(*(f"{n:03}.jpg,{4.1 + n / 10:.1f}" for n in range(22)))},
+        "A classifier needs classes: turn the numbers into a few of them, such as `low` and `high`.",
     ),
     "labels-no-image": Example(
-        {"photos": photos(10), "labels.csv": _rows(
+        {"photos": _numbered(10), "labels.csv": _rows(
             "tom.jpg,cat", *(f"{n:03}.jpg,{'cat' if n < 5 else 'dog'}" for n in range(10)))},
         "Where more than a tenth of the rows have no image, it is an error.",
         also=("labels-file",),
     ),
     "labels-repeated": Example(
-        {"photos": photos(6), "labels.csv": _rows(
+        {"photos": _numbered(6), "labels.csv": _rows(
             "000.jpg,cat", *(f"{n:03}.jpg,{'cat' if n < 3 else 'dog'}" for n in range(6)))},
         "Nothing to do: each image counts once.",
         also=("labels-file",),
     ),
     "labels-unlisted": Example(
-        {"photos": photos(7), "labels.csv": _rows(*(f"{n:03}.jpg,{'cat' if n < 3 else 'dog'}" for n in range(6)))},
+        {"photos": _numbered(7), "labels.csv": _rows(*(f"{n:03}.jpg,{'cat' if n < 3 else 'dog'}" for n in range(6)))},
         "Add rows for them if they are to be used.",
         also=("labels-file",),
     ),
     "labels-unreadable": Example(
-        {"photos": photos(3), "labels.csv": table("picture,breed,colour\n000.jpg,cat,red\n001.jpg,dog,black\n")},
-        "Other reasons are told in the same way: an encoding, a line without a class, a path out of the folder.",
+        {"photos": _numbered(3), "labels.csv": table("picture,breed,colour\n000.jpg,cat,red\n001.jpg,dog,black\n")},
+        "Other faults have lines of the same kind: an encoding, a line without a class, a path out of the folder.",
     ),
     "linked-folders": Example(
         {**_classes("cat", "dog"), "cat/more": link("dog")},
@@ -189,13 +192,13 @@ EXAMPLES: dict[str, Example] = {
     ),
     "mirrored-classes": Example(
         _classes("arrow_left", "arrow_right"),
-        "Nothing to do: `--data.flip none` is chosen for such names. If you give `horizontal` all the same, the line says "
-        "what it does to them.",
+        "Nothing to do: `--data.flip none` is chosen for such names. If you give `horizontal` all the same, the line "
+        "says what it does to them.",
         {"flip": "none"},
     ),
     "names-alike": Example(
         _classes("hot dog", "hot_dog"),
-        "They stay two classes.",
+        "They stay two classes until you do.",
     ),
     "near-copies-between-classes": Example(
         {**_classes("cat", "dog"), "dog/007.jpg": like("cat/001.jpg")},
@@ -259,15 +262,17 @@ EXAMPLES: dict[str, Example] = {
     ),
     "splits-as-classes": Example(
         {"train": photos(3), "test": photos(3)},
-        "Here nothing says what the classes are.",
+        "Other names of splits with class folders in them, such as `Training/` and `Testing/`, are refused in the same "
+        "way.",
     ),
     "splits-inside-classes": Example(
         {f"{name}/{split}": photos(3) for name in ("cat", "dog") for split in ("train", "test")},
-        "Turn the two levels round.",
+        "If they are classes all the same, their images are taken together under the name above.",
     ),
     "test-unlabelled": Example(
         {**_classes("train/cat", "train/dog"), "test": photos(3)},
-        "Nothing to do: test images are carved out of `train/`. `fairnas predict` says the classes of those in `test/`.",
+        "Nothing to do: test images are carved out of `train/`. After the run, `fairnas predict` can say the classes "
+        "of those in `test/`.",
     ),
     "unread-images": Example(
         {**_classes("cat", "dog"), "cat/tom.psd": file()},

@@ -285,7 +285,7 @@ def test_channels_follow_what_is_found_or_asked_for(tmp_path, make_split, draw):
     assert mixed.image_channels == 3
     grey = load(tmp_path, channels=1)
     assert pixels(grey, "train").shape[1:] == (1, 16, 16)
-    assert grey.notes == ("1 colour images turned to grey",)
+    assert grey.notes == ("1 colour image turned to grey",)
     with pytest.raises(DataError, match=r"image_channels is 4; images have 1 \(grey\) or 3 \(colour\)"):
         load(tmp_path, channels=4)
 

@@ -3,6 +3,7 @@
 `python -m tests.data.test_findings_page` writes the page anew.
 """
 
+import re
 import shlex
 import tempfile
 import textwrap
@@ -23,10 +24,10 @@ START = """\
 <!-- Written by `python -m tests.data.test_findings_page` from tests/data/findingexamples.py: change that instead. -->
 
 What fairnas finds in a folder is printed by `fairnas plan` and `fairnas run` before anything starts, and stands in the
-report. This page has an example of each finding, by its identifier: the folder, and the line that is printed, folded here
-to fit. A finding is **told**, and the run goes on, or it is **refused**: then nothing starts, and the command ends with
-code 2. With `--json`, what is told is in the list `findings`, and what is refused is the object `refused`; both have the
-identifier (`id`) and the line (`message`). Identifiers [stay what they are](stability.md).
+report. This page has an example of each finding, by its identifier: the folder, and the line that is printed, which is
+folded here to fit. Most findings are **noted**, and the run goes on. Others are **refused**: then nothing starts, and
+the command ends with code 2. With `--json`, notes are in the list `findings`, and a refusal is the object `refused`.
+Both have the identifier (`id`) and the line (`message`). Identifiers [stay what they are](stability.md).
 
 [Your own images, the rules](folder.md) says which layouts are read and what is chosen for them.
 """
@@ -54,12 +55,11 @@ def section(name: str, folder: Path) -> str:
         f", with `--data.{key.replace('_', '-')} {shlex.quote(str(value))}`" for key, value in example.settings.items()
     )
     also = "".join(f", beside [`{other}`](#{other})" for other in example.also)
-    texts = "".join(
-        f"\n`{place}`:\n\n```\n{_head(item.text)}```\n" for place, item in example.tree.items() if item.text
-    )
+    about = f"{FINDINGS[name][0].upper()}{FINDINGS[name][1:]}{settings}. {'Refused' if refused else 'Noted'}{also}:"
+    texts = [f"\n`{place}`:\n\n```\n{_head(item.text)}```\n" for place, item in example.tree.items() if item.text]
     return (
-        f"\n## {name}\n\n{FINDINGS[name][0].upper()}{FINDINGS[name][1:]}{settings}. {'Refused' if refused else 'Told'}{also}:\n\n"
-        f"```\n{picture(example.tree)}\n```\n{texts}\n```\n{shown}\n```\n\n{textwrap.fill(example.advice, 120)}\n"
+        f"\n## {name}\n\n{_filled(about)}\n\n```\n{picture(example.tree)}\n```\n{''.join(texts)}\n"
+        f"```\n{shown}\n```\n\n{_filled(example.advice)}\n"
     )
 
 
@@ -67,6 +67,12 @@ def _head(text: str) -> str:
     """The first lines of a text."""
     lines = text.splitlines(keepends=True)
     return "".join(lines[:5]) + ("...\n" if len(lines) > 5 else "")
+
+
+def _filled(text: str) -> str:
+    """A paragraph in lines of up to 120 characters, which do not break code."""
+    whole = re.sub(r"`[^`]*`", lambda match: match[0].replace(" ", "\0"), text)
+    return textwrap.fill(whole, 120, break_on_hyphens=False, break_long_words=False).replace("\0", " ")
 
 
 def on_the_page() -> dict[str, str]:
@@ -84,6 +90,11 @@ def test_the_page_has_every_finding_in_order_and_nothing_else() -> None:
     assert list(EXAMPLES) == list(FINDINGS)
     assert list(on_the_page()) == [START, *FINDINGS]
     assert on_the_page()[START].rstrip() == START.rstrip()
+
+
+def test_the_page_about_folders_leads_to_every_finding() -> None:
+    text = (PAGE.parent / "folder.md").read_text()
+    assert {*re.findall(r"\(findings-images\.md#([a-z-]+)\)", text)} == {*FINDINGS}
 
 
 def write_page() -> None:
