@@ -142,8 +142,9 @@ def _matched(images: ImageNames, listing: LabelsFile, own: ListedFolder | None) 
         )
     if repeated:
         rows, stand = ("row", "stands") if repeated == 1 else ("rows", "stand")
-        message = f"{repeated:,} {rows} of {listing.path} {stand} there more than once"
-        result.findings.append(Finding("labels-repeated", message))
+        result.findings.append(
+            Finding("labels-repeated", f"{repeated:,} {rows} of {listing.path} {stand} there more than once")
+        )
     return result
 
 
