@@ -82,6 +82,9 @@ def _for_users(trees: Iterable[ast.Module]) -> frozenset[str]:
 def _said_in(tree: ast.Module, kinds: frozenset[str]) -> Iterator[tuple[str, str]]:
     """Pairs of an exception's name and a text of it."""
     for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            yield from (("Finding", text) for text in _named_before(node))
+    for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and node.name in kinds:
             yield from ((node.name, text) for text in _texts(node, "super().__init__"))
         elif isinstance(node, ast.FunctionDef) and node.name == "misfit":
@@ -94,6 +97,9 @@ def _said_in(tree: ast.Module, kinds: frozenset[str]) -> Iterator[tuple[str, str
         elif isinstance(node, ast.Call) and _name(node) in FINDERS:
             if text := _found(node):
                 yield "Finding", text
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("narrator.say"):
+            if text := _text(_first(node)):
+                yield "printed", text
         elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             name = _name(node.exc)
             if name not in (*kinds, *OURS, *FINDERS) and (text := _text(_first(node.exc))):
@@ -106,6 +112,15 @@ def _said_in(tree: ast.Module, kinds: frozenset[str]) -> Iterator[tuple[str, str
                 yield name, text
             elif name == "print" and any(ast.unparse(each.value) == "sys.stderr" for each in node.keywords):
                 yield "printed", text
+
+
+def _named_before(function: ast.FunctionDef) -> Iterator[str]:
+    """Texts of findings that a function first gives a name."""
+    calls = [node for node in ast.walk(function) if isinstance(node, ast.Call) and _name(node) in FINDERS]
+    names = {each.id for call in calls for each in call.args[1:] if isinstance(each, ast.Name)}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign) and {ast.unparse(each) for each in node.targets} & names:
+            yield from filter(None, [_text(node.value)])
 
 
 def _found(call: ast.Call) -> str:
