@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 
 from fairnas.cli.hangup import HungUp, hangup_raised
-from fairnas.cli.memory import memory_line
+from fairnas.cli.memory import too_little_memory
 from fairnas.cli.streams import OutputError, ReaderLeft, guarded_streams
 from fairnas.data.finding import RefusedImages
 from fairnas.errors import (
@@ -105,7 +105,7 @@ def _outcome(arguments: Sequence[str] | None) -> int:
     except Exception as error:
         if debug:
             raise
-        if line := memory_line(error):
+        if line := too_little_memory(error):
             print(f"fairnas: {line}", file=sys.stderr)
             return WRONG_INPUT
         if isinstance(error, PermissionError) and error.filename is not None:  # any path may lie in a locked folder

@@ -2,6 +2,8 @@
 
 import re
 
+from fairnas.errors import FairnasError
+
 _SMALLER = (
     "make train.batch_size, evaluate.batch_size, data.image_size or resources.processes smaller, "
     "keep fewer images (data.train_per_class), or use a machine with more memory"
@@ -11,7 +13,11 @@ _TORCH_CPU = re.compile(r"allocate memory: you tried to allocate (\d+) bytes")
 _WITH_UNIT = re.compile(r"(?:tried to allocate|unable to allocate) ([\d.]+) ([KMGTPE]?)iB", re.IGNORECASE)
 
 
-def memory_line(error: BaseException) -> str | None:
+class TooLittleMemoryError(FairnasError):
+    """A machine or a GPU that has less memory than the work takes."""
+
+
+def too_little_memory(error: BaseException) -> TooLittleMemoryError | None:
     """What to tell the user if an error says that there is too little memory; None if it says something else.
 
     Python and numpy raise `MemoryError`; torch raises a `RuntimeError` on the CPU, and a class of its own for GPUs.
@@ -24,7 +30,7 @@ def memory_line(error: BaseException) -> str | None:
     place = "of the GPU " if on_gpu else ""
     size = _asked(text)
     wanted = f"another {size / 1e9:,.3g} GB " if size is not None else ""
-    return f"there is too little memory: {wanted}{place}could not be had; {_SMALLER}"
+    return TooLittleMemoryError(f"there is too little memory: {wanted}{place}could not be had; {_SMALLER}")
 
 
 def _asked(text: str) -> float | None:

@@ -11,7 +11,7 @@ import torch
 from fairnas.cli import main as entry
 from fairnas.cli.hangup import HungUp, hangup_raised
 from fairnas.cli.main import DONE, HUNG_UP, OUR_FAULT, WRONG_INPUT, main
-from fairnas.cli.memory import memory_line
+from fairnas.cli.memory import too_little_memory
 from fairnas.cli.progress import interruptible
 
 COMMANDS = [
@@ -123,11 +123,10 @@ class TestTooLittleMemory:
         with pytest.raises(RuntimeError) as by_torch:
             torch.empty(2**60, dtype=torch.uint8)
         for error, size in ((by_numpy.value, "1.15e+09"), (by_torch.value, "1.15e+09"), (MemoryError(), "")):
-            line = memory_line(error)
-            assert line is not None
+            line = str(too_little_memory(error))
             assert f"another {size} GB" in line or not size
             assert "make train.batch_size" in line
-        assert memory_line(ValueError("tried to allocate 3 GiB")) is None
+        assert too_little_memory(ValueError("tried to allocate 3 GiB")) is None
 
     def test_a_command_ends_with_a_line_and_2(self, monkeypatch, capsys):
         def work(words):
