@@ -53,6 +53,12 @@ def differing_keys(a: RunConfig, b: RunConfig) -> tuple[str, ...]:
     return tuple(".".join(key) for key in left if key[0] != "resources" and left[key] != right[key])
 
 
+def flat_settings(config: RunConfig) -> Iterator[tuple[str, str]]:
+    """Dotted key and text of each setting that is written."""
+    for keys, value in _leaves(tomllib.loads(to_toml(config))):
+        yield ".".join(keys), json.dumps(value)
+
+
 def _check_keys(given: dict[str, Any], known: dict[str, Any], source: str, above: str = "") -> None:
     for key, value in given.items():
         if key not in known:

@@ -25,14 +25,13 @@ import json
 import os
 import shutil
 import time
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fairnas.config import RunConfig
-from fairnas.configfile import differing_keys, from_toml, to_toml
+from fairnas.configfile import differing_keys, flat_settings, from_toml, to_toml
 from fairnas.errors import RunDirectoryError
 from fairnas.foreign import parse_json
 from fairnas.writing import TEMPORARY, checksum, is_leftover, require_locks, write_atomically
@@ -96,7 +95,7 @@ class RunDirectory:
                 before = dataclasses.replace(before, data=before.data.where(data))
             differing = differing_keys(before, config)
             if differing:
-                stored, given = (dict(_flat(tomllib.loads(to_toml(c)))) for c in (before, config))
+                stored, given = (dict(flat_settings(c)) for c in (before, config))
                 detail = ", ".join(f"{k} is {stored.get(k)}, given {given.get(k)}" for k in differing)
                 raise RunDirectoryError(
                     f"{path} holds a run of another configuration ({detail}); use another --out, or the same settings"
@@ -396,12 +395,3 @@ def _require_configuration(path: Path) -> None:
             f"{path / 'config.toml'} is lost, which says what the run in {path} is; put it back "
             "(report.html shows its text), or start a new run in another directory"
         )
-
-
-def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted key and text of each setting."""
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{above}{key}.")
-        else:
-            yield above + key, json.dumps(value)
