@@ -111,7 +111,10 @@ class DataConfig:
 
     @property
     def group_table(self) -> tuple[str, str] | None:
-        """File and column, where `group` names them. A file may lie in the working directory, or else in `folder:PATH`."""
+        """File and column, where `group` names them.
+
+        A file that is not found from the working directory may lie in the folder of `folder:PATH`.
+        """
         found = re.fullmatch(r"(.+\.[ct]sv):(.*)", self.group or "", re.IGNORECASE | re.DOTALL)
         if not found:
             return None

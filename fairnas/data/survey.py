@@ -19,9 +19,9 @@ from fairnas.data.decode import CorruptImageError, quiet_pillow, read_square
 from fairnas.data.decoding import Decoding
 from fairnas.data.files import CORES, Files
 from fairnas.data.folder import found_channels, sample_headers
+from fairnas.data.from_files import shares_of
 from fairnas.data.groups import read_groups
 from fairnas.data.images import Task, fit_in_memory
-from fairnas.data.from_files import shares_of
 from fairnas.data.load import find_layout, load_dataset
 from fairnas.data.splits import first_of_each, ranks
 from fairnas.data.units import Units, carve_together
@@ -65,7 +65,9 @@ class Survey:
         return self._layout is not None
 
     def dataset(self, config: DataConfig, image_size: int) -> Dataset:
-        """The data set as `load_dataset` would give it, but for corrupt files and copies, and with labels instead of images.
+        """The data set as `load_dataset` would give it, with labels instead of images.
+
+        Only corrupt files are there, too, and copies are not kept together.
 
         One that lies in arrays is loaded, which takes no time; with fewer images per class, once for all.
 

@@ -143,7 +143,7 @@ def findings(group: str, **splits: list[str]) -> dict[str, str]:
         DataConfig(group=group), {split: files(names, f"pets/{split}") for split, names in splits.items()}
     )
     told = {finding.id: finding.message for finding in found}
-    assert list(told)[0] == "image-groups"
+    assert next(iter(told)) == "image-groups"
     return {id_: message for id_, message in told.items() if id_ != "image-groups"}
 
 
