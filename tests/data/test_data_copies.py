@@ -160,7 +160,7 @@ def test_a_class_that_is_another_is_refused(pets, how):
     assert caught.value.finding.id == "class-copied"
     expected = {
         "copied": f"the classes 'cat' and 'kitten' in {pets} hold the same images, so that nothing tells them apart; "
-        "remove one of the two folders, or put its own images into it",
+        "remove one of the two, or give it images of its own",
         "linked": f"the class folders 'cat' and 'kitten' in {pets} are one, by a link; remove the link",
         "part": f"every image of class 'kitten' in {pets} lies in class 'cat', too, so that nothing tells them "
         "apart; leave these images in one of the two folders (19 files)",
