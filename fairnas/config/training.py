@@ -47,7 +47,7 @@ class DataConfig:
     brings; default: all."""
     group: str | None = None
     """Images that stay in one split, such as those of a video: a regular expression whose group in the file's name
-    below the folder says which they are (`video_(\\d+)`), or FILE.csv:COLUMN."""
+    below the folder says which they are (`video_(\\d+)`), or FILE.csv:COLUMN (also of a file in that folder)."""
     copies: Copies = "near"
     """Copies that are looked for, told and kept in one split: `near` (the same picture, encoded or resized again),
     `exact` (the same file under another name), or `none`."""
@@ -111,9 +111,17 @@ class DataConfig:
 
     @property
     def group_table(self) -> tuple[str, str] | None:
-        """File and column, where `group` names them."""
+        """File and column, where `group` names them.
+
+        A file that is not found from the working directory may lie in the folder of `folder:PATH`.
+        """
         found = re.fullmatch(r"(.+\.[ct]sv):(.*)", self.group or "", re.IGNORECASE | re.DOTALL)
-        return (found[1], found[2]) if found else None
+        if not found:
+            return None
+        file, folder = os.path.expanduser(found[1]), os.path.expanduser(self.name.removeprefix("folder:"))
+        inside = os.path.join(folder, file)
+        among_images = self.kind == "folder" and not os.path.exists(file) and os.path.exists(inside)
+        return (inside if among_images else found[1], found[2])
 
     def absolute(self) -> "DataConfig":
         """The same images by paths that mean the same in every working directory."""

@@ -5,6 +5,7 @@ RGB; what is transparent becomes white. Of an animation the first frame counts.
 """
 
 import contextlib
+import dataclasses
 import errno
 import math
 import os
@@ -120,7 +121,7 @@ def read_square(path: str, decoding: Decoding) -> tuple[np.ndarray, bool]:
 
 
 def read_image(path: str, decoding: Decoding) -> tuple[np.ndarray, Header]:
-    """The pixels of `read_square`, with all that the header tells."""
+    """The pixels of `read_square`, with all that the header tells; width and height are those of the upright image."""
     return _read(path, decoding, lambda width, height: evaluation_box(decoding.fit, width, height))
 
 
@@ -156,7 +157,8 @@ def _read(path: str, decoding: Decoding, part: Callable[[int, int], Box]) -> tup
             converted = _converted(image, decoding.channels)
         if turn is not None:
             converted = converted.transpose(turn)
-        return _square(converted, placed(box, width, height, decoding.size), (width, height), decoding), header
+        upright = dataclasses.replace(header, width=width, height=height)
+        return _square(converted, placed(box, width, height, decoding.size), (width, height), decoding), upright
 
 
 def _square(image: Image.Image, where: Placed | None, size: tuple[int, int], decoding: Decoding) -> np.ndarray:

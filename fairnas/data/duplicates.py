@@ -99,7 +99,7 @@ def _copied(split: SplitFolder, inner: int, outer: int, equal: bool) -> str:
     if equal:
         return (
             f"the classes '{first.name}' and '{second.name}' in {split.folder} hold the same images, so that nothing "
-            "tells them apart; remove one of the two folders, or put its own images into it"
+            "tells them apart; remove one of the two, or give it images of its own"
         )
     small, large = split.classes[inner], split.classes[outer]
     return (

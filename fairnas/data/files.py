@@ -95,8 +95,17 @@ def check_all(files: Files, progress: Progress = silent) -> Outcome:
     return _in_threads(files, lambda place: check(files.path(place)), progress, "looking at files")
 
 
-def decode_all(files: Files, decoding: Decoding, progress: Progress = silent) -> tuple[np.ndarray, Outcome]:
+def decode_all(
+    files: Files, decoding: Decoding, progress: Progress = silent, sides: np.ndarray | None = None
+) -> tuple[np.ndarray, Outcome]:
     """Decode every file to a square.
+
+    Args:
+        files: what to decode.
+        decoding: how.
+        progress: told how many are done.
+        sides: (N, 2) integers, into which width and height of every upright image are written; corrupt files leave
+            theirs as they are.
 
     Returns:
         Pixels (N, S, S, C), uint8, undefined for corrupt files; and the outcome.
@@ -105,6 +114,8 @@ def decode_all(files: Files, decoding: Decoding, progress: Progress = silent) ->
 
     def decode(place: int) -> Header:
         pixels[place], header = read_image(files.path(place), decoding)
+        if sides is not None:
+            sides[place] = header.width, header.height
         return header
 
     return pixels, _in_threads(files, decode, progress, "decoding images")

@@ -28,6 +28,7 @@ FINDINGS: dict[str, str] = {
     "folds-as-classes": "folds or numbered parts of a set where classes are expected",
     "groups-between-splits": "groups of images that are divided among the splits as they were brought",
     "groups-too-large": "groups so large that splits are far from the shares wanted",
+    "image-groups": "groups of images that data.group names",
     "images-without-group": "images that data.group gives no group",
     "labels-contradict": "one image with two labels in a labels file",
     "labels-file": "labels that come from a file",

@@ -56,7 +56,8 @@ def read_groups(config: DataConfig, files: Mapping[str, Files]) -> tuple[Groups,
         files: all files, split by split, `train` among them.
 
     Returns:
-        The groups of the training images; and what to tell: images without a group, groups in several splits.
+        The groups of the training images; and what to tell: how many there are, images without a group, groups in
+        several splits.
 
     Raises:
         DataError: if no image has a group, the CSV file cannot be used, or the pattern takes too long.
@@ -89,7 +90,27 @@ def read_groups(config: DataConfig, files: Mapping[str, Files]) -> tuple[Groups,
         )
         for split, found in keys.items()
     }
-    return groups["train"], (*_without(lacking, sum(map(len, keys.values()))), *_divided(groups))
+    told = (*_counted(groups), *_without(lacking, sum(map(len, keys.values()))), *_divided(groups))
+    return groups["train"], told
+
+
+def _counted(groups: Mapping[str, Groups]) -> Iterator[Finding]:
+    """How many groups there are, by which its owner sees whether they are those that were meant."""
+    ids = np.concatenate([each.ids for each in groups.values()])
+    names, (_, sizes) = groups["train"].names, np.unique(ids[ids >= 0], return_counts=True)
+    largest, total = int(sizes.argmax()), int(sizes.sum())
+    if sizes[largest] == 1:
+        message = (
+            f"data.group gives each of {total:,} images a group of its own ({_first(names)}), so nothing is kept "
+            "together; give one that images share"
+        )
+    else:
+        number = "1 group" if len(names) == 1 else f"{len(names):,} groups"
+        message = (
+            f"{total:,} images lie in {number} by data.group, the largest with {sizes[largest]:,} images "
+            f"({shown(names[largest])}); no group is divided among the splits that are carved"
+        )
+    yield Finding("image-groups", message)
 
 
 def _without(lacking: Sequence[str], total: int) -> Iterator[Finding]:

@@ -36,18 +36,36 @@ _KEPT = 5  # frequencies per axis that find the pairs
 _CHUNK = 4096
 
 
-def thumbnails(pixels: np.ndarray) -> np.ndarray:
-    """Squares (N, S, S, C) uint8 reduced by averaging to (N, 16, 16, C) uint8; S is 16 or more."""
+def thumbnails(pixels: np.ndarray, parts: np.ndarray | None = None) -> np.ndarray:
+    """Reduce squares to thumbnails by averaging.
+
+    Args:
+        pixels: (N, S, S, C) uint8; S is 16 or more.
+        parts: (N, 4) integers, left, top, width and height of the part that each thumbnail shows; None: everything.
+
+    Returns:
+        (N, 16, 16, C) uint8.
+    """
     count, side, _, channels = pixels.shape
     assert side >= SIDE
-    if side == SIDE:
-        return pixels
-    small, weights = np.empty((count, SIDE, SIDE, channels), np.uint8), _averaging(side)
-    step = max(1, _CHUNK * 32 * 32 // side**2)
+    if parts is not None:
+        small = np.empty((count, SIDE, SIDE, channels), np.uint8)
+        for left, top, width, height in np.unique(parts, axis=0).tolist():
+            places = np.flatnonzero((parts == (left, top, width, height)).all(1))
+            small[places] = _reduced(pixels[places, top : top + height, left : left + width])
+        return small
+    return pixels if side == SIDE else _reduced(pixels)
+
+
+def _reduced(pixels: np.ndarray) -> np.ndarray:
+    """Rectangles (N, H, W, C) uint8 to (N, 16, 16, C) uint8."""
+    count, height, width, channels = pixels.shape
+    small, down, across = np.empty((count, SIDE, SIDE, channels), np.uint8), _averaging(height), _averaging(width)
+    step = max(1, _CHUNK * 32 * 32 // (height * width))
     for start in range(0, count, step):
         some = pixels[start : start + step].astype(np.float32)
-        rows = (weights @ some.reshape(len(some), side, -1)).reshape(len(some), SIDE, side, channels)
-        small[start : start + step] = np.rint(weights @ rows)
+        rows = (down @ some.reshape(len(some), height, -1)).reshape(len(some), SIDE, width, channels)
+        small[start : start + step] = np.rint(across @ rows)
     return small
 
 

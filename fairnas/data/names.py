@@ -14,7 +14,8 @@ _LOOKALIKES = str.maketrans(
 _SPACES = re.compile(r"\s+")
 _SEPARATORS = re.compile(r"(?<!\d)[\s_-]+|[\s_-]+(?!\d)")  # 1-2 and 12 are two numbers
 _COPY = re.compile(
-    r"(?P<of>copy of )?(?P<name>.+?)[\s_-]*(?P<mark>\(\d+\)|\b(?:copy|kopie|copie|copia)[\s_-]*(?:\d+|\(\d+\))?)?"
+    r"(?P<of>copy of )?(?P<name>.+?)[\s_-]*"
+    r"(?P<mark>\(\d+\)|(?<![^\W_])(?:copy|kopie|copie|copia|aug|augmented)[\s_-]*(?:\d+|\(\d+\))?)?"
 )
 
 

@@ -11,6 +11,7 @@ from fairnas.data.classfolders import shown
 from fairnas.data.decoding import Decoding
 from fairnas.data.files import Files, Outcome, check_all, corrupt_finding, decode_all, try_all, usable
 from fairnas.data.finding import Finding
+from fairnas.data.fitting import evaluation_box, placed
 from fairnas.data.images import Images, ResidentImages, StreamedImages, fit_in_memory
 from fairnas.data.likeness import SIDE, thumbnails
 from fairnas.data.progress import Progress
@@ -62,8 +63,10 @@ def decoded(
 ) -> Opened:
     """Those of the files that can be decoded; their pixels are kept if they fit into memory."""
     if fit_in_memory(len(files), decoding):
-        pixels, outcome = decode_all(files, decoding, progress)
-        return _usable(files, among, classes, pixels, outcome, thumbnails(pixels) if near else None)
+        sides = np.ones((len(files), 2), np.int64)
+        pixels, outcome = decode_all(files, decoding, progress, sides)
+        small = thumbnails(pixels, _without_bars(sides, decoding)) if near else None
+        return _usable(files, among, classes, pixels, outcome, small)
     if near:
         return glanced_at(files, among, classes, decoding, progress)
     return _usable(files, among, classes, None, try_all(files, decoding, progress))
@@ -71,8 +74,22 @@ def decoded(
 
 def glanced_at(files: Files, among: Files, classes: Sequence[str], decoding: Decoding, progress: Progress) -> Opened:
     """Those of the files that can be decoded, as thumbnails: that takes less time, and finds as much damage."""
-    small, outcome = decode_all(files, dataclasses.replace(decoding, size=SIDE), progress)
+    fit = "squash" if decoding.fit == "pad" else decoding.fit  # bars would make all images of their shape look alike
+    small, outcome = decode_all(files, dataclasses.replace(decoding, size=SIDE, fit=fit), progress)
     return _usable(files, among, classes, None, outcome, small)
+
+
+def _without_bars(sides: np.ndarray, decoding: Decoding) -> np.ndarray | None:
+    """Where the images lie in their squares (N, 4), left, top, width and height in pixels; None if they fill them."""
+    if decoding.fit != "pad":
+        return None
+    shapes, own = np.unique(sides, axis=0, return_inverse=True)
+    found = []
+    for width, height in shapes.tolist():
+        where = placed(evaluation_box("pad", width, height), width, height, decoding.size)
+        assert where is not None
+        found.append((where.left, where.top, where.width, where.height))
+    return np.array(found, np.int64).reshape(-1, 4)[own.reshape(-1)]
 
 
 def checked(files: Files, among: Files, classes: Sequence[str], progress: Progress) -> Opened:

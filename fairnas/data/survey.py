@@ -20,9 +20,11 @@ from fairnas.data.decoding import Decoding
 from fairnas.data.files import CORES, Files
 from fairnas.data.folder import found_channels, sample_headers
 from fairnas.data.from_files import shares_of
+from fairnas.data.groups import read_groups
 from fairnas.data.images import Task, fit_in_memory
 from fairnas.data.load import find_layout, load_dataset
-from fairnas.data.splits import carve, first_of_each, ranks
+from fairnas.data.splits import first_of_each, ranks
+from fairnas.data.units import Units, carve_together
 
 SAMPLE = 256
 """Files that stand for all when decoding is timed, evenly spaced over the training images."""
@@ -63,7 +65,9 @@ class Survey:
         return self._layout is not None
 
     def dataset(self, config: DataConfig, image_size: int) -> Dataset:
-        """The data set as `load_dataset` would give it, but for corrupt files, and with labels instead of images.
+        """The data set as `load_dataset` would give it, with labels instead of images.
+
+        Only corrupt files are there, too, and copies are not kept together.
 
         One that lies in arrays is loaded, which takes no time; with fewer images per class, once for all.
 
@@ -75,7 +79,7 @@ class Survey:
         if layout is None:
             return self._of_arrays(config, image_size)
         classes, (pool, rank) = layout.train.names, self._pool
-        carved = carve(rank, pool.labels, classes, shares_of(config, layout))
+        carved = carve_together(rank, pool.labels, classes, shares_of(config, layout), self._units)
         splits = {"train": pool.labels[carved.train]}
         for split, places in (("validation", carved.validation), ("test", carved.test)):
             brought = self._brought(split)
@@ -148,6 +152,15 @@ class Survey:
     def _pool(self) -> tuple[Files, np.ndarray]:
         assert self._layout is not None
         return self._ranked(Files.of(self._layout.train))
+
+    @functools.cached_property
+    def _units(self) -> Units:
+        """Groups; of which images are copies is only known when they have been read."""
+        assert self._layout is not None
+        pool, rank = self._pool
+        brought = {split: found[0] for split in ("validation", "test") if (found := self._brought(split))}
+        groups, _ = read_groups(self._config, {"train": pool, **brought})
+        return Units.of(groups.ranks(rank, self._seed), [groups.ids])
 
     def _brought(self, split: str) -> tuple[Files, np.ndarray] | None:
         assert self._layout is not None

@@ -128,8 +128,9 @@ def _require_units(
         return
     raise DataError(
         f"the {counts[fewest]:,} usable training images of class '{classes[fewest]}' are {found} "
-        f"{'group' if found == 1 else 'groups'} that stay together (by data.group, or as copies), and {len(parts)} are "
-        f"needed for {', '.join(parts[:-1])} and {parts[-1]} images; add images, or change data.group or data.copies"
+        f"{'group that stays' if found == 1 else 'groups that stay'} together (by data.group, or as copies), and "
+        f"{len(parts)} are needed for {', '.join(parts[:-1])} and {parts[-1]} images; add images, or change data.group "
+        "or data.copies"
     )
 
 

@@ -126,6 +126,8 @@ def objectives_from(config: SearchConfig, measure: Measure = "top1") -> tuple[Ob
     named = [measure if name == "accuracy" else name for name in config.objectives]
     names = [*named, *(name for name, bound in bounds.items() if bound is not None)]
     found = {text: _named(text) for text in dict.fromkeys(names)}
+    if "accuracy" in config.objectives and measure not in config.objectives:
+        found[measure] = dataclasses.replace(found[measure], text="accuracy")  # by which it was given
     for name, bound in bounds.items():
         if name in found:
             found[name] = dataclasses.replace(found[name], bound=bound)

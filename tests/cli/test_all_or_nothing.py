@@ -162,7 +162,7 @@ def test_a_mended_objective_is_asked_again_and_can_be_taken_out(run, fairnas):
 
     refused = fairnas("search", "--run", run, "--without", "watts")
     assert (refused.code, refused.err.count("\n")) == (2, 1)
-    assert "no objective 'watts' to take out; there are top1, madds, params, meter.py:picky, latency" in refused.err
+    assert "no objective 'watts' to take out; there are accuracy, madds, params, meter.py:picky, latency" in refused.err
     Path("meter.py").unlink()  # what is lost can be taken out all the same
     assert fairnas("search", "--run", run, "--without", "picky", "--without", "latency", "--json").code == 0
     names = [row["name"] for row in fairnas("search", "--run", run, "--show", "--json").json["objectives"]]

@@ -140,10 +140,17 @@ EXAMPLES: dict[str, Example] = {
         "Splits that you bring are used as they are: move the files yourself, or leave `test/` out, so that groups are "
         "kept together.",
         {"group": r"video_(\d+)"},
+        also=("image-groups",),
     ),
     "groups-too-large": Example(
         {f"{name}/video_{video}": photos(4) for name, videos in (("cat", "123"), ("dog", "456")) for video in videos},
         "Splits of other sizes than wanted are the price of whole groups; more and smaller groups help.",
+        {"group": r"video_(\d+)"},
+        also=("image-groups",),
+    ),
+    "image-groups": Example(
+        {f"{name}/video_{video}": photos(2) for name, videos in (("cat", "123"), ("dog", "456")) for video in videos},
+        "See that these are the groups that you mean: a pattern may fit too much, or too little.",
         {"group": r"video_(\d+)"},
     ),
     "images-without-group": Example(
@@ -151,6 +158,7 @@ EXAMPLES: dict[str, Example] = {
          for stem in (*(f"video_{number}" for number in numbers), name)},
         "Rename them, or extend the pattern, if they belong to a group.",
         {"group": r"video_(\d+)"},
+        also=("image-groups",),
     ),
     "labels-contradict": Example(
         {"photos": _numbered(4),

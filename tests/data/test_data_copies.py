@@ -160,7 +160,7 @@ def test_a_class_that_is_another_is_refused(pets, how):
     assert caught.value.finding.id == "class-copied"
     expected = {
         "copied": f"the classes 'cat' and 'kitten' in {pets} hold the same images, so that nothing tells them apart; "
-        "remove one of the two folders, or put its own images into it",
+        "remove one of the two, or give it images of its own",
         "linked": f"the class folders 'cat' and 'kitten' in {pets} are one, by a link; remove the link",
         "part": f"every image of class 'kitten' in {pets} lies in class 'cat', too, so that nothing tells them "
         "apart; leave these images in one of the two folders (19 files)",
@@ -261,6 +261,21 @@ def test_near_copies_are_found_and_stay_in_one_split(pets, kind, change):
         homes = {os.path.basename(each.files.path(place)): part for part, each in files.items()
                  for place in range(len(each)) if each.labels[place] == 0}  # fmt: skip
         assert all(homes[f"again{number}.png"] == homes[f"{number}.png"] for number in range(8))
+
+
+def test_black_bars_make_no_copies_and_hide_none(tmp_path, kind):
+    """What is compared is the image: between bars, all images of one shape would look much alike."""
+    for name in ("cat", "dog"):
+        for number in range(20):
+            noise = np.random.default_rng([len(name), ord(name[0]), number]).integers(90, 166, (5, 15, 3), np.uint8)
+            image = Image.fromarray(noise).resize((90, 30), Image.Resampling.BICUBIC)
+            image = image if number % 2 else image.rotate(90, expand=True)
+            (tmp_path / name).mkdir(exist_ok=True)
+            image.save(tmp_path / name / f"{number}.png")
+    assert told(load(tmp_path, size=32, fit="pad")) == {}
+    with Image.open(tmp_path / "cat" / "4.png") as image:
+        CHANGES["jpeg"](image).save(tmp_path / "dog" / "again.png")
+    assert set(told(load(tmp_path, size=32, fit="pad"))) == {"near-copies-between-classes"}
 
 
 def test_near_copies_between_classes_and_splits(three):

@@ -95,6 +95,19 @@ def test_a_table_that_is_no_text(tmp_path):
         keys(f"{tmp_path}/who.csv:patient", ["a/1.jpg"])
 
 
+def test_a_table_may_lie_in_the_folder_of_the_images(videos, tmp_path, monkeypatch):
+    rows = [f"{path.relative_to(videos)},{path.stem.split('_')[0]}" for path in sorted(videos.glob("*/*.png"))]
+    (videos / "who.csv").write_text("\n".join(["filename,video", *rows]))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fairnas.data.images.RESIDENT_BYTES", 0)
+    found = homes(load(videos, "who.csv:video"))
+    assert not found["train"] & (found["validation"] | found["test"])
+    placed = DataConfig(name=f"folder:{videos}", group="who.csv:video").absolute().group
+    assert placed == f"{videos}/who.csv:video"
+    (tmp_path / "who.csv").write_text("filename,video\n1.png,a\n")  # the one in the working directory counts
+    assert DataConfig(name=f"folder:{videos}", group="who.csv:video").absolute().group == f"{tmp_path}/who.csv:video"
+
+
 @pytest.mark.parametrize("pattern", ["video_(", "a{9999999999}", "*"])
 def test_a_pattern_that_is_none_is_refused_in_one_line(pattern):
     with pytest.raises(
@@ -129,7 +142,24 @@ def findings(group: str, **splits: list[str]) -> dict[str, str]:
     _, found = read_groups(
         DataConfig(group=group), {split: files(names, f"pets/{split}") for split, names in splits.items()}
     )
-    return {finding.id: finding.message for finding in found}
+    told = {finding.id: finding.message for finding in found}
+    assert next(iter(told)) == "image-groups"
+    return {id_: message for id_, message in told.items() if id_ != "image-groups"}
+
+
+@pytest.mark.parametrize(
+    ("group", "message"),
+    [
+        (r"v(\d)_", "5 images lie in 2 groups by data.group, the largest with 3 images (2); no group is divided"),
+        (r"(v)", "5 images lie in 1 group by data.group, the largest with 5 images (v)"),
+        (r"_(\d)", "each of 5 images a group of its own (0, 1, 2, ...), so nothing is kept together; give one that"),
+    ],
+)
+def test_the_number_of_groups_is_told(group, message):
+    names = ["a/v1_0.jpg", "a/v2_1.jpg", "b/v1_2.jpg", "b/v2_3.jpg", "b/v2_4.jpg"]
+    _, found = read_groups(DataConfig(group=group), {"train": files(names)})
+    assert [finding.id for finding in found] == ["image-groups"]
+    assert message in found[0].message
 
 
 def test_images_without_a_group_are_told():

@@ -39,6 +39,8 @@ ALIKE = {
     "another plural": ("pony", "Ponies", "singular and plural"),
     "a second copy": ("dog", "dog (1)", "'dog' and 'dog (1)' (named like a copy of it)"),
     "a copy": ("dog", "dog copy", "named like a copy of it"),
+    "a copy with an underscore": ("dog", "dog_copy", "named like a copy of it"),
+    "an augmented copy": ("normal", "normal_aug", "named like a copy of it"),
     "a copy of a copy": ("dog", "dog - Copy (2)", "named like a copy of it"),
     "a copy said first": ("dog", "Copy of dog", "named like a copy of it"),
 }
@@ -49,6 +51,7 @@ APART = [
     ("1-2", "12"),
     ("class 1", "class 2"),
     ("type (1)", "type (2)"),
+    ("photo", "photocopy"),
     ("glas", "glass"),
     ("as", "a"),
     ("copy", "original"),

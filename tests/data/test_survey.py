@@ -43,6 +43,15 @@ def test_a_survey_counts_what_is_loaded(photos, place, limits):
     assert (counted.classes, counted.image_channels) == (loaded.classes, loaded.image_channels)
 
 
+@pytest.mark.parametrize("limits", [{}, {"held_out_per_class": 2}])
+def test_groups_are_counted_as_they_are_loaded(photos, limits):
+    settings = {"validation_per_class": 3, "augmentation": "none", "copies": "none", "group": r"(.)/\d*(\d)\."}
+    config = DataConfig(f"folder:{photos / 'flat'}", **settings, **limits)
+    counted = Survey(config, 0).dataset(config, 8)
+    assert counts(counted) == counts(load_dataset(config, image_size=8, image_channels=None, seed=0))
+    assert counts(counted)["validation"][0] == 4  # a whole group
+
+
 def test_held_out_images_are_at_most_as_many_as_wanted_and_more_of_them_are_the_same_ones(photos):
     def loaded(most):
         config = DataConfig(f"folder:{photos / 'split'}", augmentation="none", held_out_per_class=most)

@@ -30,7 +30,7 @@ from fairnas.search import (
     reference_point,
     run_search,
 )
-from fairnas.search.objectives import merit
+from fairnas.search.objectives import merit, without_objectives
 from fairnas.search.ranges import estimated_ranges, known_ranges
 
 CONFIG = SearchConfig(population=12, generations=8)
@@ -402,3 +402,12 @@ def test_a_searcher_alone_ignores_what_is_no_cost(world) -> None:
         searcher.tell([Candidate.of(g, {**world.score(g), **world.costs(g), "mine": 2.0}) for g in genomes])
         assert len(searcher.ask()) == 8
     assert asked == []
+
+
+@pytest.mark.parametrize("measure", ["top1", "balanced_accuracy"])
+def test_accuracy_is_taken_out_by_what_it_is_measured_by_or_by_its_name(measure):
+    config = SearchConfig()
+    found = {each.name: each.text or each.name for each in objectives_from(config, measure)}
+    assert found == {measure: "accuracy", "madds": "madds", "params": "params"}
+    for name in (measure, "accuracy"):
+        assert without_objectives(config, (name,), found).objectives == ("madds", "params")
