@@ -91,7 +91,7 @@ def read_folder(folder: Path, content: bytes) -> None:
     root = folder / "images"
     _laid_out(root, json.loads(content))
     scan_folder(root)
-    config = DataConfig(name=f"folder:{root}", validation_per_class=1, test_per_class=1)
+    config = DataConfig(name=f"folder:{root}", validation_per_class=1, test_per_class=1, copies="none")
     load_dataset(config, image_size=8, image_channels=None, seed=0)
 
 

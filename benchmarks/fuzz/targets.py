@@ -215,7 +215,7 @@ def _profiles(folder: Path, content: bytes) -> None:
 
 
 def _searched(folder: Path, content: bytes) -> None:
-    figure_6._read(_written(folder, "search.json", content), 0, DIGITS)
+    figure_6._read(_written(folder, "search.json", content), 0, DIGITS, "top1")
 
 
 @functools.cache

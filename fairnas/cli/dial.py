@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import math
 import time
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,8 @@ def refuse_hopeless(arguments: Sequence[str]) -> None:
     given = {"--minutes": peek(arguments, "--minutes"), "--hours": peek(arguments, "--hours")}
     file = peek(arguments, "--config")
     if file is not None and not any(given.values()) and Path(file).is_file():
-        with contextlib.suppress(FairnasError, UnicodeDecodeError):  # said where the file is read
+        # said where the file is read
+        with contextlib.suppress(FairnasError, UnicodeDecodeError, tomllib.TOMLDecodeError):
             given[f"minutes in {file}"] = str(parse_toml(Path(file).read_text(encoding="utf-8")).get("minutes"))
     for name, text in given.items():
         minutes = _number(text) * (60 if name == "--hours" else 1)

@@ -123,11 +123,6 @@ def training_identity(train: TrainConfig, config: RunConfig, space: SearchSpace,
     return _identity(train, data, config.seed, space, dataset)
 
 
-def former_identity(train: TrainConfig, config: RunConfig, space: SearchSpace, dataset: Dataset) -> str:
-    """The same as it was when it still depended on where the images lie: trainings of then stay valid."""
-    return _identity(train, dataclasses.asdict(config.data), config.seed, space, dataset)
-
-
 def _identity(train: TrainConfig, data: Mapping[str, Any], seed: int, space: SearchSpace, dataset: Dataset) -> str:
     settings = dataclasses.asdict(train)
     if train.architecture == ArchitectureConfig():
@@ -252,13 +247,6 @@ class Experiment:
         rows = self.run.read_json("dial.json").get("shortened", []) if path.exists() else []
         epochs = [row["before"] for row in rows if row["setting"] == setting]
         return tuple(self.identity_of(dataclasses.replace(train, epochs=each)) for each in epochs)
-
-    def former_identity_of(self, train: TrainConfig) -> str:
-        """See `former_identity`; the images' place is that of when the run was begun."""
-        space, dataset = self._opened
-        place = self.run.read_json("data.json")["name"], self.run.begun_root()
-        config = dataclasses.replace(self.config, data=self.config.data.at(*place))
-        return former_identity(train, config, space, dataset)
 
     @property
     def _checkpoint(self) -> Path:

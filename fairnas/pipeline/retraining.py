@@ -80,8 +80,8 @@ def require_retrainable(config: RunConfig, space: SearchSpace, dataset: Dataset)
 def retraining_workshop(experiment: Experiment) -> Workshop:
     """What the trainings for use share. With the supernet's recipe they are the ranking study's own."""
     config, train = experiment.config, retraining_config(experiment.config)
-    known, product = [experiment.identity_of(train), experiment.former_identity_of(train)], None
-    known += experiment.longer_identities_of(train, "stand_alone.epochs")
+    known = [experiment.identity_of(train), *experiment.longer_identities_of(train, "stand_alone.epochs")]
+    product = None
     if config.retrain.recipe == "product":
         require_retrainable(config, experiment.space, experiment.dataset)
         product = ProductWork(teacher_of(experiment) if config.retrain.distillation else None)

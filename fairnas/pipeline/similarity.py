@@ -193,7 +193,9 @@ def _opened(path: Path, held: contextlib.ExitStack, narrator: Narrator) -> Exper
 
 
 def _require_same_blocks(experiment: Experiment, other: Experiment) -> None:
-    ours, theirs = (dataclasses.replace(each.space, num_classes=1, name="", source="") for each in (experiment, other))
+    ours, theirs = (
+        dataclasses.replace(each.space, num_classes=1, name="compared", source="") for each in (experiment, other)
+    )
     if ours != theirs:
         raise ConfigError(
             f"--against {other.run.path} has space '{other.space.name}', {experiment.run.path} has "

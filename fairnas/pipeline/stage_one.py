@@ -64,7 +64,7 @@ def train(experiment: Experiment) -> tuple[str, ...]:
         pace = Pace(
             checkpoint=run.path / "supernet" / "checkpoint.pt",
             identity=experiment.identity,
-            formerly=(experiment.former_identity_of(config.train), *longer),
+            formerly=longer,
             seconds=config.resources.checkpoint_seconds,
             steps=config.resources.checkpoint_steps,
             on_progress=experiment.narrator.progress,

@@ -216,8 +216,7 @@ def workshop_of(experiment: Experiment) -> Workshop:
     """What the trainings of this run's ranking study share."""
     train = experiment.stand_alone
     folder = experiment.run.path / "stand_alone"
-    identity, formerly = experiment.identity_of(train), (experiment.former_identity_of(train),)
-    formerly += experiment.longer_identities_of(train, "stand_alone.epochs")
+    identity, formerly = experiment.identity_of(train), experiment.longer_identities_of(train, "stand_alone.epochs")
     return Workshop(experiment.config, train, identity, folder, experiment.device.type, formerly=formerly)
 
 

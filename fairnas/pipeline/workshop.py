@@ -48,7 +48,7 @@ class Workshop:
     product: ProductWork | None = None
     """Set where networks are trained by the product recipe, `config.retrain`; None: as the supernet."""
     formerly: tuple[str, ...] = ()
-    """Identities that trainings of before may be known by."""
+    """Identities of the same trainings before a time budget made them shorter, which are accepted, too."""
 
     def result_path(self, job: Job) -> Path:
         """Where a job's result is written when it is done."""

@@ -81,7 +81,7 @@ class Pace:
     identity: str = ""
     """What the checkpoint belongs to; one of another identity is refused."""
     formerly: tuple[str, ...] = ()
-    """Identities of before, which are accepted, too."""
+    """Identities of the same training before a time budget made it shorter, which are accepted, too."""
     seconds: float = 30.0
     """Save after so many seconds of work."""
     steps: int | None = None

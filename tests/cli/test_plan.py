@@ -21,7 +21,7 @@ def test_one_json_object_and_nothing_written(fairnas, tiny, tmp_path):
     found = outcome.json
     assert set(found) == {
         "recipe", "steps", "path_images_per_s", "stages", "seconds", "hours", "memory", "memory_of", "disk",
-        "execution", "load",
+        "execution", "load", "classes", "findings", "augmentation",
     }  # fmt: skip
     assert found["steps"] == 6
     assert [stage["name"] for stage in found["stages"]] == ["train", "search", "retrain", "rank", "export", "report"]

@@ -37,7 +37,10 @@ def test_the_product_recipe_from_flags_to_export(copied_run, fairnas):
     result = result_of(copied_run, "retrained", genome)
     assert outcome.json["selected"][0]["stand_alone_top1"] == result["test"]["top1"]
     assert [set(row) for row in result["curve"]] == [
-        {"epoch", "loss", "lr", "validation_top1", "raw_validation_top1"}
+        {
+            *("epoch", "loss", "lr", "validation_top1", "raw_validation_top1"),
+            *("validation_balanced_accuracy", "raw_validation_balanced_accuracy"),
+        }
     ] * 3
     settings = copied_run.config.retrain
     assert (settings.epochs, settings.lr, settings.distillation, settings.label_smoothing) == (3, 0.1, 0.2, 0.1)

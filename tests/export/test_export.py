@@ -113,6 +113,7 @@ def test_facts(exported: Exported, trained: Product) -> None:
         assert 0 < low <= latency[name]["latency_ms"] <= high
     assert set(facts.pop("sha256")) == set(FILES) - {"model.json"}
     assert facts == {
+        "test_classes": {"images": [], "right": []},
         "genome": GENOME,
         "space": "digits",
         "madds": exported.report.madds,

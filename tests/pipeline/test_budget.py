@@ -74,7 +74,7 @@ class Machine:
         names = tuple(f"class {number}" for number in range(self.classes))
         return Dataset(
             config.name, names, image_size, 3, mean=(0.5,) * 3, std=(0.2,) * 3,
-            augmentation=config.augmentation, notes=(), fingerprint="", **splits,
+            augmentation=config.applied, findings=(), fingerprint="", **splits,
         )  # fmt: skip
 
     def is_resident(self, dataset):
@@ -124,7 +124,7 @@ def on(machine):
         patch.setattr(device_room, "Survey", machine.survey)
         patch.setattr(device_room, "prepare", machine.prepare)
         patch.setattr(device_room, "rehearse", machine.rehearse)
-        patch.setattr(points_room, "scan_folder", lambda path: types.SimpleNamespace(median_side=96))
+        patch.setattr(points_room, "scan_folder", lambda *_: types.SimpleNamespace(median_side=96))
         patch.setattr(points_room.StepTimes, "measure", lambda *arguments: machine.measure(*arguments))
         yield
 

@@ -36,13 +36,18 @@ def test_a_training_that_fails_ends_the_others_at_their_next_step(monkeypatch):
 
     monkeypatch.setattr(jobs, "workers", workers)
     monkeypatch.setattr(jobs, "_work", work)
+    jobs_given = [Job((0,), seed, False) for seed in range(9)]
     with pytest.raises(RunDirectoryError, match="its checkpoint is damaged"):
-        list(jobs._in_processes(None, [Job((0,), seed, False) for seed in range(9)], 2, lambda: False, None, None))
+        list(jobs._in_processes(None, jobs_given, 2, lambda: False, None, None, lambda *_: None))
+            jobs._in_processes(
+                None, [Job((0,), seed, False) for seed in range(9)], 2, lambda: False, None, None, lambda *_: None
+            )
+        )
     assert done == []
 
 
 def test_no_candidates_are_enough_where_none_is_asked_for():
-    assert _stratified([], 0) == []
+    assert _stratified([], 0, "top1") == []
 
 
 def test_a_process_that_is_killed_is_said_in_one_line(monkeypatch):
@@ -57,4 +62,4 @@ def test_a_process_that_is_killed_is_said_in_one_line(monkeypatch):
     with pytest.raises(
         LostTrainingError, match=r"^one of 2 processes that train networks was killed, usually for want"
     ):
-        list(jobs._in_processes(None, [Job((0,), 0, False)], 2, lambda: False, None, dataset))
+        list(jobs._in_processes(None, [Job((0,), 0, False)], 2, lambda: False, None, dataset, lambda *_: None))

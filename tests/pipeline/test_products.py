@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from fairnas.config import RunConfig
+from fairnas.config import Augmentation, RunConfig
 from fairnas.nets import build
 from fairnas.pipeline.products import product_of
 from fairnas.space import get_space
@@ -17,6 +17,7 @@ def test_a_product_prepares_images_as_the_data_set_did() -> None:
         image_channels=space.image_channels,
         mean=(0.3,),
         std=(0.4,),
+        augmentation=Augmentation(flip="horizontal"),
         fit="pad",
         value_range=(29_000.0, 33_000.5),
         fingerprint="abc",

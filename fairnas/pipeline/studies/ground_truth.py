@@ -8,7 +8,6 @@ from fairnas.config import RunConfig
 from fairnas.data import Dataset
 from fairnas.pipeline.experiment import (
     Narrator,
-    former_identity,
     pick_device,
     stand_alone_config,
     training_identity,
@@ -44,9 +43,9 @@ class Truth:
         self._opened, self._narrator, self._stop = opened, narrator, stop
         self._known = None if benchmark is None else read_nas_bench_macro(benchmark)
         config = stand_alone_config(base)
-        identity, formerly = training_identity(config, base, *opened), (former_identity(config, base, *opened),)
+        identity = training_identity(config, base, *opened)
         device = pick_device(base.resources.device).type
-        self._workshop = Workshop(base, config, identity, folder, device, formerly=formerly)
+        self._workshop = Workshop(base, config, identity, folder, device)
 
     def networks(self, models: int | None) -> tuple[Genome, ...]:
         """So many, such that every choice block is on equally many; or all distinct ones of the benchmark."""
