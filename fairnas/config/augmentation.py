@@ -90,9 +90,8 @@ class Augmentation:
         if not self.horizontal:
             lines.append("if mirrored images keep their class, give --data.flip horizontal")
         if self.flip != "both" or not turned:
-            lines.append(
-                "if any side may be up (microscopy, aerial images), give --data.flip both and --data.rotate quarter"
-            )
+            on = [*(["--data.flip both"] if self.flip != "both" else []), *(["--data.rotate quarter"] if not turned else [])]
+            lines.append(f"if any side may be up (microscopy, aerial images), give {' and '.join(on)}")
         return "; ".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
