@@ -215,7 +215,7 @@ def _uneven(classes: Sequence[str], sizes: np.ndarray, shares: Shares) -> Iterat
         yield Finding(
             "class-sizes",
             f"class '{classes[high]}' has {sizes[high]:,} training images, '{classes[low]}' only {sizes[low]:,}: "
-            "top-1 counts images, so small classes hardly count in it",
+            "in top-1, which counts images, small classes hardly count; balanced accuracy counts all classes alike",
         )
     if shares.are_too_large(sizes):
         yield Finding(

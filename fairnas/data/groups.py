@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from fairnas.config import DataConfig
+from fairnas.config.checks import quoted
 from fairnas.data.classfolders import shown
 from fairnas.data.files import Files
-from fairnas.data.finding import Finding
+from fairnas.data.finding import Finding, RefusedImages
 from fairnas.data.grouptable import read_table
 from fairnas.data.repeats import KIND
 from fairnas.data.splits import ranks
@@ -60,7 +61,8 @@ def read_groups(config: DataConfig, files: Mapping[str, Files]) -> tuple[Groups,
         several splits.
 
     Raises:
-        DataError: if no image has a group, the CSV file cannot be used, or the pattern takes too long.
+        RefusedImages: if no image has a group.
+        DataError: if the CSV file cannot be used, or the pattern takes too long.
     """
     if config.group is None:
         return Groups(-1 - np.arange(len(files["train"])), ()), ()
@@ -78,10 +80,11 @@ def read_groups(config: DataConfig, files: Mapping[str, Files]) -> tuple[Groups,
         if key is None
     ]
     if not known:
-        raise DataError(
-            f"data.group is {config.group!r}, which gives none of {len(lacking):,} images a group; it is compared with "
-            f"names such as {shown(names['train'][0])}"
+        message = (
+            f"data.group is {quoted(config.group)}, which gives none of {len(lacking):,} images a group; it is "
+            f"compared with names such as {shown(names['train'][0])}"
         )
+        raise RefusedImages(Finding("groups-none", message))
     numbers = {key: number for number, key in enumerate(known)}
     groups = {
         split: Groups(
@@ -153,7 +156,7 @@ def _from_pattern(pattern: str, names: Mapping[str, Sequence[str]]) -> dict[str,
         return None if not any(parts) else "/".join(part or "" for part in parts)
 
     message = (
-        f"data.group is {pattern!r}, which takes more than {_SECONDS:.0f} s over the names of the images; give a "
+        f"data.group is {quoted(pattern)}, which takes more than {_SECONDS:.0f} s over the names of the images; give a "
         "simpler pattern, without one repetition inside another"
     )
     with _within_seconds(_SECONDS, message):

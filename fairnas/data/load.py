@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fairnas.config import DataConfig
+from fairnas.config.checks import quoted
 from fairnas.data import cifar10, digits
 from fairnas.data.arrays import Arrays
 from fairnas.data.dataset import Dataset
@@ -96,7 +97,7 @@ def _from_arrays(
     seed: int,
 ) -> Dataset:
     if config.group is not None:
-        raise DataError(f"data.group is {config.group!r}, but {config.name} has no files to group; leave it out")
+        raise DataError(f"data.group is {quoted(config.group)}, but {config.name} has no files to group; leave it out")
     pool, test = (part.with_channels(channels or part.pixels.shape[3]) for part in arrays)
     shares = Shares(limited(config.validation_per_class, config), 0, config.train_per_class)
     rank = ranks(seed, pool.members())

@@ -10,7 +10,9 @@ import pytest
 
 import fairnas.data.groups
 from fairnas.config import DataConfig
+from fairnas.config.checks import quoted
 from fairnas.data.files import Files
+from fairnas.data.finding import RefusedImages
 from fairnas.data.groups import read_groups
 from fairnas.data.load import load_dataset
 from fairnas.errors import ConfigError, DataError
@@ -117,8 +119,14 @@ def test_a_pattern_that_is_none_is_refused_in_one_line(pattern):
     assert "\n" not in str(caught.value)
 
 
+def test_a_pattern_is_named_as_it_was_given():
+    with pytest.raises(ConfigError, match=re.escape(r"data.group is '(nope\d+_', which is no regular expression")):
+        DataConfig(group=r"(nope\d+_")
+    assert quoted("a\\d\n") == r"'a\d\n'"
+
+
 def test_a_pattern_that_finds_nothing_is_refused():
-    with pytest.raises(DataError, match=re.escape(r"data.group is 'clip(\\d+)', which gives none of 2 images a group")):
+    with pytest.raises(RefusedImages, match=re.escape(r"data.group is 'clip(\d+)', which gives none of 2 images")):
         keys(r"clip(\d+)", ["a/1.jpg", "a/2.jpg"])
 
 

@@ -52,7 +52,7 @@ def test_a_class_that_is_a_copy_is_refused_before_anything_is_measured(photos, t
     for split in ("val", "test"):
         shutil.copytree(photos / "flat" / "a", tmp_path / "set" / split / "c")
     config = DataConfig(f"folder:{tmp_path / 'set'}", augmentation="none")
-    with pytest.raises(RefusedImages, match="the classes 'b' and 'c' .* hold the same images"):
+    with pytest.raises(RefusedImages, match=r"the classes 'b' and 'c' .* hold the same images"):
         Survey(config, 0)
     taken = DataConfig(f"folder:{tmp_path / 'set'}", augmentation="none", copies="none")
     assert Survey(taken, 0).dataset(taken, 8).classes == ("a", "b", "c")
