@@ -74,7 +74,8 @@ def dataset_of_files(
     units = Units.of(groups.ranks(rank, seed), [groups.ids, *(repeats.in_training if repeats else ())])
     carved = carve_together(rank, labels, classes, listed.shares, units, listed.sizes)
     train = opened["train"].take(carved.train)
-    held_out = _held_out(opened, carved, listed, config, classes, seed, progress)
+    kept = _kept(opened, carved, config, seed)
+    held_out = _held_out(opened, kept, carved, listed, classes, progress)
     mean, std = channel_statistics(train.sample_pixels(listed.decoding))
     is_carved = bool(listed.shares.validation or listed.shares.test)
     return Dataset(
@@ -93,7 +94,7 @@ def dataset_of_files(
             *listed.findings,
             *(finding for part in (*opened.values(), *held_out) for finding in part.findings),
             *crowds,
-            *(repeats.findings(is_carved) if repeats else ()),
+            *(repeats.take(kept).findings(is_carved) if repeats else ()),
             *share_findings(carved, labels, classes, listed.shares, units, listed.sizes),
             *_changed(Outcome.joined([part.outcome for part in opened.values()]), listed.decoding),
             *cut_findings(listed.headers, config.fit),
@@ -143,23 +144,29 @@ def _opened(
     return opened, *_repeats_of_files(opened, contents, classes, progress)
 
 
+def _kept(opened: Mapping[str, Opened], carved: Carved, config: DataConfig, seed: int) -> dict[str, np.ndarray]:
+    """Places of the usable files of each split that the data set brings which are used; a few more are opened."""
+    kept = {"train": np.concatenate([carved.train, carved.validation, carved.test])}
+    for split, part in opened.items():
+        if split != "train":
+            rank = ranks(seed, part.files.members())
+            kept[split] = mixed(rank, first_of_each(rank, part.files.labels, config.held_out_per_class))
+    return kept
+
+
 def _held_out(
     opened: Mapping[str, Opened],
+    kept: Mapping[str, np.ndarray],
     carved: Carved,
     listed: _Listed,
-    config: DataConfig,
     classes: Sequence[str],
-    seed: int,
     progress: Progress,
 ) -> list[Opened]:
     """Validation and test images: those that the data set brings, or those carved out of the training images."""
     found = []
     for split, places in (("validation", carved.validation), ("test", carved.test)):
         if split in opened:
-            files = opened[split].files
-            rank = ranks(seed, files.members())
-            kept = first_of_each(rank, files.labels, config.held_out_per_class)
-            found.append(opened[split].take(mixed(rank, kept)))
+            found.append(opened[split].take(kept[split]))
         elif opened["train"].pixels is not None:
             found.append(opened["train"].take(places))
         else:  # only looked at so far, and damage found when they are scored would end a run late

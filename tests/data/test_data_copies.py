@@ -352,3 +352,16 @@ def test_somebody_is_told_how_far_it_is(pets):
     load_dataset(config, image_size=16, image_channels=None, seed=0, progress=lambda *args: seen.append(args))
     assert {text for _, _, text in seen} >= {"decoding images", "looking for images that look the same"}
     assert all(0 < done <= total for done, total, _ in seen)
+
+
+def test_only_images_that_are_used_are_counted(tmp_path, pets):
+    for split in ("train", "val", "test"):
+        shutil.copytree(pets, tmp_path / "set" / split)
+    dataset = load(tmp_path / "set", train_per_class=20, held_out_per_class=2)
+    messages = [finding.message for finding in dataset.findings if finding.id == "copies-between-splits"]
+    assert len(dataset.validation) == len(dataset.test) == 4
+    assert len(messages) == 3
+    assert all(message.startswith(("4 of 4 validation", "4 of 4 test")) for message in messages)
+    few = load(tmp_path / "set", train_per_class=2, held_out_per_class=20)
+    counted = [finding.message for finding in few.findings if "copies of training" in finding.message]
+    assert [message.split(" (")[0] for message in counted] == ["4 of 40 validation images", "4 of 40 test images"]
