@@ -163,7 +163,7 @@ class Survey:
         assert self._layout is not None
         pool, rank = self._pool
         brought = {split: found[0] for split in ("validation", "test") if (found := self._brought(split))}
-        groups, _ = read_groups(self._config, {"train": pool, **brought})
+        groups = read_groups(self._config, {"train": pool, **brought})["train"]
         return Units.of(groups.ranks(rank, self._seed), [groups.ids])
 
     def _brought(self, split: str) -> tuple[Files, np.ndarray] | None:
