@@ -73,8 +73,9 @@ def read_groups(config: DataConfig, files: Mapping[str, Files]) -> dict[str, Gro
         keys = _from_pattern(config.group, names)
     known = sorted({key for found in keys.values() for key in found if key is not None})
     if not known:
+        total = sum(map(len, files.values()))
         message = (
-            f"data.group is {quoted(config.group)}, which gives none of {sum(map(len, keys.values())):,} images a group; it is "
+            f"data.group is {quoted(config.group)}, which gives none of {total:,} images a group; it is "
             f"compared with names such as {shown(names['train'][0])}"
         )
         raise RefusedImages(Finding("groups-none", message))
@@ -89,7 +90,7 @@ def read_groups(config: DataConfig, files: Mapping[str, Files]) -> dict[str, Gro
 
 
 def group_findings(groups: Mapping[str, Groups], files: Mapping[str, Files]) -> tuple[Finding, ...]:
-    """What to tell about the groups of some files: how many there are, images without a group, groups in several splits.
+    """What to tell about the groups of some files: their number, images without a group, groups in several splits.
 
     Args:
         groups: as `read_groups` gave them, those of the files.

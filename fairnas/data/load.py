@@ -104,8 +104,11 @@ def _from_arrays(
     repeats = _repeats_of_arrays({"train": pool, "test": test}, classes, config)
     units = Units.of(rank, repeats.in_training if repeats else ())
     carved = carve_together(rank, pool.labels, classes, shares, units)
+    tested = first_of_each(ranks(seed, test.members()), test.labels, config.held_out_per_class)
     if config.held_out_per_class is not None:
-        test = test.take(first_of_each(ranks(seed, test.members()), test.labels, config.held_out_per_class))
+        test = test.take(tested)
+    trained = np.concatenate([carved.train, carved.validation, carved.test])
+    used = {"train": np.sort(trained), "test": np.sort(tested)}
     train, validation = pool.take(carved.train), pool.take(carved.validation)
     mean, std = channel_statistics(train.pixels)
     return Dataset(
@@ -121,7 +124,7 @@ def _from_arrays(
         augmentation=config.applied,
         findings=(
             *orientation_findings(classes, config),
-            *(repeats.findings(carved=True) if repeats else ()),
+            *(repeats.take(used).findings(carved=True) if repeats else ()),
             *unused_settings(config, shares),
             *_unused_decoding(config),
         ),

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -222,6 +223,9 @@ def test_digits_hold_no_copies_and_copies_in_arrays_are_found(monkeypatch):
     found = told(dataset)
     assert found["copies-within-class"].startswith("50 images are copies of another image of the same class: train")
     assert found["copies-between-splits"].startswith("1 of 797 test images (0.13%) are copies of training images: test")
+    fewer = DataConfig(validation_per_class=20, held_out_per_class=79)
+    few = told(load_dataset(fewer, image_size=8, image_channels=None, seed=0))
+    assert re.match("1 of 7[78][0-9] test images", few["copies-between-splits"])
     train, validation, _ = pixel_sets(dataset)
     assert not train & validation
 
