@@ -3,7 +3,8 @@
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from rich.cells import cell_len, set_cell_size
 from fairnas.cli.output import print_json
 from fairnas.cli.parsing import UsageError, parse
 from fairnas.data.classfolders import shown
+from fairnas.data.files import disguise_line
 from fairnas.errors import DataError
-from fairnas.export.predict import Classifier, Prediction, Unreadable, find_images
+from fairnas.export.predict import Classifier, NoImagesError, Prediction, Unreadable, find_images
 from fairnas.export.timing import all_threads
 
 
@@ -57,7 +59,12 @@ def main(arguments: Sequence[str]) -> None:
     if given.json and given.json_lines:
         raise UsageError("--json prints one object, --json-lines one for each image; give one of them")
     classifier = Classifier(given.model, given.threads or all_threads())
-    found = find_images(given.images)
+    try:
+        found = find_images(given.images)
+    except NoImagesError as error:
+        if given.json:
+            _print_json(classifier, [], [], error.left_out)
+        raise
     images = found.images
     table, good, bad = _Table(images), list[Prediction](), list[Unreadable]()
     try:
@@ -77,12 +84,12 @@ def main(arguments: Sequence[str]) -> None:
             "the same command begins with the first again"
         ) from None
     if given.json:
-        parts = {"images": good, "unreadable": bad}
-        plain = {name: [_as_plain(each) for each in part] for name, part in parts.items()}
-        print_json({"model": shown(classifier.path), **plain, "left_out": dict(found.left_out)})
+        _print_json(classifier, good, bad, found.left_out)
     _print_lines(bad[:-1])
-    if found.line:
-        print(f"fairnas: {found.line}", file=sys.stderr)
+    other_depth = classifier.other_depth_line(_other_depth(good), len(images))
+    for line in (found.line, other_depth, disguise_line(_other_formats(good))):
+        if line:
+            print(f"fairnas: {line}", file=sys.stderr)
     if bad:
         raise DataError(_line(bad[-1]))  # which prints it like the others, and sets the exit code
 
@@ -135,6 +142,31 @@ def _line(each: Unreadable) -> str:
     return f"{shown(each.image)}: {each.reason}"
 
 
+def _print_json(
+    classifier: Classifier, good: Sequence[Prediction], bad: Sequence[Unreadable], left_out: Mapping[str, int]
+) -> None:
+    print_json(
+        {
+            "model": shown(classifier.path),
+            "images": [_as_plain(each) for each in good],
+            "unreadable": [_as_plain(each) for each in bad],
+            "left_out": dict(left_out),
+            "other_depth": _other_depth(good),
+            "other_format": dict(_other_formats(good)),
+        }
+    )
+
+
+def _other_depth(good: Sequence[Prediction]) -> int:
+    """How many images have another depth than those of the training."""
+    return sum(each.other_depth for each in good)
+
+
+def _other_formats(good: Sequence[Prediction]) -> Counter[str]:
+    """How many images are of another format than their ending says, by what to call them."""
+    return Counter(each.other_format for each in good if each.other_format)
+
+
 def _as_plain(each: Prediction | Unreadable) -> dict[str, Any]:
     if isinstance(each, Unreadable):
         return {"image": shown(each.image), "reason": each.reason}
@@ -142,4 +174,6 @@ def _as_plain(each: Prediction | Unreadable) -> dict[str, Any]:
     return {
         "image": shown(each.image),
         "classes": [{"class": name, "probability": probability} for name, probability in pairs],
+        "other_depth": each.other_depth,
+        "other_format": each.other_format,
     }

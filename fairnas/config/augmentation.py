@@ -87,12 +87,11 @@ class Augmentation:
             )
             off = [f"--data.{name} none" for name, on in (("flip", self.flip != "none"), ("rotate", turned)) if on]
             lines.append(f"if {what} matter, give {' and '.join(off)}")
-        if not self.horizontal:
+        if not self.horizontal and not (turned and self.vertical):  # turned upside down, that is mirrored
             lines.append("if mirrored images keep their class, give --data.flip horizontal")
-        if self.flip != "both" or not turned:
-            lines.append(
-                "if any side may be up (microscopy, aerial images), give --data.flip both and --data.rotate quarter"
-            )
+        if not turned:
+            on = ["--data.rotate quarter"] if self.flip == "both" else ["--data.flip both", "--data.rotate quarter"]
+            lines.append(f"if any side may be up (microscopy, aerial images), give {' and '.join(on)}")
         return "; ".join(lines)
 
     def to_dict(self) -> dict[str, Any]:

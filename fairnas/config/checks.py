@@ -32,6 +32,11 @@ def one_of(name: str, value: str, literal: Any) -> None:
         raise ConfigError(f"{name}: {UnknownNameError('value', value, allowed)}")
 
 
+def quoted(pattern: str) -> str:
+    """A pattern in quotes as it was given: in one line, but without doubled backslashes."""
+    return repr(pattern).replace("\\\\", "\\")
+
+
 def pattern(name: str, value: str) -> None:
     """Raise `ConfigError` unless the value is a regular expression."""
     try:
@@ -40,6 +45,6 @@ def pattern(name: str, value: str) -> None:
             re.compile(value)
     except (re.error, OverflowError, RecursionError) as error:
         raise ConfigError(
-            f"{name} is {value!r}, which is no regular expression ({error}); "
+            f"{name} is {quoted(value)}, which is no regular expression ({error}); "
             r"give one with a group, such as 'video_(\d+)', or FILE.csv:COLUMN"
         ) from None

@@ -159,10 +159,14 @@ def corrupt_finding(files: Files, outcome: Outcome) -> tuple[Finding, ...]:
 
 def disguise_finding(outcome: Outcome) -> tuple[Finding, ...]:
     """What to tell about images of another format than their ending says: nothing, or one line."""
-    if not outcome.disguised:
-        return ()
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in outcome.disguised.most_common(5))
-    return (Finding("other-format", f"{kinds}; they are used as what they are"),)
+    line = disguise_line(outcome.disguised)
+    return (Finding("other-format", line),) if line else ()
+
+
+def disguise_line(disguised: Counter[str]) -> str:
+    """What to tell about images of another format than their ending says, by what to call them; empty if none are."""
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in disguised.most_common(5))
+    return f"{kinds}; they are used as what they are" if kinds else ""
 
 
 def _in_threads(files: Files, work: Callable[[int], Header], progress: Progress, text: str) -> Outcome:

@@ -27,6 +27,8 @@ FINDINGS: dict[str, str] = {
     "extra-folders": "folders beside train/ that are no split",
     "folds-as-classes": "folds or numbered parts of a set where classes are expected",
     "groups-between-splits": "groups of images that are divided among the splits as they were brought",
+    "groups-none": "a data.group that gives no image a group",
+    "groups-too-few": "a class with too few groups for the splits",
     "groups-too-large": "groups so large that splits are far from the shares wanted",
     "image-groups": "groups of images that data.group names",
     "images-without-group": "images that data.group gives no group",

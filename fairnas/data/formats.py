@@ -47,6 +47,7 @@ _BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), "an AVIF image"),
 }
 _MARKUP = ((b"<svg", "an SVG drawing"), (b"<html", "a web page"), (b"<!doctype html", "a web page"))
+_NAMED = 4  # endings in a remedy
 _HEAD = 512
 """Bytes at the beginning of a file that say what it is."""
 
@@ -115,11 +116,12 @@ def counted(numbers: Mapping[str, int], most: int = 6) -> str:
 def remedy(names: Iterable[str]) -> str:
     """What makes images readable that are not, given their names."""
     found = {ending(name) for name in names}
-    heic = sorted(found.intersection(_HEIC))
-    if not heic:
-        return "convert them to JPEG or PNG"
-    more = "; convert the others to JPEG or PNG" if found.difference(_HEIC) else ""
-    return f"{_HEIC_EXTRA} makes {' and '.join(heic)} readable{more}"
+    heic, others = sorted(found.intersection(_HEIC)), sorted(found.difference(_HEIC))
+    parts = [f"{_HEIC_EXTRA} makes {' and '.join(heic)} readable"] if heic else []
+    if others:
+        named = ", ".join(others) if len(others) <= _NAMED else "the images"
+        parts.append(f"convert {named} to JPEG or PNG")
+    return "; ".join(parts)
 
 
 def no_images(place: str, others: Sequence[str], remedies: str) -> str:

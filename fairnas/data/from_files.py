@@ -15,7 +15,7 @@ from fairnas.data.duplicates import require_classes_apart
 from fairnas.data.files import Files, Outcome, disguise_finding
 from fairnas.data.finding import Finding
 from fairnas.data.folder import cut_findings, found_channels, sample_headers
-from fairnas.data.groups import Groups, read_groups
+from fairnas.data.groups import Groups, group_findings, read_groups
 from fairnas.data.images import fit_in_memory
 from fairnas.data.layout import Layout
 from fairnas.data.likeness import SIDE, likeness_ids
@@ -39,8 +39,8 @@ class _Listed:
     sizes: np.ndarray
     """(K,) training images of each class, those that are not opened included."""
     shares: Shares
-    groups: Groups
-    """Of the training images that are opened."""
+    groups: Mapping[str, Groups]
+    """Of the images that are opened."""
     decoding: Decoding
     headers: Sequence[Header]
     findings: tuple[Finding, ...]
@@ -69,12 +69,16 @@ def dataset_of_files(
     listed = _listed(layout, config, size, channels, seed)
     opened, repeats, crowds = _opened(listed, config, classes, progress)
     labels = opened["train"].files.labels
-    groups = listed.groups.take(opened["train"].kept)
+    groups = {split: each.take(opened[split].kept) for split, each in listed.groups.items()}
     rank = ranks(seed, opened["train"].files.members())
-    units = Units.of(groups.ranks(rank, seed), [groups.ids, *(repeats.in_training if repeats else ())])
+    units = Units.of(
+        groups["train"].ranks(rank, seed), [groups["train"].ids, *(repeats.in_training if repeats else ())]
+    )
     carved = carve_together(rank, labels, classes, listed.shares, units, listed.sizes)
     train = opened["train"].take(carved.train)
-    held_out = _held_out(opened, carved, listed, config, classes, seed, progress)
+    kept = _kept(opened, carved, config, seed)
+    used = {split: np.sort(places) for split, places in kept.items()}
+    held_out = _held_out(opened, kept, carved, listed, classes, progress)
     mean, std = channel_statistics(train.sample_pixels(listed.decoding))
     is_carved = bool(listed.shares.validation or listed.shares.test)
     return Dataset(
@@ -90,10 +94,14 @@ def dataset_of_files(
         augmentation=config.applied,
         findings=(
             *layout.findings,
+            *group_findings(
+                {split: each.take(used[split]) for split, each in groups.items()},
+                {split: part.files.take(used[split]) for split, part in opened.items()},
+            ),
             *listed.findings,
             *(finding for part in (*opened.values(), *held_out) for finding in part.findings),
             *crowds,
-            *(repeats.findings(is_carved) if repeats else ()),
+            *(repeats.take(used).findings(is_carved) if repeats else ()),
             *share_findings(carved, labels, classes, listed.shares, units, listed.sizes),
             *_changed(Outcome.joined([part.outcome for part in opened.values()]), listed.decoding),
             *cut_findings(listed.headers, config.fit),
@@ -112,8 +120,8 @@ def _listed(layout: Layout, config: DataConfig, size: int, channels: int | None,
     brought = {"validation": layout.validation, "test": layout.test}
     files = {split: _candidates(folder, config, seed) for split, folder in brought.items() if folder is not None}
     sizes, rank = np.bincount(pool.labels, minlength=len(classes)), ranks(seed, pool.members())
-    groups, findings = read_groups(config, {"train": pool, **files})
-    units = Units.of(groups.ranks(rank, seed), [groups.ids])
+    groups = read_groups(config, {"train": pool, **files})
+    units = Units.of(groups["train"].ranks(rank, seed), [groups["train"].ids])
     chosen = candidates_together(rank, pool.labels, shares, units)
     pool = pool.take(chosen)
     # the range is looked for before anything is decoded, so among what trains if no image is corrupt or a copy
@@ -121,8 +129,8 @@ def _listed(layout: Layout, config: DataConfig, size: int, channels: int | None,
     values = find_range(pool.take(intended.train), classes, config.value_range)
     headers = sample_headers(layout.train)
     decoding = Decoding(size, channels or found_channels(headers), config.fit, values.value_range)
-    told = (*findings, *values.findings)
-    return _Listed({"train": pool, **files}, sizes, shares, groups.take(chosen), decoding, headers, told)
+    groups["train"] = groups["train"].take(chosen)
+    return _Listed({"train": pool, **files}, sizes, shares, groups, decoding, headers, values.findings)
 
 
 def _opened(
@@ -143,23 +151,29 @@ def _opened(
     return opened, *_repeats_of_files(opened, contents, classes, progress)
 
 
+def _kept(opened: Mapping[str, Opened], carved: Carved, config: DataConfig, seed: int) -> dict[str, np.ndarray]:
+    """Places of the usable files of each split that the data set brings which are used; some more may be opened."""
+    kept = {"train": np.concatenate([carved.train, carved.validation, carved.test])}
+    for split, part in opened.items():
+        if split != "train":
+            rank = ranks(seed, part.files.members())
+            kept[split] = mixed(rank, first_of_each(rank, part.files.labels, config.held_out_per_class))
+    return kept
+
+
 def _held_out(
     opened: Mapping[str, Opened],
+    kept: Mapping[str, np.ndarray],
     carved: Carved,
     listed: _Listed,
-    config: DataConfig,
     classes: Sequence[str],
-    seed: int,
     progress: Progress,
 ) -> list[Opened]:
     """Validation and test images: those that the data set brings, or those carved out of the training images."""
     found = []
     for split, places in (("validation", carved.validation), ("test", carved.test)):
         if split in opened:
-            files = opened[split].files
-            rank = ranks(seed, files.members())
-            kept = first_of_each(rank, files.labels, config.held_out_per_class)
-            found.append(opened[split].take(mixed(rank, kept)))
+            found.append(opened[split].take(kept[split]))
         elif opened["train"].pixels is not None:
             found.append(opened["train"].take(places))
         else:  # only looked at so far, and damage found when they are scored would end a run late
@@ -215,7 +229,7 @@ def _uneven(classes: Sequence[str], sizes: np.ndarray, shares: Shares) -> Iterat
         yield Finding(
             "class-sizes",
             f"class '{classes[high]}' has {sizes[high]:,} training images, '{classes[low]}' only {sizes[low]:,}: "
-            "top-1 counts images, so small classes hardly count in it",
+            "in top-1, which counts images, small classes hardly count; balanced accuracy counts all classes alike",
         )
     if shares.are_too_large(sizes):
         yield Finding(

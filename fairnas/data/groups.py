@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from fairnas.config import DataConfig
+from fairnas.config.checks import quoted
 from fairnas.data.classfolders import shown
 from fairnas.data.files import Files
-from fairnas.data.finding import Finding
+from fairnas.data.finding import Finding, RefusedImages
 from fairnas.data.grouptable import read_table
 from fairnas.data.repeats import KIND
 from fairnas.data.splits import ranks
@@ -48,7 +49,7 @@ class Groups:
         return Groups(self.ids[places], self.names)
 
 
-def read_groups(config: DataConfig, files: Mapping[str, Files]) -> tuple[Groups, tuple[Finding, ...]]:
+def read_groups(config: DataConfig, files: Mapping[str, Files]) -> dict[str, Groups]:
     """Find the group of every image.
 
     Args:
@@ -56,14 +57,14 @@ def read_groups(config: DataConfig, files: Mapping[str, Files]) -> tuple[Groups,
         files: all files, split by split, `train` among them.
 
     Returns:
-        The groups of the training images; and what to tell: how many there are, images without a group, groups in
-        several splits.
+        The groups, split by split; a group in several splits has the same number in each.
 
     Raises:
-        DataError: if no image has a group, the CSV file cannot be used, or the pattern takes too long.
+        RefusedImages: if no image has a group.
+        DataError: if the CSV file cannot be used, or the pattern takes too long.
     """
     if config.group is None:
-        return Groups(-1 - np.arange(len(files["train"])), ()), ()
+        return {split: Groups(-1 - np.arange(len(each)), ()) for split, each in files.items()}
     names = {split: [_name(file) for file in each.names.tolist()] for split, each in files.items()}
     if (table := config.group_table) is not None:
         cells = read_table(*table)
@@ -71,33 +72,47 @@ def read_groups(config: DataConfig, files: Mapping[str, Files]) -> tuple[Groups,
     else:
         keys = _from_pattern(config.group, names)
     known = sorted({key for found in keys.values() for key in found if key is not None})
-    lacking = [
-        os.path.join(files[split].folder, name)
-        for split in files
-        for name, key in zip(names[split], keys[split], strict=True)
-        if key is None
-    ]
     if not known:
-        raise DataError(
-            f"data.group is {config.group!r}, which gives none of {len(lacking):,} images a group; it is compared with "
-            f"names such as {shown(names['train'][0])}"
+        total = sum(map(len, files.values()))
+        message = (
+            f"data.group is {quoted(config.group)}, which gives none of {total:,} images a group; it is "
+            f"compared with names such as {shown(names['train'][0])}"
         )
+        raise RefusedImages(Finding("groups-none", message))
     numbers = {key: number for number, key in enumerate(known)}
-    groups = {
+    return {
         split: Groups(
             np.array([-1 - place if key is None else numbers[key] for place, key in enumerate(found)], np.int64),
             tuple(known),
         )
         for split, found in keys.items()
     }
-    told = (*_counted(groups), *_without(lacking, sum(map(len, keys.values()))), *_divided(groups))
-    return groups["train"], told
+
+
+def group_findings(groups: Mapping[str, Groups], files: Mapping[str, Files]) -> tuple[Finding, ...]:
+    """What to tell about the groups of some files: their number, images without a group, groups in several splits.
+
+    Args:
+        groups: as `read_groups` gave them, those of the files.
+        files: the images that are used, split by split; those that are carved out of `train` count as its.
+    """
+    if not groups["train"].names:
+        return ()
+    lacking = [
+        os.path.join(files[split].folder, _name(bytes(files[split].names[place])))
+        for split, each in groups.items()
+        for place in np.flatnonzero(each.ids < 0).tolist()
+    ]
+    return (*_counted(groups), *_without(lacking, sum(map(len, files.values()))), *_divided(groups))
 
 
 def _counted(groups: Mapping[str, Groups]) -> Iterator[Finding]:
     """How many groups there are, by which its owner sees whether they are those that were meant."""
     ids = np.concatenate([each.ids for each in groups.values()])
-    names, (_, sizes) = groups["train"].names, np.unique(ids[ids >= 0], return_counts=True)
+    found, sizes = np.unique(ids[ids >= 0], return_counts=True)
+    if not len(found):
+        return
+    names = [groups["train"].names[number] for number in found.tolist()]
     largest, total = int(sizes.argmax()), int(sizes.sum())
     if sizes[largest] == 1:
         message = (
@@ -153,7 +168,7 @@ def _from_pattern(pattern: str, names: Mapping[str, Sequence[str]]) -> dict[str,
         return None if not any(parts) else "/".join(part or "" for part in parts)
 
     message = (
-        f"data.group is {pattern!r}, which takes more than {_SECONDS:.0f} s over the names of the images; give a "
+        f"data.group is {quoted(pattern)}, which takes more than {_SECONDS:.0f} s over the names of the images; give a "
         "simpler pattern, without one repetition inside another"
     )
     with _within_seconds(_SECONDS, message):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fairnas.config import DataConfig
+from fairnas.config.checks import quoted
 from fairnas.data import cifar10, digits
 from fairnas.data.arrays import Arrays
 from fairnas.data.dataset import Dataset
@@ -96,15 +97,18 @@ def _from_arrays(
     seed: int,
 ) -> Dataset:
     if config.group is not None:
-        raise DataError(f"data.group is {config.group!r}, but {config.name} has no files to group; leave it out")
+        raise DataError(f"data.group is {quoted(config.group)}, but {config.name} has no files to group; leave it out")
     pool, test = (part.with_channels(channels or part.pixels.shape[3]) for part in arrays)
     shares = Shares(limited(config.validation_per_class, config), 0, config.train_per_class)
     rank = ranks(seed, pool.members())
     repeats = _repeats_of_arrays({"train": pool, "test": test}, classes, config)
     units = Units.of(rank, repeats.in_training if repeats else ())
     carved = carve_together(rank, pool.labels, classes, shares, units)
+    tested = first_of_each(ranks(seed, test.members()), test.labels, config.held_out_per_class)
     if config.held_out_per_class is not None:
-        test = test.take(first_of_each(ranks(seed, test.members()), test.labels, config.held_out_per_class))
+        test = test.take(tested)
+    trained = np.concatenate([carved.train, carved.validation, carved.test])
+    used = {"train": np.sort(trained), "test": np.sort(tested)}
     train, validation = pool.take(carved.train), pool.take(carved.validation)
     mean, std = channel_statistics(train.pixels)
     return Dataset(
@@ -120,7 +124,7 @@ def _from_arrays(
         augmentation=config.applied,
         findings=(
             *orientation_findings(classes, config),
-            *(repeats.findings(carved=True) if repeats else ()),
+            *(repeats.take(used).findings(carved=True) if repeats else ()),
             *unused_settings(config, shares),
             *_unused_decoding(config),
         ),

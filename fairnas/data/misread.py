@@ -85,7 +85,7 @@ def _format(level: Level, known: Sequence[Branch]) -> str:
         return "a set for detection in Pascal VOC's layout"
     if ".json" in endings:
         return "a set for detection in COCO's layout"
-    if ".txt" in endings and {"labels", "label"} & every:
+    if ".txt" in endings and {"labels", "label", "lbls", "lbl"} & every:
         return "a set for detection in YOLO's layout"
     if ".xml" in endings:
         return "images with boxes in .xml files"

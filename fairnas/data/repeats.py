@@ -114,6 +114,13 @@ class Repeats:
             Finding("near-copies-too-many", message),
         )
 
+    def take(self, kept: Mapping[str, np.ndarray]) -> "Repeats":
+        """Those of the images that are kept, given their places within each split."""
+        starts = {split: int(np.argmax(self.split == number)) for number, split in enumerate(self.splits)}
+        places = np.concatenate([starts[split] + kept[split] for split in self.splits])
+        split, labels, exact, near = (each[places] for each in (self.split, self.labels, self.exact, self.near))
+        return Repeats(self.splits, split, labels, exact, near, lambda place: self.name(int(places[place])))
+
     def findings(self, carved: bool) -> Iterator[Finding]:
         """What to tell; `carved` if images are held out of the training images."""
         if len(np.unique(self.near)) == len(self.near):

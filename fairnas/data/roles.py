@@ -30,15 +30,18 @@ _SPLITS = {
 }
 _SPLIT_OF = {word: kind for kind, words in _SPLITS.items() for word in words.split()}
 _ANNOTATIONS = _set(
-    "label labels mask masks annotation annotations annots anns bbox bboxes boxes xml xmls json jsons csv txt "
-    "gt groundtruth truth ground segmentation segmentations segmentationclass segmentationobject keypoints "
-    "landmarks trimaps imagesets metadata contours outlines"
+    "label labels lbl lbls mask masks annotation annotations annot annots anno annos anns bbox bboxes boxes xml "
+    "xmls json jsons csv txt gt groundtruth truth ground segmentation segmentations segmentationclass "
+    "segmentationobject keypoints landmarks trimaps imagesets metadata contours outlines"
 )
 _DERIVED = _set(
     "augmented augmentation augmentations aug resized rescaled processed preprocessed postprocessed thumbnail "
     "thumbnails thumb thumbs normalized normalised compressed enhanced cropped"
 )
 _SOURCES = _set("original originals orig raw source unprocessed uncropped unresized")
+_WHOLE = _set("full whole entire uncut")
+_CUT = _set("cropped crop crops cropping resized rescaled thumbnail thumbnails thumbs")
+"""What makes whole images versions of the same ones."""
 _COPIES = _set("copy copies duplicate duplicates backup backups bak")
 _LOOKS = _set(
     "old new color colour colored coloured gray grey grayscale greyscale segmented small large lowres highres "
@@ -48,6 +51,8 @@ _LOOKS = _set(
 _STRAY_VERSIONS = _set("augmented augmentation augmentations thumbnail thumbnails resized preprocessed")
 """No classes of anything, even beside folders that are."""
 _PARTS = _set("fold folds kfold cv part parts chunk shard subset batch")
+_NUMBERED = _set("set dataset data")
+"""Parts only where names say nothing else, because `brick_set_1` may be a class."""
 _LEFTOVERS = _set(
     "extra extras other others misc raw sample samples unsorted unknown background backgrounds docs doc "
     "scripts code notebooks models output outputs results old backup tmp temp"
@@ -123,6 +128,8 @@ def are_versions(spoken: Sequence[Sequence[str]], *, with_classes: bool) -> bool
     """
     sources = _SOURCES | (_LOOKS if with_classes else frozenset())
     made = _DERIVED | _COPIES | (_LOOKS if with_classes else frozenset())
+    if any(_has_role(each, _CUT) for each in spoken) and any(_has_role(each, _WHOLE) for each in spoken):
+        sources, made = sources | _WHOLE, made | _CUT
     if len(spoken) < 2 or any(each and not _has_role(each, made | sources) for each in spoken):
         return _are_numbered(spoken, {"v", "ver", "version"}) or (with_classes and all(map(_is_size, spoken)))
     return any(made & {*each} for each in spoken)
@@ -130,7 +137,10 @@ def are_versions(spoken: Sequence[Sequence[str]], *, with_classes: bool) -> bool
 
 def are_parts(names: Sequence[str]) -> bool:
     """Whether all names are numbered parts of one set, such as `fold1` and `fold2`."""
-    return _are_numbered([words(name) for name in names], _PARTS | _SPLIT_OF.keys() | {"split"})
+    spoken = [words(name) for name in names]
+    return _are_numbered(spoken, _PARTS | _SPLIT_OF.keys() | {"split"}) or (
+        _are_numbered(spoken, _NUMBERED) and all(_has_role(each, _NUMBERED) for each in spoken)
+    )
 
 
 def is_denied(name: str, others: Iterable[str]) -> bool:

@@ -17,6 +17,7 @@ from fairnas.data.augment import Views
 from fairnas.data.dataset import Dataset
 from fairnas.data.decode import CorruptImageError, quiet_pillow, read_square
 from fairnas.data.decoding import Decoding
+from fairnas.data.duplicates import require_classes_apart
 from fairnas.data.files import CORES, Files
 from fairnas.data.folder import found_channels, sample_headers
 from fairnas.data.from_files import shares_of
@@ -50,7 +51,7 @@ class Survey:
     """A data set as its files are listed."""
 
     def __init__(self, config: DataConfig, seed: int) -> None:
-        """List the files. Raises `DataError` as `load_dataset` does.
+        """List the files, and compare those of classes that may be copies. Raises `DataError` as `load_dataset` does.
 
         Args:
             config: names the data set.
@@ -58,6 +59,9 @@ class Survey:
         """
         self._config, self._seed, self._layout = config, seed, find_layout(config)
         self._whole: Dataset | None = None
+        if self._layout is not None and config.copies != "none":
+            for split in self._layout.splits:
+                require_classes_apart(split)
 
     @property
     def is_of_files(self) -> bool:
@@ -159,7 +163,7 @@ class Survey:
         assert self._layout is not None
         pool, rank = self._pool
         brought = {split: found[0] for split in ("validation", "test") if (found := self._brought(split))}
-        groups, _ = read_groups(self._config, {"train": pool, **brought})
+        groups = read_groups(self._config, {"train": pool, **brought})["train"]
         return Units.of(groups.ranks(rank, self._seed), [groups.ids])
 
     def _brought(self, split: str) -> tuple[Files, np.ndarray] | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fairnas.data.finding import Finding
+from fairnas.data.finding import Finding, RefusedImages
 from fairnas.data.joining import joined
 from fairnas.data.splits import CORRUPT_ALLOWED, Carved, Shares, candidates, carve, mixed, require_enough
 from fairnas.errors import DataError
@@ -90,7 +90,8 @@ def carve_together(
         sizes: of the classes, where the images are not all of them.
 
     Raises:
-        DataError: if a class has too few images or too few units.
+        RefusedImages: if a class has too few units.
+        DataError: if a class has too few images.
     """
     if units.are_single:
         return carve(rank, labels, classes, shares, sizes)
@@ -108,10 +109,11 @@ def carve_together(
     for part, chosen in places.items():
         lacking = np.flatnonzero(np.bincount(labels[chosen], minlength=len(classes)) == 0)
         if len(lacking):
-            raise DataError(
+            message = (
                 f"no {part} images are left for class '{classes[lacking[0]]}' when groups and copies are kept "
                 "together, because they hold several classes; give a finer data.group, or bring a test set"
             )
+            raise RefusedImages(Finding("groups-too-few", message))
     return Carved(
         train=mixed(rank, places["training"]),
         validation=mixed(rank, places.get("validation", np.empty(0, np.int64))),
@@ -126,12 +128,13 @@ def _require_units(
     found = int(units_of_class[fewest])
     if found >= len(parts):
         return
-    raise DataError(
+    message = (
         f"the {counts[fewest]:,} usable training images of class '{classes[fewest]}' are {found} "
         f"{'group that stays' if found == 1 else 'groups that stay'} together (by data.group, or as copies), and "
         f"{len(parts)} are needed for {', '.join(parts[:-1])} and {parts[-1]} images; add images, or change data.group "
         "or data.copies"
     )
+    raise RefusedImages(Finding("groups-too-few", message))
 
 
 def _limited(rank: np.ndarray, labels: np.ndarray, places: np.ndarray, most: int | None) -> np.ndarray:

@@ -15,8 +15,17 @@ from typing import NoReturn
 import numpy as np
 
 from fairnas.data.classfolders import is_clutter, shown
-from fairnas.data.decode import CorruptImageError, quiet_pillow
-from fairnas.data.formats import by_ending, counted, is_image_name, is_unread_image, no_images, remedy
+from fairnas.data.decode import CorruptImageError, Header, quiet_pillow
+from fairnas.data.formats import (
+    by_ending,
+    counted,
+    is_image_name,
+    is_unread_image,
+    no_images,
+    remedy,
+    unlike_its_ending,
+)
+from fairnas.data.values import shown_range
 from fairnas.errors import DataError, ExportError, ModelFileError
 from fairnas.export.session import OnnxSession
 
@@ -33,6 +42,13 @@ class Prediction:
     classes: tuple[str, ...]
     """The most probable first."""
     probabilities: tuple[float, ...]
+    other_depth: bool = False
+    """Whether the file has more than 8 bits per channel and the images of the training had not, or the other way round.
+
+    Then the same brightness may be another value for the model than it was in training.
+    """
+    other_format: str | None = None
+    """What to call a file of another format than its ending says, such as `.jpg files that are PNG`."""
 
 
 @dataclass(frozen=True)
@@ -88,16 +104,18 @@ class Classifier:
         """
         at_once = max(1, min(_AT_ONCE, _PIXELS // self._labels.preprocessing.image_size**2))
         batches = [[str(each) for each in images[start : start + at_once]] for start in range(0, len(images), at_once)]
-        read: list[np.ndarray | str] = []
+        read: list[tuple[np.ndarray, Header] | str] = []
         pool, interrupted = ThreadPoolExecutor(self._threads), False
         try:
             for some, following in itertools.pairwise([[], *batches, []]):
                 with quiet_pillow():
                     reading = [pool.submit(self._read, image) for image in following]
-                    pixels = [each for each in read if not isinstance(each, str)]
+                    pixels = [each[0] for each in read if not isinstance(each, str)]
                     rows = iter(self.probabilities(np.stack(pixels)) if pixels else ())
                     found = [
-                        Unreadable(image, each) if isinstance(each, str) else self._named(image, next(rows), top)
+                        Unreadable(image, each)
+                        if isinstance(each, str)
+                        else self._named(image, each[1], next(rows), top)
                         for image, each in zip(some, read, strict=True)
                     ]
                     try:
@@ -110,19 +128,40 @@ class Classifier:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _read(self, image: str) -> np.ndarray | str:
-        """The input that an image file is, or why it cannot be read."""
+    def other_depth_line(self, count: int, total: int) -> str:
+        """What to tell about `count` of `total` images of another depth than those of the training; empty for 0."""
+        if not count:
+            return ""
+        are, value_range = f"{count:,} of {total:,} images", self._labels.preprocessing.value_range
+        if value_range is None:
+            return (
+                f"{are} have more than 8 bits, those the model was trained on had 8: values 0:65535 become 256 levels, "
+                "so the same brightness may become another level; save them as the training images were"
+            )
+        return (
+            f"{are} have 8 bits, those the model was trained on had more (values {shown_range(value_range)}): they "
+            "stay as they are, so the same brightness may be another level; save them as the training images were"
+        )
+
+    def _read(self, image: str) -> tuple[np.ndarray, Header] | str:
+        """The input that an image file is, with its header, or why it cannot be read."""
         try:
-            return self._labels.preprocessing.read(image)
+            return self._labels.preprocessing.read_with_header(image)
         except CorruptImageError as error:
             absent = not os.path.lexists(image)
             return "there is no such file" if absent else f"cannot be decoded ({error}); replace it"
         except DataError as error:
             return str(error)
 
-    def _named(self, image: str, row: np.ndarray, top: int) -> Prediction:
+    def _named(self, image: str, header: Header, row: np.ndarray, top: int) -> Prediction:
         order = np.argsort(-row, kind="stable")[:top]
-        return Prediction(image, tuple(self.classes[place] for place in order), tuple(row[order].tolist()))
+        return Prediction(
+            image,
+            tuple(self.classes[place] for place in order),
+            tuple(row[order].tolist()),
+            header.deep != (self._labels.preprocessing.value_range is not None),
+            unlike_its_ending(image, header.form),
+        )
 
 
 def find_model(path: Path) -> Path:
@@ -138,6 +177,20 @@ def find_model(path: Path) -> Path:
         names = ", ".join(shown(each.parent) for each in inside[:5])
         raise ModelFileError(f"{shown(path)} is a run with {len(inside)} exported networks; give one of them: {names}")
     raise ModelFileError(f"{shown(path)} holds no {ONNX}; give an ONNX file or a folder that `fairnas export` wrote")
+
+
+class NoImagesError(DataError):
+    """A folder that holds no images."""
+
+    def __init__(self, message: str, left_out: Mapping[str, int]) -> None:
+        """Say so.
+
+        Args:
+            message: the line.
+            left_out: numbers of the files that it holds instead, by their ending.
+        """
+        super().__init__(message)
+        self.left_out = left_out
 
 
 @dataclass(frozen=True)
@@ -164,7 +217,8 @@ def find_images(paths: Sequence[Path]) -> FoundImages:
     """Files as given, and images in folders and their subfolders, sorted.
 
     Raises:
-        DataError: if a folder cannot be read, or holds no images; it says what it holds instead.
+        NoImagesError: if a folder holds no images; it says what it holds instead.
+        DataError: if a folder cannot be read.
     """
     found: list[str] = []
     others: list[str] = []
@@ -175,13 +229,17 @@ def find_images(paths: Sequence[Path]) -> FoundImages:
             continue
         images, rest, linked = _inside(path)
         if not images:
-            raise DataError(no_images(shown(path), rest, "give images or a folder of them"))
+            message = no_images(shown(path), rest, "give images or a folder of them")
+            raise NoImagesError(message, _left_out(rest, linked))
         found += images
         others += rest
         links += linked
     unread = [name for name in others if is_unread_image(name)]
-    left_out = {**by_ending(others), **({"linked folders": links} if links else {})}
-    return FoundImages(tuple(dict.fromkeys(found)), left_out, remedy(unread) if unread else "")
+    return FoundImages(tuple(dict.fromkeys(found)), _left_out(others, links), remedy(unread) if unread else "")
+
+
+def _left_out(names: Sequence[str], links: int) -> dict[str, int]:
+    return {**by_ending(names), **({"linked folders": links} if links else {})}
 
 
 def _inside(folder: Path) -> tuple[list[str], list[str], int]:

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import numpy as np
 
 from fairnas.config import Fit
-from fairnas.data.decode import read_square
+from fairnas.data.decode import Header, read_image
 from fairnas.data.decoding import Decoding
 from fairnas.errors import ExportError
 from fairnas.foreign import parse_json
@@ -66,11 +66,20 @@ class Preprocessing:
         return Decoding(self.image_size, self.image_channels, self.fit, self.value_range)
 
     def read(self, path: str) -> np.ndarray:
-        """One image file as a network's input: (C, S, S), float32. Raises as `read_square` does."""
-        pixels, _ = read_square(path, self.decoding)
+        """One image file as a network's input: (C, S, S), float32. Raises as `read_with_header` does."""
+        return self.read_with_header(path)[0]
+
+    def read_with_header(self, path: str) -> tuple[np.ndarray, Header]:
+        """The input of `read`, with what the header of the file tells.
+
+        Raises:
+            CorruptImageError: if the file cannot be decoded.
+            DataError: if the file cannot be read at all.
+        """
+        pixels, header = read_image(path, self.decoding)
         # in the order and precision of the batches of evaluation (`data.batches`), so that the bits are theirs
         mean, std = (np.array(values, np.float32) * np.float32(255) for values in (self.mean, self.std))
-        return np.ascontiguousarray(((pixels.astype(np.float32) - mean) / std).transpose(2, 0, 1))
+        return np.ascontiguousarray(((pixels.astype(np.float32) - mean) / std).transpose(2, 0, 1)), header
 
 
 def parse_preprocessing(text: str) -> Preprocessing:

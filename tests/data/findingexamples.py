@@ -142,6 +142,16 @@ EXAMPLES: dict[str, Example] = {
         {"group": r"video_(\d+)"},
         also=("image-groups",),
     ),
+    "groups-none": Example(
+        {f"{name}/clip_{video}": photos(2) for name, videos in (("cat", "123"), ("dog", "456")) for video in videos},
+        "The pattern is looked for in `cat/clip_1/000.jpg`, so `clip_(\\d+)` is meant.",
+        {"group": r"video_(\d+)"},
+    ),
+    "groups-too-few": Example(
+        {f"{name}/video_{video}": photos(4) for name, videos in (("cat", "123"), ("dog", "45")) for video in videos},
+        "Training, validation and test need a group of each class. Where you bring `val/` and `test/`, one is enough.",
+        {"group": r"video_(\d+)"},
+    ),
     "groups-too-large": Example(
         {f"{name}/video_{video}": photos(4) for name, videos in (("cat", "123"), ("dog", "456")) for video in videos},
         "Splits of other sizes than wanted are the price of whole groups; more and smaller groups help.",

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -222,6 +223,9 @@ def test_digits_hold_no_copies_and_copies_in_arrays_are_found(monkeypatch):
     found = told(dataset)
     assert found["copies-within-class"].startswith("50 images are copies of another image of the same class: train")
     assert found["copies-between-splits"].startswith("1 of 797 test images (0.13%) are copies of training images: test")
+    fewer = DataConfig(validation_per_class=20, held_out_per_class=79)
+    few = told(load_dataset(fewer, image_size=8, image_channels=None, seed=0))
+    assert re.match("1 of 7[78][0-9] test images", few["copies-between-splits"])
     train, validation, _ = pixel_sets(dataset)
     assert not train & validation
 
@@ -352,3 +356,16 @@ def test_somebody_is_told_how_far_it_is(pets):
     load_dataset(config, image_size=16, image_channels=None, seed=0, progress=lambda *args: seen.append(args))
     assert {text for _, _, text in seen} >= {"decoding images", "looking for images that look the same"}
     assert all(0 < done <= total for done, total, _ in seen)
+
+
+def test_only_images_that_are_used_are_counted(tmp_path, pets):
+    for split in ("train", "val", "test"):
+        shutil.copytree(pets, tmp_path / "set" / split)
+    dataset = load(tmp_path / "set", train_per_class=20, held_out_per_class=2)
+    messages = [finding.message for finding in dataset.findings if finding.id == "copies-between-splits"]
+    assert len(dataset.validation) == len(dataset.test) == 4
+    assert len(messages) == 3
+    assert all(message.startswith(("4 of 4 validation", "4 of 4 test")) for message in messages)
+    few = load(tmp_path / "set", train_per_class=2, held_out_per_class=20)
+    counted = [finding.message for finding in few.findings if "copies of training" in finding.message]
+    assert [message.split(" (")[0] for message in counted] == ["4 of 40 validation images", "4 of 40 test images"]

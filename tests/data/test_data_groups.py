@@ -1,6 +1,7 @@
 """`data.group`: which images belong together, by their names or by a table, and that no group is divided."""
 
 import re
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 
 import fairnas.data.groups
 from fairnas.config import DataConfig
+from fairnas.config.checks import quoted
 from fairnas.data.files import Files
-from fairnas.data.groups import read_groups
+from fairnas.data.finding import RefusedImages
+from fairnas.data.groups import group_findings, read_groups
 from fairnas.data.load import load_dataset
 from fairnas.errors import ConfigError, DataError
 
@@ -23,7 +26,7 @@ def files(names: list[str], folder: str = "pets/train") -> Files:
 
 def keys(group: str, names: list[str]) -> list[str | None]:
     """The key of each image's group."""
-    groups, _ = read_groups(DataConfig(group=group), {"train": files(names)})
+    groups = read_groups(DataConfig(group=group), {"train": files(names)})["train"]
     assert len(np.unique(groups.ids[groups.ids < 0])) == (groups.ids < 0).sum()
     return [groups.names[number] if number >= 0 else None for number in groups.ids.tolist()]
 
@@ -117,8 +120,14 @@ def test_a_pattern_that_is_none_is_refused_in_one_line(pattern):
     assert "\n" not in str(caught.value)
 
 
+def test_a_pattern_is_named_as_it_was_given():
+    with pytest.raises(ConfigError, match=re.escape(r"data.group is '(nope\d+_', which is no regular expression")):
+        DataConfig(group=r"(nope\d+_")
+    assert quoted("a\\d\n") == r"'a\d\n'"
+
+
 def test_a_pattern_that_finds_nothing_is_refused():
-    with pytest.raises(DataError, match=re.escape(r"data.group is 'clip(\\d+)', which gives none of 2 images a group")):
+    with pytest.raises(RefusedImages, match=re.escape(r"data.group is 'clip(\d+)', which gives none of 2 images")):
         keys(r"clip(\d+)", ["a/1.jpg", "a/2.jpg"])
 
 
@@ -139,9 +148,8 @@ def test_a_pattern_can_be_used_in_any_thread():
 
 
 def findings(group: str, **splits: list[str]) -> dict[str, str]:
-    _, found = read_groups(
-        DataConfig(group=group), {split: files(names, f"pets/{split}") for split, names in splits.items()}
-    )
+    these = {split: files(names, f"pets/{split}") for split, names in splits.items()}
+    found = group_findings(read_groups(DataConfig(group=group), these), these)
     told = {finding.id: finding.message for finding in found}
     assert next(iter(told)) == "image-groups"
     return {id_: message for id_, message in told.items() if id_ != "image-groups"}
@@ -157,7 +165,8 @@ def findings(group: str, **splits: list[str]) -> dict[str, str]:
 )
 def test_the_number_of_groups_is_told(group, message):
     names = ["a/v1_0.jpg", "a/v2_1.jpg", "b/v1_2.jpg", "b/v2_3.jpg", "b/v2_4.jpg"]
-    _, found = read_groups(DataConfig(group=group), {"train": files(names)})
+    these = {"train": files(names)}
+    found = group_findings(read_groups(DataConfig(group=group), these), these)
     assert [finding.id for finding in found] == ["image-groups"]
     assert message in found[0].message
 
@@ -186,7 +195,7 @@ def test_the_random_number_of_a_group_is_its_own():
     few, many = ["a/v1_0.jpg", "a/v2_0.jpg", "a/x.jpg"], ["a/v1_0.jpg", "a/v1_7.jpg", "a/v2_0.jpg", "a/v0_0.jpg"]
     found = []
     for names in (few, many):
-        groups, _ = read_groups(DataConfig(group=r"v(\d)_"), {"train": files(names)})
+        groups = read_groups(DataConfig(group=r"v(\d)_"), {"train": files(names)})["train"]
         rank = np.arange(len(names), dtype=np.uint64)
         found.append(dict(zip(names, groups.ranks(rank, 3).tolist(), strict=True)))
         assert not np.array_equal(groups.ranks(rank, 3), groups.ranks(rank, 4))
@@ -207,6 +216,17 @@ def videos(tmp_path, draw) -> Path:
 def load(path: Path, group: str | None, seed: int = 0, **settings):
     config = DataConfig(name=f"folder:{path}", validation_per_class=8, copies="none", group=group, **settings)
     return load_dataset(config, image_size=8, image_channels=None, seed=seed)
+
+
+def test_only_images_that_are_used_are_counted(videos, tmp_path):
+    for split in ("train", "val", "test"):
+        shutil.copytree(videos, tmp_path / "set" / split)
+    dataset = load(tmp_path / "set", r"video(\w\d+)_", held_out_per_class=20, train_per_class=40)
+    told = [finding.message for finding in dataset.findings if finding.id == "groups-between-splits"]
+    assert len(told) == 3
+    assert all("with 40 of 40 " in message for message in told[1:])
+    (counted,) = (finding.message for finding in dataset.findings if finding.id == "image-groups")
+    assert counted.startswith("160 images lie in ")
 
 
 def homes(dataset) -> dict[str, set[str]]:

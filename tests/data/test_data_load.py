@@ -341,7 +341,8 @@ def test_classes_of_very_different_sizes(tmp_path, make_split):
     dataset = load(tmp_path, size=8, validation_per_class=4)
     assert dataset.summary()["class_counts"] == {"train": [15, 1, 23], "validation": [3, 1, 4], "test": [3, 1, 4]}
     assert dataset.notes == (
-        "class 'fox' has 31 training images, 'dog' only 3: top-1 counts images, so small classes hardly count in it",
+        "class 'fox' has 31 training images, 'dog' only 3: in top-1, which counts images, small classes hardly count; "
+        "balanced accuracy counts all classes alike",
         "class 'dog' is too small for the validation and test images wanted per class, "
         "so each class gives a seventh of its images at most",
     )

@@ -71,6 +71,9 @@ REFUSED = {
     ),
     "parts": ("images_part_1*3 images_part_2*3", "folds-as-classes", "numbered parts"),
     "batches": ("batch1*3 batch2*3", "folds-as-classes", "numbered parts"),
+    "numbered sets": ("set_1*3 set_2*3", "folds-as-classes", "numbered parts"),
+    "numbered sets of classes": ("set1/cat*2 set1/dog*2 set2/cat*2 set2/dog*2", "folds-as-classes", "numbered parts"),
+    "numbered data sets": ("dataset1*3 dataset2*3 dataset3*3", "folds-as-classes", "numbered parts"),
     # annotations
     "images and labels": ("images*3 labels*3", "annotations-as-classes", "images with their masks or labels"),
     "images and masks": ("images*3 masks*3.png", "annotations-as-classes", "images, masks"),
@@ -87,6 +90,9 @@ REFUSED = {
         "annotations-as-classes",
         "VOC",
     ),
+    "img and lbl": ("img*3 lbl*3.png", "annotations-as-classes", "img, lbl"),
+    "img and lbl with text": ("imgs*3 lbls*3.txt", "annotations-as-classes", "YOLO's layout"),
+    "images and annos": ("images*3 annos*3.json", "annotations-as-classes", "COCO's layout"),
     "boxes in XML": ("img*3 xml*3.xml", "annotations-as-classes", "boxes in .xml files"),
     "images with classes, and boxes": (
         "Images/cat*2 Images/dog*2 Annotation/cat/a.xml Annotation/dog/a.xml",
@@ -119,6 +125,13 @@ REFUSED = {
     ),
     "numbered versions": ("v1*3 v2*3", "versions-as-classes", "v1, v2"),
     "raw and processed": ("raw*3 processed*3", "versions-as-classes", "processed, raw"),
+    "cropped and full": ("cropped*3 full*3", "versions-as-classes", "cropped, full"),
+    "full and cropped images": ("full_images*3 cropped_images*3", "versions-as-classes", "look like versions"),
+    "whole and cropped with classes": (
+        "whole/cat*2 whole/dog*2 cropped/cat*2 cropped/dog*2",
+        "versions-as-classes",
+        "such as folder:",
+    ),
     "a copy": ("original*3 copy*3", "versions-as-classes", "copy, original"),
     "a set and its resized copy": ("birds*3 birds_resized*3", "versions-as-classes", "birds"),
     "thumbnails beside classes": ("cat*3 dog*3 thumbnails*3", "versions-as-classes", "thumbnails"),
@@ -219,6 +232,14 @@ ACCEPTED = {
     "development and value": ("development*2 value*2", "development value", ""),
     "product and device": ("dev_board*2 device*2", "dev_board device", ""),
     "annotated, and not": ("annotated*2 unannotated*2", "annotated unannotated", ""),
+    "full and empty": ("empty*2 full*2", "empty full", ""),
+    "full and half": ("full*2 half*2", "full half", ""),
+    "cropped, dyed and full": ("cropped*2 dyed*2 full*2", "cropped dyed full", ""),
+    "whole and broken": ("broken*2 whole*2", "broken whole", ""),
+    "whole and processed food": ("processed*2 whole*2", "processed whole", ""),
+    "labels of bottles": ("img*2 lbl*2 lid*2", "img lbl lid", ""),
+    "kinds of sets": ("set_square*2 tea_set*2", "set_square tea_set", ""),
+    "sets of bricks by number": ("brick_set_1*2 brick_set_2*2", "brick_set_1 brick_set_2", ""),
     "folds of cloth": ("crease*2 fold*2", "crease fold", ""),
 }
 

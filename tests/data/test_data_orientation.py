@@ -1,10 +1,13 @@
 """Class names that say a direction, digits or letters: what is told about them, and what the folder's defaults do."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fairnas.config import DataConfig
+from fairnas.config.augmentation import Augmentation
 from fairnas.data.orientation import default_flip, orientation_findings, oriented_names
 
 DIRECTED = [
@@ -132,3 +135,14 @@ def test_any_names_can_be_looked_at(classes):
         assert set(group.names) <= set(classes)
         assert group.changed_by
     assert set(f.id for f in orientation_findings(classes, DataConfig(flip="both"))) <= {"mirrored-classes"}
+
+
+def test_nothing_is_advised_that_is_given_or_done_already():
+    def advised(**given_):
+        return re.findall(r"--data\.\S+ \w+", Augmentation(**given_).advice())
+
+    assert advised() == ["--data.flip horizontal", "--data.flip both", "--data.rotate quarter"]
+    assert advised(flip="both") == ["--data.flip none", "--data.rotate quarter"]
+    for flip in ("horizontal", "vertical", "both"):  # with quarter turns, each gives all eight positions
+        assert advised(flip=flip, rotate="quarter") == ["--data.flip none", "--data.rotate none"]
+    assert advised(rotate="quarter") == ["--data.rotate none", "--data.flip horizontal"]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from fairnas.data.finding import RefusedImages
 from fairnas.data.splits import Shares, candidates, carve, ranks
 from fairnas.data.units import Units, candidates_together, carve_together, share_findings
 from fairnas.errors import DataError
@@ -134,8 +135,9 @@ def test_a_new_image_in_a_group_does_not_move_the_group():
 def test_a_class_of_too_few_groups_is_refused():
     labels, groups = np.repeat([0, 1], [40, 40]), np.append(np.arange(40), np.repeat([40, 41], 20))
     rank = ranks(0, names(labels))
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(RefusedImages) as caught:
         carve_together(rank, labels, ("cat", "dog"), Shares(5, 5, None), Units.of(rank, [groups]))
+    assert caught.value.finding.id == "groups-too-few"
     assert str(caught.value) == (
         "the 40 usable training images of class 'dog' are 2 groups that stay together (by data.group, or as copies), "
         "and 3 are needed for training, validation and test images; add images, or change data.group or data.copies"

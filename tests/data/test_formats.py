@@ -84,9 +84,9 @@ def test_heic_names_what_to_install():
     assert is_unread_image("a.HEIC")
     assert remedy(["a.heic"]) == "pip install 'fairnas[heic]' makes .heic readable"
     assert remedy(["a.heic", "b.psd"]) == (
-        "pip install 'fairnas[heic]' makes .heic readable; convert the others to JPEG or PNG"
+        "pip install 'fairnas[heic]' makes .heic readable; convert .psd to JPEG or PNG"
     )
-    assert remedy(["b.psd"]) == "convert them to JPEG or PNG"
+    assert remedy(["b.psd"]) == "convert .psd to JPEG or PNG"
 
 
 def test_the_plug_in_is_registered_where_it_is_installed(monkeypatch):
@@ -153,7 +153,7 @@ def test_endings_are_counted():
         ".txt": 2, ".c": 1, ".csv": 1, ".h": 1, ".heic": 1, ".md": 1, ".py": 1, "no ending": 1
     }  # fmt: skip
     assert counted(by_ending(names)) == "2 .txt, 1 .c, 1 .csv, 1 .h, 1 .heic, 1 .md, 2 others"
-    assert no_images("here", ["a.nef"], "add some") == "here holds no images, but 1 .nef; convert them to JPEG or PNG"
+    assert no_images("here", ["a.nef"], "add some") == "here holds no images, but 1 .nef; convert .nef to JPEG or PNG"
     assert no_images("here", [], "add some").endswith(".webp); add some")
 
 
@@ -175,7 +175,7 @@ def test_images_that_are_not_read_are_counted_by_ending(tmp_path):
     for name in ("cat/a.NEF", "cat/b.nef", "dog/c.psd", "dog/notes.txt", "dog/.hidden.psd"):
         (tmp_path / name).write_bytes(b"x")
     assert told(tmp_path) == {
-        "unread-images": f"3 images not read in {tmp_path}: 2 .nef, 1 .psd; convert them to JPEG or PNG",
+        "unread-images": f"3 images not read in {tmp_path}: 2 .nef, 1 .psd; convert .nef, .psd to JPEG or PNG",
         "no-images": f"1 file that is no image of a class ignored in {tmp_path}: dog/notes.txt",
     }
 
@@ -188,7 +188,7 @@ def test_a_class_of_images_that_are_not_read_says_so(tmp_path):
     with pytest.raises(DataError) as caught:
         read_layout(tmp_path)
     assert str(caught.value) == (
-        f"class folder {tmp_path / 'cow'} holds no images, but 3 .cr2; convert them to JPEG or PNG"
+        f"class folder {tmp_path / 'cow'} holds no images, but 3 .cr2; convert .cr2 to JPEG or PNG"
     )
 
 

@@ -1,5 +1,7 @@
 """Images counted before they are decoded, and how many of each class are kept."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from PIL import Image
 
 from fairnas.config import DataConfig
 from fairnas.data import Survey, load_dataset
+from fairnas.data.finding import RefusedImages
 
 SPLITS = ("train", "validation", "test")
 
@@ -41,6 +44,18 @@ def test_a_survey_counts_what_is_loaded(photos, place, limits):
     )
     assert counts(counted) == counts(loaded)
     assert (counted.classes, counted.image_channels) == (loaded.classes, loaded.image_channels)
+
+
+def test_a_class_that_is_a_copy_is_refused_before_anything_is_measured(photos, tmp_path):
+    shutil.copytree(photos / "split", tmp_path / "set")
+    shutil.copytree(tmp_path / "set" / "train" / "b", tmp_path / "set" / "train" / "c")
+    for split in ("val", "test"):
+        shutil.copytree(photos / "flat" / "a", tmp_path / "set" / split / "c")
+    config = DataConfig(f"folder:{tmp_path / 'set'}", augmentation="none")
+    with pytest.raises(RefusedImages, match=r"the classes 'b' and 'c' .* hold the same images"):
+        Survey(config, 0)
+    taken = DataConfig(f"folder:{tmp_path / 'set'}", augmentation="none", copies="none")
+    assert Survey(taken, 0).dataset(taken, 8).classes == ("a", "b", "c")
 
 
 @pytest.mark.parametrize("limits", [{}, {"held_out_per_class": 2}])

@@ -17,6 +17,7 @@ from PIL import Image
 from fairnas.cli.main import main
 from fairnas.config import DataConfig
 from fairnas.data import load_dataset, ordered_batches
+from fairnas.data.decode import Header
 from fairnas.errors import FairnasError
 from fairnas.export import ModelFileError, Preprocessing
 from fairnas.export.predict import Classifier, Prediction, Unreadable, find_images
@@ -262,14 +263,14 @@ def test_what_was_found_before_ctrl_c_is_printed(
     printed: int,
     said: str,
 ) -> None:
-    read = Preprocessing.read
+    read = Preprocessing.read_with_header
 
-    def interrupted(self: Preprocessing, path: str) -> np.ndarray:
+    def interrupted(self: Preprocessing, path: str) -> tuple[np.ndarray, Header]:
         if path.endswith("4.png"):
             raise KeyboardInterrupt
         return read(self, path)
 
-    monkeypatch.setattr(Preprocessing, "read", interrupted)
+    monkeypatch.setattr(Preprocessing, "read_with_header", interrupted)
     assert main(["predict", str(model), str(folder), "--top", "1", *flags]) == 130
     told = capsys.readouterr()
     assert told.out.count(".png") == printed
@@ -324,7 +325,7 @@ def test_what_is_left_out_of_a_folder_is_counted_by_its_ending(
     assert [Path(each["image"]).name for each in plain["images"]] == ["a.jfif", "b.jpe", "c.png"]
     assert plain["left_out"] == {".psd": 2, ".txt": 1, "linked folders": 1}
     assert told.err == (
-        "fairnas: 4 files were left out: 2 .psd, 1 .txt, 1 linked folders; convert them to JPEG or PNG\n"
+        "fairnas: 4 files were left out: 2 .psd, 1 .txt, 1 linked folders; convert .psd to JPEG or PNG\n"
     )
 
 
@@ -338,8 +339,68 @@ def test_a_folder_of_which_nothing_is_read_is_refused(
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err == (
-        f"fairnas: {tmp_path}/photos holds no images, but 2 .nef, 1 .txt; convert them to JPEG or PNG\n"
+        f"fairnas: {tmp_path}/photos holds no images, but 2 .nef, 1 .txt; convert .nef to JPEG or PNG\n"
     )
+
+
+def test_a_folder_of_which_nothing_is_read_is_counted_in_json(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photos").mkdir()
+    for name in ("a.nef", "b.nef", "c.txt"):
+        (tmp_path / "photos" / name).write_bytes(b"x")
+    assert main(["predict", str(model), str(tmp_path / "photos"), "--json"]) == 2
+    told = capsys.readouterr()
+    plain = json.loads(told.out)
+    assert (plain["images"], plain["left_out"]) == ([], {".nef": 2, ".txt": 1})
+    assert told.err.count("\n") == 1
+
+
+DEPTHS = {
+    "8 bits": (
+        None,
+        "1 of 2 images have more than 8 bits, those the model was trained on had 8: values 0:65535 become",
+    ),
+    "more": ([1000.0, 5000.0], "1 of 2 images have 8 bits, those the model was trained on had more (values 1000:5000)"),
+}
+
+
+@pytest.mark.parametrize(("value_range", "line"), DEPTHS.values(), ids=DEPTHS)
+def test_images_of_another_depth_than_in_training_are_counted(
+    small_onnx: Callable[..., bytes],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    value_range: list[float] | None,
+    line: str,
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(
+        small_onnx({"preprocessing": json.dumps({**GOOD, "value_range": value_range})})
+    )
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(np.full((9, 9), 3000, np.uint16)).save(tmp_path / "photos" / "deep.png")
+    _picture(tmp_path / "photos" / "plain.png", 0)
+    unlike = "deep.png" if value_range is None else "plain.png"
+    assert main(["predict", str(tmp_path / "model.onnx"), str(tmp_path / "photos"), "--json"]) == 0
+    told = capsys.readouterr()
+    plain = json.loads(told.out)
+    assert plain["other_depth"] == 1
+    assert [Path(each["image"]).name for each in plain["images"] if each["other_depth"]] == [unlike]
+    assert told.err.startswith(f"fairnas: {line}")
+    assert told.err.count("\n") == 1
+
+
+def test_images_of_another_format_than_their_ending_are_counted(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (9, 7)).save(tmp_path / "photos" / "a.jpg", "PNG")
+    _picture(tmp_path / "photos" / "b.png", 0)
+    assert main(["predict", str(model), str(tmp_path / "photos"), "--json"]) == 0
+    told = capsys.readouterr()
+    plain = json.loads(told.out)
+    assert plain["other_format"] == {".jpg files that are PNG": 1}
+    assert [each["other_format"] for each in plain["images"]] == [".jpg files that are PNG", None]
+    assert told.err == "fairnas: 1 .jpg files that are PNG; they are used as what they are\n"
 
 
 def test_a_folder_that_cannot_be_read_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

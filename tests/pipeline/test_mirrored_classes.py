@@ -106,10 +106,10 @@ def test_the_plan_says_what_is_done_to_training_images_and_asks_about_the_classe
 
 def test_what_was_given_stays_and_other_names_are_flipped(arrows, tmp_path):
     assert configured(arrows, "--data.flip", "vertical").data.flip == "vertical"
-    for name in ("cat", "dog"):
+    for place, name in enumerate(("cat", "dog")):
         (tmp_path / "pets" / name).mkdir(parents=True)
         for number in range(20):
-            Image.new("RGB", (24, 24), (number, 0, 0)).save(tmp_path / "pets" / name / f"{number}.png")
+            Image.new("RGB", (24, 24), (number, 99 * place, 0)).save(tmp_path / "pets" / name / f"{number}.png")
     pets = configured(tmp_path / "pets")
     assert pets.data.flip == "auto"
     assert pets.data.applied.flip == "horizontal"
