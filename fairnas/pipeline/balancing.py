@@ -31,10 +31,11 @@ def _lines(config: RunConfig, dataset: Dataset, sizes: np.ndarray, uneven: bool)
         if sizes[high] > sizes[low]
         else "all have equally many images to learn from"
     )
+    ratio = sizes[high] / max(1, sizes[low])
     yield {
         "none": f"balance    none: every image is drawn once in an epoch; {told}",
         "sampling": f"balance    sampling: every class is drawn equally often in an epoch; {told}",
-        "weights": f"balance    weights: an image of '{names[low]}' counts {sizes[high] / sizes[low]:.3g} times one of "
+        "weights": f"balance    weights: an image of '{names[low]}' counts {ratio:.3g} times one of "
         f"'{names[high]}'; {told}",
     }[config.train.balance]
     if config.measure == "top1":

@@ -19,9 +19,9 @@ def add_images(folder, first, last):
     for name in ("cats", "dogs"):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for number in range(first, last):
-            Image.fromarray(np.full((20, 20, 3), number + 100 * (name == "dogs"), np.uint8)).save(
-                folder / name / f"{number}.png"
-            )
+            pixels = np.zeros((20, 20, 3), np.uint8)
+            pixels[..., 0], pixels[..., 1] = number, 200 * (name == "dogs")
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
 
 
 @pytest.fixture

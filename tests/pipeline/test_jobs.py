@@ -39,10 +39,6 @@ def test_a_training_that_fails_ends_the_others_at_their_next_step(monkeypatch):
     jobs_given = [Job((0,), seed, False) for seed in range(9)]
     with pytest.raises(RunDirectoryError, match="its checkpoint is damaged"):
         list(jobs._in_processes(None, jobs_given, 2, lambda: False, None, None, lambda *_: None))
-            jobs._in_processes(
-                None, [Job((0,), seed, False) for seed in range(9)], 2, lambda: False, None, None, lambda *_: None
-            )
-        )
     assert done == []
 
 
