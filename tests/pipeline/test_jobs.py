@@ -23,7 +23,7 @@ def test_a_training_that_fails_ends_the_others_at_their_next_step(monkeypatch):
     @contextlib.contextmanager
     def workers(workshop, processes, space, dataset):
         with ThreadPoolExecutor(processes) as pool:
-            yield pool, stopping
+            yield pool, jobs.Orders(stopping, jobs.Steps([0, 0]))
 
     def work(job):
         if job.seed == 0:
