@@ -38,7 +38,7 @@ from benchmarks.workload import (
 )
 from fairnas.errors import ConfigError
 from fairnas.evaluate import RecalibratedCopy, score_genomes
-from fairnas.evaluate.keeping import MIB, kept_within, largest_pair, most_held, stem_madds
+from fairnas.evaluate.activation_checkpointing import MIB, kept_within, largest_pair, most_held, stem_madds
 from fairnas.evaluate.tree import Kept, branches, shared_depths, walk
 from fairnas.nets import cost_table
 from fairnas.nets.memory import activation_table

@@ -19,8 +19,8 @@ from benchmarks.command import run
 from benchmarks.limit import seconds_of
 from benchmarks.timing import Machine, Spread, require_repeats, threads
 from fairnas.config import Device, Precision
-from fairnas.nets.depthwise import Gradients, gradients_of
-from fairnas.nets.norm import BatchNorm2d
+from fairnas.kernels.batch_norm import BatchNorm2d
+from fairnas.kernels.depthwise import DepthwiseGradients, gradients_of
 from fairnas.pipeline.experiment import pick_device
 
 
@@ -97,7 +97,7 @@ def operations(shape: Shape, images: int, device: torch.device, dtype: torch.dty
     yield from _of_norm(noise(images, channels, side, side), grad)
 
 
-def _of_convolution(ours: Gradients, x: Tensor, weight: Tensor, grad: Tensor, stride: int) -> Iterator[Pair]:
+def _of_convolution(ours: DepthwiseGradients, x: Tensor, weight: Tensor, grad: Tensor, stride: int) -> Iterator[Pair]:
     channels, _, kernel, _ = weight.shape
 
     def torchs(of_input: bool) -> Tensor:
@@ -108,7 +108,7 @@ def _of_convolution(ours: Gradients, x: Tensor, weight: Tensor, grad: Tensor, st
         return gradients[0 if of_input else 1]
 
     if x.device.type == "cuda":
-        from fairnas.nets import depthwise_gpu
+        from fairnas.kernels import depthwise_gpu
 
         yield (
             "depthwise convolution",

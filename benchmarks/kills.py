@@ -22,9 +22,9 @@ import numpy as np
 from benchmarks.command import run
 from benchmarks.sameness import LEFT_OUT, differences
 from benchmarks.timing import Machine
+from fairnas.atomic_files import write_atomically
 from fairnas.errors import ConfigError, FairnasError
 from fairnas.randomness import generator
-from fairnas.writing import write_atomically
 
 STAGES = ("start", "train", "search", "retrain", "rank", "export", "report")
 SHORT = (

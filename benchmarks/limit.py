@@ -24,8 +24,8 @@ from fairnas.nets import Supernet
 from fairnas.nets.blocks import Head, make_block, make_stem
 from fairnas.pipeline.experiment import pick_device
 from fairnas.space import SearchSpace
-from fairnas.train import Bench, Group, choose_execution, supernet_step
-from fairnas.train.cuda_graph import Repeated
+from fairnas.train import Group, StepContext, choose_execution, supernet_step
+from fairnas.train.cuda_graph import GraphedCallable
 from fairnas.train.loop import make_optimizer
 
 
@@ -167,13 +167,13 @@ def _real_steps(given: LimitBenchmark, space: SearchSpace, device: torch.device)
     config = TrainConfig(lr=LEARNING_RATE, batch_size=given.batch, precision=given.precision)
     execution = choose_execution(space, config, Resources(), device, Group())
     supernet = Supernet(space).to(device).train()
-    bench = Bench(supernet, make_optimizer(supernet, config), config, execution.executor)
+    context = StepContext(supernet, make_optimizer(supernet, config), config, execution.executor)
     images, labels = labelled_images(space, given.batch, 0)
     batch = channels_last(images).to(device), labels.to(device)
     sampler = StrictSampler(space.choices, 0)
     steps = [
-        seconds_of(lambda step=step: supernet_step(bench, [(batch, sampler.paths(step))]), device)
-        for step in range(given.repeats + Repeated.WARM_UP + 1)
+        seconds_of(lambda step=step: supernet_step(context, [(batch, sampler.paths(step))]), device)
+        for step in range(given.repeats + GraphedCallable.WARM_UP + 1)
     ]
     return Spread.of(steps[-given.repeats :])  # the others warm up, and on a GPU the last of them is recorded
 

@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.command import run
 from benchmarks.macro_study.arms import ARMS, TUNED, Data, find_arm
 from benchmarks.macro_study.table import (
-    Judge,
+    TruthComparison,
     committees,
     corrections,
     over_seeds,
@@ -216,7 +216,7 @@ def measure(given: MacroBenchmark) -> dict[str, Any]:
         with RunDirectory(given.out).locked():
             rates = tuned_rates(given)
             in_processes(given, list(tasks_of(given, rates)))
-    judge = Judge(truth, given.out / "agreement.json")
+    judge = TruthComparison(truth, given.out / "agreement.json")
     trainings = list(scored_trainings(given.out, judge))
     return {
         "benchmark": "nas_bench_macro",

@@ -17,8 +17,8 @@ from PIL import Image, ImageEnhance
 
 from benchmarks.command import run
 from fairnas.data.decoding import Decoding
-from fairnas.data.files import Files, decode_all, usable
-from fairnas.data.layout import read_layout
+from fairnas.data.folder_layout import read_layout
+from fairnas.data.image_files import Files, decode_all, usable
 from fairnas.data.likeness import SIDE, likeness_ids, thumbnails
 from fairnas.data.repeats import shown_name
 from fairnas.errors import ConfigError

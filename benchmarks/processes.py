@@ -25,7 +25,7 @@ from benchmarks.workload import PROXYLESS_32, channels_last, labelled_images, sp
 from fairnas.config import TrainConfig
 from fairnas.fairness import StrictSampler
 from fairnas.nets import Supernet
-from fairnas.train import Bench, Group, arranged, joined_group, make_strategy, supernet_step
+from fairnas.train import Group, StepContext, arranged, joined_group, make_strategy, supernet_step
 from fairnas.train.loop import make_optimizer
 
 
@@ -110,15 +110,15 @@ def _work(rank: int, port: int, given: ProcessesBenchmark, result: str) -> None:
         sides = {}
         for name, processes, part in (("alone", Group(), slice(None)), ("together", group, own)):
             supernet = Supernet(space, seed=given.seed).train()
-            bench = Bench(supernet, make_optimizer(supernet, config), config, group=processes)
-            sides[name] = bench, (channels_last(images[part]), labels[part])
+            context = StepContext(supernet, make_optimizer(supernet, config), config, group=processes)
+            sides[name] = context, (channels_last(images[part]), labels[part])
         seconds: dict[str, list[float]] = {"alone": [], "together": []}
         for step in range(given.repeats + 1):  # the first is not counted
-            for name, (bench, batch) in sides.items():
+            for name, (context, batch) in sides.items():
                 group.gather(None)  # nobody begins before all are here
                 begin = time.perf_counter()
                 if name == "together" or group.is_first:
-                    supernet_step(bench, [(batch, sampler.paths(step))])
+                    supernet_step(context, [(batch, sampler.paths(step))])
                 seconds[name].append(time.perf_counter() - begin)
                 if group.is_first and name == "together" and step:
                     ratio = seconds["alone"][-1] / seconds["together"][-1]

@@ -27,8 +27,8 @@ from fairnas.fairness import StrictSampler
 from fairnas.nets import Supernet
 from fairnas.pipeline.experiment import pick_device
 from fairnas.space import Genome
-from fairnas.train import Bench, Group, choose_execution, supernet_step
-from fairnas.train.cuda_graph import Repeated
+from fairnas.train import Group, StepContext, choose_execution, supernet_step
+from fairnas.train.cuda_graph import GraphedCallable
 from fairnas.train.executors import Executor, Sequential, arithmetic
 from fairnas.train.loop import make_optimizer
 
@@ -149,7 +149,7 @@ def measure(given: StepBenchmark) -> dict[str, Any]:
 
 def before_timing(device: torch.device) -> int:
     """Steps that are compared before any is timed: on a GPU so many that the last is one that was recorded before."""
-    return Repeated.WARM_UP + 2 if device.type == "cuda" else 1
+    return GraphedCallable.WARM_UP + 2 if device.type == "cuda" else 1
 
 
 @dataclass(frozen=True)
@@ -181,9 +181,9 @@ def make_sides(
     our_images = channels_last(images)
     our_optimizer = make_optimizer(supernet.train(), config)
     their_optimizer = textbook_optimizer(textbook, config.lr, config.momentum, config.weight_decay)
-    bench = Bench(supernet, our_optimizer, config, executor or Sequential(config.precision))
+    context = StepContext(supernet, our_optimizer, config, executor or Sequential(config.precision))
     return (
-        Side(supernet, lambda paths: supernet_step(bench, [((our_images, labels), paths)]).loss.item()),
+        Side(supernet, lambda paths: supernet_step(context, [((our_images, labels), paths)]).loss.item()),
         Side(textbook, lambda paths: _textbook(textbook, images, labels, paths, their_optimizer, config.precision)),
     )
 

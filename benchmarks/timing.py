@@ -46,7 +46,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class TimingComparison:
     """How many times as long as the project the textbook takes, over several repeats."""
 
     repeats: int
@@ -76,7 +76,7 @@ def compare(
     repeats: int,
     scale: float = 1.0,
     on_repeat: Callable[[int, float], None] = lambda done, ratio: None,
-) -> Comparison:
+) -> TimingComparison:
     """Time both in turns, project first.
 
     Args:
@@ -94,7 +94,7 @@ def compare(
     for done in range(repeats):
         pairs.append((_timed(project), _timed(textbook)))
         on_repeat(done + 1, scale * pairs[-1][1].wall / pairs[-1][0].wall)
-    return Comparison(
+    return TimingComparison(
         repeats,
         Spread.of([scale * theirs.wall / ours.wall for ours, theirs in pairs]),
         Spread.of([scale * theirs.processor / ours.processor for ours, theirs in pairs]),

@@ -22,7 +22,7 @@ from fairnas.data.images import ResidentImages
 from fairnas.evaluate import NetworkScore, score_network
 from fairnas.nets import build
 from fairnas.space import SearchSpace, get_space
-from fairnas.train import Pace, product_training, stand_alone_training, supernet_training, train
+from fairnas.train import LoopOptions, product_training, stand_alone_training, supernet_training, train
 
 GROUPS = {"0, 1, 4, 6, 7, 9": 900, "2, 3, 5": 400, "8": 30}
 """Digits of each class, and its training images."""
@@ -68,7 +68,7 @@ def unequal_digits() -> Dataset:
 def stand_alone(space: SearchSpace, data: Dataset, config: TrainConfig, seed: int) -> NetworkScore:
     """A network trained by itself, with the supernet's hyper-parameters."""
     training = stand_alone_training(space, (0,) * space.depth, config, seed, CPU)
-    train(training, data, config, seed, Pace())
+    train(training, data, config, seed, LoopOptions())
     return tested(training.network, data)
 
 
@@ -76,14 +76,14 @@ def product(space: SearchSpace, data: Dataset, config: TrainConfig, seed: int) -
     """One trained for use: with label smoothing, dropout, mixup and an average of weights."""
     settings = RetrainConfig("product", mixup=0.2, average=0.9)
     training = product_training(space, (0,) * space.depth, settings, config, seed, CPU)
-    train(training, data, config, seed, Pace())
+    train(training, data, config, seed, LoopOptions())
     return tested(training.kept, data)
 
 
 def supernet(space: SearchSpace, data: Dataset, config: TrainConfig, seed: int) -> NetworkScore:
     """The same path of a supernet under strict fairness."""
     training = supernet_training(space, config, seed, CPU)
-    train(training, data, config, seed, Pace())
+    train(training, data, config, seed, LoopOptions())
     return tested(build(space, (0,) * space.depth, inherit=training.network), data)
 
 

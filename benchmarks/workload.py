@@ -133,7 +133,7 @@ def settled_supernet(space: SearchSpace, images: Tensor, seed: int) -> Supernet:
         norm.momentum = None  # the plain mean over all passes
     sampler = StrictSampler(space.choices, seed)
     with torch.no_grad():
-        for genome in itertools.chain.from_iterable(sampler.paths(step) for step in range(2 * sampler.cycle)):
+        for genome in itertools.chain.from_iterable(sampler.paths(step) for step in range(2 * sampler.fairness_period)):
             supernet(channels_last(images), genome)
     for norm, momentum in zip(norms, usual, strict=True):
         norm.momentum = momentum

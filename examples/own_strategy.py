@@ -6,7 +6,7 @@ from fairnas.train.strategies import PathStrategy, StrategyEntry
 class InTurn:
     """Draws one path a step: choice number `step` modulo the number of choices, in every layer."""
 
-    promise = "none"
+    fairness = "none"
     cycle = 1
     paths_per_step = 1
 

@@ -8,14 +8,14 @@ from fairnas.config import DataConfig, TrainConfig
 from fairnas.data import load_dataset, ordered_batches
 from fairnas.evaluate import score_genomes
 from fairnas.space import format_genome
-from fairnas.train import Pace, supernet_training, train
+from fairnas.train import LoopOptions, supernet_training, train
 
 device = torch.device("cpu")
 space = fairnas.get_space("digits")
 data = load_dataset(DataConfig("digits", augmentation="shift"), image_size=8, image_channels=1, seed=0)
 config = TrainConfig(strategy="strict", epochs=2, batch_size=50, lr=0.05)
 training = supernet_training(space, config, seed=0, device=device)
-train(training, data, config, seed=0, pace=Pace())
+train(training, data, config, seed=0, pace=LoopOptions())
 print(training.ledger.audit())
 
 rng = np.random.default_rng(0)

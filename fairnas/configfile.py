@@ -11,7 +11,7 @@ import tomli_w
 
 from fairnas.config import RunConfig
 from fairnas.errors import ConfigError, UnknownNameError
-from fairnas.foreign import parse_toml
+from fairnas.untrusted import parse_toml
 
 
 def to_toml(config: RunConfig) -> str:

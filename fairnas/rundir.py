@@ -30,11 +30,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fairnas.atomic_files import TEMPORARY, checksum, is_leftover, require_locks, write_atomically
 from fairnas.config import RunConfig
 from fairnas.configfile import differing_keys, flat_settings, from_toml, to_toml
 from fairnas.errors import RunDirectoryError
-from fairnas.foreign import parse_json
-from fairnas.writing import TEMPORARY, checksum, is_leftover, require_locks, write_atomically
+from fairnas.untrusted import parse_json
 
 SCHEMA = 1
 NO_STUDY = "no_ranking.json"

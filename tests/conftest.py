@@ -29,14 +29,14 @@ if not any(Path("/dev").glob("nvidia[0-9]*")) and not any(Path("/dev", name).exi
 
 
 _LONGEST = (
-    "cli/test_kill", "zoo/test_zoo_onnx", "train/test_group", "cli/test_processes", "pipeline/test_cluster",
-    "train/test_resume", "cli/test_verbs", "cli/test_at_rest", "pipeline/test_precision", "pipeline/test_plan",
-    "pipeline/test_compare", "train/test_executors", "pipeline/test_figure", "train/test_strategies",
-    "cli/test_full_disk", "cli/test_rank", "pipeline/test_retraining", "evaluate/test_oneshot", "cli/test_plan",
-    "cli/test_dial", "cli/test_retrain", "search/test_killed_search", "pipeline/test_similarity", "cli/test_figure",
+    "cli/test_kill", "zoo/test_zoo_onnx", "train/test_process_group", "cli/test_processes", "pipeline/test_evaluators",
+    "train/test_resume", "cli/test_verbs", "cli/test_at_rest", "pipeline/test_precision_check", "planning/test_plan",
+    "paper/test_table_1", "train/test_executors", "paper/test_figure_1_and_4", "train/test_strategies",
+    "cli/test_full_disk", "cli/test_rank", "pipeline/test_retrain_stage", "evaluate/test_oneshot", "cli/test_plan",
+    "cli/test_dial", "cli/test_retrain", "search/test_killed_search", "paper/test_similarity", "cli/test_figure",
     "pipeline/test_budget", "pipeline/test_in_time",
     "benchmarks/test_nas_bench_macro", "benchmarks/test_benchmark_commands", "search/test_searchers", "zoo/test_zoo",
-    "evaluate/test_recalibration", "report/test_figure_browser", "report/test_live_browser",
+    "evaluate/test_recalibration", "paper/test_figure_browser", "report/test_live_browser",
 )  # fmt: skip
 """Files of tests, those that take longest first."""
 

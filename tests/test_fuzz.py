@@ -22,9 +22,10 @@ from benchmarks.fuzz.__main__ import try_target
 from benchmarks.fuzz.attempt import Outcome, Target, attempt, input_of
 from benchmarks.fuzz.targets import TARGETS, with_metadata
 from fairnas.configfile import from_toml
-from fairnas.data.classfolders import read_split
-from fairnas.data.decode import CorruptImageError, read_square
+from fairnas.data.class_folders import read_split
+from fairnas.data.decode import read_square
 from fairnas.data.decoding import Decoding
+from fairnas.data.formats import CorruptImageError
 from fairnas.errors import (
     CheckpointError,
     ConfigError,
@@ -36,13 +37,13 @@ from fairnas.errors import (
     UnknownNameError,
 )
 from fairnas.export.session import OnnxSession
-from fairnas.foreign import parse_json, parse_toml
 from fairnas.report.server import _Handler
 from fairnas.rundir import RunDirectory
 from fairnas.search import Archive
 from fairnas.space import get_space
 from fairnas.space.file import load_space
 from fairnas.train import read_checkpoint
+from fairnas.untrusted import parse_json, parse_toml
 
 ROOT = Path(__file__).parents[1]
 _DEAR = 3  # inputs for readers that take a tenth of a second each
@@ -351,7 +352,7 @@ def test_a_runtime_prints_nothing_over_metadata_that_are_no_text(tmp_path, capfd
 
 
 def test_a_report_runs_no_python_that_a_run_names(tmp_path):
-    from fairnas.report.inputs import read_inputs
+    from fairnas.report.run_data import read_inputs
 
     text = (ROOT / "benchmarks/fuzz/corpus/config.toml").read_text()
     (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")

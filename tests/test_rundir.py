@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fairnas.atomic_files import checksum, temporary_folder, write_atomically
 from fairnas.config import DataConfig, RunConfig
 from fairnas.errors import ConfigError, RunDirectoryError
 from fairnas.recipes import digits, get_recipe
 from fairnas.rundir import RunDirectory, is_run_directory
-from fairnas.writing import checksum, temporary_folder, write_atomically
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ def test_the_list_of_messages_finds_each_way_to_say_one(tmp_path):
         "def check(x):\n"
         "    if x: raise OwnError(f'x is {x}; give 0')\n"
         "    raise UnknownNameError('space', x, [])\n"
-        "def misfit(space): return 'it has no layers'\n"
+        "def unsupported_reason(space): return 'it has no layers'\n"
         "def inner(): raise ValueError('it is no table')\n"
         "def never(): raise AssertionError('ours')\n"
         "def find(x): return Finding('odd', f'{x} is odd')\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 from benchmarks.fuzz.mutations import Bend
-from fairnas.data.decode import CorruptImageError
+from fairnas.data.formats import CorruptImageError
 from fairnas.errors import FairnasError
 
 ALLOWED = (FairnasError, CorruptImageError)

@@ -12,7 +12,7 @@ from benchmarks.fuzz import formats
 from benchmarks.fuzz.mutations import bent_bytes
 from fairnas.config import DataConfig
 from fairnas.data import load_dataset
-from fairnas.data.folder import scan_folder
+from fairnas.data.folder_scan import scan_folder
 from fairnas.report.live import LivePage
 from fairnas.report.server import LiveServer
 from fairnas.rundir import RunDirectory

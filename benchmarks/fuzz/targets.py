@@ -28,18 +28,18 @@ from fairnas.export.preprocessing import Preprocessing
 from fairnas.export.product import Product
 from fairnas.export.weights import encode_weights
 from fairnas.fairness import Ledger
+from fairnas.latency import published as zoo_latency
+from fairnas.latency.measurement_log import open_records
+from fairnas.latency.table import LatencyTable, read_latency_table
 from fairnas.nets import build, cost
-from fairnas.pipeline.latency import zoo as zoo_latency
-from fairnas.pipeline.latency.records import open_records
-from fairnas.pipeline.studies import compare, figure_6
-from fairnas.pipeline.studies.arm_training import SCORES, read_scores
-from fairnas.pipeline.studies.folder import claim
+from fairnas.paper import figure_6_study, table_1_study
+from fairnas.paper.output_folder import claim
+from fairnas.paper.supernet_runs import SCORES, read_scores
 from fairnas.recipes import RECIPES
-from fairnas.report.inputs import read_inputs
 from fairnas.report.page import render
+from fairnas.report.run_data import read_inputs
 from fairnas.rundir import RunDirectory
 from fairnas.search import Archive
-from fairnas.search.latency import LatencyTable, read_latency_table
 from fairnas.space import get_space
 from fairnas.space.file import load_space
 from fairnas.train import read_checkpoint
@@ -204,18 +204,18 @@ def _scores(folder: Path, content: bytes) -> None:
 
 
 def _judged(folder: Path, content: bytes) -> None:
-    _written(folder, compare.RESULT, content)
+    _written(folder, table_1_study.RESULT, content)
     _written(folder, "stages.json", (CORPUS / "stages.json").read_bytes())
     _written(folder, "config.toml", (CORPUS / "config.toml").read_bytes())
-    compare._result(RunDirectory(folder), [(0,) * 8])
+    table_1_study._result(RunDirectory(folder), [(0,) * 8])
 
 
 def _profiles(folder: Path, content: bytes) -> None:
-    compare._stored_profiles(_written(folder, "profiles.json", content))
+    table_1_study._stored_profiles(_written(folder, "profiles.json", content))
 
 
 def _searched(folder: Path, content: bytes) -> None:
-    figure_6._read(_written(folder, "search.json", content), 0, DIGITS, "top1")
+    figure_6_study._read(_written(folder, "search.json", content), 0, DIGITS, "top1")
 
 
 @functools.cache

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.workload import distinct_networks
 from fairnas.config import DataConfig, TrainConfig
 from fairnas.errors import ConfigError, UnknownNameError
-from fairnas.fairness.samplers import Promise
+from fairnas.fairness.samplers import Fairness
 from fairnas.randomness import generator
 from fairnas.space import Genome, SearchSpace
 from fairnas.train import make_strategy
@@ -139,8 +139,8 @@ def data_config(data: Data, per_class: int) -> DataConfig:
 class DistinctSampler:
     """One path per step, uniform among the distinct networks of a space."""
 
-    promise: Promise = "expectation"
-    cycle = 1
+    fairness: Fairness = "expectation"
+    fairness_period = 1
     paths_per_step = 1
 
     def __init__(self, networks: Sequence[Genome], seed: int) -> None:

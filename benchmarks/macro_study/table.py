@@ -58,7 +58,7 @@ def equal_depth_tau(predicted: Mapping[str, float], truth: Sequence[float]) -> f
 
 
 @dataclass(frozen=True)
-class Judge:
+class TruthComparison:
     """Compares predictions with the truth, and remembers what it found: the bootstrap takes seconds per list."""
 
     truth: Truth
@@ -94,7 +94,7 @@ class Judge:
         }
 
 
-def yardsticks(judge: Judge) -> dict[str, Any]:
+def yardsticks(judge: TruthComparison) -> dict[str, Any]:
     """What needs no supernet: the benchmark's own noise, and predictors that cost nothing."""
     from scipy.stats import kendalltau
 
@@ -122,7 +122,7 @@ def _pairs(count: int) -> list[tuple[int, int]]:
     return list(itertools.combinations(range(count), 2))
 
 
-def scored_trainings(out: Path, judge: Judge) -> Iterator[dict[str, Any]]:
+def scored_trainings(out: Path, judge: TruthComparison) -> Iterator[dict[str, Any]]:
     """Every finished training in the study's folder with what its complete scores come to."""
     for folder, facts, complete in _finished(out):
         yield {**facts, "folder": folder, "scored": [_judged(content, facts, judge) for content in complete]}
@@ -142,7 +142,7 @@ def _finished(out: Path) -> Iterator[tuple[str, dict[str, Any], list[dict[str, A
         yield path.parent.name, facts, [content for content in files if len(content["scores"]) == content["wanted"]]
 
 
-def _judged(content: dict[str, Any], facts: dict[str, Any], judge: Judge) -> dict[str, Any]:
+def _judged(content: dict[str, Any], facts: dict[str, Any], judge: TruthComparison) -> dict[str, Any]:
     scores: dict[str, dict[str, float]] = content["scores"]
     top1 = {genome: score["top1"] for genome, score in scores.items()}
     gap = accuracy_gap(list(top1.values()), [judge.truth[genome].top1 for genome in top1])
@@ -199,7 +199,7 @@ def over_seeds(trainings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def committees(out: Path, judge: Judge) -> list[dict[str, Any]]:
+def committees(out: Path, judge: TruthComparison) -> list[dict[str, Any]]:
     """What the mean score over all seeds of an arm orders, where there are several: one prediction of many supernets.
 
     It costs as much compute as all of them, so it is no row for comparing arms at equal compute.
@@ -311,7 +311,7 @@ def _standardised(values: np.ndarray) -> np.ndarray:
     return (values - values.mean()) / (spread if spread else 1.0)
 
 
-def corrections(out: Path, judge: Judge) -> list[dict[str, Any]]:
+def corrections(out: Path, judge: TruthComparison) -> list[dict[str, Any]]:
     """`corrected`, for the complete final scores of every training."""
     return [
         {**{key: facts[key] for key in ("arm", "seed", "image_size", "path_images")}, **kept, "networks": wanted, **row}

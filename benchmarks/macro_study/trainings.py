@@ -32,6 +32,7 @@ from benchmarks.macro_study.arms import (
     some_networks,
     train_config,
 )
+from fairnas.atomic_files import write_atomically
 from fairnas.config import TrainConfig
 from fairnas.data import Dataset, load_dataset, ordered_batches
 from fairnas.errors import RunDirectoryError
@@ -42,7 +43,7 @@ from fairnas.space import SearchSpace, format_genome, get_space
 from fairnas.space.file import to_dict
 from fairnas.train import (
     DivergedError,
-    Pace,
+    LoopOptions,
     new_supernet,
     read_checkpoint,
     supernet_training,
@@ -51,7 +52,6 @@ from fairnas.train import (
     write_checkpoint,
 )
 from fairnas.train.supernet import SupernetTraining
-from fairnas.writing import write_atomically
 
 SPACE = "nas_bench_macro"
 SPLIT_SEED = 0
@@ -221,9 +221,11 @@ def _train_to(
         if content["step"] == step and content["identity"] == identity:
             training.network.load_state_dict(content["network"])
             return
-    pace = Pace(checkpoint=checkpoint, identity=identity, on_progress=on_progress, on_resume=on_resume, stop=stop)
+    options = LoopOptions(
+        checkpoint=checkpoint, identity=identity, on_progress=on_progress, on_resume=on_resume, stop=stop
+    )
     try:
-        train(training, dataset, job.config, job.seed, pace)
+        train(training, dataset, job.config, job.seed, options)
     except KeyboardInterrupt:
         if reached != step or step == total:
             raise

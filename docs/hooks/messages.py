@@ -87,7 +87,7 @@ def _said_in(tree: ast.Module, kinds: frozenset[str]) -> Iterator[tuple[str, str
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and node.name in kinds:
             yield from ((node.name, text) for text in _texts(node, "super().__init__"))
-        elif isinstance(node, ast.FunctionDef) and node.name == "misfit":
+        elif isinstance(node, ast.FunctionDef) and node.name == "unsupported_reason":
             returned = [each.value for each in ast.walk(node) if isinstance(each, ast.Return)]
             yield from (("", text) for value in returned if (text := _text(value)))
         elif isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "_WORDS" and node.value:

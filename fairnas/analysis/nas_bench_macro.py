@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from fairnas.errors import DataError
-from fairnas.foreign import parse_json
 from fairnas.space import Genome, get_space
+from fairnas.untrusted import parse_json
 
 SPACE = "nas_bench_macro"
 """The name of its search space."""

@@ -63,10 +63,10 @@ def main(arguments: Sequence[str]) -> None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, name=given.data))
     # torch is only needed from here on
     from fairnas.cli.progress import interruptible, narrated
-    from fairnas.pipeline.studies.compare import Comparison, measure_table_1
-    from fairnas.pipeline.studies.systems import BESIDE, TABLE_1_SYSTEMS
+    from fairnas.paper.table_1_study import SystemComparison, measure_table_1
+    from fairnas.paper.table_1_systems import BESIDE, TABLE_1_SYSTEMS
 
-    comparison = Comparison(
+    comparison = SystemComparison(
         base=config,
         systems=given.strategies or (*TABLE_1_SYSTEMS, *BESIDE),
         seeds=given.seeds,

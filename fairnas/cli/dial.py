@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from fairnas.cli.parsing import UsageError, peek
 from fairnas.config import RunConfig
 from fairnas.errors import FairnasError, TooLittleTimeError
-from fairnas.foreign import parse_toml
+from fairnas.untrusted import parse_toml
 
 if TYPE_CHECKING:
-    from fairnas.pipeline.planning.dial import Dialled
     from fairnas.pipeline.timetable import Timetable
+    from fairnas.planning.time_budget import BudgetedRun
     from fairnas.rundir import RunDirectory
 
 
@@ -85,12 +85,12 @@ def going_on(run: "RunDirectory", config: RunConfig, given: frozenset[str]) -> R
     What the user gives again must be what it was; what a run was not begun with, it cannot take. The run directory
     refuses the difference, in its own words.
     """
-    from fairnas.pipeline.planning.knobs import DIALLED, value_of
+    from fairnas.planning.setting_ranges import BUDGETED_SETTINGS, value_of
 
     stored = run.config
     if stored.minutes is None:
         return config  # begun without the dial: a difference in minutes is refused
-    chosen = {name: value_of(stored, name) for name in DIALLED if name not in given}
+    chosen = {name: value_of(stored, name) for name in BUDGETED_SETTINGS if name not in given}
     if config.minutes is None:
         chosen["minutes"] = stored.minutes
     return replaced(config, chosen)
@@ -105,8 +105,8 @@ def timetable_of(run: "RunDirectory", given: frozenset[str], begun: float | None
         begun: when the time of a new run began, on the clock of `time.monotonic`. A run that goes on has as much time
             as what is left of it was foreseen to take.
     """
-    from fairnas.pipeline.planning.dial import AIM
     from fairnas.pipeline.timetable import ENDING, Timetable
+    from fairnas.planning.time_budget import AIM
 
     minutes, path = run.config.minutes, run.path / "dial.json"
     if minutes is None or not path.exists():
@@ -128,22 +128,22 @@ def replaced(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
     return config
 
 
-def dial_lines(dialled: "Dialled") -> list[str]:
+def dial_lines(budgeted: "BudgetedRun") -> list[str]:
     """What was chosen, as a table in plain lines."""
-    rows = [(each.name, _shown(each.recipe), _shown(each.chosen), each.why) for each in dialled.settings]
+    rows = [(each.name, _shown(each.recipe), _shown(each.chosen), each.why) for each in budgeted.settings]
     rows.insert(0, ("setting", "recipe", "chosen", "why"))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows
     ]
-    minutes = dialled.prepared.config.minutes or 0.0
-    stages = ", ".join(f"{stage.name} {stage.seconds / 60:.2g}" for stage in dialled.plan.stages)
+    minutes = budgeted.prepared.config.minutes or 0.0
+    stages = ", ".join(f"{stage.name} {stage.seconds / 60:.2g}" for stage in budgeted.plan.stages)
     return [
         *lines,
-        f"time       {dialled.seconds / 60:.2g} of {minutes:g} minutes: {dialled.spent / 60:.2g} to measure this "
+        f"time       {budgeted.seconds / 60:.2g} of {minutes:g} minutes: {budgeted.spent / 60:.2g} to measure this "
         f"device, then {stages}",
-        *(f"given up   {line}" for line in dialled.given_up),
-        *(f"note       {note}" for note in dialled.notes),
+        *(f"given up   {line}" for line in budgeted.given_up),
+        *(f"note       {note}" for note in budgeted.notes),
     ]
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fairnas.atomic_files import has_locks
 from fairnas.cli.lists import ListArguments
 from fairnas.cli.output import print_json, print_table
 from fairnas.cli.parsing import parse
 from fairnas.versions import PACKAGES, version_of
-from fairnas.writing import has_locks
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def figure_1(arguments: Sequence[str]) -> None:
     if given.epochs is not None:
         config = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=given.epochs))
     from fairnas.cli.progress import interruptible, narrated
-    from fairnas.pipeline.studies.figure_1 import FigureOne, draw_figure_1
+    from fairnas.paper.figure_1_study import FigureOne, draw_figure_1
 
     command = command_line(["figure", "1"], arguments)
     figure = FigureOne(config, given.seeds, given.models, command)
@@ -164,7 +164,7 @@ def _over_seeds(found: dict[str, Any]) -> str:
 def figure_4(arguments: Sequence[str]) -> None:
     """Parse, compute, print."""
     given = parse(FigureFourVerb, arguments, "figure 4")
-    from fairnas.pipeline.studies.figure_4 import draw_figure_4
+    from fairnas.paper.figure_4 import draw_figure_4
 
     command = command_line(["figure", "4"], arguments)
     numbers = draw_figure_4(given.out, given.repetitions, given.seed, command)

@@ -30,7 +30,7 @@ class FigureTenVerb:
 def figure_10(arguments: Sequence[str]) -> None:
     """Parse, read, print."""
     given = parse(FigureTenVerb, arguments, "figure 10")
-    from fairnas.pipeline.studies.figure_10 import draw_figure_10
+    from fairnas.paper.figure_10 import draw_figure_10
 
     command = command_line(["figure", "10"], arguments)
     numbers = draw_figure_10(given.out, given.run, command)

@@ -29,7 +29,7 @@ class FigureElevenVerb:
 def figure_11(arguments: Sequence[str]) -> None:
     """Parse, read, print."""
     given = parse(FigureElevenVerb, arguments, "figure 11")
-    from fairnas.pipeline.studies.figure_11 import draw_figure_11
+    from fairnas.paper.figure_11 import draw_figure_11
 
     command = command_line(["figure", "11"], arguments)
     numbers = draw_figure_11(given.out, given.run, command)

@@ -68,8 +68,8 @@ def figure_6(arguments: Sequence[str]) -> None:
         generations=given.search.generations if given.generations is None else given.generations,
     )
     from fairnas.cli.progress import interruptible, narrated
-    from fairnas.pipeline.studies.figure_6 import FigureSix, draw_figure_6
-    from fairnas.pipeline.studies.searched import benchmark_truth, trained_supernet
+    from fairnas.paper.figure_6_study import FigureSix, draw_figure_6
+    from fairnas.paper.search_targets import benchmark_truth, trained_supernet
 
     seeds = given.seeds if given.seeds is not None else _SUPERNET_SEEDS if given.run else _TRUTH_SEEDS
     command = command_line(["figure", "6"], arguments)

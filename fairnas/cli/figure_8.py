@@ -37,7 +37,7 @@ def figure_8(arguments: Sequence[str]) -> None:
     """Parse, score, print."""
     given = parse(FigureEightVerb, arguments, "figure 8")
     from fairnas.cli.progress import narrated
-    from fairnas.pipeline.studies.figure_8 import FigureEight, draw_figure_8
+    from fairnas.paper.figure_8_study import FigureEight, draw_figure_8
 
     command = command_line(["figure", "8"], arguments)
     figure = FigureEight(given.run, given.against, given.sample, command)

@@ -16,7 +16,7 @@ from fairnas.space import SearchSpace, get_space
 
 if TYPE_CHECKING:
     from fairnas.export.timing import Timing
-    from fairnas.search import LatencyTable
+    from fairnas.latency import LatencyTable
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ def main(arguments: Sequence[str]) -> None:
 
 def _make_table(given: LatencyVerb) -> None:
     from fairnas.cli.progress import interruptible, narrated
-    from fairnas.pipeline.latency.table import OnnxBench, measure_table, require_own
-    from fairnas.pipeline.prices import MEASURED
+    from fairnas.latency.measure import OnnxRunner, measure_table, require_own
+    from fairnas.pipeline.costs import MEASURED
 
     with contextlib.ExitStack() as held:
         if given.run is not None:
@@ -87,8 +87,8 @@ def _make_table(given: LatencyVerb) -> None:
         require_own(space, path)
         stop, narrator = held.enter_context(interruptible()), held.enter_context(narrated())
         narrator.stage(1, 1, f"measure the latency of space '{space.name}'", "")
-        bench = OnnxBench(space, given.threads)
-        table = measure_table(space, path, given.minutes, bench=bench, narrator=narrator, stop=stop)
+        runner = OnnxRunner(space, given.threads)
+        table = measure_table(space, path, given.minutes, runner=runner, narrator=narrator, stop=stop)
     print_json({"table": str(path), **table.to_dict()}) if given.json else _print_table(table, path)
 
 

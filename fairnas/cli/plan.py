@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fairnas.atomic_files import require_locks
 from fairnas.cli.dial import dial_lines, given_settings
 from fairnas.cli.output import print_json, print_table
 from fairnas.cli.run import RunVerb, read_arguments
-from fairnas.writing import require_locks
 
 if TYPE_CHECKING:
-    from fairnas.pipeline import Plan
+    from fairnas.planning import Plan
 
 
 BUSY = 0.4
@@ -39,9 +39,10 @@ def main(arguments: Sequence[str]) -> None:
     require_locks()
     # torch is only needed from here on
     from fairnas.cli.progress import narrated
-    from fairnas.pipeline import measure_plan, prepare
-    from fairnas.pipeline.planning.dial import dial
+    from fairnas.pipeline import prepare
     from fairnas.pipeline.prepare import require_study
+    from fairnas.planning import measure_plan
+    from fairnas.planning.time_budget import dial
 
     load = os.getloadavg()[0]
     record, lines = {}, []
@@ -52,9 +53,9 @@ def main(arguments: Sequence[str]) -> None:
                 require_study(prepared)
                 plan = measure_plan(prepared, narrator)
             else:
-                dialled = dial(config, given_settings(arguments), begun, narrator)
-                prepared, plan = dialled.prepared, dialled.plan
-                record, lines = {"dial": dialled.to_dict()}, dial_lines(dialled)
+                budgeted = dial(config, given_settings(arguments), begun, narrator)
+                prepared, plan = budgeted.prepared, budgeted.plan
+                record, lines = {"dial": budgeted.to_dict()}, dial_lines(budgeted)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("a plan keeps nothing, so the same command measures anew") from None
     if verb.json:

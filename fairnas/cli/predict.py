@@ -14,8 +14,8 @@ from rich.cells import cell_len, set_cell_size
 
 from fairnas.cli.output import print_json
 from fairnas.cli.parsing import UsageError, parse
-from fairnas.data.classfolders import shown
-from fairnas.data.files import disguise_line
+from fairnas.data.class_folders import shown
+from fairnas.data.image_files import disguise_line
 from fairnas.errors import DataError
 from fairnas.export.predict import Classifier, NoImagesError, Prediction, Unreadable, find_images
 from fairnas.export.timing import all_threads

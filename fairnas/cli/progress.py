@@ -15,7 +15,7 @@ from rich.table import Column
 from fairnas.cli.hangup import SIGHUP, HungUp, is_heard
 
 if TYPE_CHECKING:
-    from fairnas.pipeline import Narrator
+    from fairnas.progress import Narrator
 
 PLAIN_SECONDS = 10.0
 """Without a terminal, a line at most every so many seconds."""

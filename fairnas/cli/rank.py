@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> None:
     if not given.show:
         config, study = run.config, _study(given, run)
         if study.against is not None:  # refused before it is written into the run's configuration
-            from fairnas.pipeline.second_judges import require_comparable
+            from fairnas.pipeline.other_scorers import require_comparable
 
             require_comparable(run, Path(study.against))
         do_stage("rank", given, config=dataclasses.replace(config, stand_alone=study))
@@ -97,12 +97,12 @@ def _named(given: RankVerb, run: RunDirectory) -> tuple[str, ...]:
     """The genomes that are given, each of the run's space."""
     if not given.genome and given.genomes is None:
         return ()
-    from fairnas.pipeline.truth import named_models
+    from fairnas.pipeline.rank_stage import parse_models
 
     stored = run.path / "space.json"
     space = from_dict(run.read_json("space.json")) if stored.exists() else get_space(run.config.space)
     texts = (*given.genome, *(_read(given.genomes, space) if given.genomes else ()))
-    named_models(space, texts)
+    parse_models(space, texts)
     return texts
 
 

@@ -83,20 +83,21 @@ def _prepared(
     if (path / "config.toml").exists():
         with narrated() as narrator:
             return prepare(going_on(RunDirectory(path), config, given), narrator=narrator), None
-    from fairnas.pipeline.planning.dial import DIALLED, dial
+    from fairnas.planning.setting_ranges import BUDGETED_SETTINGS
+    from fairnas.planning.time_budget import dial
 
-    if config.minutes is None or given >= set(DIALLED):  # the file of another run gives everything
+    if config.minutes is None or given >= set(BUDGETED_SETTINGS):  # the file of another run gives everything
         with narrated() as narrator:
             prepared = prepare(config, narrator=narrator)
         require_study(prepared)
         return prepared, None
 
     with narrated() as narrator:
-        dialled = dial(config, given, begun, narrator)
-        for line in dial_lines(dialled):
+        budgeted = dial(config, given, begun, narrator)
+        for line in dial_lines(budgeted):
             narrator.say(line)
-    require_study(dialled.prepared)
-    return dialled.prepared, dialled.to_dict()
+    require_study(budgeted.prepared)
+    return budgeted.prepared, budgeted.to_dict()
 
 
 def read_arguments(arguments: Sequence[str], verb: str, kind: type[RunVerb] = RunVerb) -> tuple[RunConfig, RunVerb]:

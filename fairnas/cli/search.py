@@ -86,7 +86,7 @@ def _tell(given: SearchVerb) -> None:
     search = run.read_json("search.json")
     front, files, written = search["front"], {"csv": given.csv, "parquet": given.parquet}, 0
     if any(files.values()):
-        from fairnas.pipeline.candidates import read_candidates
+        from fairnas.pipeline.candidate_table import read_candidates
 
         table = read_candidates(run)
         written = len(table)

@@ -47,12 +47,15 @@ def main(arguments: Sequence[str]) -> None:
     """Parse, measure, print."""
     given = parse(SimilarityVerb, arguments, "similarity")
     from fairnas.cli.progress import narrated
-    from fairnas.pipeline.similarity import Look, measure_similarity
+    from fairnas.paper.similarity_study import measure_similarity
+    from fairnas.pipeline.block_similarity import SimilarityOptions
 
     command = command_line(["similarity"], arguments)
-    look = Look(given.image, given.images, given.paths, given.path, given.layers, given.against, command)
+    options = SimilarityOptions(
+        given.image, given.images, given.paths, given.path, given.layers, given.against, command
+    )
     with narrated() as narrator:
-        numbers = measure_similarity(given.run, given.out or given.run / "similarity", look, narrator)
+        numbers = measure_similarity(given.run, given.out or given.run / "similarity", options, narrator)
     print_json(numbers) if given.json else _print(numbers)
 
 

@@ -32,7 +32,7 @@ def do_stage(
     """
     from fairnas.cli.progress import interruptible, narrated
     from fairnas.pipeline import Experiment, prepare, require_changeable, run_stage, summarise
-    from fairnas.pipeline.prices import MEASURED, check_measured
+    from fairnas.pipeline.costs import MEASURED, check_measured
     from fairnas.train import Group, in_all_processes
 
     run = RunDirectory.open(given.run)

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _latencies(given: ZooVerb) -> None:
     from fairnas.cli.progress import interruptible, narrated
-    from fairnas.pipeline.latency.zoo import zoo_latencies
+    from fairnas.latency.published import zoo_latencies
     from fairnas.zoo.networks import require_size
 
     names = [given.name] if given.name is not None else None

@@ -10,22 +10,22 @@ if TYPE_CHECKING:
     from fairnas.data.balance import class_weights
     from fairnas.data.batches import ordered_batches, steps_per_epoch, training_batches
     from fairnas.data.dataset import Dataset
-    from fairnas.data.folder import FolderFacts, scan_folder
+    from fairnas.data.folder_scan import FolderFacts, scan_folder
     from fairnas.data.images import Images
     from fairnas.data.load import load_dataset
-    from fairnas.data.parts import divided
+    from fairnas.data.subsets import split_for_architecture
     from fairnas.data.survey import Survey
 
 _HOMES = {
     "Dataset": "fairnas.data.dataset",
-    "FolderFacts": "fairnas.data.folder",
+    "FolderFacts": "fairnas.data.folder_scan",
     "Images": "fairnas.data.images",
     "Survey": "fairnas.data.survey",
     "class_weights": "fairnas.data.balance",
-    "divided": "fairnas.data.parts",
+    "split_for_architecture": "fairnas.data.subsets",
     "load_dataset": "fairnas.data.load",
     "ordered_batches": "fairnas.data.batches",
-    "scan_folder": "fairnas.data.folder",
+    "scan_folder": "fairnas.data.folder_scan",
     "steps_per_epoch": "fairnas.data.batches",
     "training_batches": "fairnas.data.batches",
 }
@@ -36,10 +36,10 @@ __all__ = [
     "Images",
     "Survey",
     "class_weights",
-    "divided",
     "load_dataset",
     "ordered_batches",
     "scan_folder",
+    "split_for_architecture",
     "steps_per_epoch",
     "training_batches",
 ]

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 
 from fairnas.data.branch import Branch
-from fairnas.data.classfolders import SplitFolder
+from fairnas.data.class_folders import SplitFolder
 from fairnas.data.finding import Finding, RefusedImages
 from fairnas.data.names import alike, counterpart, quoted, shortened
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from fairnas.data.classfolders import entries, is_folder
+from fairnas.data.class_folders import entries, is_folder
 from fairnas.data.formats import is_image_name
 from fairnas.rundir import is_run_directory
 

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from fairnas.data.classfolders import SplitFolder
-from fairnas.data.files import CORES
+from fairnas.data.class_folders import SplitFolder
 from fairnas.data.finding import Finding, RefusedImages
+from fairnas.data.image_files import CORES
 from fairnas.data.progress import Progress, silent
 
 _TAIL = 4096

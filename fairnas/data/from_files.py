@@ -7,17 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from fairnas.config import DataConfig
-from fairnas.data.classfolders import SplitFolder
+from fairnas.data.class_folders import SplitFolder
 from fairnas.data.dataset import Dataset
 from fairnas.data.decode import Header
 from fairnas.data.decoding import Decoding
 from fairnas.data.duplicates import require_classes_apart
-from fairnas.data.files import Files, Outcome, disguise_finding
 from fairnas.data.finding import Finding
-from fairnas.data.folder import cut_findings, found_channels, sample_headers
+from fairnas.data.folder_layout import Layout
+from fairnas.data.folder_scan import cut_findings, found_channels, sample_headers
 from fairnas.data.groups import Groups, group_findings, read_groups
+from fairnas.data.image_files import Files, Outcome, disguise_finding
 from fairnas.data.images import fit_in_memory
-from fairnas.data.layout import Layout
 from fairnas.data.likeness import SIDE, likeness_ids
 from fairnas.data.opening import Opened, checked, decoded, glanced_at
 from fairnas.data.orientation import orientation_findings

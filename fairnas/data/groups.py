@@ -17,10 +17,10 @@ import numpy as np
 
 from fairnas.config import DataConfig
 from fairnas.config.checks import quoted
-from fairnas.data.classfolders import shown
-from fairnas.data.files import Files
+from fairnas.data.class_folders import shown
 from fairnas.data.finding import Finding, RefusedImages
 from fairnas.data.grouptable import read_table
+from fairnas.data.image_files import Files
 from fairnas.data.repeats import KIND
 from fairnas.data.splits import ranks
 from fairnas.errors import DataError

@@ -4,7 +4,7 @@ import csv
 import os
 from pathlib import Path
 
-from fairnas.data.classfolders import shown
+from fairnas.data.class_folders import shown
 from fairnas.errors import DataError, UnknownNameError
 
 _FILE_COLUMNS = (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fairnas.data.branch import Branch
-from fairnas.data.classfolders import entries, image_size, is_folder
+from fairnas.data.class_folders import entries, image_size, is_folder
 from fairnas.rundir import is_run_directory
 
 

@@ -20,11 +20,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from fairnas.data.augment import Draws, Rectangles, Views, augmented
-from fairnas.data.classfolders import shown
-from fairnas.data.decode import CorruptImageError, quiet_pillow, read_part, read_square
+from fairnas.data.class_folders import shown
+from fairnas.data.decode import quiet_pillow, read_part, read_square
 from fairnas.data.decoding import Decoding
-from fairnas.data.files import CORES, Files
 from fairnas.data.fitting import Box, augmentation_frame, inside
+from fairnas.data.formats import CorruptImageError
+from fairnas.data.image_files import CORES, Files
 from fairnas.errors import DataError
 
 RESIDENT_BYTES = 2_000_000_000

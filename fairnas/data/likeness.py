@@ -15,7 +15,7 @@ from scipy.fft import dctn
 from scipy.spatial import KDTree
 
 from fairnas.data.duplicates import row_ids
-from fairnas.data.files import CORES
+from fairnas.data.image_files import CORES
 from fairnas.data.joining import components
 from fairnas.data.progress import Progress, silent
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fairnas.data import roles
 from fairnas.data.branch import Branch
-from fairnas.data.classfolders import ClassFolder, SplitFolder
+from fairnas.data.class_folders import ClassFolder, SplitFolder
 from fairnas.data.finding import Finding, RefusedImages
 from fairnas.data.imagenames import ImageNames, ListedFolder
 from fairnas.data.labels import LabelsFile, Row, is_labels_file, read_labels, unreadable

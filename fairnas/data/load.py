@@ -13,8 +13,8 @@ from fairnas.data.arrays import Arrays
 from fairnas.data.dataset import Dataset
 from fairnas.data.duplicates import row_ids
 from fairnas.data.finding import Finding
+from fairnas.data.folder_layout import Layout, read_layout, read_train_and_test
 from fairnas.data.from_files import dataset_of_files, fingerprint, limited, unused_settings
-from fairnas.data.layout import Layout, read_layout, read_train_and_test
 from fairnas.data.opening import resident
 from fairnas.data.orientation import orientation_findings
 from fairnas.data.progress import Progress, silent

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from fairnas.data.classfolders import shown
+from fairnas.data.class_folders import shown
 from fairnas.data.decoding import Decoding
-from fairnas.data.files import Files, Outcome, check_all, corrupt_finding, decode_all, try_all, usable
 from fairnas.data.finding import Finding
 from fairnas.data.fitting import evaluation_box, placed
+from fairnas.data.image_files import Files, Outcome, check_all, corrupt_finding, decode_all, try_all, usable
 from fairnas.data.images import Images, ResidentImages, StreamedImages, fit_in_memory
 from fairnas.data.likeness import SIDE, thumbnails
 from fairnas.data.progress import Progress

@@ -4,10 +4,11 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fairnas.data.classfolders import shown
-from fairnas.data.decode import CorruptImageError, Header, deep_values, look, quiet_pillow
-from fairnas.data.files import Files
+from fairnas.data.class_folders import shown
+from fairnas.data.decode import Header, deep_values, look, quiet_pillow
 from fairnas.data.finding import Finding
+from fairnas.data.formats import CorruptImageError
+from fairnas.data.image_files import Files
 from fairnas.data.values import Sample, ValueRange, chosen_range, clipped_share, levels_used, shown_range
 
 _LOOKED_AT = 200  # headers that stand for all of them

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fairnas.data.classfolders import shown
+from fairnas.data.class_folders import shown
 from fairnas.data.duplicates import content_ids
-from fairnas.data.files import Files
 from fairnas.data.finding import Finding
+from fairnas.data.image_files import Files
 from fairnas.data.joining import joined
 from fairnas.data.progress import Progress, silent
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fairnas.config import FolderReading
 from fairnas.data import roles
 from fairnas.data.branch import Branch
-from fairnas.data.classfolders import shown
+from fairnas.data.class_folders import shown
 from fairnas.data.finding import Finding, RefusedImages
 from fairnas.data.names import shortened, visible
 

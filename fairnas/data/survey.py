@@ -15,13 +15,14 @@ from torch import Tensor
 from fairnas.config import DataConfig
 from fairnas.data.augment import Views
 from fairnas.data.dataset import Dataset
-from fairnas.data.decode import CorruptImageError, quiet_pillow, read_square
+from fairnas.data.decode import quiet_pillow, read_square
 from fairnas.data.decoding import Decoding
 from fairnas.data.duplicates import require_classes_apart
-from fairnas.data.files import CORES, Files
-from fairnas.data.folder import found_channels, sample_headers
+from fairnas.data.folder_scan import found_channels, sample_headers
+from fairnas.data.formats import CorruptImageError
 from fairnas.data.from_files import shares_of
 from fairnas.data.groups import read_groups
+from fairnas.data.image_files import CORES, Files
 from fairnas.data.images import Task, fit_in_memory
 from fairnas.data.load import find_layout, load_dataset
 from fairnas.data.splits import first_of_each, ranks

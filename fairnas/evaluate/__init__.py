@@ -1,9 +1,9 @@
-"""The supernet as a judge: scores of genomes with inherited weights."""
+"""The supernet as a scorer: scores of genomes with inherited weights."""
 
-from fairnas.evaluate.copies import EvaluationCopy, Statistics
+from fairnas.evaluate.eval_supernet import EvaluationCopy, Statistics
 from fairnas.evaluate.oneshot import NetworkScore, Score, score_genomes, score_network
 from fairnas.evaluate.own_networks import OwnNetworks
-from fairnas.evaluate.pieces import cut_along_tree
+from fairnas.evaluate.partition import cut_along_tree
 from fairnas.evaluate.recalibration import OwnImagesCopy, RecalibratedCopy
 
 __all__ = [

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from fairnas.evaluate.normalised import NormalisedConvolution
+from fairnas.kernels.batch_norm import ceiling_of
 from fairnas.nets import batch_norms
-from fairnas.nets.norm import ceiling_of
 
 
 def folded(module: nn.Module) -> nn.Module:

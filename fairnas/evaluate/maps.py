@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fairnas.evaluate.copies import EvaluationCopy
+from fairnas.evaluate.eval_supernet import EvaluationCopy
 from fairnas.evaluate.normalised import measure, run_with
 from fairnas.nets import has_shortcut
 from fairnas.space import Genome

@@ -1,7 +1,7 @@
 """Convolutions whose BN normalises by statistics that are found while they run: those of a batch, or of a path.
 
-By the batch, BN and activation are the fast passes that training has (`nets/norm.py`), which also give the statistics.
-By known statistics, BN is folded into the convolution when it runs: a multiplication of its weights.
+By the batch, BN and activation are the fast passes that training has (`kernels/batch_norm.py`), which also give the
+statistics. By known statistics, BN is folded into the convolution when it runs: a multiplication of its weights.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fairnas.nets.norm import Running, ceiling_of, passes_for
+from fairnas.kernels.batch_norm import ceiling_of, passes_for
+from fairnas.kernels.running_statistics import RunningMoments
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,7 @@ class NormalisedConvolution(nn.Module):
             )
             return self._clamped(output)
         mean, variance = torch.zeros(2, features.shape[1], dtype=torch.float32, device=features.device)
-        running = Running(mean, variance, speed=1.0)  # they move all the way, to those of the batch
+        running = RunningMoments(mean, variance, speed=1.0)  # they move all the way, to those of the batch
         constants = passes.batch_constants(features, self.norm_weight, self.norm_bias, self.eps, running)
         if self.noted is not None:
             self.noted.append(self._normalisation(mean, variance))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fairnas.evaluate.copies import EvaluationCopy
+from fairnas.evaluate.eval_supernet import EvaluationCopy
 from fairnas.nets import Supernet
 from fairnas.space import Genome
 
@@ -72,7 +72,7 @@ def score_genomes(
     ordered = sorted(set(canonical))
     place = {genome: row for row, genome in enumerate(ordered)}
     copied.prepare(ordered)
-    tally = _Tally(len(ordered), copied.space.num_classes, copied.device)
+    tally = _ScoreSums(len(ordered), copied.space.num_classes, copied.device)
     with torch.inference_mode():
         for images, labels in batches:
             tally.begin(labels)
@@ -86,12 +86,12 @@ def score_network(network: nn.Module, batches: Batches) -> NetworkScore:
     """Score one ordinary network in inference mode. Its training mode is put back afterwards."""
     was_training = network.training
     network.eval()
-    tally: _Tally | None = None
+    tally: _ScoreSums | None = None
     try:
         with torch.inference_mode():
             for images, labels in batches:
                 logits = network(images)
-                tally = tally or _Tally(1, logits.shape[1], logits.device)
+                tally = tally or _ScoreSums(1, logits.shape[1], logits.device)
                 tally.begin(labels)
                 tally.add(0, logits)
     finally:
@@ -100,7 +100,7 @@ def score_network(network: nn.Module, batches: Batches) -> NetworkScore:
     return NetworkScore(**vars(tally.scores()[0]), class_hits=tally.class_hits(0), class_images=tally.class_images)
 
 
-class _Tally:
+class _ScoreSums:
     """Sums over images, in all and class by class, kept on the device until the end."""
 
     def __init__(self, rows: int, classes: int, device: torch.device) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from fairnas.config import Precision
-from fairnas.evaluate.copies import EvaluationCopy
+from fairnas.evaluate.eval_supernet import EvaluationCopy
 from fairnas.nets import Supernet
 from fairnas.space import Genome
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fairnas.config import Precision
-from fairnas.evaluate.copies import EvaluationCopy
+from fairnas.evaluate.eval_supernet import EvaluationCopy
 from fairnas.evaluate.normalised import PartStatistics, measure, run_with
 from fairnas.evaluate.tree import walk
 from fairnas.nets import Supernet

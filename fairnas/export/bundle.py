@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fairnas.atomic_files import checksum, write_atomically
 from fairnas.errors import ModelFileError
 from fairnas.export.card import model_card
 from fairnas.export.graph import to_onnx
@@ -21,12 +22,11 @@ from fairnas.export.product import Product
 from fairnas.export.program import to_program
 from fairnas.export.timing import latency_facts
 from fairnas.export.weights import LoadedNetwork, content_digest, encode_weights, read_weights
-from fairnas.foreign import parse_json
 from fairnas.nets import cost
 from fairnas.space import format_genome
 from fairnas.space.file import to_dict
+from fairnas.untrusted import parse_json
 from fairnas.versions import version_of
-from fairnas.writing import checksum, write_atomically
 
 WEIGHTS, CONFIG, ONNX, PROGRAM = "model.safetensors", "config.json", "model.onnx", "model.pt2"
 INT8, CARD, FACTS = "model.int8.onnx", "README.md", "model.json"

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from fairnas.atomic_files import temporary_folder
 from fairnas.errors import ExportError
 from fairnas.export.session import OnnxSession, imported
-from fairnas.writing import temporary_folder
 
 Batches = Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]
 """Makes normalised images (B, C, S, S) and their labels (B,), batch by batch, as often as it is asked."""

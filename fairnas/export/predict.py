@@ -14,9 +14,10 @@ from typing import NoReturn
 
 import numpy as np
 
-from fairnas.data.classfolders import is_clutter, shown
-from fairnas.data.decode import CorruptImageError, Header, quiet_pillow
+from fairnas.data.class_folders import is_clutter, shown
+from fairnas.data.decode import Header, quiet_pillow
 from fairnas.data.formats import (
+    CorruptImageError,
     by_ending,
     counted,
     is_image_name,

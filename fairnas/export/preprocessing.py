@@ -11,7 +11,7 @@ from fairnas.config import Fit
 from fairnas.data.decode import Header, read_image
 from fairnas.data.decoding import Decoding
 from fairnas.errors import ExportError
-from fairnas.foreign import parse_json
+from fairnas.untrusted import parse_json
 
 MAX_SIDE = 4096
 """Larger images count as a damaged description: a model's file is foreign data, and must not fill the memory."""

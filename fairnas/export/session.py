@@ -15,7 +15,7 @@ import numpy as np
 
 from fairnas.errors import ExportError, ModelFileError
 from fairnas.export.preprocessing import Preprocessing, parse_preprocessing
-from fairnas.foreign import parse_json
+from fairnas.untrusted import parse_json
 
 MAX_CLASSES = 1_000_000
 _SHOWN = 200  # characters of a runtime's complaint

@@ -15,11 +15,11 @@ from fairnas.errors import GenomeError, ModelFileError, SpaceError
 from fairnas.export.preprocessing import Preprocessing
 from fairnas.export.product import Product
 from fairnas.export.session import Labels, labels_in
-from fairnas.foreign import parse_json
 from fairnas.nets import StandAlone
 from fairnas.nets.blocks import materialise
 from fairnas.space import Genome, SearchSpace, format_genome
 from fairnas.space.file import from_dict, to_dict
+from fairnas.untrusted import parse_json
 
 FORMAT = "fairnas model"
 VERSION = "1"

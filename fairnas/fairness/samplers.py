@@ -12,15 +12,15 @@ import numpy as np
 from fairnas.randomness import generator
 from fairnas.space import Genome
 
-Promise = Literal["strict", "expectation", "none"]
+Fairness = Literal["strict", "expectation", "none"]
 
 
 class PathSampler(Protocol):
     """Draws the paths of a supernet step."""
 
-    promise: Promise
+    fairness: Fairness
     """Which fairness it keeps: `strict` (definition 3) or only `expectation` (definition 2)."""
-    cycle: int
+    fairness_period: int
     """Steps after which a strict sampler is level; 1 where every step is."""
     paths_per_step: int
     """Genomes that `paths` returns."""
@@ -37,22 +37,22 @@ class StrictSampler:
     choice block is on exactly one path. Where layers have different numbers of choices, a step has as many paths as
     their least common multiple, and a block of a layer with fewer choices is on several. If that multiple is more
     than four times the largest number, a step has as many paths as that number: still every block is on at least
-    one, so it is updated at every step, but on how many is level at the end of each `cycle` of steps only.
+    one, so it is updated at every step, but on how many is level at the end of each `fairness_period` of steps only.
     """
 
-    promise: Promise = "strict"
+    fairness: Fairness = "strict"
 
     def __init__(self, choices: tuple[int, ...], seed: int) -> None:
         """Args: `choices` per layer, m_1 ... m_L; `seed` of the run."""
         self.choices, self.seed = choices, seed
         multiple = math.lcm(*choices)
         self.paths_per_step = multiple if multiple <= 4 * max(choices) else max(choices)
-        self.cycle = math.lcm(multiple, self.paths_per_step) // self.paths_per_step
+        self.fairness_period = math.lcm(multiple, self.paths_per_step) // self.paths_per_step
         self._drawn: tuple[int, list[np.ndarray]] = (-1, [])  # the cycle drawn last; drawing one costs all its steps
 
     def paths(self, step: int) -> tuple[Genome, ...]:
         """`paths_per_step` genomes; over a cycle, every block of a layer is on equally many."""
-        number, place = divmod(step, self.cycle)
+        number, place = divmod(step, self.fairness_period)
         if number != self._drawn[0]:
             rng = generator(self.seed, "paths", number)
             self._drawn = number, [self._column(rng, count) for count in self.choices]
@@ -61,9 +61,11 @@ class StrictSampler:
     def _column(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """The choices of one layer in a cycle, (steps, paths): whole permutations, and a share of further ones."""
         whole, rest = divmod(self.paths_per_step, count)
-        shares = [_permutations(rng, count, self.cycle * whole).reshape(self.cycle, whole * count)]
+        shares = [_permutations(rng, count, self.fairness_period * whole).reshape(self.fairness_period, whole * count)]
         if rest:
-            shares.append(_permutations(rng, count, self.cycle * rest // count).reshape(self.cycle, rest))
+            shares.append(
+                _permutations(rng, count, self.fairness_period * rest // count).reshape(self.fairness_period, rest)
+            )
         return np.concatenate(shares, axis=1)
 
 
@@ -75,8 +77,8 @@ def _permutations(rng: np.random.Generator, count: int, number: int) -> np.ndarr
 class UniformSampler:
     """One uniform path per step: Single Path One-Shot, the paper's EF with k = 1."""
 
-    promise: Promise = "expectation"
-    cycle = 1
+    fairness: Fairness = "expectation"
+    fairness_period = 1
     paths_per_step = 1
 
     def __init__(self, choices: tuple[int, ...], seed: int) -> None:

@@ -9,8 +9,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from fairnas.nets.depthwise import DepthwiseConv2d
-from fairnas.nets.norm import BatchNorm2d
+from fairnas.kernels.batch_norm import BatchNorm2d
+from fairnas.kernels.depthwise import DepthwiseConv2d
 from fairnas.space.blocks import (
     Activation,
     Block,

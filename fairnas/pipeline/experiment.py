@@ -7,10 +7,11 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
+from fairnas.atomic_files import checksum
 from fairnas.config import ArchitectureConfig, Precision, Resources, RunConfig, TrainConfig
 from fairnas.data import Dataset, Survey, load_dataset
 from fairnas.data.progress import Progress, silent
@@ -19,43 +20,13 @@ from fairnas.evaluate import EvaluationCopy, OwnImagesCopy, OwnNetworks, Recalib
 from fairnas.nets import Supernet, cost_table
 from fairnas.pipeline.calibration import CalibrationImages
 from fairnas.pipeline.timetable import NoWatch, Watch
+from fairnas.progress import Narrator, SilentNarrator
 from fairnas.rundir import RunDirectory
 from fairnas.space import SearchSpace, get_space, scaled
 from fairnas.space.file import from_dict, to_dict
 from fairnas.train import Group, Strategy, make_strategy, new_supernet, read_checkpoint, scoring_statistics
 from fairnas.train.strategies import own_file
 from fairnas.train.supernet import SupernetTraining
-from fairnas.writing import checksum
-
-
-class Narrator(Protocol):
-    """Who tells the user how far a run is."""
-
-    def stage(self, number: int, total: int, title: str, upcoming: str) -> None:
-        """A stage begins; `upcoming` is the title of the next one, or empty."""
-        ...
-
-    def progress(self, done: int, total: int, text: str) -> None:
-        """The stage has done so much."""
-        ...
-
-    def say(self, text: str) -> None:
-        """Something worth a line."""
-        ...
-
-
-class SilentNarrator:
-    """Tells nothing."""
-
-    def stage(self, number: int, total: int, title: str, upcoming: str) -> None:
-        """Nothing."""
-
-    def progress(self, done: int, total: int, text: str) -> None:
-        """Nothing."""
-
-    def say(self, text: str) -> None:
-        """Nothing."""
-
 
 _LOOKING_SECONDS = 10.0
 """While images are looked at, a line at most every so many seconds."""
@@ -289,11 +260,11 @@ class Experiment:
         return make_strategy(self.config.train, self.space.choices, self.config.seed).has_own_networks
 
     @functools.cached_property
-    def judge(self) -> EvaluationCopy:
+    def scorer(self) -> EvaluationCopy:
         """The trained supernet in the form in which it scores genomes, made once for all of them."""
-        return self.judge_of(self.supernet)
+        return self.make_scorer(self.supernet)
 
-    def judge_of(
+    def make_scorer(
         self, supernet: Supernet, precision: Precision | None = None, strategy: Strategy | None = None
     ) -> EvaluationCopy:
         """A supernet in the form in which the configuration, or the given precision, wants genomes scored.

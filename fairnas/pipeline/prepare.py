@@ -9,19 +9,12 @@ from fairnas.data.names import shortened
 from fairnas.errors import ConfigError, UnknownNameError
 from fairnas.nets import cost_table
 from fairnas.pipeline.balancing import balance_lines
-from fairnas.pipeline.experiment import (
-    Narrator,
-    SilentNarrator,
-    open_data,
-    pick_device,
-    require_scorable,
-    said_by,
-    training_identity,
-)
-from fairnas.pipeline.prices import measured_first, measures_latency, networks_wanted, prices_before
-from fairnas.pipeline.retraining import require_retrainable, retraining_config, retraining_length
-from fairnas.pipeline.second_judges import require_like
-from fairnas.pipeline.truth import named_models
+from fairnas.pipeline.costs import costs_before_run, measured_first, measures_latency, networks_wanted
+from fairnas.pipeline.experiment import open_data, pick_device, require_scorable, said_by, training_identity
+from fairnas.pipeline.other_scorers import require_like
+from fairnas.pipeline.rank_stage import parse_models
+from fairnas.pipeline.retrain_stage import require_retrainable, retrain_config, retraining_length
+from fairnas.progress import Narrator, SilentNarrator
 from fairnas.search import SEARCHERS, Objective, check_bounds, cost_ranges, objectives_from, scarcities
 from fairnas.space import SearchSpace
 from fairnas.space.file import to_dict
@@ -63,7 +56,7 @@ class Prepared:
     def plan(self) -> tuple[str, ...]:
         """What is going to happen, line by line."""
         train, search, alone = self.config.train, self.config.search, self.config.stand_alone
-        trained, length = retraining_config(self.config), retraining_length(self.config, self.dataset)
+        trained, length = retrain_config(self.config), retraining_length(self.config, self.dataset)
         return (
             *self.training_plan(),
             f"search     {search.searcher}: {search.generations} generations of {search.population}{self._bounds()}, "
@@ -82,11 +75,13 @@ class Prepared:
     def _bounds(self) -> str:
         objectives = objectives_from(self.config.search, self.config.measure)
         bounds = [each for each in objectives if each.bound is not None]
-        told = [f"{each.name} {'up to' if each.direction == 'min' else 'from'} {_told(each)}" for each in bounds]
-        return f" with {' and '.join(told)}" if told else ""
+        said = [
+            f"{each.name} {'up to' if each.direction == 'min' else 'from'} {_format_bound(each)}" for each in bounds
+        ]
+        return f" with {' and '.join(said)}" if said else ""
 
     def _scarcities(self) -> tuple[str, ...]:
-        search, costs = self.config.search, prices_before(self.space, self.config.search)
+        search, costs = self.config.search, costs_before_run(self.space, self.config.search)
         objectives = objectives_from(search, self.config.measure)
         found = scarcities(self.space, objectives, costs, networks_wanted(self.config))
         return tuple(f"note       {line}" for line in found)
@@ -147,7 +142,7 @@ class Prepared:
         )
 
 
-def _told(objective: Objective) -> str:
+def _format_bound(objective: Objective) -> str:
     """Its bound, in the words that a flag takes."""
     assert objective.bound is not None
     return f"{objective.bound / 1e6:g}M" if objective.bound >= 1e5 else f"{objective.bound:g} {objective.unit}"
@@ -172,9 +167,9 @@ def prepare(
     require_own_gpu(pick_device(config.resources.device))
     space, dataset = open_data(config, said_by(narrator or SilentNarrator()), survey)
     strategy = make_strategy(config.train, space.choices, config.seed)
-    misfit = strategy.misfit(space)
-    if misfit:
-        raise ConfigError(f"'{config.train.strategy}' cannot train space '{space.name}': {misfit}")
+    reason = strategy.unsupported_reason(space)
+    if reason:
+        raise ConfigError(f"'{config.train.strategy}' cannot train space '{space.name}': {reason}")
     require_scorable(config, strategy.has_own_networks)
     training_steps(parts_of(dataset, strategy)[0], config.train, strategy.batches_per_step)
     group = arranged(
@@ -186,7 +181,7 @@ def prepare(
     )
     execution = choose_execution(space, config.train, config.resources, pick_device(config.resources.device), group)
     objectives = objectives_from(config.search, config.measure)
-    check_bounds(space, objectives, cost_ranges(space, prices_before(space, config.search)))
+    check_bounds(space, objectives, cost_ranges(space, costs_before_run(space, config.search)))
     if config.stand_alone.models > space.size:
         raise ConfigError(
             f"stand_alone.models is {config.stand_alone.models}; space '{space.name}' has only {space.size} networks"
@@ -206,7 +201,7 @@ def require_study(prepared: Prepared) -> None:
         ConfigError: if it wants more networks than the search looks at.
     """
     ours, search = prepared.config.stand_alone, prepared.config.search
-    named_models(prepared.space, ours.study)
+    parse_models(prepared.space, ours.study)
     if ours.against is not None:
         require_like(Path(ours.against), to_dict(prepared.space), prepared.dataset.fingerprint, "this run")
     most = search.population * search.generations

@@ -8,18 +8,19 @@ from pathlib import Path
 from fairnas.config import RunConfig
 from fairnas.configfile import differing_keys
 from fairnas.errors import RunDirectoryError, TooFewNetworksError
+from fairnas.pipeline.costs import MEASURED, measured_first, require_reachable_latency
 from fairnas.pipeline.experiment import Experiment
-from fairnas.pipeline.prices import MEASURED, measured_first, require_reachable_latency
-from fairnas.pipeline.products import export, report
-from fairnas.pipeline.stage_one import train
-from fairnas.pipeline.stage_two import ARCHIVE, changed_sources, has_lost_candidates, search
+from fairnas.pipeline.export_stage import export, report
+from fairnas.pipeline.rank_stage import choose_models, rank, rank_if_possible
+from fairnas.pipeline.retrain_stage import retrain
+from fairnas.pipeline.search_stage import ARCHIVE, changed_sources, has_lost_candidates, search
 from fairnas.pipeline.timetable import Shortened, Timetable, with_shortened
-from fairnas.pipeline.truth import choose_models, rank, rank_if_possible, retrain
+from fairnas.pipeline.train_stage import train
 from fairnas.rundir import NO_STUDY, RunDirectory
 
 
 @dataclass(frozen=True)
-class Stage:
+class RunStage:
     """One stage of a run."""
 
     name: str
@@ -36,16 +37,16 @@ class Stage:
     """Raises before anything is forgotten if it cannot be done."""
 
 
-STAGES: tuple[Stage, ...] = (
-    Stage("train", "train the supernet", (), ("data", "train"), train),
-    Stage("search", "search it and select networks", ("train",), ("evaluate", "search"), search),
-    Stage("retrain", "train the selected networks for use", ("search",), ("stand_alone", "retrain"), retrain),
-    Stage(
+STAGES: tuple[RunStage, ...] = (
+    RunStage("train", "train the supernet", (), ("data", "train"), train),
+    RunStage("search", "search it and select networks", ("train",), ("evaluate", "search"), search),
+    RunStage("retrain", "train the selected networks for use", ("search",), ("stand_alone", "retrain"), retrain),
+    RunStage(
         *("rank", "train more networks and judge the ranking", ("search",), ("stand_alone",)),
         *(rank, rank_if_possible, choose_models),
     ),
-    Stage("export", "export the selected networks", ("retrain",), ("export",), export),
-    Stage("report", "write the report", (), (), report),
+    RunStage("export", "export the selected networks", ("retrain",), ("export",), export),
+    RunStage("report", "write the report", (), (), report),
 )
 _BY_NAME = {stage.name: stage for stage in STAGES}
 
@@ -108,7 +109,7 @@ def run_stage(experiment: Experiment, name: str) -> None:
     _do(experiment, stage)
 
 
-def _do(experiment: Experiment, stage: Stage, work: Callable[[Experiment], tuple[str, ...]] | None = None) -> None:
+def _do(experiment: Experiment, stage: RunStage, work: Callable[[Experiment], tuple[str, ...]] | None = None) -> None:
     run = experiment.run
     with run.former_kept(sorted(_with_dependents(stage.name))):
         files = (work or stage.work)(experiment)
@@ -124,7 +125,7 @@ def _settle(run: RunDirectory, config: RunConfig) -> None:
         run.write_config(config)
 
 
-def _do_in_time(experiment: Experiment, stage: Stage, timetable: Timetable) -> Experiment:
+def _do_in_time(experiment: Experiment, stage: RunStage, timetable: Timetable) -> Experiment:
     """Do a stage with less to do than was chosen where it would end too late; return what the next goes on with."""
     begun = timetable.clock()
     if (shortened := timetable.before(stage.name, experiment.config)) is not None:

@@ -4,13 +4,13 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from fairnas.atomic_files import write_atomically
 from fairnas.errors import RunDirectoryError
-from fairnas.report.inputs import read_inputs
 from fairnas.report.page import render
+from fairnas.report.run_data import read_inputs
 from fairnas.report.side_by_side import render_two_runs
 from fairnas.report.two_runs import TwoRuns
 from fairnas.rundir import RunDirectory
-from fairnas.writing import write_atomically
 
 __all__ = ["write_comparison", "write_report"]
 

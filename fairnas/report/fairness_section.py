@@ -4,9 +4,9 @@ import statistics
 from collections.abc import Sequence
 
 from fairnas.fairness import Ledger
-from fairnas.report.inputs import Inputs
-from fairnas.report.markup import Html, Section, folded, joined, missing, paragraphs, table, tag
-from fairnas.report.units import percent, whole
+from fairnas.report.format import percent, whole
+from fairnas.report.html import Html, Section, folded, joined, missing, paragraphs, table, tag
+from fairnas.report.run_data import Inputs
 from fairnas.space import SearchSpace
 
 

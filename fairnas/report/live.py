@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from fairnas import __version__
 from fairnas.errors import FairnasError
-from fairnas.report.follow import State, archive_copy, read_state
-from fairnas.report.inputs import Inputs, read_inputs
-from fairnas.report.markup import Html, Section, joined, paragraphs, tag
+from fairnas.report.html import Html, Section, joined, paragraphs, tag
 from fairnas.report.page import Live, policy, render, whole_page
+from fairnas.report.progress import State, archive_copy, read_state
+from fairnas.report.run_data import Inputs, read_inputs
 from fairnas.rundir import RunDirectory
 
 POLL_SECONDS = 4.0

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fairnas.report.drawing import block_words, pieces_of
-from fairnas.report.figures import FADING, Figure, linked, outline, plain_layout, six_digits, staircase, thinned
-from fairnas.report.goals import Goal, further_goals
-from fairnas.report.inputs import Inputs
-from fairnas.report.records import Scored
-from fairnas.report.units import COST_NAMES, UNKNOWN, interval, is_known, percent
+from fairnas.report.format import COST_NAMES, UNKNOWN, interval, is_known, percent
+from fairnas.report.objectives import ObjectiveRecord, extra_objectives
+from fairnas.report.plots import FADING, Figure, linked, outline, plain_layout, six_digits, staircase, thinned
+from fairnas.report.run_data import Inputs
+from fairnas.report.run_records import Scored
 from fairnas.report.verdicts import accuracy_interval
 
 Kind = Literal["share", "millions", "generation", "plain"]
@@ -56,11 +56,17 @@ def accuracy_of(words: str) -> Quantity:
     return Quantity("accuracy", f"one-shot {words}, validation", "share", "%")
 
 
-def costs_of(goals: Sequence[Goal]) -> tuple[Quantity, ...]:
+def costs_of(objectives: Sequence[ObjectiveRecord]) -> tuple[Quantity, ...]:
     """What accuracy is drawn over: multiply-adds, parameters, and whatever else the search was after."""
     further = [
-        Quantity(goal.name, goal.words, "share" if goal.unit.startswith("share of") else "plain", goal.unit, place)
-        for place, goal in enumerate(further_goals(goals))
+        Quantity(
+            objective.name,
+            objective.words,
+            "share" if objective.unit.startswith("share of") else "plain",
+            objective.unit,
+            place,
+        )
+        for place, objective in enumerate(extra_objectives(objectives))
     ]
     return (*_COSTS, *further)
 
@@ -96,7 +102,7 @@ def networks_of(inputs: Inputs) -> Networks:
 def network_data(inputs: Inputs, networks: Networks) -> dict[str, Any]:
     """What the script of the page needs of them, as plain data."""
     assert inputs.search is not None
-    costs = costs_of(inputs.search.goals)
+    costs = costs_of(inputs.search.objectives)
     pieces = pieces_of(inputs.space)
     number = {each.genome: row for row, each in enumerate(networks.rows)}
     return {
@@ -108,7 +114,7 @@ def network_data(inputs: Inputs, networks: Networks) -> dict[str, Any]:
         ],
         "front": list(networks.front),
         "selected": list(networks.selected),
-        "told": {number[genome]: told for genome, told in _told(inputs).items() if genome in number},
+        "told": {number[genome]: facts for genome, facts in _further_facts(inputs).items() if genome in number},
         "retrained": [number[genome] for genome in inputs.trained if genome in number],
         "run": shlex.quote(str(inputs.path)),
         "drawing": {
@@ -121,22 +127,22 @@ def network_data(inputs: Inputs, networks: Networks) -> dict[str, Any]:
     }
 
 
-def _told(inputs: Inputs) -> Mapping[str, list[tuple[str, str]]]:
+def _further_facts(inputs: Inputs) -> Mapping[str, list[tuple[str, str]]]:
     """Per genome, what is known of it beyond the search: names and texts."""
-    told: dict[str, list[tuple[str, str]]] = {}
+    facts: dict[str, list[tuple[str, str]]] = {}
     for genome, result in inputs.trained.items():
         if result.test is None:
             said = "diverged"
         else:
             images = result.test_images
             said = f"{percent(result.test, images)} ({interval(*(percent(b) for b in accuracy_interval(result)))})"
-        told.setdefault(genome, []).append((f"stand-alone {inputs.accuracy_words}, test", said))
+        facts.setdefault(genome, []).append((f"stand-alone {inputs.accuracy_words}, test", said))
     for model in inputs.ranking.models if inputs.ranking else ():
         values = ", ".join(percent(each) if each is not None else "diverged" for each in model.stand_alone)
-        told.setdefault(model.genome, []).append(("in the ranking study", values or UNKNOWN))
+        facts.setdefault(model.genome, []).append(("in the ranking study", values or UNKNOWN))
     for genome in inputs.files:
-        told.setdefault(genome, []).append(("exported to", f"models/{genome}/"))
-    return told
+        facts.setdefault(genome, []).append(("exported to", f"models/{genome}/"))
+    return facts
 
 
 def view_figure(networks: Networks, x: Quantity, *, best_so_far: bool = False) -> Figure:

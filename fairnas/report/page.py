@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fairnas import __version__
-from fairnas.report.evidence import accuracies, curves, drawings, similarity, training
-from fairnas.report.evolution import evolution
+from fairnas.report.evolution_section import evolution
 from fairnas.report.fairness_section import fairness
-from fairnas.report.front import front
-from fairnas.report.inputs import Inputs
-from fairnas.report.markup import Html, Section, joined, script_json, tag
-from fairnas.report.opening import verdicts
-from fairnas.report.paper_tables import table_1, table_2
+from fairnas.report.format import whole
+from fairnas.report.front_section import front
+from fairnas.report.html import Html, Section, joined, script_json, tag
+from fairnas.report.plot_sections import accuracies, curves, drawings, similarity, training
 from fairnas.report.ranking_section import ranking
-from fairnas.report.reproduction import reproduction
-from fairnas.report.units import whole
+from fairnas.report.reproduction_section import reproduction
+from fairnas.report.run_data import Inputs
+from fairnas.report.table_sections import table_1, table_2
+from fairnas.report.verdict_section import verdicts
 
 SECTIONS = (
     *(verdicts, front, drawings, evolution, fairness, training, ranking, accuracies, curves, similarity),
@@ -52,7 +52,7 @@ def render(inputs: Inputs, live: Live | None = None) -> str:
     title = f"{inputs.path.resolve().name}: fairnas report"
     optional = {
         similarity: inputs.similarity,
-        curves: inputs.lessons,
+        curves: inputs.curves,
         table_1: inputs.table_1,
         table_2: inputs.table_2,
     }

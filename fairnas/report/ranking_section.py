@@ -4,11 +4,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from fairnas.config import ACCURACY_WORDS
-from fairnas.report import figures
-from fairnas.report.inputs import Inputs
-from fairnas.report.markup import Html, Section, folded, joined, missing, paragraphs, plot, table, tag
-from fairnas.report.study import Agreement, Choosing, Corrected, Lead, OtherJudge, Ranking, SecondChoice
-from fairnas.report.units import (
+from fairnas.report import plots
+from fairnas.report.format import (
     PREDICTOR_NAMES,
     UNKNOWN,
     counted,
@@ -20,6 +17,9 @@ from fairnas.report.units import (
     millions,
     percent,
 )
+from fairnas.report.html import Html, Section, folded, joined, missing, paragraphs, plot, table, tag
+from fairnas.report.ranking_record import Agreement, Choosing, Corrected, Lead, OtherJudge, Ranking, SecondChoice
+from fairnas.report.run_data import Inputs
 from fairnas.report.verdicts import agreement_text, is_low
 
 _CHOSEN = {"front": "taken along the front", "stratified": "stratified over one-shot accuracy"}
@@ -57,7 +57,7 @@ def ranking(inputs: Inputs) -> Section:
     if study.second_choice and study.corrected:
         body.append(_second_choice_table(study.second_choice, study.corrected))
     body.append(folded("The networks of the study as a table", _study_table(study)))
-    drawn = figures.rank_figure(
+    drawn = plots.rank_figure(
         study.models, told_by(inputs, "validation"), told_by(inputs, "test"), inputs.accuracy_words
     )
     return Section("ranking", title, joined(body), (("ranking", drawn),))

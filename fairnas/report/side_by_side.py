@@ -6,15 +6,7 @@ from collections.abc import Callable, Sequence
 
 from fairnas import __version__
 from fairnas.fairness import Audit
-from fairnas.report.figures import FADING, Figure, linked, plain_layout, six_digits, staircase
-from fairnas.report.inputs import Inputs
-from fairnas.report.markup import Html, Section, folded, joined, listing, missing, paragraphs, plot, table, tag
-from fairnas.report.opening import answer, answers, offered_table
-from fairnas.report.page import whole_page
-from fairnas.report.ranking_section import no_study
-from fairnas.report.study import Agreement, Ranking
-from fairnas.report.two_runs import TwoRuns, side_of
-from fairnas.report.units import (
+from fairnas.report.format import (
     COST_NAMES,
     PREDICTOR_NAMES,
     UNKNOWN,
@@ -28,6 +20,14 @@ from fairnas.report.units import (
     percent,
     whole,
 )
+from fairnas.report.html import Html, Section, folded, joined, listing, missing, paragraphs, plot, table, tag
+from fairnas.report.page import whole_page
+from fairnas.report.plots import FADING, Figure, linked, plain_layout, six_digits, staircase
+from fairnas.report.ranking_record import Agreement, Ranking
+from fairnas.report.ranking_section import no_study
+from fairnas.report.run_data import Inputs
+from fairnas.report.two_runs import TwoRuns, side_of
+from fairnas.report.verdict_section import answer, answers, offered_table
 
 _ARMS = ("var(--arm-a)", "var(--arm-b)")
 _SYMBOLS, _DASHES = ("circle", "diamond"), ("solid", "dash")

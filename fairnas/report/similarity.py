@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fairnas.analysis.similarity import LayerSimilarity, Spread
-from fairnas.report.units import counted, decimal, whole
+from fairnas.report.format import counted, decimal, whole
 from fairnas.versions import installed_versions
 
 HIGH = 0.9
@@ -18,7 +18,7 @@ _MOST_MAPS = 8
 
 
 @dataclass(frozen=True)
-class Alikeness:
+class SimilarityStats:
     """One supernet at one layer."""
 
     aligned: Spread
@@ -34,27 +34,29 @@ class Alikeness:
     maps: int
 
     @staticmethod
-    def of(found: LayerSimilarity) -> "Alikeness":
+    def of(found: LayerSimilarity) -> "SimilarityStats":
         """The numbers of a layer without its matrices."""
         maps = found.blocks * found.channels * len(found.samples)
-        return Alikeness(found.aligned, found.cross_channel, found.cross_both, found.samples, sum(found.dead), maps)
+        return SimilarityStats(
+            found.aligned, found.cross_channel, found.cross_both, found.samples, sum(found.dead), maps
+        )
 
 
 @dataclass(frozen=True)
-class LayerAlikeness:
+class LayerStats:
     """One supernet at one layer, with the shortcut and, where there is one, without."""
 
     layer: int
-    whole: Alikeness
-    added: Alikeness | None
+    whole: SimilarityStats
+    added: SimilarityStats | None
     """Of what the blocks add to the shortcut that all of them share; None where there is no shortcut."""
 
 
 @dataclass(frozen=True)
-class SupernetAlikeness:
+class SupernetStats:
     """One supernet."""
 
-    layers: tuple[LayerAlikeness, ...]
+    layers: tuple[LayerStats, ...]
 
     @property
     def mean(self) -> float:
@@ -103,7 +105,7 @@ class Similarity:
     images: int
     paths: tuple[str, ...]
     statistics: str
-    supernets: Mapping[str, SupernetAlikeness]
+    supernets: Mapping[str, SupernetStats]
     """`trained`, `untrained` and, if there is another run, `against`."""
     growth: tuple[Growth, ...] = ()
     drawn: Mapping[int, DrawnLayer] = field(default_factory=dict)
@@ -111,7 +113,7 @@ class Similarity:
     command: str = ""
 
     @property
-    def trained(self) -> SupernetAlikeness:
+    def trained(self) -> SupernetStats:
         """The supernet of the run."""
         return self.supernets["trained"]
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from fairnas.report.markup import Section, folded, joined, paragraphs, plot, table, tag
-from fairnas.report.matrices import matrix_figure
+from fairnas.report.format import counted, whole
+from fairnas.report.html import Section, folded, joined, paragraphs, plot, table, tag
+from fairnas.report.plots import matrix_figure
 from fairnas.report.similarity import cosine
-from fairnas.report.units import counted, whole
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from fairnas.analysis import paired_difference
 from fairnas.configfile import differing_keys
-from fairnas.report.inputs import Inputs
-from fairnas.report.records import Scored
-from fairnas.report.study import Agreement
+from fairnas.report.ranking_record import Agreement
+from fairnas.report.run_data import Inputs
+from fairnas.report.run_records import Scored
 from fairnas.search.candidate import Candidate
 from fairnas.search.objectives import ACCURACY, MADDS, PARAMS, Objective
 from fairnas.search.pareto import hypervolume

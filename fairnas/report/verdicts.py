@@ -10,9 +10,7 @@ from typing import Literal
 
 from fairnas.analysis.study import LOW_CEILING
 from fairnas.fairness import Audit, equal_count_probability
-from fairnas.report.records import Scored, Trained
-from fairnas.report.study import Agreement, Ranking
-from fairnas.report.units import (
+from fairnas.report.format import (
     PREDICTOR_NAMES,
     balanced_interval,
     counted,
@@ -26,6 +24,8 @@ from fairnas.report.units import (
     share_interval,
     whole,
 )
+from fairnas.report.ranking_record import Agreement, Ranking
+from fairnas.report.run_records import Scored, Trained
 
 Status = Literal["good", "mixed", "bad", "open"]
 

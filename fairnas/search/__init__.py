@@ -5,7 +5,6 @@
 
 from fairnas.search.archive import Archive
 from fairnas.search.candidate import Candidate, Costs, Evaluator, Measures
-from fairnas.search.latency import LatencyCheck, LatencyTable, read_latency_table, write_latency_table
 from fairnas.search.loop import SearchResult, run_search
 from fairnas.search.objectives import (
     ACCURACY,
@@ -31,8 +30,6 @@ __all__ = [
     "Candidate",
     "Costs",
     "Evaluator",
-    "LatencyCheck",
-    "LatencyTable",
     "Measures",
     "Objective",
     "Ranges",
@@ -47,10 +44,8 @@ __all__ = [
     "pareto_front",
     "parse_milliseconds",
     "parse_quantity",
-    "read_latency_table",
     "reference_point",
     "run_search",
     "scarcities",
     "select_evenly",
-    "write_latency_table",
 ]

@@ -16,9 +16,9 @@ from types import TracebackType
 from typing import Any
 
 from fairnas.errors import GenomeError, RunDirectoryError
-from fairnas.foreign import parse_json
 from fairnas.search.candidate import Candidate, Measures, plain
 from fairnas.space import Genome, format_genome, parse_genome
+from fairnas.untrusted import parse_json
 
 SCHEMA = 1
 _APPLICATION = 0x46414952  # "FAIR": tells our files from other SQLite databases

@@ -12,7 +12,7 @@ from fairnas.config import SearchConfig
 from fairnas.errors import ConfigError
 from fairnas.search.archive import Archive
 from fairnas.search.candidate import Candidate, Costs, Evaluator
-from fairnas.search.mutators import Tally
+from fairnas.search.mutators import OperatorCounts
 from fairnas.search.objectives import LATENCY, Objective, objectives_from, violation
 from fairnas.search.pareto import hypervolume, pareto_front, reference_point
 from fairnas.search.ranges import Ranges, check_bounds, cost_ranges, estimated_ranges, known_ranges, number
@@ -51,7 +51,7 @@ class SearchResult:
     rejected: int
     failed: int
     failure: str
-    operators: Mapping[str, Tally]
+    operators: Mapping[str, OperatorCounts]
 
 
 @dataclass
@@ -145,7 +145,7 @@ def run_search(
     measured = [c for c in seen.found.values() if not c.failed and len(c.items) > priced]
     if not seen.front and (measured or not failures):  # what failed says nothing about the bounds
         bounds = " and ".join(f"{o.bound_name} {number(o.bound)}" for o in objectives if o.bound is not None)
-        failed = f" ({len(failures)} failed, such as {_told(failures[0], scoring)})" if failures else ""
+        failed = f" ({len(failures)} failed, such as {_format_failure(failures[0], scoring)})" if failures else ""
         raise ConfigError(
             f"no network of space '{space.name}' was found that meets {bounds}{failed}; loosen one of them"
         )
@@ -161,11 +161,11 @@ def run_search(
         distinct=len(seen.found),
         rejected=len(missed),
         failed=len(failures),
-        failure=_told(failures[0], scoring) if failures else "",
+        failure=_format_failure(failures[0], scoring) if failures else "",
         operators=dict(searcher.operators),
     )
 
 
-def _told(failure: Genome, scoring: Scoring) -> str:
+def _format_failure(failure: Genome, scoring: Scoring) -> str:
     """A network that failed, and why."""
     return f"{format_genome(failure)}: {scoring.reasons.get(failure, '')}"

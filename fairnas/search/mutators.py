@@ -17,7 +17,7 @@ from fairnas.space import Genome, SearchSpace
 
 
 @dataclass(frozen=True)
-class Tally:
+class OperatorCounts:
     """What became of the children that one operator made."""
 
     children: int = 0

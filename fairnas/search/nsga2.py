@@ -17,7 +17,7 @@ import numpy as np
 from fairnas.config import SearchConfig
 from fairnas.randomness import derived_seed, generator
 from fairnas.search.candidate import Candidate, Costs
-from fairnas.search.mutators import Mutator, Tally, UniformMutator
+from fairnas.search.mutators import Mutator, OperatorCounts, UniformMutator
 from fairnas.search.objectives import Objective
 from fairnas.search.sampling import FeasibleGenomes
 from fairnas.space import Genome, SearchSpace
@@ -44,7 +44,7 @@ class NSGA2:
         mutator: Mutator | None = None,
     ) -> None:
         self._mutator = mutator or UniformMutator(space)
-        self.operators: dict[str, Tally] = {}
+        self.operators: dict[str, OperatorCounts] = {}
         self._objectives = objectives
         self._bounded = tuple(each for each in objectives if each.bound is not None)
         genomes = FeasibleGenomes(space, objectives, costs, generator(seed, "first population"))
@@ -81,13 +81,13 @@ class NSGA2:
         """Who made the children of this generation, and how many of them live on, or are on the first front."""
         told = {id(individual): name for individual, name in zip(self._asked, names, strict=True)}
         for name in names:
-            tally = self.operators.get(name, Tally())
+            tally = self.operators.get(name, OperatorCounts())
             self.operators[name] = dataclasses.replace(tally, children=tally.children + 1)
         for individual in self._algorithm.pop:
             if name := told.get(id(individual)):
                 tally = self.operators[name]
                 on_front = int(individual.get("rank") == 0)
-                self.operators[name] = Tally(tally.children, tally.survived + 1, tally.on_front + on_front)
+                self.operators[name] = OperatorCounts(tally.children, tally.survived + 1, tally.on_front + on_front)
 
     def _values(self, candidate: Candidate) -> list[float]:
         """Objectives to minimise. Of a candidate that misses a bound or failed pymoo never reads them."""

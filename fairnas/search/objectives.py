@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from fairnas.atomic_files import checksum
 from fairnas.config import Measure, SearchConfig
 from fairnas.errors import ConfigError, UnknownNameError
 from fairnas.search.candidate import Candidate, Measures, is_number
 from fairnas.space import Genome, SearchSpace
 from fairnas.space.file import run_python
-from fairnas.writing import checksum
 
 _EXPONENTS = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9}
 _MILLISECONDS = {"us": -3, "ms": 0, "s": 3}

@@ -9,7 +9,7 @@ from fairnas.config import SearchConfig
 from fairnas.errors import ConfigError
 from fairnas.randomness import generator
 from fairnas.search.candidate import Candidate, Costs
-from fairnas.search.mutators import Tally
+from fairnas.search.mutators import OperatorCounts
 from fairnas.search.objectives import LATENCY, Objective, merit, violation
 from fairnas.search.ranges import cost_ranges
 from fairnas.search.sampling import FeasibleGenomes
@@ -26,7 +26,7 @@ class PolicySearch:
     when that does not help, random networks fill the generation up.
     """
 
-    operators: Mapping[str, Tally] = MappingProxyType({})
+    operators: Mapping[str, OperatorCounts] = MappingProxyType({})
 
     def __init__(
         self,

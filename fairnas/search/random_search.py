@@ -9,7 +9,7 @@ from types import MappingProxyType
 from fairnas.config import SearchConfig
 from fairnas.randomness import generator
 from fairnas.search.candidate import Candidate, Costs
-from fairnas.search.mutators import Tally
+from fairnas.search.mutators import OperatorCounts
 from fairnas.search.objectives import Objective
 from fairnas.search.sampling import FeasibleGenomes
 from fairnas.space import Genome, SearchSpace
@@ -21,7 +21,7 @@ class RandomSearch:
     Its last generations are smaller, then empty, when the space runs out of networks that meet the bounds.
     """
 
-    operators: Mapping[str, Tally] = MappingProxyType({})
+    operators: Mapping[str, OperatorCounts] = MappingProxyType({})
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from typing import Protocol
 from fairnas.config import SearchConfig
 from fairnas.errors import UnknownNameError
 from fairnas.search.candidate import Candidate, Costs
-from fairnas.search.mutators import HierarchicalMutator, Tally
+from fairnas.search.mutators import HierarchicalMutator, OperatorCounts
 from fairnas.search.nsga2 import NSGA2
 from fairnas.search.objectives import Objective
 from fairnas.search.policy_search import PolicySearch
@@ -29,7 +29,7 @@ class Searcher(Protocol):
         ...
 
     @property
-    def operators(self) -> Mapping[str, Tally]:
+    def operators(self) -> Mapping[str, OperatorCounts]:
         """What became of the children of each operator; empty for a searcher without any."""
         ...
 

@@ -13,7 +13,7 @@ import numpy as np
 from fairnas.config import SearchConfig
 from fairnas.randomness import generator
 from fairnas.search.candidate import Candidate, Costs
-from fairnas.search.mutators import Tally
+from fairnas.search.mutators import OperatorCounts
 from fairnas.search.objectives import Objective, merit, violation
 from fairnas.search.sampling import FeasibleGenomes
 from fairnas.space import Genome, SearchSpace
@@ -26,7 +26,7 @@ _TRIES = 10  # per child, as in the published code
 class SposEvolution:
     """Finds one network: the most accurate that meets the bounds. The front over all it has seen is a by-product."""
 
-    operators: Mapping[str, Tally] = MappingProxyType({})
+    operators: Mapping[str, OperatorCounts] = MappingProxyType({})
 
     def __init__(
         self,

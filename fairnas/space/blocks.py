@@ -41,7 +41,7 @@ class InvertedResidual:
         squeeze = f"se{self.squeeze:g}" if self.squeeze else ""
         return f"k{self.kernel}e{self.expansion}{groups}{squeeze}{self.activation or ''}"
 
-    def misfit(self, inputs: int, outputs: int, stride: int) -> str:
+    def unsupported_reason(self, inputs: int, outputs: int, stride: int) -> str:
         """Why the block cannot take and give so many channels; empty if it can."""
         if inputs % self.groups or outputs % self.groups:
             return f"{self.groups} groups need numbers of channels that are multiples of {self.groups}"
@@ -62,7 +62,7 @@ class Separable:
         """Short name, such as `k3 separable`."""
         return f"k{self.kernel} separable"
 
-    def misfit(self, inputs: int, outputs: int, stride: int) -> str:
+    def unsupported_reason(self, inputs: int, outputs: int, stride: int) -> str:
         """See `InvertedResidual`."""
         return ""
 
@@ -84,7 +84,7 @@ class ShuffleUnit:
         """Short name, such as `k5 shuffle`."""
         return f"k{self.kernel} shuffle"
 
-    def misfit(self, inputs: int, outputs: int, stride: int) -> str:
+    def unsupported_reason(self, inputs: int, outputs: int, stride: int) -> str:
         """See `InvertedResidual`."""
         return _misfit_of_halves(inputs, outputs, stride)
 
@@ -103,7 +103,7 @@ class ShuffleXception:
         """Short name."""
         return "xception shuffle"
 
-    def misfit(self, inputs: int, outputs: int, stride: int) -> str:
+    def unsupported_reason(self, inputs: int, outputs: int, stride: int) -> str:
         """See `InvertedResidual`."""
         return _misfit_of_halves(inputs, outputs, stride)
 
@@ -117,7 +117,7 @@ class Identity:
         """Short name."""
         return "identity"
 
-    def misfit(self, inputs: int, outputs: int, stride: int) -> str:
+    def unsupported_reason(self, inputs: int, outputs: int, stride: int) -> str:
         """See `InvertedResidual`."""
         return ""
 

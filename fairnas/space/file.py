@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from fairnas.errors import FairnasError, SpaceError
-from fairnas.foreign import parse_json, parse_toml
 from fairnas.space.blocks import Block, InvertedResidual
 from fairnas.space.chain import Stage, Stem, chain_space
 from fairnas.space.space import Layer, SearchSpace
 from fairnas.space.tables import TableError, read_block, read_list, read_table, require_keys
+from fairnas.untrusted import parse_json, parse_toml
 
 _LATER = ("classifier_bias", "bn_eps")  # fields of a space that its first files did not have
 _STAGES_EXAMPLE = "a list, such as [{ channels = 24, layers = 2, stride = 2 }], or [[stages]] above each of them"

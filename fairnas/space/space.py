@@ -105,9 +105,9 @@ class SearchSpace:
         for name in ("in_channels", "out_channels", "stride"):
             require_count(f"{name} of {what}", getattr(layer, name))
         for choice in layer.choices:
-            misfit = choice.misfit(layer.in_channels, layer.out_channels, layer.stride)
-            if misfit:
-                raise SpaceError(f"{what} takes {layer.in_channels} and gives {layer.out_channels} channels: {misfit}")
+            reason = choice.unsupported_reason(layer.in_channels, layer.out_channels, layer.stride)
+            if reason:
+                raise SpaceError(f"{what} takes {layer.in_channels} and gives {layer.out_channels} channels: {reason}")
 
     def _check_twins(self, what: str, layer: Layer) -> None:
         """Raise `SpaceError` if two choices are equal: two names of one network, with weights of their own."""

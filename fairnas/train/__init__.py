@@ -2,22 +2,22 @@
 
 from fairnas.train.checkpoint import read_checkpoint, write_checkpoint
 from fairnas.train.execution import Execution, choose_execution
-from fairnas.train.group import Group
 from fairnas.train.launch import arranged, in_all_processes, joined_group, require_own_gpu, started_processes
-from fairnas.train.loop import DivergedError, Pace, Training, train, training_steps
+from fairnas.train.loop import DivergedError, LoopOptions, Training, train, training_steps
+from fairnas.train.process_group import Group
 from fairnas.train.product import product_training
 from fairnas.train.scratch import stand_alone_training
-from fairnas.train.step import Bench, StepResult, supernet_step
+from fairnas.train.step import StepContext, StepResult, supernet_step
 from fairnas.train.strategies import STRATEGIES, Strategy, make_strategy, scoring_statistics
 from fairnas.train.supernet import new_supernet, supernet_training
 
 __all__ = [
     "STRATEGIES",
-    "Bench",
     "DivergedError",
     "Execution",
     "Group",
-    "Pace",
+    "LoopOptions",
+    "StepContext",
     "StepResult",
     "Strategy",
     "Training",

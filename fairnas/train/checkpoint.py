@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from fairnas.atomic_files import write_atomically
 from fairnas.errors import CheckpointError
-from fairnas.writing import write_atomically
 
 FORMAT = "fairnas checkpoint"
 VERSION = 1

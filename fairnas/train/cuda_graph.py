@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Recording:
+class CapturedGraph:
     """A forward and a backward pass over fixed memory."""
 
     replay: Callable[[], None]
@@ -27,11 +27,11 @@ class Recording:
     """Of the network's parameters, likewise; None for those that got none."""
 
 
-Record = Callable[[Callable[[], Tensor], nn.Module], Recording]
+Capture = Callable[[Callable[[], Tensor], nn.Module], CapturedGraph]
 """Records a computation, which leaves its gradients in the parameters of a network that had none."""
 
 
-def record(work: Callable[[], Tensor], network: nn.Module) -> Recording:
+def capture_graph(work: Callable[[], Tensor], network: nn.Module) -> CapturedGraph:
     """Record a computation on a GPU; nothing is computed before the first replay.
 
     Args:
@@ -49,16 +49,16 @@ def record(work: Callable[[], Tensor], network: nn.Module) -> Recording:
     except RuntimeError:
         torch.cuda.set_stream(stream)  # torch does not get there if the recording became invalid
         raise
-    return Recording(graph.replay, result, [parameter.grad for parameter in network.parameters()])
+    return CapturedGraph(graph.replay, result, [parameter.grad for parameter in network.parameters()])
 
 
-class Repeated:
+class GraphedCallable:
     """A computation with inputs that change and gradients for a network: recorded when it has run twice."""
 
     WARM_UP = 2
     """Runs before recording: they load kernels and take the memory of libraries, which no graph can hold."""
 
-    def __init__(self, work: Callable[..., Tensor], network: nn.Module, inputs: Sequence[Tensor], how: Record) -> None:
+    def __init__(self, work: Callable[..., Tensor], network: nn.Module, inputs: Sequence[Tensor], how: Capture) -> None:
         self._network = network
         self._place = _place_of(network)
         self._inputs = [torch.empty_like(tensor) for tensor in inputs]  # in the same format, such as channels_last
@@ -67,7 +67,7 @@ class Repeated:
         )  # no way back to here: who is let go frees its memory at once
         self._how = how
         self._runs = 0
-        self._recording: Recording | None = None
+        self._recording: CapturedGraph | None = None
 
     def fits(self, network: nn.Module, inputs: Sequence[Tensor]) -> bool:
         """Whether the network is the same, where it was, and the inputs are of the same shapes."""
@@ -109,7 +109,7 @@ class Repeated:
         pairs = zip(gradients, self._recording.gradients, strict=True)
         return [given.clone() if given is not None and given is mine else given for given, mine in pairs]
 
-    def _recorded(self, parameters: Sequence[nn.Parameter]) -> Recording | None:
+    def _recorded(self, parameters: Sequence[nn.Parameter]) -> CapturedGraph | None:
         try:
             return self._how(self._work, self._network)
         except RuntimeError as error:

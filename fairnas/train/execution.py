@@ -9,7 +9,7 @@ from fairnas.errors import ConfigError
 from fairnas.nets.memory import activation_table
 from fairnas.space import SearchSpace
 from fairnas.train.executors import Executor, Lockstep, RecordedLockstep, Sequential
-from fairnas.train.group import Group
+from fairnas.train.process_group import Group
 from fairnas.train.strategies import make_strategy
 
 SHARE_OF_MEMORY = 0.8
@@ -44,7 +44,7 @@ def choose_execution(
     """
     strategy = make_strategy(config, space.choices, 0)
     together = strategy.passes_together
-    static = strategy.promise == "strict" and set(space.choices) == {together} and group.path_processes == 1
+    static = strategy.fairness == "strict" and set(space.choices) == {together} and group.path_processes == 1
     wants_lockstep = _wants_lockstep(config, resources, together, static, device)
     records = resources.compile == "on" or (resources.compile == "auto" and device.type == "cuda" and static)
 

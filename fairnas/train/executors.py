@@ -23,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 from fairnas.config import Precision
 from fairnas.nets import Supernet, batch_norms
 from fairnas.space import Genome
-from fairnas.train.cuda_graph import Record, Repeated, record
+from fairnas.train.cuda_graph import Capture, GraphedCallable, capture_graph
 
 
 class Executor(Protocol):
@@ -132,10 +132,10 @@ class RecordedLockstep:
 
     name: str = "lockstep"
 
-    def __init__(self, precision: Precision = "float32", *, record: Record = record) -> None:
+    def __init__(self, precision: Precision = "float32", *, record: Capture = capture_graph) -> None:
         self.precision: Precision = precision
-        self._record: Record = record
-        self._repeated: Repeated | None = None
+        self._record: Capture = record
+        self._repeated: GraphedCallable | None = None
 
     def backward(
         self,
@@ -152,7 +152,7 @@ class RecordedLockstep:
         inputs = (images, labels, both, *(() if class_weights is None else (class_weights,)))
         if self._repeated is None or not self._repeated.fits(supernet, inputs):
             work = functools.partial(_static_passes, self.precision, supernet)
-            self._repeated = Repeated(work, supernet, inputs, self._record)
+            self._repeated = GraphedCallable(work, supernet, inputs, self._record)
         return self._repeated.run(inputs)
 
 

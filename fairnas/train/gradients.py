@@ -12,7 +12,7 @@ from fairnas.fairness.ledger import Counts
 from fairnas.nets import Supernet
 
 
-class Gradients:
+class SupernetGradients:
     """Views of the gradients of one supernet. Blocks are numbered layer after layer, as in the ledger."""
 
     def __init__(self, supernet: Supernet) -> None:

@@ -11,8 +11,8 @@ from typing import TypeVar
 import torch
 
 from fairnas.errors import ConfigError, FairnasError, ProcessesDisagree
-from fairnas.train.group import Group
 from fairnas.train.loop import DivergedError
+from fairnas.train.process_group import Group
 from fairnas.train.strategies import Strategy
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from fairnas.config import TrainConfig
 from fairnas.data import Dataset, steps_per_epoch, training_batches
 from fairnas.errors import CheckpointError, ConfigError, FairnasError
 from fairnas.train.checkpoint import read_checkpoint, write_checkpoint
-from fairnas.train.group import Group
+from fairnas.train.process_group import Group
 from fairnas.train.schedule import Schedule, Scheduled
 from fairnas.train.step import Batch
 
@@ -73,14 +73,14 @@ class Training(Protocol):
 
 
 @dataclass(frozen=True)
-class Pace:
+class LoopOptions:
     """When to save, what to tell, when to stop; no result depends on any of it."""
 
     checkpoint: Path | None = None
     """Where to save and from where to go on; None trains without saving."""
     identity: str = ""
     """What the checkpoint belongs to; one of another identity is refused."""
-    formerly: tuple[str, ...] = ()
+    legacy_identities: tuple[str, ...] = ()
     """Identities of the same training before a time budget made it shorter, which are accepted, too."""
     seconds: float = 30.0
     """Save after so many seconds of work."""
@@ -158,11 +158,16 @@ def training_steps(dataset: Dataset, config: TrainConfig, batches_per_step: int)
 
 
 def train(
-    training: Training, dataset: Dataset, config: TrainConfig, seed: int, pace: Pace, group: Group | None = None
+    training: Training,
+    dataset: Dataset,
+    config: TrainConfig,
+    seed: int,
+    options: LoopOptions,
+    group: Group | None = None,
 ) -> None:
     """Train to the end of the last epoch, going on from the checkpoint if there is one.
 
-    The result depends on the arguments other than `pace` only: interrupted and resumed at any checkpoint, a
+    The result depends on the arguments other than `options` only: interrupted and resumed at any checkpoint, a
     training on the CPU ends with the same weights, bit for bit.
 
     Args:
@@ -170,13 +175,13 @@ def train(
         dataset: on what.
         config: how.
         seed: of the order of the images and their augmentation.
-        pace: when to save, what to tell, when to stop.
+        options: when to save, what to tell, when to stop.
         group: the processes that train together; only the first reads and writes the checkpoint.
 
     Raises:
         DivergedError: if the loss explodes or becomes NaN, or weights do; the checkpoint is from before.
         CheckpointError: if the checkpoint cannot be read or belongs to something else.
-        KeyboardInterrupt: when `pace.stop` said so; everything is saved.
+        KeyboardInterrupt: when `options.stop` said so; everything is saved.
         LostProcessError: if another process of the group ended.
         ProcessesDisagree: if it holds other numbers; the checkpoint is from before.
     """
@@ -186,10 +191,10 @@ def train(
     per_epoch = training_steps(dataset, config, training.batches_per_step)
     total = config.epochs * per_epoch
     schedule = training.schedule if isinstance(training, Scheduled) else Cosine(config)
-    step, loss_sum = _restore(training, pace, device, group)
-    pace.on_resume(step)
+    step, loss_sum = _restore(training, options, device, group)
+    options.on_resume(step)
     saved_at, saved_step = time.monotonic(), step
-    seconds, steps = pace.seconds, pace.steps  # the group outlives this training, and must not hold on to it
+    seconds, steps = options.seconds, options.steps  # the group outlives this training, and must not hold on to it
 
     def is_due(at: int) -> bool:
         return time.monotonic() - saved_at >= seconds or bool(steps and at - saved_step >= steps)
@@ -207,31 +212,29 @@ def train(
             balance=config.balance,
             part=(group.image_rank, group.image_processes),
             device=device,
-            workers=pace.loader_workers,
+            workers=options.loader_workers,
         )
         for taken in _in_steps(batches, training.batches_per_step):
             rate = schedule.rate(step, total, per_epoch)
             _set_rate(training.optimizer, rate)
             loss = training.step(taken, step, total)
-            step += 1
-            loss_sum = loss_sum + loss
+            step, loss_sum = step + 1, loss_sum + loss
             epoch_ends = step % per_epoch == 0
-            stopping = group.stopping if group.size > 1 else pace.stop()
+            stopping = group.stopping if group.size > 1 else options.stop()
             saves = stopping or step == total or (group.saving if group.size > 1 else is_due(step))
             if saves or epoch_ends or step % FINITE_CHECK_STEPS == 0:
                 _require_finite(loss, step, schedule)
-                pace.on_progress(step, total, f"epoch {epoch + 1}/{config.epochs}, loss {loss.item():.3f}")
+                options.on_progress(step, total, f"epoch {epoch + 1}/{config.epochs}, loss {loss.item():.3f}")
             if group.size > 1 and (saves or step % AGREEMENT_STEPS == 0):
                 group.require_agreement(training.network, training.extra_state(), step)
             if saves:  # before the first process alone has work to do
                 _require_finite_weights(training.network, step, schedule)
             if epoch_ends:  # measured before anything is saved, so that no kill loses the epoch's measurements
-                mean = loss_sum.item() / per_epoch
-                pace.on_epoch(epoch + 1, step, {"epoch": epoch + 1, "loss": mean, "lr": rate})
+                options.on_epoch(epoch + 1, step, {"epoch": epoch + 1, "loss": loss_sum.item() / per_epoch, "lr": rate})
                 training.network.train()
                 loss_sum = torch.zeros_like(loss_sum)
             if saves:
-                _save(training, step, loss_sum, pace)
+                _save(training, step, loss_sum, options)
                 saved_at, saved_step = time.monotonic(), step
             if stopping and step < total:
                 raise KeyboardInterrupt
@@ -259,27 +262,27 @@ def _require_finite_weights(network: nn.Module, step: int, schedule: Schedule) -
         raise DivergedError(f"weights are NaN or infinite after step {step} with {schedule.remedy}")
 
 
-def _save(training: Training, step: int, loss_sum: Tensor, pace: Pace) -> None:
-    if pace.checkpoint is not None:
+def _save(training: Training, step: int, loss_sum: Tensor, options: LoopOptions) -> None:
+    if options.checkpoint is not None:
         content = {
-            "identity": pace.identity,
+            "identity": options.identity,
             "step": step,
             "loss_sum": loss_sum,
             "network": training.network.state_dict(),
             "optimizer": training.optimizer.state_dict(),
             "extra": training.extra_state(),
         }
-        write_checkpoint(pace.checkpoint, training.kind, content)
+        write_checkpoint(options.checkpoint, training.kind, content)
 
 
-def _restore(training: Training, pace: Pace, device: torch.device, group: Group) -> tuple[int, Tensor]:
+def _restore(training: Training, options: LoopOptions, device: torch.device, group: Group) -> tuple[int, Tensor]:
     """Load the checkpoint, if there is one; return the step to go on at and the epoch's sum of losses so far."""
     content = None
-    if group.is_first and pace.checkpoint is not None and pace.checkpoint.exists():
-        content = read_checkpoint(pace.checkpoint, training.kind)
-        if content.get("identity") not in (pace.identity, *pace.formerly):
+    if group.is_first and options.checkpoint is not None and options.checkpoint.exists():
+        content = read_checkpoint(options.checkpoint, training.kind)
+        if content.get("identity") not in (options.identity, *options.legacy_identities):
             raise CheckpointError(
-                f"the checkpoint {pace.checkpoint} belongs to another configuration; "
+                f"the checkpoint {options.checkpoint} belongs to another configuration; "
                 "delete it, or use another directory"
             )
     content = group.from_first(content)
@@ -293,5 +296,5 @@ def _restore(training: Training, pace: Pace, device: torch.device, group: Group)
     except (RuntimeError, ValueError, KeyError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(
-            f"the checkpoint {pace.checkpoint} does not fit ({reason}); delete it to train again"
+            f"the checkpoint {options.checkpoint} does not fit ({reason}); delete it to train again"
         ) from None

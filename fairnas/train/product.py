@@ -20,7 +20,7 @@ from fairnas.randomness import derived_seed
 from fairnas.space import Genome, SearchSpace
 from fairnas.train.average import MovingAverage
 from fairnas.train.executors import arithmetic, loss_of
-from fairnas.train.mixing import Mixture, mixture
+from fairnas.train.mixture import Mixture, mixture
 from fairnas.train.rmsprop import RMSProp
 from fairnas.train.schedule import WarmStaircase
 from fairnas.train.step import Batch

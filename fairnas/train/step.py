@@ -14,10 +14,10 @@ from fairnas.fairness import count_passes
 from fairnas.fairness.ledger import Counts
 from fairnas.nets import Supernet
 from fairnas.space import Genome
+from fairnas.train.all_reduce import PathShare
 from fairnas.train.executors import Executor, Sequential
-from fairnas.train.gradients import Gradients
-from fairnas.train.group import Group
-from fairnas.train.message import Share
+from fairnas.train.gradients import SupernetGradients
+from fairnas.train.process_group import Group
 
 Batch = tuple[Tensor, Tensor]
 """Images (B, C, S, S), normalised, and labels (B,), class indices."""
@@ -48,7 +48,7 @@ class StepResult:
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class StepContext:
     """What a strategy trains with."""
 
     supernet: Supernet
@@ -64,12 +64,12 @@ class Bench:
     """(classes,), how much the loss of an image of each class counts (`loss_of`); None: all alike."""
 
     @functools.cached_property
-    def gradients(self) -> Gradients:
+    def gradients(self) -> SupernetGradients:
         """Those of the supernet, block by block."""
-        return Gradients(self.supernet)
+        return SupernetGradients(self.supernet)
 
 
-def supernet_step(bench: Bench, work: Sequence[tuple[Batch, Sequence[Genome]]]) -> StepResult:
+def supernet_step(context: StepContext, work: Sequence[tuple[Batch, Sequence[Genome]]]) -> StepResult:
     """Train every path on its mini-batch, then update once.
 
     Gradients add up over the paths. So a choice block gets the gradient of the one path it is on, and stem and head
@@ -77,33 +77,35 @@ def supernet_step(bench: Bench, work: Sequence[tuple[Batch, Sequence[Genome]]]) 
     keep `None` as gradient, so that neither momentum nor decay moves them, unless `idle_blocks` says otherwise.
 
     Args:
-        bench: the supernet, trained in place, and how.
+        context: the supernet, trained in place, and how.
         work: mini-batches, each with the genomes to train on it. Under strict fairness one mini-batch has all paths,
             and each choice block is on exactly one (or equally many).
     """
-    bench.optimizer.zero_grad(set_to_none=True)
-    shares = bench.group.paths_of_each([paths for _, paths in work])
-    before = bench.group.statistics(bench.supernet)
+    context.optimizer.zero_grad(set_to_none=True)
+    shares = context.group.paths_of_each([paths for _, paths in work])
+    before = context.group.statistics(context.supernet)
     loss = torch.zeros((), dtype=torch.float64, device=work[0][0][0].device)
-    for ((images, labels), _), paths in zip(work, shares[bench.group.path_rank], strict=True):
+    for ((images, labels), _), paths in zip(work, shares[context.group.path_rank], strict=True):
         if paths:
-            loss += bench.executor.backward(bench.supernet, images, labels, paths, bench.class_weights)
-    choices = bench.supernet.space.choices
+            loss += context.executor.backward(context.supernet, images, labels, paths, context.class_weights)
+    choices = context.supernet.space.choices
     counted = [[path for paths in share for path in paths] for share in shares]
-    return finish_step(bench, loss, before, [Share(count_passes(paths, choices), len(paths)) for paths in counted])
+    return finish_step(
+        context, loss, before, [PathShare(count_passes(paths, choices), len(paths)) for paths in counted]
+    )
 
 
-def finish_step(bench: Bench, loss: Tensor, before: Tensor | None, shares: Sequence[Share]) -> StepResult:
+def finish_step(context: StepContext, loss: Tensor, before: Tensor | None, shares: Sequence[PathShare]) -> StepResult:
     """The second half of a step: join what the processes computed, clip, update.
 
     Args:
-        bench: gradients are there.
+        context: gradients are there.
         loss: sum of the losses of this process.
         before: the BN statistics before the step, where several processes work.
         shares: what each path rank computed.
     """
-    supernet, gradients, config = bench.supernet, bench.gradients, bench.config
-    loss = bench.group.join(supernet, gradients, loss, before, shares)
+    supernet, gradients, config = context.supernet, context.gradients, context.config
+    loss = context.group.join(supernet, gradients, loss, before, shares)
     passes, backward_passes = np.sum([share.passes for share in shares], axis=0), sum(share.runs for share in shares)
     if config.shared_gradient == "mean":
         gradients.scale_shared(1 / backward_passes)
@@ -111,8 +113,8 @@ def finish_step(bench: Bench, loss: Tensor, before: Tensor | None, shares: Seque
     norms = gradients.norms()
     if config.clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(supernet.parameters(), config.clip_norm)
-    with gradients.idle_blocks_moved(config, bench.optimizer):
-        bench.optimizer.step()
+    with gradients.idle_blocks_moved(config, context.optimizer):
+        context.optimizer.step()
     return StepResult(loss / backward_passes, passes, updates, backward_passes, norms)
 
 

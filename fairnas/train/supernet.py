@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from fairnas.config import Balance, Resources, TrainConfig
-from fairnas.data import Dataset, class_weights, divided, steps_per_epoch, training_batches
+from fairnas.data import Dataset, class_weights, split_for_architecture, steps_per_epoch, training_batches
 from fairnas.fairness import Ledger
 from fairnas.nets import Supernet
 from fairnas.randomness import derived_seed
 from fairnas.space import SearchSpace
 from fairnas.train.execution import choose_execution
 from fairnas.train.executors import Executor, Sequential
-from fairnas.train.group import Group
 from fairnas.train.loop import make_optimizer
-from fairnas.train.step import Batch, Bench
+from fairnas.train.process_group import Group
+from fairnas.train.step import Batch, StepContext
 from fairnas.train.strategies import Strategy, make_strategy
 
 
@@ -40,28 +40,28 @@ class SupernetTraining:
         self.network, self.config = supernet, config
         self.strategy = make_strategy(config, choices, seed)
         self.batches_per_step = self.strategy.batches_per_step
-        level_every = self.strategy.cycle if self.strategy.promise == "strict" else 1
+        level_every = self.strategy.fairness_period if self.strategy.fairness == "strict" else 1
         self.ledger = Ledger(config.strategy, choices, level_every)
         self.optimizer = make_optimizer(supernet, config)
         executor = executor or Sequential(config.precision)
-        self.bench = Bench(supernet, self.optimizer, config, executor, group or Group())
+        self.context = StepContext(supernet, self.optimizer, config, executor, group or Group())
         self.seed, self._loader_workers = seed, loader_workers
         device = next(supernet.parameters()).device
         self._gradient_norms = torch.zeros(sum(choices), dtype=torch.float64, device=device)
-        self.strategy.begin(self.bench)
+        self.strategy.begin(self.context)
 
     def images(self, dataset: Dataset) -> Dataset:
         """All training images, or those that the strategy does not want for the architecture."""
         for_weights, for_architecture = parts_of(dataset, self.strategy)
         device = next(self.network.parameters()).device
-        self.bench = dataclasses.replace(self.bench, class_weights=weights_for(self.config, for_weights, device))
+        self.context = dataclasses.replace(self.context, class_weights=weights_for(self.config, for_weights, device))
         if for_architecture is not None:
             given = ArchitectureImages(
                 *(for_architecture, self.config.batch_size, self.seed, device),
                 self._loader_workers,
                 self.config.balance,
             )
-            self.bench = dataclasses.replace(self.bench, architecture_images=given)
+            self.context = dataclasses.replace(self.context, architecture_images=given)
         return for_weights
 
     def step(self, batches: Sequence[Batch], step: int, total: int) -> Tensor:
@@ -71,7 +71,7 @@ class SupernetTraining:
             UnfairTraining: if a strict strategy leaves the ledger uneven.
             LostProcessError: if another process ended.
         """
-        result = self.strategy.step(self.bench, batches, step, total)
+        result = self.strategy.step(self.context, batches, step, total)
         self.ledger.record(
             result.passes,
             result.updates,
@@ -80,7 +80,7 @@ class SupernetTraining:
             result.architecture_runs,
         )
         self._gradient_norms += result.gradient_norms
-        if self.strategy.promise == "strict" and (step + 1) % self.strategy.cycle == 0:
+        if self.strategy.fairness == "strict" and (step + 1) % self.strategy.fairness_period == 0:
             self.ledger.require_level()
         return result.loss
 
@@ -101,7 +101,7 @@ def parts_of(dataset: Dataset, strategy: Strategy) -> tuple[Dataset, Dataset | N
     """Whose training images teach the weights, and whose the architecture, if the strategy keeps some for it."""
     if not strategy.architecture_share:
         return dataset, None
-    return divided(dataset, strategy.architecture_share)
+    return split_for_architecture(dataset, strategy.architecture_share)
 
 
 def weights_for(config: TrainConfig, dataset: Dataset, device: torch.device) -> Tensor | None:

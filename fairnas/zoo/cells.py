@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fairnas.nets.depthwise import DepthwiseConv2d
-from fairnas.nets.norm import BatchNorm2d
+from fairnas.kernels.batch_norm import BatchNorm2d
+from fairnas.kernels.depthwise import DepthwiseConv2d
 
 
-class Classifier(nn.Module):
+class ClassifierHead(nn.Module):
     """Average over the image, dropout, linear."""
 
     def __init__(self, channels: int, num_classes: int, dropout: float) -> None:

@@ -6,8 +6,8 @@ The auxiliary classifier, which only its training has, is left out.
 import torch
 from torch import Tensor, nn
 
-from fairnas.nets.norm import BatchNorm2d
-from fairnas.zoo.cells import Classifier, FactorisedReduction, average, dilated, maximum, pointwise, separable
+from fairnas.kernels.batch_norm import BatchNorm2d
+from fairnas.zoo.cells import ClassifierHead, FactorisedReduction, average, dilated, maximum, pointwise, separable
 
 Genotype = tuple[tuple[str, int], ...]
 """Two edges for each of four nodes: an operation and the state it takes; states are the two inputs, then the nodes."""
@@ -49,7 +49,7 @@ class DartsImageNet(nn.Module):
             channels *= 2 if reduces else 1
             self.cells.append(Cell(REDUCTION if reduces else NORMAL, before, current, channels, reduced, reduces))
             before, current, reduced = current, 4 * channels, reduces
-        self.head = Classifier(current, num_classes, dropout)
+        self.head = ClassifierHead(current, num_classes, dropout)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, num_classes) for images (B, 3, S, S)."""

@@ -8,8 +8,8 @@ as it is.
 import torch
 from torch import Tensor, nn
 
-from fairnas.nets.norm import BatchNorm2d
-from fairnas.zoo.cells import Classifier, FactorisedReduction, average, maximum, pointwise, separable
+from fairnas.kernels.batch_norm import BatchNorm2d
+from fairnas.zoo.cells import ClassifierHead, FactorisedReduction, average, maximum, pointwise, separable
 
 _EPS = 1e-3
 
@@ -32,7 +32,7 @@ class NasNetMobile(nn.Module):
             for _ in range(4):
                 self.cells.append(NormalCell(before, current, filters, reduced))
                 before, current, reduced = current, 6 * filters, False
-        self.head = Classifier(current, num_classes, dropout)
+        self.head = ClassifierHead(current, num_classes, dropout)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, num_classes) for images (B, 3, S, S)."""

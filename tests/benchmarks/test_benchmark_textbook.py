@@ -21,7 +21,7 @@ from fairnas.space import (
     Stem,
     chain_space,
 )
-from fairnas.train import Bench, supernet_step
+from fairnas.train import StepContext, supernet_step
 from fairnas.train.loop import make_optimizer
 
 # every kind of block, in both kinds of layers: those that keep the shape and those that change it
@@ -63,10 +63,10 @@ def test_steps_give_equal_losses_gradients_weights_and_statistics(space: SearchS
     config = TrainConfig(lr=0.05)
     ours = make_optimizer(supernet, config)
     theirs = textbook_optimizer(textbook, config.lr, config.momentum, config.weight_decay)
-    bench = Bench(supernet, ours, config)
+    context = StepContext(supernet, ours, config)
     for step in range(3):
         paths = StrictSampler(space.choices, seed=0).paths(step)
-        loss = supernet_step(bench, [((channels_last(images), labels), paths)]).loss.item()
+        loss = supernet_step(context, [((channels_last(images), labels), paths)]).loss.item()
         assert textbook_step(textbook, images, labels, paths, theirs) == pytest.approx(loss, rel=1e-12)
         for mine, other in zip(textbook.parameters(), supernet.parameters(), strict=True):
             assert mine.grad is not None

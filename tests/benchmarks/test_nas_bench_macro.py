@@ -16,7 +16,7 @@ from scipy.stats import kendalltau, spearmanr
 from benchmarks import nas_bench_macro
 from benchmarks.macro_study import table, trainings
 from benchmarks.macro_study.arms import ARMS, BATCH_SIZE, Data, DistinctSampler, length_of, some_networks
-from benchmarks.macro_study.table import Judge, depth_of, over_seeds, read_truth, scored_trainings, yardsticks
+from benchmarks.macro_study.table import TruthComparison, depth_of, over_seeds, read_truth, scored_trainings, yardsticks
 from benchmarks.macro_study.trainings import Job, Scoring, run_scoring, run_training, snapshot
 from fairnas.analysis.nas_bench_macro import TrueNetwork
 from fairnas.analysis.ranking import RankAgreement
@@ -159,7 +159,7 @@ def test_mean_weights_are_those_of_the_last_snapshots(tmp_path, monkeypatch) -> 
     assert averaged != last
     names = [format_genome(genome) for genome in some_networks(SPACE, 4, "scored networks")]
     truth = {name: TrueNetwork(0.9 + place / 100, (0.9,), 1, 1) for place, name in enumerate(names)}
-    (found,) = scored_trainings(tmp_path, Judge(truth))
+    (found,) = scored_trainings(tmp_path, TruthComparison(truth))
     assert sorted(row["averaged"] for row in found["scored"]) == [False, True]
     assert [row["averaged"] for row in over_seeds([found])] == [row["averaged"] for row in found["scored"]]
     one_step = tiny_job(tmp_path / "one", steps=2, points=(0.5, 1.0))
@@ -187,7 +187,7 @@ def test_a_training_that_diverges_is_a_result(tmp_path) -> None:
 
 def test_yardsticks_are_those_of_the_benchmark(macro_truth, tmp_path, quick_bootstrap) -> None:
     truth = _saved_truth(macro_truth, tmp_path)
-    found = yardsticks(Judge(truth))
+    found = yardsticks(TruthComparison(truth))
     assert found["networks"] == 3969
     assert found["seed_to_seed"] == pytest.approx([0.88] * 3, abs=0.005)
     taus = {name: row["tau"] for name, row in found["predictors"].items()}
@@ -219,8 +219,8 @@ def test_the_table_is_scipys(tmp_path, quick_bootstrap) -> None:
         content = {"identity": "x", "step": 10, "wanted": 6, **dataclasses.asdict(Scoring("batch")), "scores": scores}
         trainings.write_json(folder / "scores-a.json", content)
         trainings.write_json(folder / "scores-b.json", {**content, "step": 5, "wanted": 7})  # not complete
-    found = list(scored_trainings(tmp_path, Judge(truth, tmp_path / "agreement.json")))
-    again = list(scored_trainings(tmp_path, Judge(truth, tmp_path / "agreement.json")))
+    found = list(scored_trainings(tmp_path, TruthComparison(truth, tmp_path / "agreement.json")))
+    again = list(scored_trainings(tmp_path, TruthComparison(truth, tmp_path / "agreement.json")))
     assert [len(facts["scored"]) for facts in found] == [1, 1]
     first = found[0]["scored"][0]
     expected = kendalltau(by_seed[0], range(6)).statistic
@@ -229,7 +229,9 @@ def test_the_table_is_scipys(tmp_path, quick_bootstrap) -> None:
     assert math.isnan(found[1]["scored"][0]["by_top1"]["tau"])
     assert first["one_shot_range"] == [0.1, 0.6]
     assert first["lambda"] == pytest.approx(0.5 - 0.05)
-    (both,) = table.committees(tmp_path, Judge(truth))  # the second seed scores all alike, so it changes no order
+    (both,) = table.committees(
+        tmp_path, TruthComparison(truth)
+    )  # the second seed scores all alike, so it changes no order
     assert (both["seeds"], both["networks"], both["path_images"]) == (2, 6, 99)
     assert both["by_top1"]["tau"] == both["by_loss"]["tau"] == pytest.approx(expected)
     (row,) = over_seeds([found[0], {**found[0], "seed": 2}])
@@ -248,7 +250,7 @@ def test_several_supernets_together_are_judged_by_their_mean_score(tmp_path, mac
         scores = {name: {"top1": value, "loss": -value} for name, value in zip(names, top1, strict=True)}
         content = {"identity": "x", "step": 10, "wanted": 5, **dataclasses.asdict(Scoring("batch")), "scores": scores}
         trainings.write_json(tmp_path / f"s{seed}" / "scores-a.json", content)
-    judge = Judge(truth)
+    judge = TruthComparison(truth)
     alone = [facts["scored"][0]["by_top1"]["tau"] for facts in scored_trainings(tmp_path, judge)]
     (both,) = table.committees(tmp_path, judge)
     assert max(alone) < 1

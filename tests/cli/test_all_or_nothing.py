@@ -79,7 +79,8 @@ def nothing(monkeypatch):
     """Nothing is wrong but what the command says."""
 
 
-STAGE_TWO, TRUTH, PRODUCTS = (f"fairnas.pipeline.{name}" for name in ("stage_two", "truth", "products"))
+SEARCH, RANK, EXPORT = (f"fairnas.pipeline.{name}_stage" for name in ("search", "rank", "export"))
+RETRAIN_JOBS = "fairnas.pipeline.job_pool"
 FAILURES = {
     "search, all networks fail": (
         ("search", "--objective", "meter.py:power", "--max-madds", "500k"),
@@ -88,29 +89,29 @@ FAILURES = {
     ),
     "search, late": (
         ("search", "--search.searcher", "random", "--objective", "loss"),
-        after_the_work(STAGE_TWO, "run_search"),
+        after_the_work(SEARCH, "run_search"),
         GONE,
     ),
     "search, no network meets a bound": (("search", "--max-madds", "1"), nothing, "search.max_madds is 1"),
-    "retrain, late": ((*PRODUCT, "2"), after_the_work(TRUTH, "run_jobs"), GONE),
+    "retrain, late": ((*PRODUCT, "2"), after_the_work(RETRAIN_JOBS, "run_jobs"), GONE),
     "retrain, another space's network": (("retrain", "0123"), nothing, "genome '0123' has 4 choices"),
     "rank, late": (
         ("rank", "--models", "3", "--seeds", "1"),
-        after_the_work(TRUTH, "study_ranking"),
+        after_the_work(RANK, "study_ranking"),
         GONE,
     ),
     "rank, too few networks": (("rank", "--models", "40000"), nothing, "40000"),
     "export, late": (
         ("export", "--licence", "Apache-2.0"),
-        after_the_work(PRODUCTS, "export_product"),
+        after_the_work(EXPORT, "export_product"),
         GONE,
     ),
-    "report, late": (("report",), after_the_work(PRODUCTS, "write_report"), GONE),
+    "report, late": (("report",), after_the_work(EXPORT, "write_report"), GONE),
     "train with other settings": (("train", "digits", "--train.epochs", "9"), nothing, "holds a run of another"),
     "run with other settings": (("run", "digits", "--search.population", "9"), nothing, "holds a run of another"),
     "latency, late": (
         ("latency", "--minutes", "0.02"),
-        after_the_work("fairnas.pipeline.latency.table", "measure_table"),
+        after_the_work("fairnas.latency.measure", "measure_table"),
         GONE,
     ),
 }
@@ -134,7 +135,7 @@ def test_an_interrupted_search_leaves_selection_and_settings(run, fairnas, monke
     def interrupted(*given, **named):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fairnas.pipeline.stage_two.run_search", interrupted)
+    monkeypatch.setattr("fairnas.pipeline.search_stage.run_search", interrupted)
     assert fairnas("search", "--run", run, "--objective", "loss").code == 130
     assert contents(run) == before
 
@@ -171,7 +172,7 @@ def test_a_mended_objective_is_asked_again_and_can_be_taken_out(run, fairnas):
 
 
 def write_table() -> None:
-    from fairnas.search import LatencyTable, write_latency_table
+    from fairnas.latency import LatencyTable, write_latency_table
     from fairnas.space import get_space
 
     rows = tuple((1.0,) * count for count in get_space("digits").choices)

@@ -7,9 +7,9 @@ import pytest
 
 from fairnas.cli.dial import given_settings
 from fairnas.configfile import read_config
-from fairnas.pipeline.planning import device, dial, job_times, rehearsal
-from fairnas.pipeline.planning.knobs import DIALLED
-from fairnas.pipeline.planning.stopwatch import Limits
+from fairnas.planning import device, dry_run, time_budget, training_times
+from fairnas.planning.setting_ranges import BUDGETED_SETTINGS
+from fairnas.planning.timing import Limits
 from fairnas.rundir import RunDirectory
 
 REHEARSED = {}
@@ -25,8 +25,8 @@ SMALL = [
 
 @pytest.fixture(autouse=True)
 def _brief(monkeypatch, tmp_path):
-    monkeypatch.setattr(rehearsal, "SUPERNET", Limits(0.2, 0.5))
-    monkeypatch.setattr(job_times, "STAND_ALONE", Limits(0.2, 0.2))
+    monkeypatch.setattr(dry_run, "SUPERNET", Limits(0.2, 0.5))
+    monkeypatch.setattr(training_times, "STAND_ALONE", Limits(0.2, 0.2))
     monkeypatch.chdir(tmp_path)
 
 
@@ -34,7 +34,7 @@ def _brief(monkeypatch, tmp_path):
 def _rehearsed_once(monkeypatch):
     def rehearse(prepared, narrator, patience):
         if "measured" not in REHEARSED:
-            REHEARSED["measured"] = rehearsal.rehearse(prepared, narrator, patience)
+            REHEARSED["measured"] = dry_run.rehearse(prepared, narrator, patience)
         return REHEARSED["measured"]
 
     monkeypatch.setattr(device, "rehearse", rehearse)
@@ -97,7 +97,7 @@ def test_a_plan_shows_what_would_be_chosen_and_writes_nothing(fairnas, tmp_path)
 
 @pytest.mark.usefixtures("_rehearsed_once")
 def test_too_little_time_is_said_in_one_line_with_what_would_do(fairnas, tmp_path, monkeypatch):
-    monkeypatch.setattr(dial, "UNMEASURED", 1000.0)  # however slow this machine is
+    monkeypatch.setattr(time_budget, "UNMEASURED", 1000.0)  # however slow this machine is
     outcome = fairnas("plan", "digits", "--minutes", "0.11", *SMALL)
     assert (outcome.code, outcome.out) == (2, "")
     last = outcome.err.splitlines()[-1]
@@ -138,4 +138,4 @@ def test_settings_are_given_by_flags_and_by_toml(tmp_path):
     (tmp_path / "my.toml").write_text("width = 0.5\n[train]\nepochs = 3\n")
     flags = ["--config", str(tmp_path / "my.toml"), "--stand-alone.models=4", "--search.population", "8"]
     expected = {"width", "train.epochs", "stand_alone.models", "search.population"}
-    assert given_settings(flags) & set(DIALLED) == expected
+    assert given_settings(flags) & set(BUDGETED_SETTINGS) == expected

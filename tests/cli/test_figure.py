@@ -87,9 +87,7 @@ def test_what_cannot_be_is_refused_in_one_line(fairnas, tmp_path, monkeypatch, a
 
 def test_data_choose_the_recipe(monkeypatch, tmp_path, fairnas):
     seen = []
-    monkeypatch.setattr(
-        "fairnas.pipeline.studies.figure_1.draw_figure_1", lambda out, figure, *_: seen.append(figure) or {}
-    )
+    monkeypatch.setattr("fairnas.paper.figure_1_study.draw_figure_1", lambda out, figure, *_: seen.append(figure) or {})
     for arguments in (("--data", "cifar10", "--data.root", "here"), ("--recipe", "cifar10"), ()):
         fairnas("figure", "1", "--json", *arguments)
     assert [figure.base.recipe for figure in seen] == ["cifar10", "cifar10", "digits"]
@@ -162,13 +160,11 @@ def test_figure_6_killed_goes_on_and_ends_as_undisturbed(fairnas, truth, tmp_pat
 
 def test_figure_6_compares_as_the_paper_does_within_the_bounds_of_the_run(fairnas, truth, monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(
-        "fairnas.pipeline.studies.figure_6.draw_figure_6", lambda out, figure, *_: seen.append(figure) or {}
-    )
+    monkeypatch.setattr("fairnas.paper.figure_6_study.draw_figure_6", lambda out, figure, *_: seen.append(figure) or {})
     bounded = dataclasses.replace(get_recipe("digits"), search=SearchConfig(population=40, max_madds=400e3))
     run = RunDirectory.create(tmp_path / "run", bounded)
     opened = contextlib.nullcontext()
-    monkeypatch.setattr("fairnas.pipeline.studies.searched.trained_supernet", lambda *_: opened)
+    monkeypatch.setattr("fairnas.paper.search_targets.trained_supernet", lambda *_: opened)
     fairnas("figure", "6", "--truth", truth, "--json")
     fairnas("figure", "6", "--run", run.path, "--json")
     fairnas("figure", "6", "--run", run.path, "--json", "--seeds", "7", "--search.hierarchy.controller-draws", "whole")

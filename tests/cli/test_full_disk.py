@@ -11,8 +11,8 @@ import sys
 import pytest
 
 from benchmarks.sameness import differences
-from fairnas import writing
-from fairnas.pipeline import tracker
+from fairnas import atomic_files
+from fairnas.pipeline import metrics_log
 from fairnas.search import Archive
 from tests.cli.process import SMALLEST
 
@@ -76,7 +76,7 @@ def make_full(patched, part):
         file = builtins.open(path, mode, **options)  # noqa: SIM115 - whoever asked closes it
         return HalfFull(file) if part in os.path.basename(path) and mode not in ("r", "rb") else file
 
-    for module in (writing, tracker):
+    for module in (atomic_files, metrics_log):
         patched.setattr(module, "open", opened, raising=False)
     if part == "archive.sqlite":
         connect = Archive._connect

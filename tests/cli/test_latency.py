@@ -10,8 +10,8 @@ from fairnas.cli.run import bound_lines
 from fairnas.config import SearchConfig
 from fairnas.errors import ConfigError
 from fairnas.export.timing import device_name
-from fairnas.pipeline.prices import prices_of
-from fairnas.search import LatencyTable, read_latency_table, write_latency_table
+from fairnas.latency import LatencyTable, read_latency_table, write_latency_table
+from fairnas.pipeline.costs import search_costs
 from fairnas.space import get_space
 
 WRONG = {
@@ -58,7 +58,7 @@ def test_a_bound_that_no_network_meets_is_refused_before_anything_is_trained(
         write_latency_table(path, table)
         return table
 
-    monkeypatch.setattr("fairnas.pipeline.prices.measure_table", measured)
+    monkeypatch.setattr("fairnas.pipeline.costs.measure_table", measured)
     outcome = fairnas("run", "digits", "--out", tmp_path / "run", *tiny, "--max-latency", "4.9ms")
     assert outcome.code == 2
     assert "networks of space 'digits' take 5 to 5 ms\n" in outcome.err
@@ -75,7 +75,7 @@ def test_a_damaged_table_of_the_runs_own_says_how_it_is_made_again(tmp_path) -> 
     with pytest.raises(
         ConfigError, match=r"is not JSON .*run's own: delete .*latency\.json, and the same command makes"
     ):
-        prices_of(space, SearchConfig(max_latency=5), path)
+        search_costs(space, SearchConfig(max_latency=5), path)
 
 
 def test_the_summary_tells_who_is_slower_than_was_asked_for() -> None:

@@ -5,13 +5,13 @@ import os
 import pytest
 
 from fairnas.cli.plan import duration, size
-from fairnas.pipeline.planning import rehearsal
-from fairnas.pipeline.planning.stopwatch import Limits
+from fairnas.planning import dry_run
+from fairnas.planning.timing import Limits
 
 
 @pytest.fixture(autouse=True)
 def _brief(monkeypatch, tmp_path):
-    monkeypatch.setattr(rehearsal, "SUPERNET", Limits(0.2, 0.5))
+    monkeypatch.setattr(dry_run, "SUPERNET", Limits(0.2, 0.5))
     monkeypatch.chdir(tmp_path)
 
 
@@ -64,12 +64,11 @@ def test_bad_input_is_one_line(arguments, message, fairnas, tmp_path):
 
 
 def test_a_busy_machine_is_named(monkeypatch, fairnas):
-    from fairnas import pipeline
-    from fairnas.pipeline import Plan
-    from fairnas.pipeline.planning.plan import StagePlan
+    from fairnas.planning import Plan
+    from fairnas.planning.plan import StagePlan
 
     stages = (StagePlan("train", "all of it", 7200.0),)
-    monkeypatch.setattr(pipeline, "measure_plan", lambda *_: Plan(6, 10.0, stages, 1, "mine", 1, "sequential"))
+    monkeypatch.setattr("fairnas.planning.measure_plan", lambda *_: Plan(6, 10.0, stages, 1, "mine", 1, "sequential"))
     for load, busy in ((0.0, False), (1000.0, True)):
         monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, 0.0, 0.0))
         out = fairnas("plan", "digits").out
@@ -81,7 +80,7 @@ def test_at_ctrl_c_it_says_that_nothing_was_kept(monkeypatch, fairnas):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fairnas.pipeline.measure_plan", interrupted)
+    monkeypatch.setattr("fairnas.planning.measure_plan", interrupted)
     outcome = fairnas("plan", "digits")
     assert outcome.code == 130
     last = outcome.err.splitlines()[-1]

@@ -11,8 +11,8 @@ import torch
 from fairnas.analysis import StudiedModel, study_ranking
 from fairnas.analysis.study import as_plain
 from fairnas.pipeline import Experiment
-from fairnas.pipeline.judge import score_on_validation
-from fairnas.pipeline.second_choice import second_choice
+from fairnas.pipeline.reselection import reselect
+from fairnas.pipeline.scoring import score_on_validation
 from fairnas.rundir import RunDirectory
 from fairnas.space import format_genome, get_space
 from tests.cli.process import TINY, start
@@ -82,7 +82,7 @@ def test_the_fitted_sum_is_shown_and_an_earlier_study_has_none(copied_run, fairn
     ]
     judged = study_ranking(made)
     assert judged.sum_is_better
-    chosen = second_choice(Experiment(RunDirectory.open(copied_run)), judged)
+    chosen = reselect(Experiment(RunDirectory.open(copied_run)), judged)
     content = {**study, **as_plain(judged), "second_choice": chosen}
     (copied_run / "ranking.json").write_text(json.dumps(content))
     record_again(copied_run, "rank")

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import fairnas as package
+from fairnas.atomic_files import checksum
 from fairnas.rundir import RunDirectory
 from fairnas.train import read_checkpoint, write_checkpoint
-from fairnas.writing import checksum
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from fairnas.search import Archive, LatencyTable, write_latency_table
+from fairnas.latency import LatencyTable, write_latency_table
+from fairnas.search import Archive
 from fairnas.space import get_space
 
 SMALL = [
@@ -130,10 +131,10 @@ class FakeBench:
 
 def test_without_a_table_the_run_measures_its_own_once_and_spreads_over_latency(run, fairnas, monkeypatch):
     from fairnas.pipeline import Experiment
-    from fairnas.pipeline.stage_two import changed_sources
+    from fairnas.pipeline.search_stage import changed_sources
     from fairnas.rundir import RunDirectory
 
-    monkeypatch.setattr("fairnas.pipeline.latency.table.OnnxBench", FakeBench)
+    monkeypatch.setattr("fairnas.latency.measure.OnnxRunner", FakeBench)
     outcome = fairnas("search", "--run", run, "--max-latency", "15.5ms", "--search.select", "3", "--json")
     assert outcome.code == 0, outcome.err
     assert "latency measured on a fake; 30 other networks: median error 0.0%" in outcome.err
@@ -142,7 +143,7 @@ def test_without_a_table_the_run_measures_its_own_once_and_spreads_over_latency(
     latencies = [row["latency"] for row in found["selected"]]
     assert latencies == sorted(latencies, reverse=True)
     table = (run / "latency.json").read_bytes()
-    monkeypatch.delattr("fairnas.pipeline.latency.table.OnnxBench")  # nobody asks for it again
+    monkeypatch.delattr("fairnas.latency.measure.OnnxRunner")  # nobody asks for it again
     flags = ["--search.reward.cost", "latency", "--search.searcher", "mnasnet_rl"]
     again = fairnas("search", "--run", run, *flags, "--json")
     assert again.code == 0, again.err
@@ -191,7 +192,7 @@ def test_a_changed_table_makes_a_finished_search_again_and_mixes_nothing(run, fa
     flags = ["--latency-table", "phone.json", "--objective", "latency"]
     assert fairnas("search", "--run", run, *flags, "--json").code == 0
     from fairnas.pipeline import Experiment
-    from fairnas.pipeline.stage_two import changed_sources
+    from fairnas.pipeline.search_stage import changed_sources
     from fairnas.pipeline.stages import is_outdated
     from fairnas.rundir import RunDirectory
 
@@ -273,7 +274,7 @@ def test_a_file_that_cannot_be_written_is_one_line(run, fairnas, flag):
 
 def test_the_study_takes_no_network_twice_when_two_searches_filled_the_archive(run, fairnas):
     from fairnas.pipeline import Experiment
-    from fairnas.pipeline.truth import choose_models
+    from fairnas.pipeline.rank_stage import choose_models
     from fairnas.rundir import RunDirectory
 
     # the second search asks for the same networks in another generation than the archive says

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fairnas.data.decode import CorruptImageError, check, look, quiet_pillow, read_part, read_square
+from fairnas.data.decode import check, look, quiet_pillow, read_part, read_square
 from fairnas.data.decoding import Decoding
+from fairnas.data.formats import CorruptImageError
 from fairnas.errors import DataError
 
 

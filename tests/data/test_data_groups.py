@@ -12,9 +12,9 @@ import pytest
 import fairnas.data.groups
 from fairnas.config import DataConfig
 from fairnas.config.checks import quoted
-from fairnas.data.files import Files
 from fairnas.data.finding import RefusedImages
 from fairnas.data.groups import group_findings, read_groups
+from fairnas.data.image_files import Files
 from fairnas.data.load import load_dataset
 from fairnas.errors import ConfigError, DataError
 

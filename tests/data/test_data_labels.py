@@ -12,7 +12,7 @@ from fairnas.config import DataConfig
 from fairnas.data import labels as labels_module
 from fairnas.data import load_dataset
 from fairnas.data.finding import RefusedImages
-from fairnas.data.layout import Layout, read_layout
+from fairnas.data.folder_layout import Layout, read_layout
 from fairnas.errors import DataError
 from tests.data.trees import grow
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fairnas.data import FolderFacts, scan_folder
-from fairnas.data.layout import read_layout, read_train_and_test
+from fairnas.data.folder_layout import read_layout, read_train_and_test
 from fairnas.errors import DataError
 
 TWO = {"cat": 3, "dog": 2}
@@ -36,7 +36,7 @@ def test_a_tilde_is_the_home_folder(tmp_path, make_split, monkeypatch):
 
 
 def test_looking_at_a_folder_needs_no_torch():
-    code = "import sys, fairnas.data, fairnas.data.folder; fairnas.data.scan_folder; assert 'torch' not in sys.modules"
+    code = "import sys, fairnas.data.folder_scan; fairnas.data.scan_folder; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

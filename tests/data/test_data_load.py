@@ -321,7 +321,7 @@ def test_with_few_training_images_only_few_files_are_opened(tmp_path, make_split
     for path in sorted(tmp_path.glob("*/*.jpg"))[::2]:
         path.write_bytes(b"x")
     opened = []
-    read = fairnas.data.files.read_image
+    read = fairnas.data.image_files.read_image
 
     def counted(path, decoding):
         opened.append(path)
@@ -329,7 +329,7 @@ def test_with_few_training_images_only_few_files_are_opened(tmp_path, make_split
 
     for path in sorted(tmp_path.glob("*/*.jpg"))[::2]:
         path.write_bytes(path.with_name("001.jpg").read_bytes())
-    monkeypatch.setattr(fairnas.data.files, "read_image", counted)
+    monkeypatch.setattr(fairnas.data.image_files, "read_image", counted)
     few = load(tmp_path, size=8, train_per_class=5)
     assert len(opened) == 20  # 9 and a tenth more, per class
     assert len(few.train) == 10

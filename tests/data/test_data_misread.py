@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairnas.data.finding import FINDINGS, RefusedImages
-from fairnas.data.layout import read_layout
+from fairnas.data.folder_layout import read_layout
 from fairnas.errors import DataError
 from tests.data.trees import grow
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairnas.data.finding import RefusedImages
-from fairnas.data.layout import read_layout
+from fairnas.data.folder_layout import read_layout
 from fairnas.data.names import alike, counterpart, quoted, shortened, visible
 from tests.data.trees import grow
 

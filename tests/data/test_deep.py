@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from fairnas.data.decode import CorruptImageError, deep_values, look, quiet_pillow, read_square
+from fairnas.data.decode import deep_values, look, quiet_pillow, read_square
 from fairnas.data.decoding import Decoding
+from fairnas.data.formats import CorruptImageError
 from fairnas.data.values import WHOLE, Sample, chosen_range, clipped_share, levels_used, shown_range, to_levels
 from tests.data.rawfiles import png_bytes, ppm_bytes, tiff_bytes
 

@@ -14,8 +14,8 @@ from fairnas.data import load_dataset, training_batches
 from fairnas.data.augment import Draws, Rectangles, Views, augmented
 from fairnas.data.decode import read_square
 from fairnas.data.decoding import Decoding
-from fairnas.data.files import Files
 from fairnas.data.fitting import augmentation_frame, evaluation_box, inside, placed
+from fairnas.data.image_files import Files
 from fairnas.data.images import StreamedImages
 from fairnas.randomness import generator
 

@@ -10,9 +10,11 @@ from PIL import Image, features
 
 from fairnas.config import DataConfig
 from fairnas.data import load_dataset
-from fairnas.data.decode import CorruptImageError, look, quiet_pillow, read_square
+from fairnas.data.decode import look, quiet_pillow, read_square
 from fairnas.data.decoding import Decoding
+from fairnas.data.folder_layout import read_layout
 from fairnas.data.formats import (
+    CorruptImageError,
     by_ending,
     counted,
     endings,
@@ -23,7 +25,6 @@ from fairnas.data.formats import (
     remedy,
     unlike_its_ending,
 )
-from fairnas.data.layout import read_layout
 from fairnas.errors import DataError
 
 HAS_HEIC = importlib.util.find_spec("pillow_heif") is not None

@@ -49,17 +49,17 @@ def test_scores_are_nearly_those_of_float32(supernet: Supernet, statistics: str)
 
 
 def test_what_is_halved_and_what_is_not(supernet: Supernet) -> None:
-    for judge in judges(supernet, "bfloat16").values():
+    for scorer in judges(supernet, "bfloat16").values():
         prefixes = [(0,) * depth for depth in range(supernet.space.depth + 1)]
-        for part in (module for prefix in prefixes for module in judge.part(prefix).modules()):
+        for part in (module for prefix in prefixes for module in scorer.part(prefix).modules()):
             wanted = torch.float32 if isinstance(part, NormalisedConvolution) else torch.bfloat16
             assert all(weight.dtype == wanted for weight in part.parameters(recurse=False))
-        assert torch.equal(judge.head.classifier.weight, supernet.head.classifier.weight)
+        assert torch.equal(scorer.head.classifier.weight, supernet.head.classifier.weight)
         seen = []
         genomes = [(0,) * supernet.space.depth]
-        judge.prepare(genomes)
+        scorer.prepare(genomes)
         with torch.inference_mode():
-            judge.logits(genomes, images_for(supernet.space, 8, 3), lambda _, logits, seen=seen: seen.append(logits))
+            scorer.logits(genomes, images_for(supernet.space, 8, 3), lambda _, logits, seen=seen: seen.append(logits))
         (logits,) = seen
         assert logits.dtype == torch.float32
         assert any(logits.flatten() != logits.flatten().bfloat16().float())  # more than three digits

@@ -13,7 +13,8 @@ from torch.nn import functional
 from fairnas.evaluate import EvaluationCopy, OwnImagesCopy, RecalibratedCopy, score_genomes
 from fairnas.evaluate.folding import normalised_by_batch
 from fairnas.evaluate.normalised import measure, run_with
-from fairnas.nets import Supernet, batch_norms, build, norm_cpu
+from fairnas.kernels import batch_norm_cpu
+from fairnas.nets import Supernet, batch_norms, build
 from fairnas.nets.blocks import make_block, materialise
 from fairnas.space import (
     Identity,
@@ -58,14 +59,14 @@ def test_the_tree_recalibrates_as_one_by_one(name, make_lively) -> None:
     calibration, _ = data(space, 7, 1)
     images, labels = data(space, 9, 2)
     before = {key: value.clone() for key, value in supernet.state_dict().items()}
-    judge = RecalibratedCopy(supernet, calibration)
+    scorer = RecalibratedCopy(supernet, calibration)
     batches = [(images[:5], labels[:5]), (images[5:], labels[5:])]
-    scores = score_genomes(judge, genomes, batches)
+    scores = score_genomes(scorer, genomes, batches)
     for genome, score in zip(genomes, scores, strict=True):
         loss, top1 = one_by_one(supernet, genome, calibration, images, labels)
         assert score.loss == pytest.approx(loss, rel=1e-9)
         assert score.top1 == pytest.approx(top1)
-    assert score_genomes(judge, genomes[:3], batches) == scores[:3]  # what is known is used
+    assert score_genomes(scorer, genomes[:3], batches) == scores[:3]  # what is known is used
     running = score_genomes(supernet, genomes, batches)
     assert all(abs(a.loss - b.loss) > 1e-3 for a, b in zip(running, scores, strict=True))
     assert all(torch.equal(value, before[key]) for key, value in supernet.state_dict().items())
@@ -82,14 +83,14 @@ def test_every_node_is_recalibrated_once(make_lively) -> None:
             return super()._measured(part, key, features)
 
     genomes = [(0, 1, 2, 3, 4, 5, 0, last) for last in range(6)] + [(5,) * 8]
-    judge = Counting(supernet, data(space, 4, 0)[0])
-    judge.prepare(sorted(genomes))
+    scorer = Counting(supernet, data(space, 4, 0)[0])
+    scorer.prepare(sorted(genomes))
     assert calls["count"] == 1 + 7 + 6 + 8  # the stem, a shared beginning, six ends, another path
-    judge.prepare(sorted(genomes))
+    scorer.prepare(sorted(genomes))
     assert calls["count"] == 22  # all is known
-    judge.prepare([(5,) * 8])
-    assert len(judge._known) == 1 + 8 + 1  # what no genome needs is forgotten: stem, layers, head
-    assert not any(isinstance(part, nn.BatchNorm2d) and part.training for part in judge.head.modules())
+    scorer.prepare([(5,) * 8])
+    assert len(scorer._known) == 1 + 8 + 1  # what no genome needs is forgotten: stem, layers, head
+    assert not any(isinstance(part, nn.BatchNorm2d) and part.training for part in scorer.head.modules())
 
 
 @pytest.mark.parametrize("name", ["digits", "nas_bench_macro"])
@@ -108,8 +109,8 @@ def test_scores_do_not_depend_on_the_company_nor_on_what_was_scored_before(name,
         together = score_genomes(make(), genomes, batches)
         assert together == [score_genomes(make(), [genome], batches)[0] for genome in genomes]
         assert together == score_genomes(make(), genomes[::-1], batches)[::-1]
-        judge = make()
-        one_after_another = [score_genomes(judge, genomes[: count + 1], batches)[count] for count in range(8)]
+        scorer = make()
+        one_after_another = [score_genomes(scorer, genomes[: count + 1], batches)[count] for count in range(8)]
         assert together == one_after_another
 
 
@@ -129,9 +130,9 @@ def test_with_images_of_its_own_every_genome_is_recalibrated_as_by_itself(name, 
 
     images, labels = data(space, 9, 2)
     before = {key: value.clone() for key, value in supernet.state_dict().items()}
-    judge = OwnImagesCopy(supernet, draw)
+    scorer = OwnImagesCopy(supernet, draw)
     batches = [(images[:5], labels[:5]), (images[5:], labels[5:])]
-    scores = score_genomes(judge, genomes, batches)
+    scores = score_genomes(scorer, genomes, batches)
     assert sorted(asked) == sorted(set(genomes))  # once each
     for genome, score in zip(genomes, scores, strict=True):
         loss, top1 = one_by_one(supernet, genome, draw(genome), images, labels)
@@ -141,9 +142,9 @@ def test_with_images_of_its_own_every_genome_is_recalibrated_as_by_itself(name, 
     assert all(abs(a.loss - b.loss) > 1e-6 for a, b in zip(shared, scores, strict=True))
     assert all(torch.equal(value, before[key]) for key, value in supernet.state_dict().items())
     known = len(asked)
-    assert score_genomes(judge, genomes[:2], batches) == scores[:2]
+    assert score_genomes(scorer, genomes[:2], batches) == scores[:2]
     assert len(asked) == known  # what is known is used
-    assert len(judge._known) == 2  # and what no genome needs is forgotten
+    assert len(scorer._known) == 2  # and what no genome needs is forgotten
 
 
 BLOCKS = (
@@ -191,11 +192,11 @@ def require_path_by_path(space: SearchSpace, make_lively, genomes, count: int = 
     supernet = make_lively(Supernet(space, seed=1)).double().eval()
     (calibration, _), (images, _) = data(space, count, 1), data(space, 2, 2)
     genomes = sorted({space.canonical(genome) for genome in genomes})
-    for judge in (RecalibratedCopy(supernet, calibration), OwnImagesCopy(supernet, lambda _: calibration)):
+    for scorer in (RecalibratedCopy(supernet, calibration), OwnImagesCopy(supernet, lambda _: calibration)):
         found = {}
-        judge.prepare(genomes)
+        scorer.prepare(genomes)
         with torch.inference_mode():
-            judge.logits(genomes, images, found.__setitem__)
+            scorer.logits(genomes, images, found.__setitem__)
         for genome in genomes:
             network = build(space, genome, inherit=supernet).double()  # single precision holds the weights exactly
             with torch.no_grad():
@@ -235,8 +236,8 @@ def test_the_fast_statistics_are_those_of_double_precision(channels, images, act
         (wanted, exact), fast = measure(plain, taken.double()), normalised_by_batch(module)
         used = []
         with pytest.MonkeyPatch.context() as patch:
-            usual = norm_cpu.batch_constants
-            patch.setattr(norm_cpu, "batch_constants", lambda *given: used.append(1) or usual(*given))
+            usual = batch_norm_cpu.batch_constants
+            patch.setattr(batch_norm_cpu, "batch_constants", lambda *given: used.append(1) or usual(*given))
             found, known = measure(fast, taken)
         assert len(used) == (channels >= 16)  # with fewer, the plain way
         torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-5)
@@ -253,9 +254,9 @@ def test_on_the_images_themselves_recalibrated_statistics_are_those_of_the_batch
     genome = space.sample(np.random.default_rng(0))
     images = data(space, 80, 1)[0].float().contiguous(memory_format=torch.channels_last)
     found = []
-    for judge in (RecalibratedCopy(supernet, images), EvaluationCopy(supernet, "batch")):
-        judge.prepare([genome])
+    for scorer in (RecalibratedCopy(supernet, images), EvaluationCopy(supernet, "batch")):
+        scorer.prepare([genome])
         with torch.inference_mode():
-            judge.logits([genome], images, lambda _, logits: found.append(logits))
+            scorer.logits([genome], images, lambda _, logits: found.append(logits))
     assert (found[0] - found[1]).norm() < 0.1 * found[1].norm()  # variances with and without bias
     assert (found[1] - found[1].mean(0)).norm() > 0.5 * found[1].norm()

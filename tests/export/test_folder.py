@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import fairnas
+from fairnas.atomic_files import write_atomically
 from fairnas.errors import FairnasError, RunDirectoryError
 from fairnas.export import (
     ExportError,
@@ -23,7 +24,6 @@ from fairnas.export import (
     export_product,
 )
 from fairnas.nets import StandAlone
-from fairnas.writing import write_atomically
 
 GENOME = "04215320"  # of the network in conftest.py
 INT8 = Quantisation(1, lambda: np.zeros((1, 1, 8, 8), np.float32), {})

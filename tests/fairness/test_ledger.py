@@ -119,15 +119,15 @@ def test_a_strategy_that_draws_fairly_and_trains_otherwise_is_noticed() -> None:
 @pytest.mark.parametrize("choices", [(6,) * 16, (3, 3, 3), (2, 3, 6, 1), (4, 5)])
 def test_strict_sampling_is_strictly_fair_with_no_variance(choices) -> None:
     sampler = StrictSampler(choices, 1)
-    ledger = filled("strict", choices, 20 * sampler.cycle, sampler.paths)
+    ledger = filled("strict", choices, 20 * sampler.fairness_period, sampler.paths)
     audit = ledger.audit()
     assert audit.strict_fair
     assert audit.expectation_fair
     assert (audit.variance_ratio, audit.p_value) == (0.0, 1.0)
     assert (audit.strategy, audit.steps, audit.backward_passes) == (
         "strict",
-        20 * sampler.cycle,
-        20 * sampler.cycle * sampler.paths_per_step,
+        20 * sampler.fairness_period,
+        20 * sampler.fairness_period * sampler.paths_per_step,
     )
     if len(set(choices)) == 1:
         assert audit.updates_min == audit.updates_max == 20
@@ -212,7 +212,7 @@ def test_within_a_cycle_the_verdict_is_that_of_the_last_whole_one() -> None:
     choices = (6, 7)
     sampler = StrictSampler(choices, 0)
     for steps, level_at in ((5, 0), (6, 6), (11, 6), (12, 12)):
-        audit = filled("strict", choices, steps, sampler.paths, level_every=sampler.cycle).audit()
+        audit = filled("strict", choices, steps, sampler.paths, level_every=sampler.fairness_period).audit()
         assert (audit.strict_fair, audit.level_every, audit.level_at) == (steps >= 6, 6, level_at)
     broken = filled("strict", choices, 5, sampler.paths, level_every=6)
     for _ in range(3):

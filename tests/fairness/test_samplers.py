@@ -43,7 +43,7 @@ def is_level(paths, choices) -> bool:
 @given(EQUAL_CHOICES, SEEDS, st.integers(0, 10**9), st.integers(1, 5))
 def test_with_equal_choices_every_step_trains_each_block_exactly_once(choices, seed, first, steps) -> None:
     sampler = StrictSampler(choices, seed)
-    assert (sampler.cycle, sampler.paths_per_step) == (1, choices[0])
+    assert (sampler.fairness_period, sampler.paths_per_step) == (1, choices[0])
     for step in range(first, first + steps):
         paths = sampler.paths(step)
         assert counts_of(paths, choices) == [[1] * choices[0]] * len(choices)
@@ -58,15 +58,15 @@ def test_with_any_choices_all_blocks_of_a_layer_are_level_at_the_end_of_every_cy
     sampler = StrictSampler(choices, seed)
     ledger = Ledger("strict", choices)
     paths = []
-    for step in range(first * sampler.cycle, (first + cycles) * sampler.cycle):
+    for step in range(first * sampler.fairness_period, (first + cycles) * sampler.fairness_period):
         drawn = sampler.paths(step)
         assert len(drawn) == sampler.paths_per_step
         paths += drawn
         record(ledger, drawn)
-        if (step + 1) % sampler.cycle == 0:
+        if (step + 1) % sampler.fairness_period == 0:
             assert is_level(paths, choices)
             ledger.require_level()
-    each = cycles * sampler.cycle * sampler.paths_per_step
+    each = cycles * sampler.fairness_period * sampler.paths_per_step
     assert counts_of(paths, choices) == [[each // m] * m for m in choices]
 
 
@@ -75,12 +75,12 @@ def test_steps_and_cycles_are_as_documented(choices) -> None:
     sampler = StrictSampler(choices, 0)
     multiple = math.lcm(*choices)
     if multiple <= 4 * max(choices):
-        assert (sampler.paths_per_step, sampler.cycle) == (multiple, 1)
+        assert (sampler.paths_per_step, sampler.fairness_period) == (multiple, 1)
     else:
         assert sampler.paths_per_step == max(choices)
-        per_cycle = sampler.paths_per_step * sampler.cycle
+        per_cycle = sampler.paths_per_step * sampler.fairness_period
         assert per_cycle % multiple == 0
-        assert sampler.cycle == multiple // max(choices)  # the shortest that is level
+        assert sampler.fairness_period == multiple // max(choices)  # the shortest that is level
 
 
 @given(ANY_CHOICES, SEEDS, st.integers(0, 10**6))
@@ -93,7 +93,7 @@ def test_every_step_updates_every_block(choices, seed, step) -> None:
 def test_within_a_long_cycle_passes_may_be_uneven_but_not_updates() -> None:
     choices = (6, 7)
     sampler = StrictSampler(choices, 0)
-    assert (sampler.paths_per_step, sampler.cycle) == (7, 6)
+    assert (sampler.paths_per_step, sampler.fairness_period) == (7, 6)
     ledger = Ledger("strict", choices)
     for step in range(6):
         paths = sampler.paths(step)
@@ -162,7 +162,7 @@ def test_seeds_and_steps_draw_differently(kind) -> None:
 @pytest.mark.parametrize(("kind", "promise"), [(StrictSampler, "strict"), (UniformSampler, "expectation")])
 def test_promises(kind, promise: str) -> None:
     sampler: PathSampler = kind((6,) * 4, 0)
-    assert sampler.promise == promise
+    assert sampler.fairness == promise
     assert len(sampler.paths(0)) == sampler.paths_per_step
 
 
@@ -172,7 +172,7 @@ def test_promises(kind, promise: str) -> None:
 def test_uniform_sampler_is_uniform_and_independent_between_layers() -> None:
     choices, steps = (2, 3, 4), 4800
     sampler = UniformSampler(choices, 3)
-    assert (sampler.cycle, sampler.paths_per_step) == (1, 1)
+    assert (sampler.fairness_period, sampler.paths_per_step) == (1, 1)
     counts = collections.Counter(path for step in range(steps) for path in sampler.paths(step))
     expected = steps / 24
     assert chi_square([counts[genome] for genome in itertools.product(*map(range, choices))], expected) < 49.7

@@ -9,12 +9,12 @@ from PIL import Image
 from fairnas.config import DataConfig, Resources, RetrainConfig, RunConfig, SearchConfig, StandAloneConfig, TrainConfig
 from fairnas.data.digits import read_digits
 from fairnas.errors import ConfigError
-from fairnas.pipeline import Experiment, run_stage, stage_two
-from fairnas.pipeline.candidates import read_candidates
-from fairnas.pipeline.retraining import teacher_of
-from fairnas.pipeline.stage_two import front_and_selected
+from fairnas.pipeline import Experiment, run_stage, search_stage
+from fairnas.pipeline.candidate_table import read_candidates
+from fairnas.pipeline.retrain_stage import teacher_of
+from fairnas.pipeline.search_stage import front_and_selected
 from fairnas.pipeline.summary import summarise
-from fairnas.report.inputs import read_inputs
+from fairnas.report.run_data import read_inputs
 from fairnas.report.two_runs import TwoRuns
 from fairnas.rundir import RunDirectory
 from fairnas.search import MADDS, PARAMS, Archive, pareto_front
@@ -104,7 +104,7 @@ def test_a_search_by_the_other_measure_scores_nothing_anew_and_takes_its_own_fro
     first_front = run.read_json("search.json")["front"]
     with run.locked():
         experiment = Experiment(run, config=dataclasses.replace(run.config, evaluate=evaluate))
-        monkeypatch.setattr(stage_two, "evaluator_of", None)
+        monkeypatch.setattr(search_stage, "evaluator_of", None)
         asked = []
 
         def refuse(genomes):
@@ -113,7 +113,7 @@ def test_a_search_by_the_other_measure_scores_nothing_anew_and_takes_its_own_fro
                 genomes
             )
 
-        stage_two.search(experiment, refuse)
+        search_stage.search(experiment, refuse)
         run.write_config(experiment.config)
     known = {parse_genome(row) for row in read_candidates(finished).columns["genome"]}
     assert not known & set(asked)

@@ -13,17 +13,17 @@ from fairnas.config import RunConfig
 from fairnas.data import Dataset
 from fairnas.data.survey import CountedImages
 from fairnas.errors import TooLittleTimeError
-from fairnas.pipeline import SilentNarrator
-from fairnas.pipeline.planning import device as device_room
-from fairnas.pipeline.planning import dial as dial_room
-from fairnas.pipeline.planning import points as points_room
-from fairnas.pipeline.planning.device import images_of
-from fairnas.pipeline.planning.dial import dial
-from fairnas.pipeline.planning.job_times import JobTimes
-from fairnas.pipeline.planning.knobs import ALL, ImagesPerClass
-from fairnas.pipeline.planning.rehearsal import ExportTimes, Measured, SearchTimes
-from fairnas.pipeline.planning.stopwatch import TrainingTimes
 from fairnas.pipeline.prepare import prepare
+from fairnas.planning import device as device_room
+from fairnas.planning import operating_points as points_room
+from fairnas.planning import time_budget as dial_room
+from fairnas.planning.device import images_of
+from fairnas.planning.dry_run import DryRunTimes, ExportTimes, SearchTimes
+from fairnas.planning.setting_ranges import ALL, ImagesPerClass
+from fairnas.planning.time_budget import dial
+from fairnas.planning.timing import TrainingTimes
+from fairnas.planning.training_times import JobTimes
+from fairnas.progress import SilentNarrator
 from fairnas.recipes import folder
 
 MANAGED = 6.0
@@ -103,7 +103,7 @@ class Machine:
         genomes = [space.parse(digit * space.depth) for digit in "543210"]
         score = len(prepared.dataset.validation) * step / 1200
         job = TrainingTimes(self.slow, step / 4, 0.0)
-        return Measured(
+        return DryRunTimes(
             supernet=TrainingTimes(self.slow, step, 0.0), curve=12 * score, save=0.01, checkpoint=10**6,
             search=SearchTimes((32,) * 5, 5, ((0, score),), self.slow, 1000),
             retrained=tuple(genomes[:3]), studied=tuple(genomes[number % 6] for number in range(13)),

@@ -7,14 +7,15 @@ import shutil
 import pytest
 
 from fairnas.errors import TooFewNetworksError
+from fairnas.latency import LatencyTable, write_latency_table
 from fairnas.nets import cost_table
-from fairnas.pipeline import Experiment, SilentNarrator, prepare, run_stage, run_story, stages, summarise
-from fairnas.pipeline.prices import require_reachable_latency
+from fairnas.pipeline import Experiment, prepare, run_stage, run_story, stages, summarise
+from fairnas.pipeline.costs import require_reachable_latency
+from fairnas.pipeline.rank_stage import choose_models
 from fairnas.pipeline.stages import forget
-from fairnas.pipeline.truth import choose_models
-from fairnas.report.follow import read_state
+from fairnas.progress import SilentNarrator
+from fairnas.report.progress import read_state
 from fairnas.rundir import NO_STUDY, RunDirectory
-from fairnas.search import LatencyTable, write_latency_table
 
 
 class Listener(SilentNarrator):
@@ -116,7 +117,7 @@ def test_a_measured_latency_that_leaves_no_choice_is_told_at_once(trained_run, t
         write_latency_table(path, table)
         return table
 
-    monkeypatch.setattr("fairnas.pipeline.prices.measure_table", measured)
+    monkeypatch.setattr("fairnas.pipeline.costs.measure_table", measured)
     run = RunDirectory(shutil.copytree(trained_run, tmp_path / "run"))
     search = dataclasses.replace(run.config.search, max_latency=9.5)  # one takes 9 ms, eight 10
     run.write_config(dataclasses.replace(run.config, search=search))

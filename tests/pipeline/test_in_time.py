@@ -7,10 +7,10 @@ import pytest
 from fairnas.config import DataConfig, Resources, RunConfig, SearchConfig, StandAloneConfig, TrainConfig
 from fairnas.errors import TooFewNetworksError
 from fairnas.pipeline import STAGES, Experiment, run_stage
+from fairnas.pipeline.rank_stage import _complete, choose_models
 from fairnas.pipeline.stages import _do_in_time
 from fairnas.pipeline.timetable import Timetable
-from fairnas.pipeline.truth import _complete, choose_models
-from fairnas.pipeline.workshop import Job
+from fairnas.pipeline.training_job import Job
 from fairnas.rundir import RunDirectory
 
 

@@ -13,8 +13,8 @@ from fairnas.data import Dataset, load_dataset, ordered_batches, training_batche
 from fairnas.nets import build
 from fairnas.pipeline import Experiment, prepare
 from fairnas.pipeline.experiment import training_identity
-from fairnas.pipeline.products import product_of
-from fairnas.report.records import parse_data
+from fairnas.pipeline.export_stage import product_of
+from fairnas.report.run_records import parse_data
 from fairnas.rundir import RunDirectory
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import pytest
 
 from fairnas.errors import RunDirectoryError
 from fairnas.pipeline import Experiment
-from fairnas.pipeline.retraining import retraining_workshop
+from fairnas.pipeline.retrain_stage import retrain_context
 from fairnas.rundir import RunDirectory
 
 
@@ -25,7 +25,7 @@ def moved(run, root):
 def test_identities_do_not_depend_on_where_images_lie(run):
     here, there = Experiment(run), moved(run, "/elsewhere")
     assert here.identity == there.identity
-    assert retraining_workshop(here).identity == retraining_workshop(there).identity
+    assert retrain_context(here).identity == retrain_context(there).identity
     fewer = dataclasses.replace(run.config, data=dataclasses.replace(run.config.data, augmentation="none"))
     run.write_config(fewer)
     assert Experiment(run).identity != here.identity

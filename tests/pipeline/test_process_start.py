@@ -9,16 +9,16 @@ from multiprocessing import forkserver
 
 import pytest
 
-from fairnas.pipeline.jobs import from_one_that_has_imported
+from fairnas.pipeline.job_pool import from_one_that_has_imported
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
 
 _PROGRAM = """
 import time
-from fairnas.pipeline.jobs import from_one_that_has_imported
+from fairnas.pipeline.job_pool import from_one_that_has_imported
 
 if __name__ == "__main__":
-    context = from_one_that_has_imported("fairnas.pipeline.jobs")
+    context = from_one_that_has_imported("fairnas.pipeline.job_pool")
     print("begun", flush=True)
     try:
         time.sleep(60)

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from fairnas.config import Augmentation, RunConfig
 from fairnas.nets import build
-from fairnas.pipeline.products import product_of
+from fairnas.pipeline.export_stage import product_of
 from fairnas.space import get_space
 
 

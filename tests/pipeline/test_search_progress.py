@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from fairnas.pipeline import Experiment
-from fairnas.pipeline.stage_two import search
-from fairnas.report.follow import read_state
+from fairnas.pipeline.search_stage import search
+from fairnas.report.progress import read_state
 from fairnas.rundir import RunDirectory
 
 

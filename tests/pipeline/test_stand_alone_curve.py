@@ -6,31 +6,31 @@ import json
 import pytest
 
 from fairnas.pipeline import Experiment
-from fairnas.pipeline.courses import CURVE_POINTS
-from fairnas.pipeline.jobs import one_thread, run_job
-from fairnas.pipeline.truth import workshop_of
-from fairnas.pipeline.workshop import Job
+from fairnas.pipeline.job_pool import one_thread, run_job
+from fairnas.pipeline.job_run import CURVE_POINTS
+from fairnas.pipeline.rank_stage import rank_context
+from fairnas.pipeline.training_job import Job
 from fairnas.rundir import RunDirectory
-from fairnas.train import Pace
+from fairnas.train import LoopOptions
 
 
 def test_an_interrupted_training_ends_with_the_same_result_and_curve(trained_run, tmp_path):
     experiment = Experiment(RunDirectory(trained_run))
     epochs = CURVE_POINTS + 1
-    shared = workshop_of(experiment)
+    shared = rank_context(experiment)
     job = Job((0,) * experiment.space.depth, 0, False)
     results = []
     for name, stops in (("whole", ()), ("cut", (4, 9, 17))):
         train = dataclasses.replace(shared.train, epochs=epochs)
-        workshop = dataclasses.replace(shared, train=train, folder=tmp_path / name)
+        job_context = dataclasses.replace(shared, train=train, folder=tmp_path / name)
         for after in stops:
             asked = iter(range(after))
-            pace = Pace(stop=lambda asked=asked: next(asked, None) is None)
+            options = LoopOptions(stop=lambda asked=asked: next(asked, None) is None)
             with one_thread(), pytest.raises(KeyboardInterrupt):
-                run_job(workshop, job, experiment.space, experiment.dataset, pace)
+                run_job(job_context, job, experiment.space, experiment.dataset, options)
         with one_thread():
-            results.append(run_job(workshop, job, experiment.space, experiment.dataset, Pace()))
-        assert json.loads(workshop.result_path(job).read_text()) == results[-1]
+            results.append(run_job(job_context, job, experiment.space, experiment.dataset, LoopOptions()))
+        assert json.loads(job_context.result_path(job).read_text()) == results[-1]
     whole, cut = results
     assert cut == whole
     curve = whole["curve"]

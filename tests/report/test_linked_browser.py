@@ -6,7 +6,7 @@ from playwright.sync_api import Page, expect
 
 from fairnas.report import write_comparison
 from fairnas.report.drawing import draw_network
-from fairnas.report.units import millions, percent
+from fairnas.report.format import millions, percent
 from fairnas.space import get_space
 from tests.report.test_browser import opened, phone, wide  # noqa: F401
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairnas.report import follow, live, server
+from fairnas.report import live, progress, server
 from fairnas.report.live import LivePage
 from fairnas.report.server import LiveServer
 from fairnas.rundir import RunDirectory
@@ -227,7 +227,7 @@ def test_whatever_is_missing_there_is_a_page(run_copy, fresh):
 def test_every_stage_of_a_run_has_its_page(make_run, done):
     stages = ("train", "search", "retrain", "rank", "export")[:done]
     page = LivePage(make_run(stages))
-    assert page.state().stage == follow.STAGES[done]
+    assert page.state().stage == progress.STAGES[done]
     text = page.page().content.decode()
     assert "cannot be read right now" not in text
     assert ("Yes, strictly fair" in text) == (done > 0)
@@ -258,7 +258,7 @@ def test_the_last_page_stays_while_a_file_cannot_be_read(run_copy):
 def test_stages_are_those_of_the_story():
     from fairnas.pipeline import STAGES
 
-    assert tuple(stage.name for stage in STAGES) == follow.STAGES
+    assert tuple(stage.name for stage in STAGES) == progress.STAGES
 
 
 # The run never notices ------------------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ def test_the_copy_of_an_archive_holds_what_is_only_in_its_log_yet(tmp_path, make
     with Archive(run.path / "archive.sqlite", "setting") as archive:
         archive.add({(0, 1): {"top1": 0.5}}, 0)
         assert (run.path / "archive.sqlite-wal").stat().st_size
-        with follow.archive_copy(run) as copy, Archive(copy, "setting", read_only=True) as copied:
+        with progress.archive_copy(run) as copy, Archive(copy, "setting", read_only=True) as copied:
             assert len(copied) == 1
     assert not copy.exists()
 
@@ -310,5 +310,5 @@ def test_an_archive_that_changes_all_the_time_is_not_read(run_copy, monkeypatch)
         with open(source, "ab") as file:
             file.write(b"\0")
 
-    monkeypatch.setattr(follow.shutil, "copyfile", disturbed)
+    monkeypatch.setattr(progress.shutil, "copyfile", disturbed)
     assert b"archive.sqlite is being written; wait a moment" in LivePage(run_copy).page().content

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairnas.report import figures
-from fairnas.report.goals import parse_goals
+from fairnas.report import plots
+from fairnas.report.evolution_section import operator_figure
 from fairnas.report.networks import GENERATION, Networks, accuracy_of, costs_of, view_figure
-from fairnas.report.operators import operator_figure
-from fairnas.report.records import Epoch, Scored
-from fairnas.report.study import Ranked
-from fairnas.search.mutators import Tally
+from fairnas.report.objectives import parse_objectives
+from fairnas.report.ranking_record import Ranked
+from fairnas.report.run_records import Epoch, Scored
+from fairnas.search.mutators import OperatorCounts
 
 CLOUD = tuple(Scored(f"{n:08d}", 0.9 + 0.001 * (n % 50), 1e6 + n, 2e4 - n, n // 10) for n in range(90))
 MODELS = (
@@ -34,13 +34,15 @@ ALL = {
     "params": view_figure(NETWORKS, PARAMS),
     "empty": view_figure(Networks((), (), (), (), accuracy_of("top-1")), MADDS),
     "generations": view_figure(NETWORKS, GENERATION, best_so_far=True),
-    "operators": operator_figure({"first": Tally(9, 9, 9), "random": Tally(10, 4, 1), "prior": Tally(30, 9, 0)}),
-    "rank": figures.rank_figure(MODELS),
-    "rank with images": figures.rank_figure(MODELS, 300, 300),
-    "histogram": figures.histogram_figure([each.top1 for each in CLOUD]),
-    "training": figures.training_figure(EPOCHS),
-    "loss only": figures.training_figure([Epoch(1, 2.0, None, None), Epoch(2, 1.0, None, None)]),
-    "hypervolume": figures.hypervolume_figure([0.1, 0.4, 0.5]),
+    "operators": operator_figure(
+        {"first": OperatorCounts(9, 9, 9), "random": OperatorCounts(10, 4, 1), "prior": OperatorCounts(30, 9, 0)}
+    ),
+    "rank": plots.rank_figure(MODELS),
+    "rank with images": plots.rank_figure(MODELS, 300, 300),
+    "histogram": plots.histogram_figure([each.top1 for each in CLOUD]),
+    "training": plots.training_figure(EPOCHS),
+    "loss only": plots.training_figure([Epoch(1, 2.0, None, None), Epoch(2, 1.0, None, None)]),
+    "hypervolume": plots.hypervolume_figure([0.1, 0.4, 0.5]),
 }
 
 
@@ -60,7 +62,7 @@ def test_every_colour_is_in_the_style_sheet_for_light_and_dark(name):
         assert f"{variable}:" in dark
 
 
-def trace(figure: figures.Figure, name: str) -> dict:
+def trace(figure: plots.Figure, name: str) -> dict:
     return next(each for each in figure["data"] if each.get("name") == name)
 
 
@@ -87,7 +89,7 @@ def test_every_mark_of_a_linked_view_is_a_row_at_its_own_numbers():
 
 
 def test_networks_without_a_number_are_left_out_of_its_view_alone():
-    latency = costs_of(parse_goals({"objectives": [TOP1, LATENCY]}))[-1]
+    latency = costs_of(parse_objectives({"objectives": [TOP1, LATENCY]}))[-1]
     some = tuple(dataclasses.replace(each, further=(None if each.generation else 2.5,)) for each in CLOUD)
     figure = view_figure(dataclasses.replace(NETWORKS, rows=some), latency)
     assert trace(figure, "candidates")["customdata"] == list(range(10))
@@ -106,7 +108,7 @@ def test_operator_shares_leave_the_random_first_generation_out():
 
 
 def test_bars_of_one_training_are_intervals_from_the_number_of_images():
-    one = figures.rank_figure((Ranked("000", 0.5, (0.5,), 1e6, 2e4),), 100, 400)["data"][0]
+    one = plots.rank_figure((Ranked("000", 0.5, (0.5,), 1e6, 2e4),), 100, 400)["data"][0]
     assert one["error_x"]["array"] == [pytest.approx(9.62, abs=0.01)]
     assert one["error_y"]["array"] == [pytest.approx(4.88, abs=0.01)]
     assert ALL["rank with images"]["data"][0]["error_y"] == ALL["rank"]["data"][0]["error_y"], "seeds tell more"
@@ -122,7 +124,7 @@ def test_rank_figure_shows_means_with_the_spread_of_seeds_and_leaves_diverged_ne
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30))
 def test_staircase_is_what_nobody_beats(points):
-    stairs = figures.staircase(points)
+    stairs = plots.staircase(points)
     expected = {
         (cost, top)
         for cost, top in points
@@ -136,9 +138,9 @@ def test_staircase_is_what_nobody_beats(points):
 @given(st.integers(0, 20_000))
 def test_thinning_keeps_order_and_limit(count):
     cloud = [Scored("0", 0.5, n, n, n) for n in range(count)]
-    drawn = figures.thinned(cloud)
-    assert len(drawn) <= figures.MOST_POINTS
-    assert len(drawn) > figures.MOST_POINTS / 2 or len(drawn) == count
+    drawn = plots.thinned(cloud)
+    assert len(drawn) <= plots.MOST_POINTS
+    assert len(drawn) > plots.MOST_POINTS / 2 or len(drawn) == count
     assert [each.madds for each in drawn] == sorted(each.madds for each in drawn)
 
 
@@ -146,24 +148,24 @@ def test_thinning_keeps_order_and_limit(count):
 @given(st.integers(5, 5000), st.data())
 def test_histogram_counts_every_candidate_and_no_bin_holds_more_possible_values_than_another(images, data):
     right = data.draw(st.lists(st.integers(0, images), min_size=1, max_size=200))
-    figure = figures.histogram_figure([number / images for number in right])
+    figure = plots.histogram_figure([number / images for number in right])
     bars = figure["data"][0]
     assert sum(bars["y"]) == len(right)
     assert len(bars["y"]) <= 41
-    edges = figures.bin_edges(sorted({float(number) for number in right}))
+    edges = plots.bin_edges(sorted({float(number) for number in right}))
     assert len({round(b - a, 6) for a, b in itertools.pairwise(edges)}) == 1
     assert round(edges[1] - edges[0], 6) == round(edges[1] - edges[0]), "a whole number of possible values"
 
 
 def test_histogram_of_coarse_accuracies_is_no_comb():
     values = [number / 300 for number in range(280, 297)]
-    assert figures.histogram_figure(values)["data"][0]["y"] == [1] * 17
+    assert plots.histogram_figure(values)["data"][0]["y"] == [1] * 17
 
 
 def test_training_curve_shades_one_standard_deviation_within_0_and_100():
     low, high = ALL["training"]["data"][1:3]
     assert (low["y"][0], high["y"][0]) == (pytest.approx(5), pytest.approx(15))
-    assert max(figures.training_figure([Epoch(1, 1.0, 0.99, 0.1), EPOCHS[0]])["data"][2]["y"]) == 100
+    assert max(plots.training_figure([Epoch(1, 1.0, 0.99, 0.1), EPOCHS[0]])["data"][2]["y"]) == 100
     assert len(ALL["loss only"]["data"]) == 1
 
 

@@ -14,8 +14,8 @@ import pytest
 from fairnas.errors import RunDirectoryError
 from fairnas.report import write_report
 from fairnas.report.drawing import draw_network
-from fairnas.report.inputs import read_inputs
 from fairnas.report.page import render
+from fairnas.report.run_data import read_inputs
 from fairnas.rundir import RunDirectory
 from fairnas.search import Archive
 from fairnas.space import get_space

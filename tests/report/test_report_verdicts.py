@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairnas.fairness import Audit, Ledger
-from fairnas.report import opening
-from fairnas.report.records import Scored, Trained
-from fairnas.report.study import Agreement, Lead, Ranking
-from fairnas.report.units import balanced_interval, effective_images
+from fairnas.report import verdict_section
+from fairnas.report.format import balanced_interval, effective_images
+from fairnas.report.ranking_record import Agreement, Lead, Ranking
+from fairnas.report.run_records import Scored, Trained
 from fairnas.report.verdicts import (
     fairness_verdict,
     networks_verdict,
@@ -263,8 +263,8 @@ def test_an_empty_front_says_what_to_do():
 def test_where_classes_differ_a_result_has_both_accuracies():
     tested = (("cats", 100), ("dogs", 50))
     result = Trained(0.9, 0.8, 150, (95, 25))
-    assert "; balanced accuracy 72.5\u00a0%" in str(opening._tested(result, tested))
-    assert "balanced" not in str(opening._tested(result, (("cats", 80), ("dogs", 70))))
-    assert "balanced" not in str(opening._tested(dataclasses.replace(result, class_hits=()), tested))
+    assert "; balanced accuracy 72.5\u00a0%" in str(verdict_section._tested(result, tested))
+    assert "balanced" not in str(verdict_section._tested(result, (("cats", 80), ("dogs", 70))))
+    assert "balanced" not in str(verdict_section._tested(dataclasses.replace(result, class_hits=()), tested))
     measured = Trained(0.7, 0.725, 150, (95, 25), (100, 50), 0.8)
-    assert "; top-1 80.0\u00a0%" in str(opening._tested(measured, tested))
+    assert "; top-1 80.0\u00a0%" in str(verdict_section._tested(measured, tested))

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from fairnas.errors import RunDirectoryError
 from fairnas.report import write_comparison
-from fairnas.report.inputs import Inputs, read_inputs
-from fairnas.report.records import Scored
+from fairnas.report.ranking_record import Agreement
+from fairnas.report.run_data import Inputs, read_inputs
+from fairnas.report.run_records import Scored
 from fairnas.report.side_by_side import caveats, front_sentences, tau_sentences
-from fairnas.report.study import Agreement
 from fairnas.report.two_runs import TwoRuns, independent_gap, side_of
 from fairnas.rundir import RunDirectory
 from tests.report.test_report_page import Page

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairnas.config import SearchConfig
-from fairnas.pipeline.stage_two import spread_over_front
+from fairnas.pipeline.search_stage import spread_over_front
 from fairnas.search import (
     ACCURACY,
     MADDS,

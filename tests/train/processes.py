@@ -10,10 +10,10 @@ import torch
 
 from fairnas.config import DataConfig, TrainConfig
 from fairnas.data import load_dataset
-from fairnas.data.parts import PartOfImages
-from fairnas.pipeline.jobs import from_one_that_has_imported
+from fairnas.data.subsets import PartOfImages
+from fairnas.pipeline.job_pool import from_one_that_has_imported
 from fairnas.space import Stage, Stem, chain_space
-from fairnas.train import DivergedError, Pace, arranged, joined_group, make_strategy, train
+from fairnas.train import DivergedError, LoopOptions, arranged, joined_group, make_strategy, train
 from fairnas.train.supernet import SupernetTraining, new_supernet
 
 SPACE = chain_space(
@@ -110,9 +110,9 @@ def _trained(rank: int, job: Job, dataset, group):
             training.network.head.classifier.weight[3, 3] += 1e-7
     losses = []
     seconds, steps = job.saves[rank % len(job.saves)]
-    pace = Pace(seconds=seconds, steps=steps, on_epoch=lambda epoch, step, v: losses.append(v["loss"]))
+    options = LoopOptions(seconds=seconds, steps=steps, on_epoch=lambda epoch, step, v: losses.append(v["loss"]))
     try:
-        train(training, dataset, config, 0, pace, group)
+        train(training, dataset, config, 0, options, group)
     except RuntimeError as error:
         return f"{type(error).__name__}: {error}"
     return {**state_of(training), "losses": losses, "shares": (group.path_processes, group.image_processes)}

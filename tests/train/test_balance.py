@@ -14,9 +14,9 @@ from fairnas.config import RetrainConfig, TrainConfig
 from fairnas.data import Dataset, class_weights, ordered_batches, training_batches
 from fairnas.data.images import ResidentImages
 from fairnas.evaluate import NetworkScore, score_network
-from fairnas.train import STRATEGIES, Pace, product_training, stand_alone_training, train
+from fairnas.train import STRATEGIES, LoopOptions, product_training, stand_alone_training, train
 from fairnas.train.executors import loss_of
-from fairnas.train.mixing import Mixture
+from fairnas.train.mixture import Mixture
 from fairnas.train.product import distance
 from fairnas.train.strategies.reward import accuracy
 from tests.train.processes import CPU, SPACE, tiny_dataset
@@ -117,8 +117,8 @@ def test_images_that_teach_an_architecture_are_drawn_class_by_class_and_rewarded
     for balance in ("none", "sampling"):
         training, _ = make_training("darts", balance=balance, batch_size=30)  # half of the images: a whole pass
         training.images(uneven)
-        assert training.bench.architecture_images is not None
-        labels = torch.cat([training.bench.architecture_images(number)[1] for number in range(4)])
+        assert training.context.architecture_images is not None
+        labels = torch.cat([training.context.architecture_images(number)[1] for number in range(4)])
         sizes.append(torch.bincount(labels, minlength=10).tolist())
     assert sizes == [[8] * 9 + [48], [12] * 10]
 
@@ -126,11 +126,11 @@ def test_images_that_teach_an_architecture_are_drawn_class_by_class_and_rewarded
     training.images(uneven)
     images, labels = next(ordered_batches(uneven.train, uneven, batch_size=1000, device=CPU))
     weights = class_weights(labels, 10)
-    training.bench = dataclasses.replace(training.bench, class_weights=weights)
+    training.context = dataclasses.replace(training.context, class_weights=weights)
     training.network.eval()
     answers = training.network(images, (0, 1, 2)).argmax(1)
     recalls = [(answers[labels == each] == each).float().mean() for each in range(10)]
-    assert accuracy(training.bench, (0, 1, 2), (images, labels)) == pytest.approx(float(sum(recalls) / 10), abs=1e-6)
+    assert accuracy(training.context, (0, 1, 2), (images, labels)) == pytest.approx(float(sum(recalls) / 10), abs=1e-6)
 
 
 @pytest.mark.parametrize("balance", ["sampling", "weights"])
@@ -139,16 +139,16 @@ def test_strict_fairness_holds_and_a_stopped_training_ends_where_an_undisturbed_
 ) -> None:
     uneven = part_of(even, {4: 3})
     whole, config = make_training(balance=balance, batch_size=20)
-    train(whole, uneven, config, 0, Pace())
+    train(whole, uneven, config, 0, LoopOptions())
     assert whole.ledger.audit().strict_fair
 
     stops = iter([False] * 5 + [True])
     first, _ = make_training(balance=balance, batch_size=20)
-    pace = Pace(checkpoint=tmp_path / "checkpoint.pt", stop=lambda: next(stops))
+    options = LoopOptions(checkpoint=tmp_path / "checkpoint.pt", stop=lambda: next(stops))
     with pytest.raises(KeyboardInterrupt):
-        train(first, uneven, config, 0, pace)
+        train(first, uneven, config, 0, options)
     second, _ = make_training(balance=balance, batch_size=20)
-    train(second, uneven, config, 0, dataclasses.replace(pace, stop=lambda: False))
+    train(second, uneven, config, 0, dataclasses.replace(options, stop=lambda: False))
     for name, tensor in whole.network.state_dict().items():
         assert torch.equal(tensor, second.network.state_dict()[name]), name
 
@@ -165,7 +165,7 @@ def result_of(unequal: Dataset, balance: str, seed: int) -> NetworkScore:
     """A network trained by itself, on all images of the test."""
     config = TrainConfig(epochs=2, batch_size=40, lr=0.05, balance=balance)
     training = stand_alone_training(SPACE.for_data(num_classes=3), (0, 1, 0), config, seed, CPU)
-    train(training, unequal, config, seed, Pace())
+    train(training, unequal, config, seed, LoopOptions())
     return score_network(training.network, ordered_batches(unequal.test, unequal, batch_size=500, device=CPU))
 
 

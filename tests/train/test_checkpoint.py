@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fairnas.errors import CheckpointError, RunDirectoryError
-from fairnas.train import Pace, read_checkpoint, train, write_checkpoint
+from fairnas.train import LoopOptions, read_checkpoint, train, write_checkpoint
 
 CONTENT = {"step": 3, "network": {"w": torch.arange(1000.0)}, "note": "x"}
 
@@ -88,7 +88,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint(make_training, dataset, tmp_
     checkpoint = tmp_path / "checkpoint.pt"
     training, config = make_training()
     with pytest.raises(KeyboardInterrupt):
-        train(training, dataset, config, 0, Pace(checkpoint=checkpoint, stop=lambda: True))
+        train(training, dataset, config, 0, LoopOptions(checkpoint=checkpoint, stop=lambda: True))
     before = checkpoint.read_bytes()
 
     def full(descriptor):
@@ -97,6 +97,6 @@ def test_a_full_disk_leaves_the_previous_checkpoint(make_training, dataset, tmp_
     monkeypatch.setattr("os.fsync", full)
     training, config = make_training()
     with pytest.raises(RunDirectoryError, match=r"No space left on device; what was there before is untouched"):
-        train(training, dataset, config, 0, Pace(checkpoint=checkpoint, steps=1))
+        train(training, dataset, config, 0, LoopOptions(checkpoint=checkpoint, steps=1))
     assert checkpoint.read_bytes() == before
     assert list(tmp_path.iterdir()) == [checkpoint]

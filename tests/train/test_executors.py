@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from fairnas.config import Resources, TrainConfig
 from fairnas.errors import ConfigError
 from fairnas.fairness import StrictSampler
-from fairnas.nets import Supernet, batch_norms, depthwise, norm
+from fairnas.kernels import batch_norm, depthwise
+from fairnas.nets import Supernet, batch_norms
 from fairnas.nets.memory import activation_table, measured_peak
 from fairnas.space import Stage, Stem, chain_space, get_space
 from fairnas.space.catalog import CATALOG
 from fairnas.train import Group, choose_execution
-from fairnas.train.cuda_graph import Recording, record
+from fairnas.train.cuda_graph import CapturedGraph, capture_graph
 from fairnas.train.executors import Lockstep, RecordedLockstep, Sequential, stack_orders, statistics_at_rest
 from fairnas.train.supernet import SupernetTraining
 
@@ -41,7 +42,7 @@ def run_again(work, network):
         for mine, p in zip(gradients, network.parameters(), strict=True):
             mine.copy_(p.grad)
 
-    return Recording(replay, result, gradients)
+    return CapturedGraph(replay, result, gradients)
 
 
 EXECUTORS = {
@@ -148,7 +149,7 @@ def test_the_stack_follows_the_paths(m, layers, seed):
 
 
 def counted(recordings, record=run_again):
-    """`record`, and note each recording."""
+    """`capture_graph`, and note each recording."""
 
     def counting(work, network):
         recordings.append(network)
@@ -325,7 +326,7 @@ def test_every_executor_writes_the_same_ledger(name):
         if len(set(space.choices)) > 1 and isinstance(make(), RecordedLockstep):
             continue
         training = SupernetTraining(Supernet(space).double(), config, 0, make())
-        for step in range(2 * training.strategy.cycle):
+        for step in range(2 * training.strategy.fairness_period):
             training.step([batch(space)] * training.batches_per_step, step, 9)
         ledgers.append(training.extra_state()["ledger"])
     norms = [ledger.pop("gradient_norms") for ledger in ledgers]
@@ -365,7 +366,7 @@ def test_on_a_gpu_steps_are_those_of_the_cpu(executor):
 
 @on_a_gpu
 def test_on_a_gpu_a_recorded_step_with_our_own_kernels_is_the_cpus(monkeypatch):
-    from fairnas.nets import depthwise_gpu, norm_gpu  # needs Triton
+    from fairnas.kernels import batch_norm_gpu, depthwise_gpu  # needs Triton
 
     calls = []
 
@@ -373,9 +374,9 @@ def test_on_a_gpu_a_recorded_step_with_our_own_kernels_is_the_cpus(monkeypatch):
         do = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *given: calls.append(name) or do(*given))
 
-    watch(norm_gpu, "normalise")
+    watch(batch_norm_gpu, "normalise")
     watch(depthwise_gpu, "input_gradient")
-    for module in (norm, depthwise):
+    for module in (batch_norm, depthwise):
         monkeypatch.setattr(module, "_FEWEST_NUMBERS_GPU", 1)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     space = get_space("digits")
@@ -405,7 +406,7 @@ def test_on_a_gpu_one_recording_serves_steps_evaluations_and_a_resume(precision)
     recordings = []
     space = get_space("digits")
     config = TrainConfig(lr=1e-3, precision=precision)
-    executor = RecordedLockstep(precision, record=counted(recordings, record))
+    executor = RecordedLockstep(precision, record=counted(recordings, capture_graph))
     training = SupernetTraining(Supernet(space).cuda(), config, 0, executor)
     images, labels = (each.cuda() for each in batch(space, 32, torch.float32))
     for step in range(20):

@@ -17,11 +17,11 @@ from fairnas.nets import Supernet, cost
 from fairnas.nets.memory import measured_peak
 from fairnas.randomness import generator
 from fairnas.space import Stage, Stem, chain_space
-from fairnas.train import Bench, make_strategy, supernet_step
+from fairnas.train import StepContext, make_strategy, supernet_step
 from fairnas.train.executors import loss_of
 from fairnas.train.loop import make_optimizer
 from fairnas.train.strategies.costs import BlockCosts
-from fairnas.train.strategies.enas import Controller
+from fairnas.train.strategies.enas import EnasController
 from fairnas.train.strategies.proxyless import draw_pair, through_softmax
 
 NAMES = ("fbnet", "proxyless", "proxyless_reinforce", "enas")
@@ -58,15 +58,15 @@ def started(name, space, *, lr=0.1, seed=0, change=lambda supernet: None, **arch
     supernet = Supernet(space, seed=seed).train()
     change(supernet)
     images = lambda number: pictures(number, side=space.image_size, purpose="other pictures")  # noqa: E731
-    bench = Bench(supernet, make_optimizer(supernet, config), config, architecture_images=images)
+    context = StepContext(supernet, make_optimizer(supernet, config), config, architecture_images=images)
     strategy = make_strategy(config, space.choices, seed)
-    strategy.begin(bench)
-    return strategy, bench
+    strategy.begin(context)
+    return strategy, context
 
 
-def run(strategy, bench, first, last, total):
-    side = bench.supernet.space.image_size
-    return [strategy.step(bench, [pictures(step, side=side)], step, total) for step in range(first, last)]
+def run(strategy, context, first, last, total):
+    side = context.supernet.space.image_size
+    return [strategy.step(context, [pictures(step, side=side)], step, total) for step in range(first, last)]
 
 
 # One choice per layer ------------------------------------------------------------------------------------------
@@ -75,14 +75,16 @@ def run(strategy, bench, first, last, total):
 @every_one
 def test_with_one_choice_per_layer_the_gradients_are_the_plain_path_s(name):
     space = a_space(expansions=(2,))
-    strategy, bench = started(name, space, warm_up=0.0)
-    bench.optimizer.param_groups[0]["lr"] = 0.0
-    for result in run(strategy, bench, 0, 16, 16):  # the architecture's steps come in between, and have nothing to say
+    strategy, context = started(name, space, warm_up=0.0)
+    context.optimizer.param_groups[0]["lr"] = 0.0
+    for result in run(
+        strategy, context, 0, 16, 16
+    ):  # the architecture's steps come in between, and have nothing to say
         assert result.passes.tolist() == [1] * 2
     plain = Supernet(space, seed=0).train()
     images, labels = pictures(15)
     loss_of(plain(images, (0, 0)), labels).backward()
-    for ours, theirs in zip(bench.supernet.parameters(), plain.parameters(), strict=True):
+    for ours, theirs in zip(context.supernet.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad)
     assert strategy.preference((0, 0)) == pytest.approx(0)
     assert strategy.derive(lambda genomes: [0.0] * len(genomes)) == (0, 0)
@@ -122,12 +124,12 @@ def test_costs_of_a_mixture_are_those_of_a_genome_where_it_is_one(genome, beta):
 
 
 def test_fbnet_cools_down_and_goes_through_its_images_as_often_as_the_weights_do(monkeypatch):
-    strategy, bench = started("fbnet", a_space())
+    strategy, context = started("fbnet", a_space())
     seen, drawn = [], []
-    bench = dataclasses.replace(bench, architecture_images=lambda number: seen.append(number) or pictures(number))
+    context = dataclasses.replace(context, architecture_images=lambda number: seen.append(number) or pictures(number))
     honest = strategy.mixture
     monkeypatch.setattr(strategy, "mixture", lambda *given: drawn.append(given) or honest(*given))
-    results = run(strategy, bench, 0, 36, 36)
+    results = run(strategy, context, 0, 36, 36)
     assert [step for step, result in enumerate(results) if result.architecture_passes] == list(range(7, 36, 4))
     assert seen == list(range(1, 9))
     for purpose, step, temperature in drawn:
@@ -137,20 +139,20 @@ def test_fbnet_cools_down_and_goes_through_its_images_as_often_as_the_weights_do
 
 def test_theta_learns_from_the_product_of_accuracy_and_cost(monkeypatch):
     space = a_space()
-    strategy, bench = started("fbnet", space, warm_up=0.0)
+    strategy, context = started("fbnet", space, warm_up=0.0)
     found = []
     monkeypatch.setattr(strategy.alphas, "update", lambda gradients: found.extend(gradients))
-    run(strategy, bench, 3, 4, 10)
+    run(strategy, context, 3, 4, 10)
     theta = [torch.zeros(3, dtype=torch.float64, requires_grad=True) for _ in range(2)]
     rng, heat = generator(0, "noise of the architecture", 3), 5 * math.exp(-0.045 * 90 * 0.3)
     mixture = [torch.softmax((row + torch.from_numpy(rng.gumbel(size=3))) / heat, 0) for row in theta]
-    logits = bench.supernet.double().weighted(
-        bench.architecture_images(0)[0].double(), [dict(enumerate(row)) for row in mixture]
+    logits = context.supernet.double().weighted(
+        context.architecture_images(0)[0].double(), [dict(enumerate(row)) for row in mixture]
     )
     table = [[cost(space, tuple(c if n == layer else 0 for n in (0, 1))).madds for c in range(3)] for layer in (0, 1)]
     least = cost(space, (0, 0)).madds
     madds = sum((row * (torch.tensor(line) - least)).sum() for row, line in zip(mixture, table, strict=True)) + least
-    loss = loss_of(logits, bench.architecture_images(0)[1]) * 0.2 * (10 + (madds / least).log()) ** 0.6
+    loss = loss_of(logits, context.architecture_images(0)[1]) * 0.2 * (10 + (madds / least).log()) ** 0.6
     for ours, theirs in zip(found, torch.autograd.grad(loss, theta), strict=True):
         torch.testing.assert_close(ours.double(), theirs, rtol=1e-3, atol=1e-6)
 
@@ -167,7 +169,7 @@ def test_the_gradient_of_a_pair_is_that_of_its_softmax(numbers):
 
 def taught(monkeypatch, cost_weight):
     """One update by binary gates: the strategy, gradients, the pairs, and parameters before and after."""
-    strategy, bench = started("proxyless", a_space(expansions=(1, 2, 3, 4)), cost_weight=cost_weight, lr=0.05)
+    strategy, context = started("proxyless", a_space(expansions=(1, 2, 3, 4)), cost_weight=cost_weight, lr=0.05)
     with torch.no_grad():
         for number, layer in enumerate(strategy.alphas.layers):
             layer.copy_(torch.tensor([0.4, -0.3, 0.0, 0.7]).roll(number))
@@ -175,16 +177,16 @@ def taught(monkeypatch, cost_weight):
     monkeypatch.setattr(strategy.alphas, "update", lambda gradients: (found.extend(gradients), honest(gradients)))
     rng = generator(0, "pairs of blocks", 0)
     pairs = [draw_pair(row, rng) for row in before]
-    assert strategy.teach(bench, pictures(0), 0) == (1, 4)
-    return bench, found, pairs, before, strategy.alphas.rows()
+    assert strategy.teach(context, pictures(0), 0) == (1, 4)
+    return context, found, pairs, before, strategy.alphas.rows()
 
 
 def test_binary_gates_give_the_gradient_of_the_formula(monkeypatch):
-    bench, found, pairs, before, _ = taught(monkeypatch, 0.0)
+    context, found, pairs, before, _ = taught(monkeypatch, 0.0)
     images, labels = pictures(0)
     gates = [torch.tensor([1.0, 0.0], requires_grad=True) for _ in pairs]
     weights = [dict(zip(pair, gate, strict=True)) for pair, gate in zip(pairs, gates, strict=True)]
-    loss_of(bench.supernet.weighted(images, weights), labels).backward()
+    loss_of(context.supernet.weighted(images, weights), labels).backward()
     for pair, gate, row, gradient in zip(pairs, gates, before, found, strict=True):
         p = np.exp(row[pair]) / np.exp(row[pair]).sum()
         expected = np.zeros(4)
@@ -216,33 +218,33 @@ def test_pairs_are_drawn_by_the_softmax_and_the_open_one_by_that_of_the_pair():
 
 @pytest.mark.parametrize("name", ["proxyless", "proxyless_reinforce", "enas"])
 def test_what_teaches_the_architecture_leaves_the_supernet_as_it_was(name):
-    strategy, bench = started(name, a_space(), warm_up=0.0)
+    strategy, context = started(name, a_space(), warm_up=0.0)
     before = {}
 
     def images(number):
         if not before:
-            before.update({key: value.clone() for key, value in bench.supernet.state_dict().items()})
+            before.update({key: value.clone() for key, value in context.supernet.state_dict().items()})
         return pictures(number)
 
-    listening, step = dataclasses.replace(bench, architecture_images=images), 0
+    listening, step = dataclasses.replace(context, architecture_images=images), 0
     while not before:  # the images are asked for after the weights have learned
         run(strategy, listening, step, step + 1, 100)
         step += 1
-    assert bench.supernet.training
-    for key, value in bench.supernet.state_dict().items():
+    assert context.supernet.training
+    for key, value in context.supernet.state_dict().items():
         assert torch.equal(value, before[key]), key
 
 
 def test_reinforce_expects_a_slow_mean_of_the_rewards_and_prefers_cheap_paths():
-    strategy, bench = started("proxyless_reinforce", a_space(), cost_weight=0.1)
+    strategy, context = started("proxyless_reinforce", a_space(), cost_weight=0.1)
     strategy.learn([(0, 1)] * 5 + [(1, 2)] * 5, [0.9] * 5 + [0.1] * 5)
     assert strategy.baseline == pytest.approx(0.5)
     assert strategy.preference((0, 1)) > strategy.preference((1, 2))
     strategy.learn([(0, 1)] * 10, [0.7] * 10)
     assert strategy.baseline == pytest.approx(0.5 + 0.01 * 0.2)
-    average = np.mean([cost(bench.supernet.space, each).madds for each in bench.supernet.space.enumerate()])
+    average = np.mean([cost(context.supernet.space, each).madds for each in context.supernet.space.enumerate()])
     for genome in ((0, 0), (2, 1)):
-        reward = 0.8 * (average / cost(bench.supernet.space, genome).madds) ** 0.1
+        reward = 0.8 * (average / cost(context.supernet.space, genome).madds) ** 0.1
         assert strategy._reward(genome, 0.8) == pytest.approx(reward)
 
 
@@ -252,7 +254,7 @@ def test_reinforce_expects_a_slow_mean_of_the_rewards_and_prefers_cheap_paths():
 @settings(max_examples=20)
 @given(st.lists(st.integers(1, 3), min_size=1, max_size=3), st.integers(0, 99))
 def test_a_controller_s_chances_add_up_to_one_and_it_draws_what_there_is(choices, seed):
-    controller = Controller(choices, seed)
+    controller = EnasController(choices, seed)
     genomes = torch.tensor(list(itertools.product(*map(range, choices))))
     chances = controller(genomes).detach().double().gather(2, genomes[:, :, None]).sum((1, 2)).exp()
     assert float(chances.sum()) == pytest.approx(1, abs=1e-5)
@@ -294,14 +296,14 @@ def planted(supernet):
             layer[choice] = nn.Identity() if choice == GOOD[number] else Shuffled()
 
 
-def judge_by(bench):
-    def judge(genomes):
+def judge_by(context):
+    def scorer(genomes):
         images, labels = pictures(0, size=60, purpose="judged pictures")
         with torch.no_grad():
-            bench.supernet.eval()
-            return [float((bench.supernet(images, genome).argmax(1) == labels).float().mean()) for genome in genomes]
+            context.supernet.eval()
+            return [float((context.supernet(images, genome).argmax(1) == labels).float().mean()) for genome in genomes]
 
-    return judge
+    return scorer
 
 
 @every_one
@@ -309,12 +311,12 @@ def test_it_finds_the_only_architecture_that_works(name):
     rates = {"fbnet": 0.1, "proxyless": 0.1, "proxyless_reinforce": 0.3, "enas": 0.02}
     steps = {"fbnet": 200, "proxyless": 300, "proxyless_reinforce": 500, "enas": 400}[name]
     costless = {} if name == "enas" else {"cost_weight": 0.0}
-    strategy, bench = started(name, a_space(), change=planted, warm_up=0.1, **costless)
+    strategy, context = started(name, a_space(), change=planted, warm_up=0.1, **costless)
     optimizer = strategy.optimizer if name == "enas" else strategy.alphas.optimizer
     optimizer.param_groups[0]["lr"] = rates[name]
-    run(strategy, bench, 0, steps, steps)
-    assert strategy.derive(judge_by(bench)) == GOOD
-    assert max(bench.supernet.space.enumerate(), key=strategy.preference) == GOOD
+    run(strategy, context, 0, steps, steps)
+    assert strategy.derive(judge_by(context)) == GOOD
+    assert max(context.supernet.space.enumerate(), key=strategy.preference) == GOOD
 
 
 @pytest.mark.parametrize("name", ["fbnet", "enas"])
@@ -322,11 +324,11 @@ def test_of_what_it_draws_it_takes_what_is_best_on_validation(name):
     strategy, _ = started(name, a_space())
     asked = []
 
-    def judge(genomes):
+    def scorer(genomes):
         asked.extend(genomes)
         return [genome[0] + genome[1] / 10 for genome in genomes]
 
-    assert strategy.derive(judge) == max(asked)
+    assert strategy.derive(scorer) == max(asked)
     assert len(set(asked)) == len(asked) > 2
 
 
@@ -337,33 +339,33 @@ def test_where_all_work_alike_it_prefers_the_cheapest_by_the_costs_that_it_is_gi
             for choice in range(len(layer)):
                 layer[choice] = nn.Identity()
 
-    strategy, bench = started(name, a_space(), change=alike, warm_up=0.0, cost_weight=2.0)
+    strategy, context = started(name, a_space(), change=alike, warm_up=0.0, cost_weight=2.0)
     strategy.alphas.optimizer.param_groups[0]["lr"] = 0.1
     strategy.costs = BlockCosts(1.0, ((3.0, 1.0, 2.0), (3.0, 2.0, 1.0)))  # such as milliseconds
-    run(strategy, bench, 0, 200, 200)
-    assert max(bench.supernet.space.enumerate(), key=strategy.preference) == (1, 2)
+    run(strategy, context, 0, 200, 200)
+    assert max(context.supernet.space.enumerate(), key=strategy.preference) == (1, 2)
 
 
 @every_one
 def test_what_it_has_learned_goes_through_a_checkpoint(name):
     ends = []
     for cut in (None, 19):
-        strategy, bench = started(name, a_space(), warm_up=0.0)
+        strategy, context = started(name, a_space(), warm_up=0.0)
         if cut is None:
-            run(strategy, bench, 0, 40, 40)
+            run(strategy, context, 0, 40, 40)
         else:
-            run(strategy, bench, 0, cut, 40)
+            run(strategy, context, 0, cut, 40)
             file = io.BytesIO()
-            torch.save([strategy.state(), bench.supernet.state_dict(), bench.optimizer.state_dict()], file)
+            torch.save([strategy.state(), context.supernet.state_dict(), context.optimizer.state_dict()], file)
             file.seek(0)
             stored = torch.load(file, weights_only=True)
-            strategy, bench = started(name, a_space(), warm_up=0.0)
+            strategy, context = started(name, a_space(), warm_up=0.0)
             strategy.restore(stored[0])
-            bench.supernet.load_state_dict(stored[1])
-            bench.optimizer.load_state_dict(stored[2])
-            run(strategy, bench, cut, 40, 40)
-        genomes = list(bench.supernet.space.enumerate())
-        ends.append(([strategy.preference(genome) for genome in genomes], bench.supernet.state_dict()))
+            context.supernet.load_state_dict(stored[1])
+            context.optimizer.load_state_dict(stored[2])
+            run(strategy, context, cut, 40, 40)
+        genomes = list(context.supernet.space.enumerate())
+        ends.append(([strategy.preference(genome) for genome in genomes], context.supernet.state_dict()))
         assert len(set(ends[-1][0])) > 1, "it learned something"
     assert ends[0][0] == ends[1][0]
     for key, value in ends[0][1].items():
@@ -376,13 +378,13 @@ def test_memory_of_gates_is_at_most_that_of_two_paths_and_of_a_mixture_that_of_a
         space = a_space(kernels=kernels, expansions=expansions, layers=4, side=8, width=8)
         images = pictures(0, side=8)
         count = space.choices[0]
-        strategy, bench = started("proxyless", space, warm_up=0.0)
+        strategy, context = started("proxyless", space, warm_up=0.0)
         largest = (count - 1,) * 4
-        peaks[count, "path"] = measured_peak(lambda b=bench, g=largest, i=images: supernet_step(b, [(i, [g])]), CPU)
-        gates = lambda s=strategy, b=bench, i=images: s.teach(b, i, 0)  # noqa: E731
+        peaks[count, "path"] = measured_peak(lambda b=context, g=largest, i=images: supernet_step(b, [(i, [g])]), CPU)
+        gates = lambda s=strategy, b=context, i=images: s.teach(b, i, 0)  # noqa: E731
         peaks[count, "gates"] = measured_peak(gates, CPU)
-        strategy, bench = started("fbnet", space, warm_up=0.0)
-        mixture = lambda s=strategy, b=bench, i=images: s.step(b, [i], 0, 10)  # noqa: E731
+        strategy, context = started("fbnet", space, warm_up=0.0)
+        mixture = lambda s=strategy, b=context, i=images: s.step(b, [i], 0, 10)  # noqa: E731
         peaks[count, "mixture"] = measured_peak(mixture, CPU)
     assert peaks[6, "gates"] < 1.5 * peaks[6, "path"], "of closed blocks only the output stays"
     assert peaks[6, "mixture"] > 2.5 * peaks[2, "mixture"]
@@ -391,15 +393,15 @@ def test_memory_of_gates_is_at_most_that_of_two_paths_and_of_a_mixture_that_of_a
 
 def test_the_second_order_of_darts_is_exact_where_training_is_not(monkeypatch) -> None:
     """Numbers of 16 bits on both sides of a finite difference would leave rounding alone."""
-    strategy, bench = started("darts_second_order", a_space())
-    bench = dataclasses.replace(bench, config=dataclasses.replace(bench.config, precision="bfloat16"))
+    strategy, context = started("darts_second_order", a_space())
+    context = dataclasses.replace(context, config=dataclasses.replace(context.config, precision="bfloat16"))
     asked = []
     plain = strategy._loss
 
-    def loss(bench, batch, weights, precision=None):
-        asked.append(precision or bench.config.precision)
-        return plain(bench, batch, weights, precision)
+    def loss(context, batch, weights, precision=None):
+        asked.append(precision or context.config.precision)
+        return plain(context, batch, weights, precision)
 
     monkeypatch.setattr(strategy, "_loss", loss)
-    strategy.step(bench, [pictures(0)], 0, 10)
+    strategy.step(context, [pictures(0)], 0, 10)
     assert asked == ["bfloat16", "bfloat16", "float32", "float32", "bfloat16"]  # two sides, and the weights' own

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fairnas.config import TrainConfig
-from fairnas.train import STRATEGIES, DivergedError, Group, Pace, read_checkpoint, stand_alone_training, train
+from fairnas.train import STRATEGIES, DivergedError, Group, LoopOptions, read_checkpoint, stand_alone_training, train
 from fairnas.train.loop import FINITE_CHECK_STEPS, learning_rate
 
 
@@ -30,7 +30,7 @@ def test_what_was_trained_is_let_go_while_the_group_stays(make_training, dataset
     def measuring(what):
         return lambda epoch, step, values: what.network.eval()
 
-    train(training, dataset, config, 0, Pace(on_epoch=measuring(training)), group)
+    train(training, dataset, config, 0, LoopOptions(on_epoch=measuring(training)), group)
     known = weakref.ref(training)
     del training
     gc.collect()
@@ -51,7 +51,7 @@ def test_a_loss_that_is_no_number_is_noticed_and_the_checkpoint_is_from_before(m
     with pytest.raises(
         DivergedError, match=r"loss is nan at step \d+ with train.lr = 0.05; try a lower rate"
     ) as caught:
-        train(training, dataset, config, 0, Pace(checkpoint=checkpoint, steps=2))
+        train(training, dataset, config, 0, LoopOptions(checkpoint=checkpoint, steps=2))
     at = int(str(caught.value).split("at step ")[1].split()[0])
     assert at <= 6 + FINITE_CHECK_STEPS
     content = read_checkpoint(checkpoint, "supernet")
@@ -67,7 +67,7 @@ def test_a_training_that_explodes_is_noticed_within_50_steps_and_a_good_checkpoi
     training, config = make_training(strategy, epochs=60, lr=1e4)
     checkpoint = tmp_path / "checkpoint.pt"
     with pytest.raises(DivergedError, match=r"train.lr = 10000.0; try a lower rate, such as 3.3e\+03") as caught:
-        train(training, dataset, config, 0, Pace(checkpoint=checkpoint, steps=1))
+        train(training, dataset, config, 0, LoopOptions(checkpoint=checkpoint, steps=1))
     assert "\n" not in str(caught.value)
     at = int(re.findall(r"step (\d+)", str(caught.value))[0])
     assert at <= 50
@@ -108,7 +108,7 @@ def test_what_is_about_to_be_saved_is_looked_at(change, message, make_training, 
     training.step = spoil
     checkpoint = tmp_path / "checkpoint.pt"
     with pytest.raises(DivergedError, match=message):
-        train(training, dataset, config, 0, Pace(checkpoint=checkpoint, steps=4))
+        train(training, dataset, config, 0, LoopOptions(checkpoint=checkpoint, steps=4))
     assert read_checkpoint(checkpoint, "supernet")["step"] == 4
 
 
@@ -116,4 +116,4 @@ def test_a_stand_alone_training_names_its_own_rate(space, dataset):
     config = TrainConfig(epochs=1, batch_size=40, lr=1e30)
     training = stand_alone_training(space, (0,) * space.depth, config, 0, torch.device("cpu"))
     with pytest.raises(DivergedError, match=r"with stand_alone.lr = 1e\+30; try a lower rate, such as 3.3e\+29, in a"):
-        train(training, dataset, config, 0, Pace())
+        train(training, dataset, config, 0, LoopOptions())

@@ -21,7 +21,7 @@ from fairnas.pipeline.prepare import prepare
 from fairnas.recipes import digits
 from fairnas.rundir import RunDirectory
 from fairnas.space import CATALOG, Identity, InvertedResidual, Layer, Stage, Stem, chain_space, get_space
-from fairnas.train import Bench, Pace, make_strategy, train
+from fairnas.train import LoopOptions, StepContext, make_strategy, train
 from fairnas.train.loop import make_optimizer
 from fairnas.train.strategies.sandwich import ends_of
 from fairnas.train.strategies.superkernel import step_function
@@ -45,10 +45,10 @@ def begun(name, space, seed=0, **settings):
     """A strategy at the start of a training in double precision, and its bench."""
     config = TrainConfig(strategy=name, epochs=1, batch_size=8, lr=0.05, **settings)
     supernet = Supernet(space, seed=seed, bn_affine=config.bn_affine).double().train()
-    bench = Bench(supernet, make_optimizer(supernet, config), config)
+    context = StepContext(supernet, make_optimizer(supernet, config), config)
     strategy = make_strategy(config, space.choices, seed)
-    strategy.begin(bench)
-    return strategy, bench
+    strategy.begin(context)
+    return strategy, context
 
 
 def images_of(space, count=8):
@@ -79,8 +79,8 @@ def some_genomes(space, count):
 
 
 def test_made_weights_depend_on_the_whole_genome_and_on_nothing_else(space):
-    strategy, bench = begun("smash", space)
-    networks = [strategy.network(bench.supernet, genome) for genome in ((0, 1, 2), (0, 1, 2), (0, 1, 3), (1, 1, 2))]
+    strategy, context = begun("smash", space)
+    networks = [strategy.network(context.supernet, genome) for genome in ((0, 1, 2), (0, 1, 2), (0, 1, 3), (1, 1, 2))]
     first, again, last_differs, first_differs = (network.state_dict() for network in networks)
     assert all(torch.equal(first[key], again[key]) for key in first)
     expansion, depthwise = "layers.0.0.0.weight", "layers.1.1.0.weight"
@@ -95,17 +95,17 @@ def test_made_weights_depend_on_the_whole_genome_and_on_nothing_else(space):
 def test_smash_trains_what_it_scores_whatever_the_blocks(name):
     """In every space a network computes what the path with its weights computes in training."""
     small = short(name)
-    strategy, bench = begun("smash", small)
+    strategy, context = begun("smash", small)
     images, labels = images_of(small)
     for genome in some_genomes(small, 3):
         with torch.no_grad():
-            found = normalised_by_batch(strategy.network(bench.supernet, genome))(images)
-            blocks = [bench.supernet.block(*place) for place in enumerate(genome)]
+            found = normalised_by_batch(strategy.network(context.supernet, genome))(images)
+            blocks = [context.supernet.block(*place) for place in enumerate(genome)]
             strategy.write(blocks, genome, torch.zeros_like(strategy.noise(0)))
-            torch.testing.assert_close(found, bench.supernet(images, genome), rtol=1e-9, atol=1e-9)
+            torch.testing.assert_close(found, context.supernet(images, genome), rtol=1e-9, atol=1e-9)
     before = {key: value.clone() for key, value in strategy.hypernetwork.state_dict().items()}
     for step in range(8):
-        assert torch.isfinite(strategy.step(bench, [(images, labels)], step, 9).loss)
+        assert torch.isfinite(strategy.step(context, [(images, labels)], step, 9).loss)
     moved = {key for key, value in strategy.hypernetwork.state_dict().items() if not torch.equal(value, before[key])}
     assert {"trunk.0", "trunk.1", "mix"} <= moved
     assert any(key.startswith("bank.") for key in moved)
@@ -113,15 +113,15 @@ def test_smash_trains_what_it_scores_whatever_the_blocks(name):
 
 @pytest.mark.parametrize("affine", [True, False])
 def test_the_hypernetwork_gets_the_gradients_of_one_whole_computation(space, affine):
-    strategy, bench = begun("smash", space, bn_affine=affine)
+    strategy, context = begun("smash", space, bn_affine=affine)
     (path,), (images, labels) = strategy.sampler.paths(5), images_of(space)
-    features = bench.supernet.stem(images)
+    features = context.supernet.stem(images)
     for layer, weights in enumerate(strategy.hypernetwork(path, strategy.noise(5))):
-        features = functional_call(bench.supernet.block(layer, path[layer]), weights, (features,))
-    loss = cross_entropy(bench.supernet.head(features), labels)
+        features = functional_call(context.supernet.block(layer, path[layer]), weights, (features,))
+    loss = cross_entropy(context.supernet.head(features), labels)
     parameters = [p for p in strategy.hypernetwork.parameters() if p.requires_grad]
     expected = torch.autograd.grad(loss, parameters, allow_unused=True)
-    result = strategy.step(bench, [(images, labels)], 5, 9)
+    result = strategy.step(context, [(images, labels)], 5, 9)
     torch.testing.assert_close(result.loss, loss.detach())
     for parameter, gradient in zip(parameters, expected, strict=True):
         assert (parameter.grad is None) == (gradient is None)
@@ -144,9 +144,9 @@ def test_noise_is_new_at_every_step_and_the_same_again(space):
 @pytest.mark.parametrize("name", ["digits", "compact"])
 def test_the_hypernetwork_is_smaller_than_the_supernet_and_its_weights_as_large_as_usual(name):
     supernet = Supernet(get_space(name))
-    bench = Bench(supernet, torch.optim.SGD(supernet.parameters(), lr=0.1))
+    context = StepContext(supernet, torch.optim.SGD(supernet.parameters(), lr=0.1))
     strategy = make_strategy(TrainConfig(strategy="smash"), supernet.space.choices, 0)
-    strategy.begin(bench)
+    strategy.begin(context)
     made, usual = (sum(p.numel() for p in net.parameters()) for net in (strategy.hypernetwork, supernet))
     assert made < usual / 2
     ratios = []
@@ -178,8 +178,8 @@ def told(strategy, genome):
 
 def test_a_part_of_the_superkernels_is_the_masked_whole(make_lively):
     """What is trained when the thresholds say a genome is what is scored as that genome."""
-    strategy, bench = begun("single_path_nas", NESTED)
-    make_lively(bench.supernet.float()).double()
+    strategy, context = begun("single_path_nas", NESTED)
+    make_lively(context.supernet.float()).double()
     images, _ = images_of(NESTED)
     kinds = {(layer, choice) for layer, count in enumerate(NESTED.choices) for choice in range(count)}
     diagonal = [tuple(min(choice, count - 1) for count in NESTED.choices) for choice in range(max(NESTED.choices))]
@@ -191,18 +191,18 @@ def test_a_part_of_the_superkernels_is_the_masked_whole(make_lively):
             [float(c == choice) for c in range(count)] for choice, count in zip(genome, NESTED.choices, strict=True)
         ]
         with torch.no_grad():
-            found = normalised_by_batch(strategy.network(bench.supernet, genome))(images)
+            found = normalised_by_batch(strategy.network(context.supernet, genome))(images)
             torch.testing.assert_close(found, strategy.logits(images, decisions), rtol=1e-9, atol=1e-9)
     assert not kinds, "every block was met"
 
 
 def test_the_layer_of_the_largest_choices_is_the_supernet_itself():
-    strategy, bench = begun("single_path_nas", NESTED)
+    strategy, context = begun("single_path_nas", NESTED)
     images, _ = images_of(NESTED)
     largest = tuple(grid.largest for grid in strategy.grids)
     assert strategy.derive(lambda genomes: []) == largest, "at first all thresholds are 0, and everything is open"
     found = strategy.logits(images, strategy.decisions(torch.ones_like(strategy.thresholds)))
-    torch.testing.assert_close(found, bench.supernet(images, largest))
+    torch.testing.assert_close(found, context.supernet(images, largest))
 
 
 def test_an_indicator_is_a_step_with_the_gradient_of_a_sigmoid():
@@ -217,9 +217,9 @@ def test_cost_shuts_what_it_can_but_not_while_weights_warm_up():
     results = []
     for weight, warm_up in ((0.0, 1.0), (20.0, 1.0), (20.0, 0.0)):
         ours = ArchitectureConfig(cost_weight=weight, warm_up=warm_up)
-        strategy, bench = begun("single_path_nas", NESTED, architecture=ours)
+        strategy, context = begun("single_path_nas", NESTED, architecture=ours)
         for step in range(30):
-            strategy.step(bench, [images_of(NESTED)], step, 30)
+            strategy.step(context, [images_of(NESTED)], step, 30)
         results.append((strategy.thresholds.detach().clone(), strategy.derive(lambda genomes: [])))
     assert torch.equal(results[0][0], results[1][0])
     assert results[2][1] == ends_of(NESTED)[1]
@@ -228,7 +228,7 @@ def test_cost_shuts_what_it_can_but_not_while_weights_warm_up():
 
 def test_choices_are_passes_and_all_parts_are_updated(make_training, dataset):
     training, config = make_training("single_path_nas", epochs=5)
-    train(training, dataset, config, 0, Pace())
+    train(training, dataset, config, 0, LoopOptions())
     ledger = training.ledger
     assert all(row.sum() == ledger.steps for row in ledger.passes)
     assert all((row > 0).sum() > 1 for row in ledger.passes), "indicators drop out in the warm-up"
@@ -240,11 +240,11 @@ def test_choices_are_passes_and_all_parts_are_updated(make_training, dataset):
 
 @pytest.mark.parametrize("skips", [True, False])
 def test_an_identity_is_updated_where_it_was_chosen(skips):
-    strategy, bench = begun("single_path_nas", NESTED)
+    strategy, context = begun("single_path_nas", NESTED)
     genome = tuple(grid.skip if skips and grid.skip is not None else grid.largest for grid in strategy.grids)
     told(strategy, genome)
     strategy.warm_up = 0.0
-    result = strategy.step(bench, [images_of(NESTED)], 0, 9)
+    result = strategy.step(context, [images_of(NESTED)], 0, 9)
     rows = zip(*(np.split(x, np.cumsum(NESTED.choices)[:-1]) for x in (result.passes, result.updates)), strict=True)
     for (passes, updates), grid, choice in zip(rows, strategy.grids, genome, strict=True):
         assert passes.tolist() == [int(c == choice) for c in range(len(passes))]
@@ -256,7 +256,7 @@ def test_an_identity_is_updated_where_it_was_chosen(skips):
 def test_half_the_bits_make_no_half_weights(name, make_training, dataset):
     """Convolutions run in bfloat16; what makes the weights stays in single precision."""
     training, config = make_training(name, epochs=1, precision="bfloat16")
-    train(training, dataset, config, 0, Pace())
+    train(training, dataset, config, 0, LoopOptions())
     assert {x.dtype for x in _tensors(training.strategy.state()) if x.is_floating_point()} == {torch.float32}
     assert training.ledger.steps > 0
 
@@ -264,12 +264,12 @@ def test_half_the_bits_make_no_half_weights(name, make_training, dataset):
 @pytest.mark.parametrize("name", CATALOG)
 def test_a_space_that_is_no_grid_is_refused_in_one_line(name):
     strategy = make_strategy(TrainConfig(strategy="single_path_nas"), CATALOG[name].choices, 0)
-    misfit = strategy.misfit(CATALOG[name])
+    reason = strategy.unsupported_reason(CATALOG[name])
     if name in ("shufflenet_v2", "fbnet", "nas_bench_macro"):
-        assert misfit.startswith("layer 0 offers ")
-        assert "\n" not in misfit
+        assert reason.startswith("layer 0 offers ")
+        assert "\n" not in reason
     else:
-        assert misfit is None
+        assert reason is None
 
 
 # Both ----------------------------------------------------------------------------------------------------------
@@ -278,14 +278,14 @@ def test_a_space_that_is_no_grid_is_refused_in_one_line(name):
 @BOTH
 def test_scores_are_those_of_the_networks(name, make_training, dataset):
     training, config = make_training(name, epochs=2)
-    train(training, dataset, config, 0, Pace())
+    train(training, dataset, config, 0, LoopOptions())
     supernet, strategy = training.network.eval(), training.strategy
     before = {key: value.clone() for key, value in supernet.state_dict().items()}
     batches = list(training_batches(dataset, batch_size=30, seed=0, epoch=0, device=torch.device("cpu")))
     genomes = [(0, 1, 2), (3, 3, 3), (0, 1, 2)]
     for statistics, copied in (("batch", normalised_by_batch), ("running", folded)):
-        judge = OwnNetworks(supernet, lambda genome: strategy.network(supernet, genome), statistics)
-        found = score_genomes(judge, genomes, batches)
+        scorer = OwnNetworks(supernet, lambda genome: strategy.network(supernet, genome), statistics)
+        found = score_genomes(scorer, genomes, batches)
         theirs = [score_network(copied(strategy.network(supernet, genome)), batches) for genome in genomes]
         assert found == [Score(**{f.name: getattr(each, f.name) for f in fields(Score)}) for each in theirs]
         assert found[0] != found[1]
@@ -300,7 +300,7 @@ def test_scores_are_those_of_the_networks(name, make_training, dataset):
 def test_in_half_the_bits_the_classifier_stays_as_it_is(name, statistics, make_training, dataset):
     """Else logits would have three digits, and classes tie."""
     training, config = make_training(name, epochs=1)
-    train(training, dataset, config, 0, Pace())
+    train(training, dataset, config, 0, LoopOptions())
     supernet, made, seen = training.network.eval(), [], []
 
     def network_of(genome):
@@ -346,7 +346,7 @@ def test_memory_for_activations_is_refused_where_it_does_not_suffice(name, make_
 @BOTH
 def test_what_was_learned_is_given_out_and_taken_back(name, make_training, dataset):
     training, config = make_training(name, epochs=2)
-    train(training, dataset, config, 0, Pace())
+    train(training, dataset, config, 0, LoopOptions())
     other, _ = make_training(name, seed=5)
     other.network.load_state_dict(training.network.state_dict())
     batch = next(iter(training_batches(dataset, batch_size=30, seed=0, epoch=0, device=torch.device("cpu"))))
@@ -390,11 +390,11 @@ def test_a_run_trains_searches_and_goes_by_its_own_rule(name, tmp_path):
     assert (derived is None) == (name == "smash")
     experiment.space.validate(derived or (0,) * experiment.space.depth)
     genome = experiment.space.parse("0" * experiment.space.depth)
-    assert isinstance(experiment.judge, OwnNetworks)
+    assert isinstance(experiment.scorer, OwnNetworks)
     tight = dataclasses.replace(experiment.config.evaluate, activation_mib=1e-6)
     experiment.config = dataclasses.replace(experiment.config, evaluate=tight)
     with pytest.raises(ConfigError, match=r"^evaluate\.activation_mib is 1e-06, but 3 images at once need"):
-        experiment.judge_of(experiment.supernet).logits([(0,) * 8], torch.zeros(3, 1, 8, 8), lambda *_: None)
+        experiment.make_scorer(experiment.supernet).logits([(0,) * 8], torch.zeros(3, 1, 8, 8), lambda *_: None)
     images = torch.zeros(3, 1, 8, 8)
     assert experiment.strategy.network(experiment.supernet, genome)(images).shape == (3, 10)
 
@@ -412,7 +412,7 @@ def test_both_ends_are_on_every_step_and_two_random_paths(make_training, dataset
     drawn = {path for paths in steps for path in paths[2:]}
     assert all(len(paths) == 4 for paths in steps)
     assert len(drawn) == len(madds)
-    train(training, dataset, config, 0, Pace())
+    train(training, dataset, config, 0, LoopOptions())
     ledger = training.ledger
     assert ledger.backward_passes == 4 * ledger.steps
     for row, largest, smallest in zip(ledger.passes, *steps[0][:2], strict=True):

@@ -12,9 +12,9 @@ from torch import nn
 
 from fairnas.config import RetrainConfig, TrainConfig
 from fairnas.nets import batch_norms, build
-from fairnas.train import DivergedError, Pace, train
+from fairnas.train import DivergedError, LoopOptions, train
 from fairnas.train.average import MovingAverage
-from fairnas.train.mixing import blanked, mixture
+from fairnas.train.mixture import blanked, mixture
 from fairnas.train.product import global_seed, product_optimizer, product_schedule, product_training
 from fairnas.train.rmsprop import RMSProp
 from fairnas.train.schedule import WarmStaircase
@@ -212,7 +212,7 @@ def test_of_equally_good_weights_the_latest_are_kept(space, batch):
 def test_a_diverged_training_names_the_setting(space, dataset):
     training = make(space, dataclasses.replace(PLAIN, lr=1e30), TrainConfig(epochs=9, batch_size=30))
     with pytest.raises(DivergedError, match=r"with retrain.lr = 1e\+30; try a lower rate, such as 3.3e\+29$"):
-        train(training, dataset, training.config, 0, Pace())
+        train(training, dataset, training.config, 0, LoopOptions())
 
 
 def test_the_loop_sets_the_rates_of_the_schedule(space, dataset, monkeypatch):
@@ -224,6 +224,6 @@ def test_the_loop_sets_the_rates_of_the_schedule(space, dataset, monkeypatch):
         return step(*arguments)
 
     monkeypatch.setattr(training, "step", noting)
-    train(training, dataset, training.config, 0, Pace(on_epoch=lambda *values: rows.append(values[2])))
+    train(training, dataset, training.config, 0, LoopOptions(on_epoch=lambda *values: rows.append(values[2])))
     assert rates == [{training.schedule.rate(number, 16, 4)} for number in range(16)]
     assert [{row["lr"]} for row in rows] == rates[3::4]

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fairnas.errors import CheckpointError
-from fairnas.train import STRATEGIES, Pace, read_checkpoint, stand_alone_training, train
+from fairnas.train import STRATEGIES, LoopOptions, read_checkpoint, stand_alone_training, train
 
 
 class Cut(Exception):
@@ -48,7 +48,7 @@ def undisturbed(make_training, dataset, name):
     if name not in _undisturbed:
         training, config = make_training(name)
         curve = []
-        train(training, dataset, config, 0, Pace(on_epoch=lambda *values: curve.append(values)))
+        train(training, dataset, config, 0, LoopOptions(on_epoch=lambda *values: curve.append(values)))
         _undisturbed[name] = state_of(training), curve
     return _undisturbed[name]
 
@@ -74,13 +74,15 @@ def test_killed_anywhere_and_resumed_is_bit_identical(name, cuts, every, make_tr
     expected, curve = undisturbed(make_training, dataset, name)
     checkpoint = tmp_path_factory.mktemp("run") / "checkpoint.pt"
     rows = {}
-    pace = Pace(checkpoint, "x", seconds=1e9, steps=every, on_epoch=lambda *values: rows.update({values[0]: values}))
+    options = LoopOptions(
+        checkpoint, "x", seconds=1e9, steps=every, on_epoch=lambda *values: rows.update({values[0]: values})
+    )
     for cut in cuts:
         training, config = make_training(name)
         with contextlib.suppress(Cut):
-            train(training, dataset, config, 0, dataclasses.replace(pace, stop=cut_after(cut)))
+            train(training, dataset, config, 0, dataclasses.replace(options, stop=cut_after(cut)))
     training, config = make_training(name)
-    train(training, dataset, config, 0, pace)
+    train(training, dataset, config, 0, options)
     assert same(state_of(training), expected)
     assert [rows[epoch] for epoch in sorted(rows)] == curve
 
@@ -91,11 +93,11 @@ def test_stopping_saves_first(name, make_training, dataset, tmp_path):
     checkpoint = tmp_path / "checkpoint.pt"
     training, config = make_training(name)
     with pytest.raises(KeyboardInterrupt):
-        train(training, dataset, config, 0, Pace(checkpoint=checkpoint, identity="x", stop=lambda: True))
+        train(training, dataset, config, 0, LoopOptions(checkpoint=checkpoint, identity="x", stop=lambda: True))
     assert read_checkpoint(checkpoint, "supernet")["step"] == 1
     training, config = make_training(name)
     resumed = []
-    train(training, dataset, config, 0, Pace(checkpoint=checkpoint, identity="x", on_resume=resumed.append))
+    train(training, dataset, config, 0, LoopOptions(checkpoint=checkpoint, identity="x", on_resume=resumed.append))
     assert resumed == [1]
     assert same(state_of(training), expected)
 
@@ -104,25 +106,27 @@ def test_a_stand_alone_training_resumes_too(space, make_training, dataset, tmp_p
     _, config = make_training()
     genome = (0, 1, 2)
     plain = stand_alone_training(space, genome, config, 0, torch.device("cpu"))
-    train(plain, dataset, config, 0, Pace())
+    train(plain, dataset, config, 0, LoopOptions())
     checkpoint = tmp_path / "checkpoint.pt"
     for _ in range(3):
         cut = stand_alone_training(space, genome, config, 0, torch.device("cpu"))
         with pytest.raises(KeyboardInterrupt):
-            train(cut, dataset, config, 0, Pace(checkpoint=checkpoint, identity="x", stop=lambda: True))
+            train(cut, dataset, config, 0, LoopOptions(checkpoint=checkpoint, identity="x", stop=lambda: True))
     resumed = stand_alone_training(space, genome, config, 0, torch.device("cpu"))
-    train(resumed, dataset, config, 0, Pace(checkpoint=checkpoint, identity="x"))
+    train(resumed, dataset, config, 0, LoopOptions(checkpoint=checkpoint, identity="x"))
     assert same(state_of(resumed), state_of(plain))
 
 
 def test_a_checkpoint_of_another_configuration_is_refused(make_training, dataset, tmp_path):
     checkpoint = tmp_path / "checkpoint.pt"
     training, config = make_training(epochs=1)
-    train(training, dataset, config, 0, Pace(checkpoint=checkpoint, identity="one"))
+    train(training, dataset, config, 0, LoopOptions(checkpoint=checkpoint, identity="one"))
     training, config = make_training(epochs=1)
     with pytest.raises(CheckpointError, match="another configuration"):
-        train(training, dataset, config, 0, Pace(checkpoint=checkpoint, identity="two"))
+        train(training, dataset, config, 0, LoopOptions(checkpoint=checkpoint, identity="two"))
     steps = []
-    known = Pace(checkpoint=checkpoint, identity="two", formerly=("zero", "one"), on_resume=steps.append)
+    known = LoopOptions(
+        checkpoint=checkpoint, identity="two", legacy_identities=("zero", "one"), on_resume=steps.append
+    )
     train(training, dataset, config, 0, known)
     assert steps == [read_checkpoint(checkpoint, "supernet")["step"]]  # nothing was left to do

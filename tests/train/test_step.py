@@ -11,7 +11,7 @@ from fairnas.config import TrainConfig
 from fairnas.fairness import StrictSampler, UniformSampler
 from fairnas.nets import Supernet, batch_norms, build
 from fairnas.space import Stage, Stem, chain_space
-from fairnas.train import Bench, StepResult, supernet_step
+from fairnas.train import StepContext, StepResult, supernet_step
 from fairnas.train.loop import make_optimizer
 
 SPACE = chain_space(
@@ -27,7 +27,7 @@ def batch(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def step(supernet, data, paths, optimizer, config=CONFIG) -> StepResult:
-    return supernet_step(Bench(supernet, optimizer, config), [(data, paths)])
+    return supernet_step(StepContext(supernet, optimizer, config), [(data, paths)])
 
 
 def rows(counts) -> list[list[int]]:

@@ -11,7 +11,7 @@ from fairnas.errors import ConfigError, UnfairTraining, UnknownNameError
 from fairnas.fairness.ledger import SIGNIFICANCE
 from fairnas.nets import Supernet
 from fairnas.space import Stage, Stem, chain_space
-from fairnas.train import STRATEGIES, Pace, make_strategy, scoring_statistics, train, training_steps
+from fairnas.train import STRATEGIES, LoopOptions, make_strategy, scoring_statistics, train, training_steps
 
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 
@@ -21,7 +21,7 @@ def test_same_seed_same_weights_and_another_seed_others(name, make_training, dat
     weights = []
     for seed in (0, 0, 1):
         training, config = make_training(name, epochs=1, seed=seed)
-        train(training, dataset, config, seed, Pace())
+        train(training, dataset, config, seed, LoopOptions())
         weights.append(torch.cat([p.detach().flatten() for p in training.network.parameters()]))
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
@@ -45,7 +45,7 @@ def test_the_ledger_counts_every_backward_pass(name, make_training, dataset):
                 seen[layer][choice] += 1
 
             block.register_forward_hook(hook)
-    train(training, dataset, config, 0, Pace())
+    train(training, dataset, config, 0, LoopOptions())
     ledger, strategy = training.ledger, training.strategy
     assert ledger.steps == config.epochs * training_steps(training.images(dataset), config, strategy.batches_per_step)
     assert ledger.backward_passes == ledger.steps * strategy.passes_per_step > 0
@@ -73,21 +73,21 @@ def test_the_loss_goes_down(name, make_training, dataset):
             raise GoneDown
 
     with pytest.raises(GoneDown):
-        train(training, dataset, config, 0, Pace(on_epoch=look))
+        train(training, dataset, config, 0, LoopOptions(on_epoch=look))
 
 
 @every_strategy
 def test_what_a_strategy_promises_is_what_the_audit_finds(name, make_training, dataset):
     training, config = make_training(name, epochs=5)
-    train(training, dataset, config, 0, Pace())
+    train(training, dataset, config, 0, LoopOptions())
     verdict = training.ledger.audit()
     assert verdict.strategy == name
     together = {"one_shot", "darts", "darts_second_order", "fbnet"}  # blocks of a layer, in one pass
     assert verdict.single_paths is (name not in together)
-    if training.strategy.promise != "none":
+    if training.strategy.fairness != "none":
         assert verdict.p_value >= SIGNIFICANCE
         assert verdict.expectation_fair is verdict.single_paths
-        assert verdict.strict_fair is (training.strategy.promise == "strict")
+        assert verdict.strict_fair is (training.strategy.fairness == "strict")
 
 
 def test_strict_training_fails_loudly_when_a_block_is_missed(make_training, dataset, monkeypatch):
@@ -100,7 +100,7 @@ def test_strict_training_fails_loudly_when_a_block_is_missed(make_training, data
 
     monkeypatch.setattr(sampler, "paths", one_path_short)
     with pytest.raises(UnfairTraining, match="after step 3"):
-        train(training, dataset, config, 0, Pace())
+        train(training, dataset, config, 0, LoopOptions())
 
 
 def test_an_unknown_strategy_is_refused_with_the_nearest_name():
@@ -111,14 +111,14 @@ def test_an_unknown_strategy_is_refused_with_the_nearest_name():
 @every_strategy
 def test_every_block_has_gradients_and_steps_in_the_ledger(name, make_training, dataset):
     training, config = make_training(name, epochs=12)
-    train(training, dataset, config, 0, Pace())
+    train(training, dataset, config, 0, LoopOptions())
     training.extra_state()
     ledger = training.ledger
     for updates, norms, last in zip(ledger.updates, ledger.gradient_norms, ledger.last_step, strict=True):
         assert ((updates > 0) == (norms > 0)).all()
         assert ((updates > 0) == (last > 0)).all()
         assert last.max() <= ledger.steps
-    if training.strategy.promise == "strict":
+    if training.strategy.fairness == "strict":
         assert all((last == ledger.steps).all() for last in ledger.last_step)
 
 
@@ -132,7 +132,7 @@ def test_scores_use_the_statistics_that_the_strategy_is_made_for(name):
 def test_uniform_k_updates_k_times_on_one_batch_or_once_with_the_sum(make_training, dataset):
     for accumulate, updates in ((False, 4), (True, 1)):
         training, config = make_training("uniform_k", epochs=1, k=4, accumulate=accumulate)
-        train(training, dataset, config, 0, Pace())
+        train(training, dataset, config, 0, LoopOptions())
         ledger = training.ledger
         assert ledger.backward_passes == 4 * ledger.steps
         assert sum(row.sum() for row in ledger.passes) == 4 * 3 * ledger.steps
@@ -164,19 +164,19 @@ def test_fresh_batches_make_an_epoch_shorter_and_separate_updates_do_not(make_tr
     fresh.step = lambda batches, step, total: (
         seen.append([labels for _, labels in batches]) or honest(batches, step, total)
     )
-    train(fresh, dataset, config, 0, Pace())
+    train(fresh, dataset, config, 0, LoopOptions())
     whole = len(dataset.train) // config.batch_size // 4
     assert len(seen) == config.epochs * whole
     assert all(len({tuple(labels.tolist()) for labels in each}) == 4 for each in seen)
     separate, config = make_training("strict_separate_updates")
-    train(separate, dataset, config, 0, Pace())
+    train(separate, dataset, config, 0, LoopOptions())
     assert separate.ledger.steps == config.epochs * (len(dataset.train) // config.batch_size)
 
 
 def test_too_few_images_for_a_step_of_fresh_batches_are_refused(make_training, dataset):
     training, config = make_training("strict_fresh_batches", batch_size=60)
     with pytest.raises(ConfigError, match=r"takes 4 mini-batches, but 120 training images make 2 of 60; give a small"):
-        train(training, dataset, config, 0, Pace())
+        train(training, dataset, config, 0, LoopOptions())
 
 
 def test_one_shot_with_one_block_left_trains_that_path(make_training, dataset):
@@ -208,7 +208,7 @@ def test_path_dropout_ramps_up_from_nothing_to_its_chance(make_training, dataset
             return honest.active(step, chance)
 
     training.strategy.dropout = Listening()
-    train(training, dataset, config, 0, Pace())
+    train(training, dataset, config, 0, LoopOptions())
     total = training.ledger.steps
     assert asked == [(step, pytest.approx(0.4 * step / total)) for step in range(total)]
 
@@ -263,7 +263,7 @@ def test_a_strategy_of_the_users_own_trains_as_one_of_the_list(make_training, da
     weights = []
     for name in ("uniform", f"{file}:mine"):
         training, config = make_training(name, epochs=1)
-        train(training, dataset, config, 0, Pace())
+        train(training, dataset, config, 0, LoopOptions())
         weights.append(torch.cat([p.detach().flatten() for p in training.network.parameters()]))
     assert torch.equal(*weights)
     assert training.ledger.audit().strategy == f"{file}:mine"

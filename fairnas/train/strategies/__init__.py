@@ -20,11 +20,11 @@ from fairnas.train.strategies import (
     smash,
 )
 from fairnas.train.strategies.paths import PathStrategy
-from fairnas.train.strategies.strategy import Judge, Strategy, StrategyEntry
+from fairnas.train.strategies.strategy import GenomeScorer, Strategy, StrategyEntry
 
 __all__ = [
     "STRATEGIES",
-    "Judge",
+    "GenomeScorer",
     "PathStrategy",
     "Strategy",
     "StrategyEntry",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fairnas.randomness import derived_seed
 from fairnas.space import Genome
-from fairnas.train.strategies.strategy import Judge, Strategy
+from fairnas.train.strategies.strategy import GenomeScorer, Strategy
 
 INITIAL_SCALE = 1e-3
 """Standard deviation of the initial numbers, as in the code of DARTS and ProxylessNAS: choices start nearly alike."""
@@ -32,7 +32,7 @@ class LearnsAlphas(Strategy):
         """Its log-probability."""
         return self.alphas.log_probability(genome)
 
-    def derive(self, judge: Judge) -> Genome:
+    def derive(self, scorer: GenomeScorer) -> Genome:
         """The largest parameter of every layer."""
         return self.alphas.most_likely()
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from fairnas.config import Precision, TrainConfig
+from fairnas.train.all_reduce import PathShare
 from fairnas.train.executors import arithmetic, loss_of
-from fairnas.train.message import Share
-from fairnas.train.step import Batch, Bench, StepResult, finish_step
+from fairnas.train.step import Batch, StepContext, StepResult, finish_step
 from fairnas.train.strategies.alphas import Alphas, LearnsAlphas
 from fairnas.train.strategies.strategy import StrategyEntry
 
@@ -33,51 +33,51 @@ class Darts(LearnsAlphas):
         self.architecture_share = SHARE if ours.share is None else ours.share
         self.lr, self.warm_up = LR if ours.lr is None else ours.lr, ours.warm_up or 0.0
 
-    def begin(self, bench: Bench) -> None:
+    def begin(self, context: StepContext) -> None:
         """Choices start nearly alike."""
-        device = next(bench.supernet.parameters()).device
+        device = next(context.supernet.parameters()).device
         self.alphas = Alphas(self.choices, self.seed, device, lr=self.lr, betas=BETAS, weight_decay=DECAY)
 
-    def step(self, bench: Bench, batches: Sequence[Batch], step: int, total: int) -> StepResult:
+    def step(self, context: StepContext, batches: Sequence[Batch], step: int, total: int) -> StepResult:
         """The architecture learns, then the weights."""
         passes = 0
         if step >= self.warm_up * total:
-            assert bench.architecture_images is not None
-            passes = self._teach_architecture(bench, batches[0], bench.architecture_images(step))
-        bench.optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(bench, batches[0], [row.detach() for row in self.alphas.probabilities()])
+            assert context.architecture_images is not None
+            passes = self._teach_architecture(context, batches[0], context.architecture_images(step))
+        context.optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(context, batches[0], [row.detach() for row in self.alphas.probabilities()])
         loss.backward()
         every_block = np.ones(sum(self.choices), dtype=np.int64)
-        result = finish_step(bench, loss.detach().double(), None, [Share(every_block, 1)])
+        result = finish_step(context, loss.detach().double(), None, [PathShare(every_block, 1)])
         return result.with_architecture(passes, passes * len(every_block))
 
     def _loss(
-        self, bench: Bench, batch: Batch, weights: Sequence[Tensor], precision: Precision | None = None
+        self, context: StepContext, batch: Batch, weights: Sequence[Tensor], precision: Precision | None = None
     ) -> Tensor:
         images, labels = batch
-        with arithmetic(precision or bench.config.precision, images.device):
-            logits = bench.supernet.weighted(images, [dict(enumerate(row)) for row in weights])
-            return loss_of(logits, labels, bench.class_weights)
+        with arithmetic(precision or context.config.precision, images.device):
+            logits = context.supernet.weighted(images, [dict(enumerate(row)) for row in weights])
+            return loss_of(logits, labels, context.class_weights)
 
-    def _teach_architecture(self, bench: Bench, batch: Batch, held_out: Batch) -> int:
+    def _teach_architecture(self, context: StepContext, batch: Batch, held_out: Batch) -> int:
         """Move the architecture; return the backward passes that took."""
 
         def loss_on(images_and_labels: Batch, precision: Precision | None = None) -> Tensor:
-            return self._loss(bench, images_and_labels, self.alphas.probabilities(), precision)
+            return self._loss(context, images_and_labels, self.alphas.probabilities(), precision)
 
         if not self.second_order:
             self.alphas.update(torch.autograd.grad(loss_on(held_out), self.alphas.layers))
             return 1
-        weights = [weight for weight in bench.supernet.parameters() if weight.requires_grad]
+        weights = [weight for weight in context.supernet.parameters() if weight.requires_grad]
         losses = (lambda: loss_on(batch), lambda: loss_on(held_out), lambda: loss_on(batch, "float32"))
-        direct, implicit = _unrolled(bench, weights, self.alphas.layers, *losses)
-        rate = bench.optimizer.param_groups[0]["lr"]
+        direct, implicit = _unrolled(context, weights, self.alphas.layers, *losses)
+        rate = context.optimizer.param_groups[0]["lr"]
         self.alphas.update([a - rate * b for a, b in zip(direct, implicit, strict=True)])
         return 4
 
 
 def _unrolled(
-    bench: Bench,
+    context: StepContext,
     weights: Sequence[Tensor],
     alphas: Sequence[Tensor],
     train_loss: Callable[[], Tensor],
@@ -92,12 +92,12 @@ def _unrolled(
     Returns:
         Its gradient by alpha at w', and the mixed second derivative times its gradient by w', which xi multiplies.
     """
-    config, rate = bench.config, bench.optimizer.param_groups[0]["lr"]
+    config, rate = context.config, context.optimizer.param_groups[0]["lr"]
     start = [weight.detach().clone() for weight in weights]
     gradients = torch.autograd.grad(train_loss(), weights)
     with torch.no_grad():
         for weight, gradient in zip(weights, gradients, strict=True):
-            velocity = bench.optimizer.state[weight].get("momentum_buffer", 0.0)
+            velocity = context.optimizer.state[weight].get("momentum_buffer", 0.0)
             weight -= rate * (config.momentum * velocity + gradient + config.weight_decay * weight)
     found = torch.autograd.grad(held_out_loss(), [*alphas, *weights])
     direct, towards = list(found[: len(alphas)]), found[len(alphas) :]

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from fairnas.config import TrainConfig
 from fairnas.randomness import derived_seed, generator
 from fairnas.space import Genome
-from fairnas.train.step import Batch, Bench, StepResult, supernet_step
+from fairnas.train.step import Batch, StepContext, StepResult, supernet_step
 from fairnas.train.strategies.reward import accuracy
-from fairnas.train.strategies.strategy import Judge, Strategy, StrategyEntry, best_of
+from fairnas.train.strategies.strategy import GenomeScorer, Strategy, StrategyEntry, best_of
 
 SHARE = 0.1  # 5,000 of the 50,000 images of CIFAR-10
 LR, BETAS, EPSILON = 1e-3, (0.0, 0.999), 1e-3  # of the controller's Adam, as in the published code
@@ -24,7 +24,7 @@ DERIVED = 10
 """Networks drawn in the end, of which the best is taken; the paper says "several"."""
 
 
-class Controller(nn.Module):
+class EnasController(nn.Module):
     """An LSTM that names the block of one layer after another, each given those before."""
 
     allowed: Tensor
@@ -81,7 +81,7 @@ class Enas(Strategy):
     rewards, not as 0. Weights follow `train.lr`, as all strategies do.
     """
 
-    every = EVERY
+    architecture_period = EVERY
     baseline: float | None = None
 
     def __init__(self, choices: tuple[int, ...], config: TrainConfig, seed: int) -> None:
@@ -90,29 +90,29 @@ class Enas(Strategy):
         self.architecture_share = SHARE if ours.share is None else ours.share
         self.lr, self.warm_up = LR if ours.lr is None else ours.lr, ours.warm_up or 0.0
 
-    def begin(self, bench: Bench) -> None:
+    def begin(self, context: StepContext) -> None:
         """The controller, which lives on the CPU: it is tiny, and each of its layers waits for the one before."""
-        self.controller = Controller(self.choices, self.seed)
+        self.controller = EnasController(self.choices, self.seed)
         self.optimizer = torch.optim.Adam(self.controller.parameters(), lr=self.lr, betas=BETAS, eps=EPSILON)
 
-    def step(self, bench: Bench, batches: Sequence[Batch], step: int, total: int) -> StepResult:
+    def step(self, context: StepContext, batches: Sequence[Batch], step: int, total: int) -> StepResult:
         """The weights learn on one path; in some steps the controller learns after them."""
         path = self.controller.sample(1, generator(self.seed, "paths", step))
-        result = supernet_step(bench, [(batches[0], path)])
-        if step < self.warm_up * total or (step + 1) % self.every:
+        result = supernet_step(context, [(batches[0], path)])
+        if step < self.warm_up * total or (step + 1) % self.architecture_period:
             return result
-        assert bench.architecture_images is not None
-        number = step // self.every
+        assert context.architecture_images is not None
+        number = step // self.architecture_period
         paths = self.controller.sample(SAMPLES, generator(self.seed, "rewarded paths", number))
-        bench.supernet.eval()
+        context.supernet.eval()
         self.learn(
             paths,
             [
-                accuracy(bench, path, bench.architecture_images(number * SAMPLES + place))
+                accuracy(context, path, context.architecture_images(number * SAMPLES + place))
                 for place, path in enumerate(paths)
             ],
         )
-        bench.supernet.train()
+        context.supernet.train()
         return result.with_architecture(0, SAMPLES * len(self.choices))
 
     def learn(self, paths: Sequence[Genome], accuracies: Sequence[float]) -> None:
@@ -150,9 +150,9 @@ class Enas(Strategy):
         tokens = torch.tensor([genome])
         return float(self.controller(tokens).double().gather(2, tokens[:, :, None]).sum())
 
-    def derive(self, judge: Judge) -> Genome:
+    def derive(self, scorer: GenomeScorer) -> Genome:
         """The most accurate of a few that the controller draws."""
-        return best_of(self.controller.sample(DERIVED, generator(self.seed, "derived architectures")), judge)
+        return best_of(self.controller.sample(DERIVED, generator(self.seed, "derived architectures")), scorer)
 
 
 ENTRIES = {

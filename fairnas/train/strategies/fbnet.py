@@ -10,12 +10,12 @@ from torch import Tensor
 from fairnas.config import TrainConfig
 from fairnas.randomness import generator
 from fairnas.space import Genome
+from fairnas.train.all_reduce import PathShare
 from fairnas.train.executors import arithmetic, loss_of
-from fairnas.train.message import Share
-from fairnas.train.step import Batch, Bench, StepResult, finish_step
+from fairnas.train.step import Batch, StepContext, StepResult, finish_step
 from fairnas.train.strategies.alphas import Alphas, LearnsAlphas
 from fairnas.train.strategies.costs import BlockCosts
-from fairnas.train.strategies.strategy import Judge, StrategyEntry, best_of
+from fairnas.train.strategies.strategy import GenomeScorer, StrategyEntry, best_of
 
 SHARE, LR, BETAS, DECAY = 0.2, 0.01, (0.9, 0.999), 5e-4  # of theta, as published
 WARM_UP = 10 / 90
@@ -53,31 +53,33 @@ class FBNet(LearnsAlphas):
         ours = config.architecture
         self.choices, self.seed, self.costs = choices, seed, costs
         self.architecture_share = SHARE if ours.share is None else ours.share
-        self.every = max(1, round((1 - self.architecture_share) / self.architecture_share))
+        self.architecture_period = max(1, round((1 - self.architecture_share) / self.architecture_share))
         self.lr = LR if ours.lr is None else ours.lr
         self.warm_up = WARM_UP if ours.warm_up is None else ours.warm_up
         self.beta = BETA if ours.cost_weight is None else ours.cost_weight
 
-    def begin(self, bench: Bench) -> None:
+    def begin(self, context: StepContext) -> None:
         """All choices start alike."""
-        device = next(bench.supernet.parameters()).device
+        device = next(context.supernet.parameters()).device
         self.alphas = Alphas(self.choices, self.seed, device, lr=self.lr, betas=BETAS, weight_decay=DECAY, scale=0.0)
-        self.costs = self.costs or BlockCosts.of_madds(bench.supernet.space)
+        self.costs = self.costs or BlockCosts.of_madds(context.supernet.space)
 
-    def step(self, bench: Bench, batches: Sequence[Batch], step: int, total: int) -> StepResult:
+    def step(self, context: StepContext, batches: Sequence[Batch], step: int, total: int) -> StepResult:
         """The weights learn, and in some steps theta after them."""
-        bench.optimizer.zero_grad(set_to_none=True)
+        context.optimizer.zero_grad(set_to_none=True)
         temperature = HOTTEST * math.exp(-COOLING * step / total)
         mixture = self.mixture("noise of the weights", step, temperature)
-        loss = _loss(bench, batches[0], [row.detach() for row in mixture])
+        loss = _loss(context, batches[0], [row.detach() for row in mixture])
         loss.backward()
         every_block = np.ones(sum(self.choices), dtype=np.int64)
-        result = finish_step(bench, loss.detach().double(), None, [Share(every_block, 1)])
-        if step < self.warm_up * total or (step + 1) % self.every:
+        result = finish_step(context, loss.detach().double(), None, [PathShare(every_block, 1)])
+        if step < self.warm_up * total or (step + 1) % self.architecture_period:
             return result
-        assert bench.architecture_images is not None
+        assert context.architecture_images is not None
         mixture = self.mixture("noise of the architecture", step, temperature)
-        loss = _loss(bench, bench.architecture_images(step // self.every), mixture) * self.cost_factor(mixture)
+        loss = _loss(
+            context, context.architecture_images(step // self.architecture_period), mixture
+        ) * self.cost_factor(mixture)
         self.alphas.update(torch.autograd.grad(loss, self.alphas.layers))
         return result.with_architecture(1, len(every_block))
 
@@ -96,17 +98,17 @@ class FBNet(LearnsAlphas):
         ratio = self.costs.expected(mixture) / self.costs.lightest
         return ALPHA * (LOG_OF_LIGHTEST + ratio.log()) ** self.beta
 
-    def derive(self, judge: Judge) -> Genome:
+    def derive(self, scorer: GenomeScorer) -> Genome:
         """The most accurate of a few that are drawn."""
         rng = generator(self.seed, "derived architectures")
-        return best_of([self.alphas.sample(rng) for _ in range(SAMPLES)], judge)
+        return best_of([self.alphas.sample(rng) for _ in range(SAMPLES)], scorer)
 
 
-def _loss(bench: Bench, batch: Batch, mixture: Sequence[Tensor]) -> Tensor:
+def _loss(context: StepContext, batch: Batch, mixture: Sequence[Tensor]) -> Tensor:
     images, labels = batch
-    with arithmetic(bench.config.precision, images.device):
-        logits = bench.supernet.weighted(images, [dict(enumerate(row)) for row in mixture])
-        return loss_of(logits, labels, bench.class_weights)
+    with arithmetic(context.config.precision, images.device):
+        logits = context.supernet.weighted(images, [dict(enumerate(row)) for row in mixture])
+        return loss_of(logits, labels, context.class_weights)
 
 
 ENTRIES = {

@@ -6,9 +6,9 @@ import numpy as np
 
 from fairnas.config import TrainConfig
 from fairnas.fairness.samplers import PathDropout
+from fairnas.train.all_reduce import PathShare
 from fairnas.train.executors import arithmetic, loss_of
-from fairnas.train.message import Share
-from fairnas.train.step import Batch, Bench, StepResult, finish_step
+from fairnas.train.step import Batch, StepContext, StepResult, finish_step
 from fairnas.train.strategies.strategy import Strategy, StrategyEntry
 
 
@@ -21,26 +21,26 @@ class OneShot(Strategy):
     also cuts the mini-batch into ghost batches that drop different blocks; here a mini-batch drops the same ones.
     """
 
-    promise = "expectation"
+    fairness = "expectation"
     many_processes = True
 
     def __init__(self, dropout: PathDropout, chance: float) -> None:
         """Args: `dropout` draws the blocks that stay; `chance` is r at the end."""
         self.dropout, self.chance = dropout, chance
 
-    def step(self, bench: Bench, batches: Sequence[Batch], step: int, total: int) -> StepResult:
+    def step(self, context: StepContext, batches: Sequence[Batch], step: int, total: int) -> StepResult:
         """One forward pass through all blocks that stay, one backward pass, one update."""
-        (images, labels), supernet = batches[0], bench.supernet
+        (images, labels), supernet = batches[0], context.supernet
         active = self.dropout.active(step, self.chance * step / total)
-        bench.optimizer.zero_grad(set_to_none=True)
-        before = bench.group.statistics(supernet)
-        with arithmetic(bench.config.precision, images.device):
-            loss = loss_of(supernet.mixture(images, active), labels, bench.class_weights)
+        context.optimizer.zero_grad(set_to_none=True)
+        before = context.group.statistics(supernet)
+        with arithmetic(context.config.precision, images.device):
+            loss = loss_of(supernet.mixture(images, active), labels, context.class_weights)
         loss.backward()
         passes = np.concatenate(
             [np.isin(np.arange(m), kept) for m, kept in zip(supernet.space.choices, active, strict=True)]
         )
-        return finish_step(bench, loss.detach().double(), before, [Share(passes.astype(np.int64), 1)])
+        return finish_step(context, loss.detach().double(), before, [PathShare(passes.astype(np.int64), 1)])
 
 
 def _make(choices: tuple[int, ...], config: TrainConfig, seed: int) -> OneShot:

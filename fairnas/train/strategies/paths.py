@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fairnas.config import TrainConfig
 from fairnas.fairness.samplers import PathSampler, StrictSampler, UniformSampler
-from fairnas.train.step import Batch, Bench, StepResult, several, supernet_step
+from fairnas.train.step import Batch, StepContext, StepResult, several, supernet_step
 from fairnas.train.strategies.strategy import Strategy, StrategyEntry
 
 
@@ -23,20 +23,20 @@ class PathStrategy(Strategy):
             fresh: a mini-batch of its own for every pass, instead of one for all.
         """
         self.sampler, self.repeats, self.separate, self.fresh = sampler, repeats, separate, fresh
-        self.promise, self.cycle = sampler.promise, sampler.cycle
+        self.fairness, self.fairness_period = sampler.fairness, sampler.fairness_period
         self.passes_per_step = sampler.paths_per_step * repeats
         self.passes_per_update = 1 if separate else self.passes_per_step
         self.passes_together = 1 if separate or fresh else self.passes_per_step
         self.batches_per_step = self.passes_per_step if fresh else 1
 
-    def step(self, bench: Bench, batches: Sequence[Batch], step: int, total: int) -> StepResult:
+    def step(self, context: StepContext, batches: Sequence[Batch], step: int, total: int) -> StepResult:
         """See `supernet_step`."""
         paths = [path for path in self.sampler.paths(step) for _ in range(self.repeats)]
         if self.separate:
-            return several([supernet_step(bench, [(batches[0], [path])]) for path in paths])
+            return several([supernet_step(context, [(batches[0], [path])]) for path in paths])
         if self.fresh:
-            return supernet_step(bench, [(batch, [path]) for batch, path in zip(batches, paths, strict=True)])
-        return supernet_step(bench, [(batches[0], paths)])
+            return supernet_step(context, [(batch, [path]) for batch, path in zip(batches, paths, strict=True)])
+        return supernet_step(context, [(batches[0], paths)])
 
 
 def _uniform_k(choices: tuple[int, ...], config: TrainConfig, seed: int) -> PathStrategy:

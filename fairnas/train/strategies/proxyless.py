@@ -11,7 +11,7 @@ from fairnas.config import TrainConfig
 from fairnas.nets import Supernet
 from fairnas.randomness import generator
 from fairnas.train.executors import arithmetic, loss_of, statistics_at_rest
-from fairnas.train.step import Batch, Bench, StepResult, supernet_step
+from fairnas.train.step import Batch, StepContext, StepResult, supernet_step
 from fairnas.train.strategies.alphas import Alphas, LearnsAlphas
 from fairnas.train.strategies.costs import BlockCosts
 from fairnas.train.strategies.strategy import StrategyEntry
@@ -44,26 +44,26 @@ class Proxyless(LearnsAlphas):
         self.warm_up = WARM_UP if ours.warm_up is None else ours.warm_up
         self.cost_weight = self.default_cost_weight if ours.cost_weight is None else ours.cost_weight
 
-    def begin(self, bench: Bench) -> None:
+    def begin(self, context: StepContext) -> None:
         """Choices start nearly alike."""
-        device = next(bench.supernet.parameters()).device
+        device = next(context.supernet.parameters()).device
         self.alphas = Alphas(self.choices, self.seed, device, lr=self.lr, betas=BETAS, weight_decay=DECAY)
-        self.costs = self.costs or BlockCosts.of_madds(bench.supernet.space)
+        self.costs = self.costs or BlockCosts.of_madds(context.supernet.space)
 
-    def step(self, bench: Bench, batches: Sequence[Batch], step: int, total: int) -> StepResult:
+    def step(self, context: StepContext, batches: Sequence[Batch], step: int, total: int) -> StepResult:
         """The weights learn on one path; in some steps the architecture learns after them."""
         path = self.alphas.sample(generator(self.seed, "paths", step))
-        result = supernet_step(bench, [(batches[0], [path])])
-        if step < self.warm_up * total or (step + 1) % self.every:
+        result = supernet_step(context, [(batches[0], [path])])
+        if step < self.warm_up * total or (step + 1) % self.architecture_period:
             return result
-        assert bench.architecture_images is not None
-        number = step // self.every
-        with statistics_at_rest(bench.supernet):
-            passes, runs = self.teach(bench, bench.architecture_images(number), number)
+        assert context.architecture_images is not None
+        number = step // self.architecture_period
+        with statistics_at_rest(context.supernet):
+            passes, runs = self.teach(context, context.architecture_images(number), number)
         return result.with_architecture(passes, runs)
 
     @abc.abstractmethod
-    def teach(self, bench: Bench, batch: Batch, number: int) -> tuple[int, int]:
+    def teach(self, context: StepContext, batch: Batch, number: int) -> tuple[int, int]:
         """Update `number` of the architecture; return the backward passes that took, and the blocks that ran."""
 
 
@@ -78,14 +78,14 @@ class BinaryGates(Proxyless):
 
     every, default_cost_weight = GATES_EVERY, GATES_COST_WEIGHT
 
-    def teach(self, bench: Bench, batch: Batch, number: int) -> tuple[int, int]:
+    def teach(self, context: StepContext, batch: Batch, number: int) -> tuple[int, int]:
         """One backward pass through two blocks a layer."""
         (images, labels), layers = batch, self.alphas.layers
         rng = generator(self.seed, "pairs of blocks", number)
         pairs = [draw_pair(row, rng) for row in self.alphas.rows()]
         gates = [torch.tensor([1.0, 0.0][: len(pair)], device=images.device).requires_grad_() for pair in pairs]
-        with arithmetic(bench.config.precision, images.device):
-            loss = loss_of(gated(bench.supernet, images, pairs, gates), labels, bench.class_weights)
+        with arithmetic(context.config.precision, images.device):
+            loss = loss_of(gated(context.supernet, images, pairs, gates), labels, context.class_weights)
         gate_gradients = torch.autograd.grad(loss, gates)
         assert self.costs is not None
         cost = self.cost_weight * self.costs.expected(self.alphas.probabilities()) / self.costs.average

@@ -7,7 +7,7 @@ import torch
 
 from fairnas.randomness import generator
 from fairnas.space import Genome
-from fairnas.train.step import Batch, Bench
+from fairnas.train.step import Batch, StepContext
 from fairnas.train.strategies.proxyless import OPTIONS, Proxyless
 from fairnas.train.strategies.reward import accuracy
 from fairnas.train.strategies.strategy import StrategyEntry
@@ -27,11 +27,11 @@ class Reinforce(Proxyless):
     every, default_cost_weight = EVERY, COST_WEIGHT
     baseline: float | None = None
 
-    def teach(self, bench: Bench, batch: Batch, number: int) -> tuple[int, int]:
+    def teach(self, context: StepContext, batch: Batch, number: int) -> tuple[int, int]:
         """Only forward passes."""
         rng = generator(self.seed, "rewarded paths", number)
         paths = [self.alphas.sample(rng) for _ in range(SAMPLES)]
-        self.learn(paths, [self._reward(path, accuracy(bench, path, batch)) for path in paths])
+        self.learn(paths, [self._reward(path, accuracy(context, path, batch)) for path in paths])
         return 0, SAMPLES * len(self.choices)
 
     def _reward(self, path: Genome, found: float) -> float:

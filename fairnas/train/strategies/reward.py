@@ -4,16 +4,16 @@ import torch
 
 from fairnas.space import Genome
 from fairnas.train.executors import arithmetic
-from fairnas.train.step import Batch, Bench
+from fairnas.train.step import Batch, StepContext
 
 
-def accuracy(bench: Bench, genome: Genome, batch: Batch) -> float:
+def accuracy(context: StepContext, genome: Genome, batch: Batch) -> float:
     """Share of a mini-batch that the path of a genome classifies right, with the BN that the supernet is set to.
 
     Images count as they do in the loss.
     """
     images, labels = batch
-    with torch.no_grad(), arithmetic(bench.config.precision, images.device):
-        found = bench.supernet(images, genome).argmax(1)
+    with torch.no_grad(), arithmetic(context.config.precision, images.device):
+        found = context.supernet(images, genome).argmax(1)
     right = (found == labels).float()
-    return float((right if bench.class_weights is None else right * bench.class_weights[labels]).mean())
+    return float((right if context.class_weights is None else right * context.class_weights[labels]).mean())

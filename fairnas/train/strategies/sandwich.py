@@ -1,10 +1,10 @@
 """The sandwich rule (Yu and Huang, 2019): the largest and the smallest network at every step, and two others."""
 
-from fairnas.fairness.samplers import Promise
+from fairnas.fairness.samplers import Fairness
 from fairnas.nets import cost_table
 from fairnas.randomness import generator
 from fairnas.space import Genome, SearchSpace
-from fairnas.train.step import Bench
+from fairnas.train.step import StepContext
 from fairnas.train.strategies.paths import PathStrategy
 from fairnas.train.strategies.strategy import StrategyEntry
 
@@ -14,8 +14,8 @@ RANDOM_PATHS = 2
 class SandwichSampler:
     """The largest network of a space, its smallest, and uniform paths between them."""
 
-    promise: Promise = "none"
-    cycle = 1
+    fairness: Fairness = "none"
+    fairness_period = 1
     paths_per_step = 2 + RANDOM_PATHS
 
     def __init__(self, choices: tuple[int, ...], seed: int) -> None:
@@ -42,9 +42,9 @@ class Sandwich(PathStrategy):
         self.between = SandwichSampler(choices, seed)
         super().__init__(self.between)
 
-    def begin(self, bench: Bench) -> None:
+    def begin(self, context: StepContext) -> None:
         """Look for the ends."""
-        self.between.ends = ends_of(bench.supernet.space)
+        self.between.ends = ends_of(context.supernet.space)
 
 
 def ends_of(space: SearchSpace) -> tuple[Genome, Genome]:

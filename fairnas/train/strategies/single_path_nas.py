@@ -13,12 +13,12 @@ from fairnas.fairness.ledger import Counts
 from fairnas.nets import StandAlone, Supernet, build
 from fairnas.randomness import generator
 from fairnas.space import Genome, SearchSpace
+from fairnas.train.all_reduce import PathShare
 from fairnas.train.executors import arithmetic, loss_of
-from fairnas.train.message import Share
-from fairnas.train.step import Batch, Bench, StepResult, finish_step
+from fairnas.train.step import Batch, StepContext, StepResult, finish_step
 from fairnas.train.strategies.costs import BlockCosts
 from fairnas.train.strategies.slices import inner
-from fairnas.train.strategies.strategy import Judge, Strategy, StrategyEntry
+from fairnas.train.strategies.strategy import GenomeScorer, Strategy, StrategyEntry
 from fairnas.train.strategies.superkernel import DEPTHWISE, Decision, Grid
 
 COST_WEIGHT = 20.0  # the example in the published code: 0.020, which it multiplies by 1,000
@@ -55,7 +55,7 @@ class SinglePathNas(Strategy):
         self.warm_up = WARM_UP if ours.warm_up is None else ours.warm_up
         self.cost_weight = COST_WEIGHT if ours.cost_weight is None else ours.cost_weight
 
-    def misfit(self, space: SearchSpace) -> str | None:
+    def unsupported_reason(self, space: SearchSpace) -> str | None:
         """See `Strategy`."""
         for number, layer in enumerate(space.layers):
             if Grid.of(layer) is None:
@@ -66,32 +66,32 @@ class SinglePathNas(Strategy):
                 )
         return None
 
-    def begin(self, bench: Bench) -> None:
+    def begin(self, context: StepContext) -> None:
         """All thresholds are 0, so that everything is open."""
-        self.supernet = bench.supernet
+        self.supernet = context.supernet
         found = [Grid.of(layer) for layer in self.supernet.space.layers]
         self.grids = [grid for grid in found if grid is not None]
-        assert len(self.grids) == len(found), self.misfit(self.supernet.space)
+        assert len(self.grids) == len(found), self.unsupported_reason(self.supernet.space)
         self.counts = [grid.indicators for grid in self.grids]
         self.thresholds = next(self.supernet.parameters()).new_zeros(sum(self.counts)).requires_grad_()
         self.optimizer = torch.optim.SGD([self.thresholds], lr=0.0, momentum=self.momentum)
         self.costs = BlockCosts.of_madds(self.supernet.space)
         self.largest = self.costs(tuple(grid.largest for grid in self.grids))
 
-    def step(self, bench: Bench, batches: Sequence[Batch], step: int, total: int) -> StepResult:
+    def step(self, context: StepContext, batches: Sequence[Batch], step: int, total: int) -> StepResult:
         """Weights and thresholds learn, from one forward and one backward pass."""
         (images, labels), warming = batches[0], step < self.warm_up * total
-        for optimizer in (bench.optimizer, self.optimizer):
+        for optimizer in (context.optimizer, self.optimizer):
             optimizer.zero_grad(set_to_none=True)
         decisions = self.decisions(self._kept(step) if warming else torch.ones_like(self.thresholds))
-        with arithmetic(bench.config.precision, images.device):
-            loss = loss_of(self.logits(images, decisions), labels, bench.class_weights)
+        with arithmetic(context.config.precision, images.device):
+            loss = loss_of(self.logits(images, decisions), labels, context.class_weights)
         cost = self.costs.expected([decision.shares for decision in decisions]) / self.largest
         (loss if warming else loss + self.cost_weight * cost.log()).backward()
         norms = self._gradient_norms()
         passes = torch.cat([decision.shares for decision in decisions]).detach().round().long().cpu().numpy()
-        result = finish_step(bench, loss.detach().double(), None, [Share(passes, 1)])
-        self.optimizer.param_groups[0]["lr"] = bench.optimizer.param_groups[0]["lr"]
+        result = finish_step(context, loss.detach().double(), None, [PathShare(passes, 1)])
+        self.optimizer.param_groups[0]["lr"] = context.optimizer.param_groups[0]["lr"]
         self.optimizer.step()
         return dataclasses.replace(result, updates=self._of_all_parts(result.updates), gradient_norms=norms)
 
@@ -151,7 +151,7 @@ class SinglePathNas(Strategy):
             )
         return network.eval()
 
-    def derive(self, judge: Judge) -> Genome:
+    def derive(self, scorer: GenomeScorer) -> Genome:
         """What the thresholds say."""
         decisions = self.decisions(torch.ones_like(self.thresholds))
         return tuple(int(decision.shares.argmax()) for decision in decisions)

@@ -14,7 +14,7 @@ from fairnas.fairness.samplers import UniformSampler
 from fairnas.nets import StandAlone, Supernet, build
 from fairnas.randomness import derived_seed
 from fairnas.space import Genome
-from fairnas.train.step import Batch, Bench, StepResult, supernet_step
+from fairnas.train.step import Batch, StepContext, StepResult, supernet_step
 from fairnas.train.strategies.slices import inner
 from fairnas.train.strategies.strategy import Strategy, StrategyEntry
 
@@ -125,18 +125,18 @@ class Smash(Strategy):
 
     def __init__(self, choices: tuple[int, ...], seed: int) -> None:
         self.sampler, self.seed = UniformSampler(choices, seed), seed
-        self.promise = self.sampler.promise
+        self.fairness = self.sampler.fairness
 
-    def begin(self, bench: Bench) -> None:
+    def begin(self, context: StepContext) -> None:
         """A hypernetwork with new weights."""
-        self.hypernetwork = HyperNetwork(bench.supernet, self.seed).to(next(bench.supernet.parameters()))
+        self.hypernetwork = HyperNetwork(context.supernet, self.seed).to(next(context.supernet.parameters()))
         self.optimizer = torch.optim.Adam(self.hypernetwork.parameters(), lr=LR)
 
-    def step(self, bench: Bench, batches: Sequence[Batch], step: int, total: int) -> StepResult:
+    def step(self, context: StepContext, batches: Sequence[Batch], step: int, total: int) -> StepResult:
         """Make the weights of a path, train it, and hand its gradients on."""
-        supernet, (path,) = bench.supernet, self.sampler.paths(step)
+        supernet, (path,) = context.supernet, self.sampler.paths(step)
         made, places = self.write([supernet.block(*place) for place in enumerate(path)], path, self.noise(step))
-        result = supernet_step(bench, [(batches[0], [path])])
+        result = supernet_step(context, [(batches[0], [path])])
         self.optimizer.zero_grad(set_to_none=True)
         if made:
             torch.autograd.backward(made, [place.grad for place in places])

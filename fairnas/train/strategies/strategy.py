@@ -8,12 +8,12 @@ from typing import Any, Literal
 from torch import nn
 
 from fairnas.config import TrainConfig
-from fairnas.fairness.samplers import Promise
+from fairnas.fairness.samplers import Fairness
 from fairnas.nets import Supernet
 from fairnas.space import Genome, SearchSpace
-from fairnas.train.step import Batch, Bench, StepResult
+from fairnas.train.step import Batch, StepContext, StepResult
 
-Judge = Callable[[Sequence[Genome]], Sequence[float]]
+GenomeScorer = Callable[[Sequence[Genome]], Sequence[float]]
 """One-shot accuracy of each genome, on validation images."""
 
 
@@ -24,9 +24,9 @@ class Strategy(abc.ABC):
     parameters, a controller, a hypernetwork) is made in `begin`, given out by `state` and taken back by `restore`.
     """
 
-    promise: Promise = "none"
+    fairness: Fairness = "none"
     """Which fairness it keeps; a strict one is checked against the ledger while it trains."""
-    cycle: int = 1
+    fairness_period: int = 1
     """Steps after which a strict strategy is level."""
     passes_per_step: int = 1
     """Backward passes of one supernet step that train weights."""
@@ -37,8 +37,9 @@ class Strategy(abc.ABC):
     batches_per_step: int = 1
     """Mini-batches that one step takes from the training images."""
     architecture_share: float = 0.0
-    """Share of the training images that teach the architecture, and not the weights (`Bench.architecture_images`)."""
-    every: int = 1
+    """Share of the training images that teach the architecture, and not the weights
+    (`StepContext.architecture_images`)."""
+    architecture_period: int = 1
     """Steps until the architecture is taught again, where it is taught: what steps cost repeats with them."""
     warm_up: float = 0.0
     """Share of a training at whose beginning the architecture rests."""
@@ -47,15 +48,15 @@ class Strategy(abc.ABC):
     has_own_networks: bool = False
     """Whether a genome's weights are made for it (`network`), rather than those of the supernet's blocks."""
 
-    def misfit(self, space: SearchSpace) -> str | None:
+    def unsupported_reason(self, space: SearchSpace) -> str | None:
         """Why it cannot train a space, in words that go on after its name; None if it can."""
         return None
 
-    def begin(self, bench: Bench) -> None:  # noqa: B027 - most learn nothing more
+    def begin(self, context: StepContext) -> None:  # noqa: B027 - most learn nothing more
         """Make what it learns beside the supernet's weights, on the supernet's device."""
 
     @abc.abstractmethod
-    def step(self, bench: Bench, batches: Sequence[Batch], step: int, total: int) -> StepResult:
+    def step(self, context: StepContext, batches: Sequence[Batch], step: int, total: int) -> StepResult:
         """Do supernet step `step` of `total` on `batches_per_step` mini-batches."""
 
     def state(self) -> dict[str, Any]:
@@ -73,15 +74,15 @@ class Strategy(abc.ABC):
         """How much the system itself prefers a genome, such as its log-probability; None if it has no opinion."""
         return None
 
-    def derive(self, judge: Judge) -> Genome | None:
+    def derive(self, scorer: GenomeScorer) -> Genome | None:
         """The architecture by the system's own rule; None if that is to search with the supernet's scores."""
         return None
 
 
-def best_of(genomes: Sequence[Genome], judge: Judge) -> Genome:
-    """The genome that the judge finds most accurate; the first of equals."""
+def best_of(genomes: Sequence[Genome], scorer: GenomeScorer) -> Genome:
+    """The genome that the scorer finds most accurate; the first of equals."""
     different = list(dict.fromkeys(genomes))
-    scores = judge(different)
+    scores = scorer(different)
     return max(zip(different, scores, strict=True), key=lambda pair: pair[1])[0]
 
 

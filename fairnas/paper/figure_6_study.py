@@ -1,0 +1,353 @@
+"""Figure 6: several searchers over one trained supernet, or over a benchmark's truth, with the same seeds.
+
+OUT/figure.json     the settings; a second call goes on with them
+OUT/archive.sqlite  every network that any of the searches scored, so that none is scored twice
+OUT/searches/       NAME-sSEED.json per finished search
+OUT/figure6.html    the page, and its numbers in figure6.json; written after every seed
+"""
+
+import dataclasses
+import json
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fairnas.atomic_files import write_atomically
+from fairnas.config import Measure, SearchConfig
+from fairnas.errors import ConfigError, RunDirectoryError, UnknownNameError
+from fairnas.paper.figure_6_page import judged, render_search_comparison
+from fairnas.paper.figure_6_results import (
+    Contender,
+    SearchComparison,
+    SeededSearch,
+    duels,
+    operator_records,
+    share_interval,
+)
+from fairnas.paper.output_folder import claim
+from fairnas.paper.search_targets import Searched
+from fairnas.pipeline.search_stage import candidate_row
+from fairnas.progress import Narrator
+from fairnas.report.objectives import ObjectiveRecord
+from fairnas.report.run_records import Scored
+from fairnas.rundir import RunDirectory
+from fairnas.search import (
+    SEARCHERS,
+    Archive,
+    Candidate,
+    Measures,
+    SearchResult,
+    hypervolume,
+    pareto_front,
+    run_search,
+)
+from fairnas.search.mutators import OperatorCounts
+from fairnas.space import SearchSpace, format_genome
+from fairnas.untrusted import parse_json
+from fairnas.versions import installed_versions
+
+COMPARED = ("moremnas", "nsga2", "nsga2_reinforced", "random", "mnasnet_rl")
+"""The adopted variant, its backbone, and the control groups of section 4.3.2."""
+_LISTED = 10_000
+"""Genomes of a space that is small enough to ask whether all its networks were scored."""
+_PORTION = 2_000  # networks whose front is taken at once
+
+
+@dataclass(frozen=True)
+class FigureSix:
+    """What the figure is made of."""
+
+    search: SearchConfig
+    """Of all searches; its searcher is not looked at."""
+    searchers: tuple[str, ...]
+    seeds: int
+    first_seed: int
+    command: str
+    """That makes it again."""
+
+    def settings(self, searched: Searched) -> dict[str, Any]:
+        """What a single search depends on. More seeds and searchers may join later."""
+        search = dataclasses.asdict(self.search)
+        for key in ("searcher", "select"):
+            search.pop(key)
+        sources = {**searched.costs.sources, **{o.name: o.source for o in searched.objectives if o.source}}
+        plain = {"figure": 6, "space": searched.space.name, "scores": searched.setting, "search": search}
+        plain["files"] = sources
+        if searched.measure != "top1":
+            plain["measure"] = searched.measure
+        return json.loads(json.dumps(plain))
+
+    def check(self) -> None:
+        """Refuse what cannot be. Raises `ConfigError` or `UnknownNameError`."""
+        if self.seeds < 2:
+            raise ConfigError(f"--seeds is {self.seeds}; give 2 or more, because intervals need them")
+        if self.first_seed < 0:
+            raise ConfigError(f"--first-seed is {self.first_seed}; give 0 or more")
+        for name in self.searchers:
+            if name not in SEARCHERS:
+                raise UnknownNameError("searcher", name, SEARCHERS)
+        twice = [name for name in self.searchers if self.searchers.count(name) > 1]
+        if twice or not self.searchers:
+            what = f"has {twice[0]} twice" if twice else "is empty"
+            raise ConfigError(f"--searchers {what}; name each searcher once")
+
+
+def draw_figure_6(
+    out: Path, figure: FigureSix, searched: Searched, narrator: Narrator, stop: Callable[[], bool] = lambda: False
+) -> dict[str, Any]:
+    """Search what is missing, write the page, and return its numbers.
+
+    Raises:
+        RunDirectoryError: if `out` holds something else, or is in use.
+        ConfigError: if the settings cannot be, or no network meets the bounds.
+        KeyboardInterrupt: when `stop` said so; every score is in the archive.
+    """
+    figure.check()
+    claim(out, figure.settings(searched))
+    numbers: dict[str, Any] = {}
+    with RunDirectory(out).locked(), Archive(out / "archive.sqlite", searched.setting) as archive:
+        archive.add({each.genome: _without(each.measures, searched.costs.sources) for each in searched.known}, 0)
+        if searched.known:
+            narrator.say(f"figure 6   {len(searched.known):,} networks were scored before")
+        known = _front_of(searched.known, searched)
+        # all searchers with a seed before the next seed, so that an early look compares all of them
+        for done in range(figure.seeds):
+            _search_seed(out, figure, searched, done, archive, narrator, stop)
+            comparison = _collect(out, figure, searched, done + 1, archive, known)
+            numbers = as_numbers(comparison)
+            write_atomically(out / "figure6.json", (json.dumps(numbers, indent=1, allow_nan=False) + "\n").encode())
+            write_atomically(out / "figure6.html", render_search_comparison(comparison).encode())
+    return numbers | {"page": str(out / "figure6.html")}
+
+
+def _without(measures: Measures, sources: Mapping[str, str]) -> Measures:
+    """What the archive keeps under the setting: costs that depend on a file have a setting of their own."""
+    return {name: value for name, value in measures.items() if name not in sources}
+
+
+def _search_seed(
+    out: Path,
+    figure: FigureSix,
+    searched: Searched,
+    done: int,
+    archive: Archive,
+    narrator: Narrator,
+    stop: Callable[[], bool],
+) -> None:
+    """Search with every searcher and the next seed after those done."""
+    seed = figure.first_seed + done
+    missing = [
+        name
+        for name in figure.searchers
+        if _read(_path(out, name, seed), seed, searched.space, searched.measure) is None
+    ]
+    if not missing:
+        narrator.say(f"seed {seed}: done before")
+        return
+    upcoming = f"seed {seed + 1}" if done + 1 < figure.seeds else ""
+    narrator.stage(done + 1, figure.seeds, f"seed {seed}: {', '.join(missing)}", upcoming)
+    generations = figure.search.generations
+    for number, name in enumerate(missing):
+
+        def on_progress(finished: int, _: int, text: str, before: int = number * generations, name: str = name) -> None:
+            narrator.progress(before + finished, len(missing) * generations, f"{name}, {text}")
+
+        result = run_search(
+            searched.space,
+            dataclasses.replace(figure.search, searcher=name),
+            searched.evaluator,
+            searched.costs,
+            archive,
+            seed,
+            on_progress=on_progress,
+            stop=stop,
+            objectives=searched.objectives,
+            cost_sources=searched.costs.sources,
+        )
+        content = (json.dumps(_plain(result)) + "\n").encode()
+        write_atomically(_path(out, name, seed), content)
+
+
+# Files of single searches -------------------------------------------------------------------------------------
+
+
+def _path(out: Path, name: str, seed: int) -> Path:
+    return out / "searches" / f"{name}-s{seed}.json"
+
+
+def _plain(result: SearchResult) -> dict[str, Any]:
+    return {
+        "evaluations": result.evaluations,
+        "distinct": result.distinct,
+        "failed": result.failed,
+        "hypervolume": list(result.hypervolume),
+        "operators": {name: dataclasses.asdict(tally) for name, tally in result.operators.items()},
+        "front": [candidate_row(candidate) for candidate in result.front],
+    }
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """A search that is done: for the page, and its front with all measures."""
+
+    search: SeededSearch
+    front: tuple[Candidate, ...]
+
+
+def _read(path: Path, seed: int, space: SearchSpace, measure: Measure) -> _Finished | None:
+    """A finished search, or None if it is not there or damaged: then it is made again, from the archive."""
+    try:
+        plain = parse_json(path.read_text(encoding="utf-8"))
+        front = tuple(_candidate(row, space) for row in plain["front"])
+        search = SeededSearch(
+            seed=seed,
+            evaluations=int(plain["evaluations"]),
+            distinct=int(plain["distinct"]),
+            failed=int(plain["failed"]),
+            hypervolume=tuple(map(float, plain["hypervolume"])),
+            front=tuple(_scored(each, measure) for each in front),
+            operators={name: OperatorCounts(**counts) for name, counts in plain["operators"].items()},
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return None
+    return _Finished(search, front)
+
+
+def _candidate(row: Mapping[str, Any], space: SearchSpace) -> Candidate:
+    measures = {key: value for key, value in row.items() if key not in ("genome", "generation")}
+    return Candidate.of(space.parse(row["genome"]), measures, row["generation"])
+
+
+def _scored(each: Candidate, measure: Measure) -> Scored:
+    return Scored(
+        *(format_genome(each.genome), each.value("top1"), each.value("madds"), each.value("params"), each.generation),
+        balanced_accuracy=each.value("balanced_accuracy") if measure == "balanced_accuracy" else None,
+    )
+
+
+# Numbers ------------------------------------------------------------------------------------------------------
+
+
+def _collect(
+    out: Path,
+    figure: FigureSix,
+    searched: Searched,
+    seeds: int,
+    archive: Archive,
+    known: Sequence[Candidate],
+) -> SearchComparison:
+    """What the searches with the first seeds came to, and the best front of them and of what was known before."""
+    contenders, fronts = [], list(known)
+    for name in figure.searchers:
+        searches = []
+        for seed in range(figure.first_seed, figure.first_seed + seeds):
+            found = _read(_path(out, name, seed), seed, searched.space, searched.measure)
+            if found is None:
+                raise RunDirectoryError(f"{_path(out, name, seed)} went away; run the same command again to make it")
+            searches.append(found.search)
+            fronts += found.front
+        contenders.append(Contender(name, tuple(searches)))
+    best = _front_of(fronts, searched)
+    search = figure.search
+    return SearchComparison(
+        contenders=tuple(contenders),
+        population=search.population,
+        generations=search.generations,
+        best=tuple(_scored(each, searched.measure) for each in best),
+        best_volume=hypervolume(best, searched.objectives, searched.ranges),
+        is_true=_all_scored(searched, archive),
+        space=searched.space.name,
+        searched=searched.title,
+        accuracy=searched.accuracy,
+        objectives=tuple(
+            ObjectiveRecord(each.name, each.direction, each.unit, each.bound) for each in searched.objectives
+        ),
+        command=figure.command,
+        config_text=json.dumps(figure.settings(searched)["search"], indent=1),
+        versions=installed_versions(),
+    )
+
+
+def _front_of(candidates: Iterable[Candidate], searched: Searched) -> tuple[Candidate, ...]:
+    """The front of many, portion by portion: sorting all at once would take the square of their number."""
+    every = list(candidates)
+    front: tuple[Candidate, ...] = ()
+    for start in range(0, len(every), _PORTION):
+        front = pareto_front([*front, *every[start : start + _PORTION]], searched.objectives)
+    return front
+
+
+def _all_scored(searched: Searched, archive: Archive) -> bool:
+    """Whether the archive knows every network of the space that meets the bounds."""
+    space = searched.space
+    if space.size > _LISTED or any(each.function for each in searched.objectives):  # whose values stand elsewhere
+        return False
+    networks = {space.canonical(genome) for genome in space.enumerate()}
+    allowed = [each for each in networks if not searched.misses_bounds(each)]
+    return len(archive.get(allowed)) == len(allowed)
+
+
+def as_numbers(comparison: SearchComparison) -> dict[str, Any]:
+    """The figure as plain data."""
+    return {
+        "figure": 6,
+        "space": comparison.space,
+        "searched": comparison.searched,
+        "accuracy": comparison.accuracy,
+        "objectives": [dataclasses.asdict(each) for each in comparison.objectives],
+        "population": comparison.population,
+        "generations": comparison.generations,
+        "evaluations": list(comparison.evaluations),
+        "seeds": list(comparison.seeds),
+        "best": {
+            "true": comparison.is_true,
+            "hypervolume": comparison.best_volume,
+            "front": [dataclasses.asdict(each) for each in comparison.best],
+        },
+        "searchers": {each.name: _contender_numbers(comparison, each) for each in comparison.contenders},
+        "duels": [dataclasses.asdict(each) | {"standing": each.standing} for each in duels(comparison)],
+        "verdicts": [
+            {"question": question, "answer": verdict.answer, "sentences": list(verdict.sentences)}
+            for question, verdict in judged(comparison)
+        ],
+        "command": comparison.command,
+        "versions": dict(comparison.versions),
+    }
+
+
+def _contender_numbers(comparison: SearchComparison, contender: Contender) -> dict[str, Any]:
+    shares = [comparison.shares(search) for search in contender.searches]
+    finals = comparison.finals(contender)
+    when = [comparison.reached(search) for search in contender.searches]
+    middle = statistics.median_high(when)
+    return {
+        "final": {"mean": statistics.fmean(finals), "interval": share_interval(finals), "n": len(finals)},
+        "mean_share": [statistics.fmean(column) for column in zip(*shares, strict=True)],
+        "share_interval": [share_interval(column) for column in zip(*shares, strict=True)],
+        "reached": sum(map(math.isfinite, when)),
+        "median_evaluations": middle if math.isfinite(middle) else None,
+        "operators": [
+            {
+                "name": each.name,
+                **dataclasses.asdict(each.tally),
+                "share": each.share,
+                "against_random": each.against_random and dataclasses.asdict(each.against_random),
+            }
+            for each in operator_records(contender)
+        ],
+        "searches": [
+            {
+                "seed": search.seed,
+                "evaluations": search.evaluations,
+                "distinct": search.distinct,
+                "failed": search.failed,
+                "hypervolume": list(search.hypervolume),
+                "reached": evaluations if math.isfinite(evaluations) else None,
+                "front": [dataclasses.asdict(each) for each in search.front],
+            }
+            for search, evaluations in zip(contender.searches, when, strict=True)
+        ],
+    }

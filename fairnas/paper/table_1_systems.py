@@ -1,0 +1,105 @@
+"""The systems that `fairnas compare` trains: strategies by name, each for as long as equal compute lets it."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fairnas.config import RunConfig, TrainConfig
+from fairnas.data import Dataset
+from fairnas.errors import ConfigError, UnknownNameError
+from fairnas.paper.step_profile import SystemProfile
+from fairnas.space import SearchSpace
+from fairnas.train import STRATEGIES, make_strategy, training_steps
+from fairnas.train.supernet import parts_of
+
+TABLE_1_SYSTEMS = (
+    "smash",
+    "one_shot",
+    "darts",
+    "fbnet",
+    "proxyless",
+    "uniform",
+    "single_path_nas",
+    "strict",
+)
+"""The rows of the paper's Table 1, in its order."""
+BESIDE = ("uniform_k", "uniform_k_slow", "enas", "sandwich")
+"""The paper's baselines (4.3.1), the system it discusses, and the rule that came after it."""
+VARIANTS = {"uniform_k_slow": "uniform_k"}
+"""Names of our own for a strategy with other settings: here with the learning rate over k (4.3.1 b)."""
+
+
+@dataclass(frozen=True)
+class SystemPlan:
+    """One system, and how long it trains."""
+
+    name: str
+    train: TrainConfig
+    profile: SystemProfile
+    path_images: float
+    """Compute of the whole training, as the profile foresees it."""
+
+    @property
+    def claims(self) -> str:
+        """Its row in the paper's Table 1, or empty."""
+        return STRATEGIES[self.train.strategy].claims if self.name in STRATEGIES else ""
+
+
+def system_config(base: TrainConfig, name: str, choices: tuple[int, ...]) -> TrainConfig:
+    """How a system trains, but for its length. Raises `UnknownNameError`."""
+    strategy = VARIANTS.get(name, name)
+    if strategy not in STRATEGIES:
+        raise UnknownNameError("strategy", name, [*STRATEGIES, *VARIANTS], plural="strategies")
+    config = dataclasses.replace(base, strategy=strategy)
+    if name in VARIANTS:
+        passes = make_strategy(config, choices, 0).passes_per_step
+        config = dataclasses.replace(config, lr_scale=1 / passes)
+    return config
+
+
+def check_systems(base: RunConfig, names: Sequence[str], space: SearchSpace) -> None:
+    """Raise an error in one line if a system is unknown, named twice, or cannot train the space."""
+    if len(set(names)) < len(names) or not names:
+        raise ConfigError(f"--strategies are {', '.join(names) or 'none'}; give each one once, and at least one")
+    plain = TrainConfig()
+    for key in ("strategy", "k", "lr_scale", "accumulate", "path_dropout", "architecture"):
+        if getattr(base.train, key) != getattr(plain, key):
+            raise ConfigError(f"train.{key} is {getattr(base.train, key)}, but each system has its own; leave it out")
+    for name in names:
+        config = system_config(base.train, name, space.choices)
+        reason = make_strategy(config, space.choices, base.seed).unsupported_reason(space)
+        if reason:
+            raise ConfigError(f"'{name}' cannot train space '{space.name}': {reason}; leave it out of --strategies")
+
+
+def plan_systems(
+    base: RunConfig,
+    names: Sequence[str],
+    profiles: Mapping[str, SystemProfile],
+    space: SearchSpace,
+    dataset: Dataset,
+) -> tuple[SystemPlan, ...]:
+    """Every system with the epochs that cost what strict training costs in the epochs of `base`.
+
+    Whole epochs, at least one: a system whose epoch costs much may differ, and the table says by how much.
+    """
+
+    def per_epoch(config: TrainConfig, profile: SystemProfile) -> float:
+        strategy = make_strategy(config, space.choices, base.seed)
+        own, _ = parts_of(dataset, strategy)
+        return profile.paths_per_step * training_steps(own, config, strategy.batches_per_step) * config.batch_size
+
+    budget = base.train.epochs * per_epoch(base.train, profiles["strict"])
+    plans = []
+    for name in names:
+        config = system_config(base.train, name, space.choices)
+        cost = per_epoch(config, profiles[name])
+        epochs = max(1, round(budget / cost))
+        plans.append(SystemPlan(name, dataclasses.replace(config, epochs=epochs), profiles[name], epochs * cost))
+    return tuple(plans)
+
+
+def as_plain(profile: SystemProfile) -> dict[str, Any]:
+    """For JSON."""
+    return dataclasses.asdict(profile)

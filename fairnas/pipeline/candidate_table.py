@@ -1,0 +1,93 @@
+"""Every candidate of a run as a table: CSV for people and spreadsheets, Parquet for programs."""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fairnas.atomic_files import write_atomically
+from fairnas.rundir import RunDirectory
+from fairnas.search import Archive, Candidate
+from fairnas.search.scoring import Scoring
+from fairnas.space import Genome, format_genome
+
+
+@dataclass(frozen=True)
+class CandidateTable:
+    """Candidates in the order of scoring, column by column. What is not known of one is None.
+
+    Columns are `genome`, `generation`, then costs and measures by name, and `failure`: why one failed, else None.
+    """
+
+    columns: dict[str, list[Any]]
+
+    def __len__(self) -> int:
+        return len(self.columns["genome"])
+
+    def write_csv(self, path: Path) -> None:
+        """Write a CSV file, as a whole or not at all. Raises `RunDirectoryError` if it cannot be written."""
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(self.columns)
+        table.writerows(zip(*self.columns.values(), strict=True))
+        write_atomically(path, text.getvalue().encode())
+
+    def write_parquet(self, path: Path) -> None:
+        """Write a Parquet file, as `write_csv`. Counts are 64-bit integers, other numbers doubles."""
+        import pyarrow as pa  # 0.3 s that other verbs need not pay
+        import pyarrow.parquet as pq
+
+        def kind(name: str, values: Sequence[Any]) -> Any:
+            if name in ("genome", "failure"):
+                return pa.string()
+            known = [value for value in values if value is not None]
+            return pa.int64() if known and all(isinstance(value, int) for value in known) else pa.float64()
+
+        arrays = {
+            # not from_pandas, where a NaN, the mark of failure, would become a null, the mark of the unknown
+            name: pa.array(values, kind(name, values), from_pandas=False)
+            for name, values in self.columns.items()
+        }
+        octets = io.BytesIO()
+        pq.write_table(pa.table(arrays), octets)
+        write_atomically(path, octets.getvalue())
+
+
+def read_candidates(run: RunDirectory) -> CandidateTable:
+    """Every candidate that the run's supernet scored, whoever asked for it, and those that failed before it could.
+
+    Values that depend on a file of the user's, such as latency, are those of the last search's file.
+
+    Raises `RunDirectoryError` for a run without a search.
+    """
+    search = run.read_json("search.json")
+    found: dict[Genome, Candidate] = {}
+    measures: dict[Genome, dict[str, float]] = {}
+    with Archive(run.path / "archive.sqlite", search["setting"], read_only=True) as archive:
+        for candidate in archive.candidates():
+            found[candidate.genome], measures[candidate.genome] = candidate, dict(candidate.items)
+        reasons = archive.reasons()
+        settings = [Scoring.value_setting(name, source) for name, source in search.get("sources", {}).items()]
+        values = [(archive.candidates(setting), archive.reasons(setting)) for setting in settings]
+    for candidates, failures in values:
+        for candidate in candidates:
+            if candidate.failed:
+                found.setdefault(candidate.genome, candidate)
+                reasons.setdefault(candidate.genome, failures.get(candidate.genome, "unknown"))
+    for candidates, _ in values:
+        for candidate in candidates:
+            if candidate.genome in found:
+                measures.setdefault(candidate.genome, {}).update(candidate.items)
+    names = sorted({name for each in measures.values() for name in each})
+    columns: dict[str, list[Any]] = {
+        "genome": [format_genome(genome) for genome in found],
+        "generation": [candidate.generation for candidate in found.values()],
+        **{name: [measures[genome].get(name) for genome in found] for name in names},
+    }
+    columns["failure"] = [
+        reasons.get(genome, "unknown") if any(map(math.isnan, measures[genome].values())) else None for genome in found
+    ]
+    return CandidateTable(columns)

@@ -1,0 +1,180 @@
+"""The last stages: networks as files to use, and the report."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+
+import fairnas
+from fairnas.config import ACCURACY_WORDS, Measure
+from fairnas.data import ordered_batches
+from fairnas.errors import RunDirectoryError
+from fairnas.export import Aim, ExportReport, Preprocessing, Product, Quantisation, export_product
+from fairnas.export.bundle import INT8, ONNX
+from fairnas.export.int8 import Batches
+from fairnas.nets import StandAlone, build, cost
+from fairnas.pipeline.calibration import CalibrationImages
+from fairnas.pipeline.experiment import Experiment
+from fairnas.pipeline.retrain_stage import retrain_context, retrained_genomes
+from fairnas.pipeline.scoring import score_on_validation
+from fairnas.pipeline.training_job import Job
+from fairnas.report import write_report
+from fairnas.space import Genome, format_genome
+from fairnas.train import read_checkpoint
+
+
+def export(experiment: Experiment) -> tuple[str, ...]:
+    """Export every network that was retrained. What was exported before, and is unchanged, is left alone."""
+    genomes = retrained_genomes(experiment)
+    scores = score_on_validation(experiment, genomes)
+    files: list[str] = []
+    for number, (genome, score) in enumerate(zip(genomes, scores, strict=True)):
+        experiment.narrator.progress(number, len(genomes), format_genome(genome))
+        if experiment.stop():
+            raise KeyboardInterrupt
+        files += export_network(experiment, genome, score)
+    experiment.narrator.progress(len(genomes), len(genomes), "")
+    return tuple(files)
+
+
+def export_network(experiment: Experiment, genome: Genome, one_shot: Mapping[str, float]) -> tuple[str, ...]:
+    """Export one network that was retrained, with its one-shot accuracy by every measure.
+
+    A network whose training diverged is passed over, and said so.
+    """
+    job_context, job = retrain_context(experiment), Job(genome, 0, True)
+    result = job_context.finished(job)
+    if result is None:
+        raise RunDirectoryError(
+            f"{format_genome(genome)} has no trained weights; `fairnas retrain --run {experiment.run.path}` makes them"
+        )
+    if result["status"] != "done":
+        experiment.narrator.say(f"{format_genome(genome)} is not exported: its training diverged")
+        return ()
+    network = build(experiment.space, genome)
+    network.load_state_dict(read_checkpoint(job_context.weights_path(job), "stand-alone network")["network"])
+    measures = {"test_top5": result["test"]["top5"]}
+    for name in get_args(Measure):
+        measures[f"one_shot_{name}"] = one_shot[name]
+        measures |= {f"{part}_{name}": result[part][name] for part in ("validation", "test") if name in result[part]}
+    product = product_of(experiment, network, measures, aims_of(experiment, genome, one_shot), result["test"])
+    folder = experiment.run.path / "models" / format_genome(genome)
+    report = export_product(folder, product, quantisation_of(experiment))
+    experiment.narrator.say(export_line(product.genome, report))
+    return tuple(f"models/{format_genome(genome)}/{name}" for name in report.files)
+
+
+def product_of(
+    experiment: Experiment,
+    network: StandAlone,
+    measures: Mapping[str, float],
+    aims: tuple[Aim, ...] = (),
+    test: Mapping[str, Any] | None = None,
+) -> Product:
+    """A trained network of a run, with what its user needs to know; `test` are its counts of test images by class."""
+    dataset, config = experiment.dataset, experiment.config
+    return Product(
+        network=network.eval(),
+        classes=dataset.classes,
+        preprocessing=Preprocessing(
+            dataset.image_size, dataset.image_channels, dataset.mean, dataset.std, dataset.fit, dataset.value_range
+        ),
+        measures=measures,
+        provenance={
+            "fairnas": fairnas.__version__,
+            "recipe": config.recipe,
+            "strategy": config.train.strategy,
+            **({"balance": config.train.balance} if config.train.balance != "none" else {}),
+            **({"measure": ACCURACY_WORDS[config.measure]} if config.measure != "top1" else {}),
+            "retraining": config.retrain.recipe,
+            **({"initial": "the supernet's weights"} if config.retrain.initial == "inherit" else {}),
+            "seed": str(config.seed),
+            "data": _public_name(dataset.name),
+            "data_fingerprint": dataset.fingerprint,
+            "augmentation": _augmentation(experiment),
+        },
+        images={split: len(getattr(dataset, split)) for split in ("train", "validation", "test")},
+        aims=aims,
+        class_images=tuple((test or {}).get("class_images", ())),
+        class_hits=tuple((test or {}).get("class_hits", ())) if (test or {}).get("class_images") else (),
+        licence=config.export.licence,
+    )
+
+
+def _augmentation(experiment: Experiment) -> str:
+    """What the training images of a network for use went through, in words; the product recipe may add its own."""
+    dataset, ours = experiment.dataset, experiment.config.retrain
+    parts = [dataset.augmentation.words(dataset.image_size, dataset.fit == "pad")]
+    parts += [f"a square of {ours.cutout} pixels blanked (cutout)"] if ours.cutout else []
+    parts += [f"mixed in pairs (mixup, alpha {ours.mixup:g})"] if ours.mixup else []
+    return "; ".join(parts)
+
+
+def _public_name(data: str) -> str:
+    """The name of a data set without the folders above it: exported files are handed on."""
+    kind, _, path = data.partition(":")
+    return f"{kind}:{Path(path).name}" if path else data
+
+
+def aims_of(experiment: Experiment, genome: Genome, one_shot: Mapping[str, float]) -> tuple[Aim, ...]:
+    """What the run's search was after, with the values of one network; it may be one that the search never met."""
+    search = experiment.run.read_json("search.json")
+    rows = {row["genome"]: row for row in (*search["front"], *search["selected"])}
+    size = cost(experiment.space, genome)
+    known = {**one_shot, "madds": size.madds, "params": size.params} | rows.get(format_genome(genome), {})
+    return tuple(
+        Aim(each["name"], each["direction"], each["unit"], known.get(each["name"]), each["bound"])
+        for each in search.get("objectives", ())
+    )
+
+
+def quantisation_of(experiment: Experiment) -> Quantisation | None:
+    """What int8 models of a run are calibrated with and judged on, if they are wanted."""
+    if not experiment.config.export.int8:
+        return None
+    dataset, resources = experiment.dataset, experiment.config.resources
+    wanted, cpu = experiment.config.export.calibration_images, torch.device("cpu")
+    calibration = CalibrationImages(dataset, wanted, experiment.config.seed, cpu, resources.loader_workers)
+
+    def batches_of(split: str) -> Batches:
+        def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            images, size = getattr(dataset, split), experiment.config.evaluate.batch_size
+            for pixels, labels in ordered_batches(
+                images, dataset, batch_size=size, device=cpu, workers=resources.loader_workers
+            ):
+                yield pixels.contiguous().numpy(), labels.numpy()
+
+        return batches
+
+    return Quantisation(
+        images=wanted,
+        calibration=lambda: calibration.shared().contiguous().numpy(),
+        judged_on={split: batches_of(split) for split in ("validation", "test")},
+        threads=torch.get_num_threads(),
+    )
+
+
+def export_line(genome: str, report: ExportReport) -> str:
+    """What came of one export, in a line."""
+    if report.unchanged:
+        return f"{genome}: its files are there and unchanged"
+    error = max(report.parity_error, report.program_parity_error)
+    line = (
+        f"{genome}: ONNX and torch.export agree with PyTorch to {error:.0e}; "
+        f"ONNX takes {report.latency[ONNX]['latency_ms']:.3g} ms for one image"
+    )
+    if report.int8 is None:
+        return line
+    test = report.int8["accuracy"]["test"]
+    return (
+        f"{line}; int8 takes {report.latency[INT8]['latency_ms']:.3g} ms and has {test['int8_top1']:.1%} top-1 "
+        f"where float32 has {test['float_top1']:.1%} ({test['images']:,} test images)"
+    )
+
+
+def report(experiment: Experiment) -> tuple[str, ...]:
+    """Write `report.html` from what the run directory holds."""
+    write_report(experiment.run)
+    return ("report.html",)

@@ -1,0 +1,367 @@
+"""Trainings of single networks as jobs: one network and one seed each, side by side on the cores, resumable one by one.
+
+Every job runs on one thread, in this process or another, so that its result does not depend on how many there are.
+"""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.context import BaseContext
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fairnas.atomic_files import write_atomically
+from fairnas.config import ACCURACY_WORDS, Measure
+from fairnas.data import Dataset
+from fairnas.data.shared_memory import shared_dataset, shared_size
+from fairnas.errors import LostTrainingError, RunDirectoryError
+from fairnas.export.timing import all_threads
+from fairnas.nets import cost_table
+from fairnas.nets.memory import activation_table
+from fairnas.pipeline.experiment import Experiment
+from fairnas.pipeline.job_run import make_training_run
+from fairnas.pipeline.orders import Orders, Steps
+from fairnas.pipeline.training_job import Job, JobContext
+from fairnas.randomness import derived_seed
+from fairnas.space import SearchSpace, format_genome
+from fairnas.train import DivergedError, LoopOptions, read_checkpoint, train, training_steps
+
+
+def run_job(
+    job_context: JobContext, job: Job, space: SearchSpace, dataset: Dataset, options: LoopOptions
+) -> dict[str, Any]:
+    """Train one network, score it on validation and test images, write its result."""
+    seed = derived_seed(job_context.config.seed, "stand-alone", job.seed)
+    training_run = make_training_run(job_context, job, space, dataset, seed)
+    checkpoint = job_context.checkpoint_path(job)
+    job_context.result_path(job).unlink(missing_ok=True)
+    _make_way(checkpoint, job_context, training_run.training.kind)
+    result: dict[str, Any] = {
+        "genome": format_genome(job.genome),
+        "seed": job.seed,
+        "identity": job_context.identity,
+        "epochs": job_context.train.epochs,
+        "status": "done",
+    }
+    try:
+        resources = job_context.config.resources
+        options = LoopOptions(
+            checkpoint=checkpoint,
+            identity=job_context.identity,
+            legacy_identities=job_context.legacy_identities,
+            seconds=resources.checkpoint_seconds,
+            steps=resources.checkpoint_steps,
+            loader_workers=resources.loader_workers,
+            on_epoch=training_run.on_epoch,
+            on_progress=options.on_progress,
+            on_resume=options.on_resume,
+            stop=options.stop,
+        )
+        train(training_run.training, dataset, job_context.train, seed, options)
+    except DivergedError as error:
+        result |= {"status": "diverged", "reason": str(error)}
+    else:
+        result |= training_run.finish()
+        if job.keep_weights:
+            job_context.seal(job)
+    result["curve"] = training_run.curve
+    write_atomically(job_context.result_path(job), (json.dumps(result, indent=1) + "\n").encode())
+    if job_context.weights_path(job) != checkpoint or not job_context.has_weights(job):
+        checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def _make_way(checkpoint: Path, job_context: JobContext, kind: str) -> None:
+    """Drop what a training with other settings has left: the run's settings have changed since, so nobody wants it."""
+    if checkpoint.exists():
+        identity = read_checkpoint(checkpoint, kind).get("identity")
+        if identity not in (job_context.identity, *job_context.legacy_identities):
+            checkpoint.unlink()
+
+
+def run_jobs(
+    job_context: JobContext,
+    jobs: Sequence[Job],
+    data: Callable[[], tuple[SearchSpace, Dataset]],
+    on_progress: Callable[[int, int, str], None],
+    stop: Callable[[], bool],
+    say: Callable[[str], None] = lambda text: None,
+    on_steps: Callable[[int, int], None] = lambda taken, done_before: None,
+) -> list[dict[str, Any]]:
+    """Results of all jobs, in order; those done before are not done again.
+
+    On a GPU one after another, on the CPU in as many processes as the resources say.
+
+    Args:
+        job_context: what they share.
+        jobs: what to train.
+        data: gives space and images; other processes get them from this one.
+        on_progress: called with jobs done, jobs in all, and a line of text.
+        stop: true saves every job under way and raises KeyboardInterrupt.
+        say: called with a line, if memory allows fewer processes than there are cores.
+        on_steps: called again and again with the steps taken by now, in all trainings together, and those that had
+            been taken before in trainings that went on.
+    """
+    results = {job: result for job in jobs if (result := job_context.finished(job)) is not None}
+    missing = [job for job in dict.fromkeys(jobs) if job not in results]
+    on_progress(len(results), len(jobs), "")
+    if not missing:
+        return [results[job] for job in jobs]
+    space, dataset = data()
+    processes = process_count(job_context, len(missing), space, dataset, say)
+    if processes <= 1:
+        counter = Steps([0, 0])
+
+        def counted_stop() -> bool:
+            counter.took_one()
+            on_steps(*counter.numbers)
+            return stop()
+
+        for job in missing:
+            with one_thread() if job_context.device == "cpu" else contextlib.nullcontext():
+                options = LoopOptions(stop=counted_stop, on_resume=counter.goes_on)
+                results[job] = run_job(job_context, job, space, dataset, options)
+            on_progress(len(results), len(jobs), describe(results[job], job_context.config.measure))
+    else:
+        for job, result in _in_processes(job_context, missing, processes, stop, space, dataset, on_steps):
+            results[job] = result
+            on_progress(len(results), len(jobs), describe(result, job_context.config.measure))
+    return [results[job] for job in jobs]
+
+
+def process_count(
+    job_context: JobContext,
+    jobs: int,
+    space: SearchSpace,
+    dataset: Dataset,
+    say: Callable[[str], None] = lambda text: None,
+) -> int:
+    """In how many processes so many jobs are done side by side; up to 1 is this one.
+
+    As many as the resources say, else one per core for which there is memory; if that is less, it is said.
+    """
+    given = job_context.config.resources.processes
+    if job_context.device != "cpu":
+        return 1
+    if given is not None:
+        return min(given, jobs)
+    wanted = min(all_threads(), jobs)
+    found = max_processes(wanted, space, job_context.train.batch_size, shared_size(dataset)) if wanted > 1 else wanted
+    if found < wanted:
+        are = "1 network is trained at a time" if found == 1 else f"{found} networks are trained side by side"
+        say(f"{are} instead of {wanted}, for want of memory (--resources.processes)")
+    return found
+
+
+def describe(result: Mapping[str, Any], measure: Measure) -> str:
+    """A result in a few words, with the accuracy that a run measures."""
+    if result["status"] != "done":
+        return f"{result['genome']} diverged"
+    balanced = "" if measure == "top1" else f" {ACCURACY_WORDS[measure]}"
+    return f"{result['genome']} reached {result['test'][measure]:.1%}{balanced}"
+
+
+def _in_processes(
+    job_context: JobContext,
+    jobs: Sequence[Job],
+    processes: int,
+    stop: Callable[[], bool],
+    space: SearchSpace,
+    dataset: Dataset,
+    on_steps: Callable[[int, int], None],
+) -> Iterator[tuple[Job, dict[str, Any]]]:
+    with workers(job_context, processes, space, dataset) as (pool, orders):
+        futures = {pool.submit(_work, job): job for job in jobs}
+        waiting = set(futures)
+        try:
+            while waiting:
+                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield futures[future], future.result()
+                on_steps(*orders.steps.numbers)
+                if stop():
+                    raise KeyboardInterrupt
+        except BaseException:  # one that failed ends all: its line must not wait hours for the others
+            orders.stopping.set()  # workers save at their next step
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+@contextlib.contextmanager
+def workers(
+    job_context: JobContext, processes: int, space: SearchSpace, dataset: Dataset
+) -> Iterator[tuple[ProcessPoolExecutor, Orders]]:
+    """Processes that train side by side; what tells them to stop, and this one how far they are.
+
+    What they are given may ask `at_work`. They look into the images of this process, which has checked that they are
+    those of the run.
+
+    Raises `LostTrainingError` if one is killed.
+    """
+    context = from_one_that_has_imported(__name__)
+    orders = Orders(context.Event(), Steps(context.Array("q", 2)))
+    try:
+        with (
+            shared_dataset(dataset) as images,
+            ProcessPoolExecutor(processes, context, _prepare_worker, (job_context, orders, space, images)) as pool,
+        ):
+            yield pool, orders
+    except BrokenProcessPool as error:
+        raise LostTrainingError(processes) from error
+
+
+def from_one_that_has_imported(module: str) -> BaseContext:
+    """How processes start: forked from one that has imported a module and torch, or from nothing where that cannot be.
+
+    Torch takes seconds to import, and every stage that trains networks has processes of its own. They see the
+    environment as it was when the first of them started.
+    """
+    if sys.platform != "linux":  # elsewhere libraries that torch brings do not survive a fork
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([module, "torch._dynamo"])  # the second is for torch's optimizers
+    # until the server has imported all, Ctrl-C would end it; its processes do not mind it anyway
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # a closed terminal ends neither of them
+    resource_tracker.ensure_running()  # which the server wants, and whose start would let Ctrl-C through again
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    except OSError:  # it talks through a socket, which not every folder for temporary files can hold
+        return multiprocessing.get_context("spawn")
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return context
+
+
+_worker: tuple[JobContext, Orders, SearchSpace, Dataset] | None = None
+
+
+def _prepare_worker(job_context: JobContext, orders: Orders, space: SearchSpace, dataset: Dataset) -> None:
+    global _worker
+    import signal
+
+    for number in ("SIGINT", "SIGHUP"):  # the parent decides when to stop, and says so
+        signal.signal(getattr(signal, number, signal.SIGINT), signal.SIG_IGN)
+    _worker = (job_context, orders, space, dataset)
+    torch.set_num_threads(1)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    """A killed parent must not leave trainings behind that write into a run that goes on elsewhere."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def at_work() -> tuple[JobContext, SearchSpace, Dataset, Orders]:
+    """In one of the `workers`: what it shares with the others, and what it is asked and tells after each step."""
+    assert _worker is not None
+    job_context, orders, space, dataset = _worker
+    return job_context, space, dataset, orders
+
+
+def _work(job: Job) -> dict[str, Any]:
+    job_context, space, dataset, orders = at_work()
+    try:
+        return run_job(
+            job_context, job, space, dataset, LoopOptions(stop=orders.stepped, on_resume=orders.steps.goes_on)
+        )
+    except KeyboardInterrupt:
+        raise RunDirectoryError("stopped") from None  # only after the parent asked, which no longer listens
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread while this lasts."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def run_experiment_jobs(experiment: Experiment, job_context: JobContext, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Train the networks of a stage, and report progress to the experiment's narrator."""
+    missing = sum(job_context.finished(job) is None for job in dict.fromkeys(jobs))
+    steps = missing * job_context.train.epochs * training_steps(experiment.dataset, job_context.train, 1)
+
+    def stepped(taken: int, before: int) -> None:
+        if taken:
+            experiment.watch.seen(taken, steps, before)
+
+    return run_jobs(
+        job_context,
+        jobs,
+        lambda: (experiment.space, experiment.dataset),
+        experiment.narrator.progress,
+        experiment.stop,
+        experiment.narrator.say,
+        stepped,
+    )
+
+
+PROCESS_BYTES = 400_000_000
+"""Of a process with torch, beside the activations. Where it is forked, it shares two thirds of that with others."""
+BYTES_PER_MADD = 2
+"""More than a network's activations take: what a convolution gives is kept three times, with BN and activation, in four
+bytes each, and costs eight multiply-adds or more."""
+
+
+def max_processes(processes: int, space: SearchSpace, batch_size: int, shared_bytes: int = 0) -> int:
+    """Of so many processes, how many fit into the free memory, each with the largest network; 1 at least.
+
+    Args:
+        processes: wanted.
+        space: resolved for the data.
+        batch_size: images of a mini-batch.
+        shared_bytes: bytes of images that they all look into, and that are not there yet.
+    """
+    free = free_memory()
+    if free is None:
+        return processes
+    # activations need not be counted, which takes seconds, where there is plenty of memory
+    most = PROCESS_BYTES + batch_size * BYTES_PER_MADD * cost_table(space).heaviest["madds"]
+    if free - shared_bytes >= processes * most:
+        return processes
+    each = PROCESS_BYTES + batch_size * activation_table(space).of_largest_path
+    return max(1, min(processes, (free - shared_bytes) // each))
+
+
+def free_memory(root: Path = Path("/")) -> int | None:
+    """Bytes that the machine has left, or the container if that may take less; None where the system doesn't say."""
+    return min((*_of_machine(root / "proc/meminfo"), *_of_container(root / "sys/fs/cgroup")), default=None)
+
+
+def _of_machine(file: Path) -> Iterator[int]:
+    with contextlib.suppress(OSError, KeyError, ValueError):
+        yield 1024 * _numbers(file)["MemAvailable"]
+
+
+def _of_container(folder: Path) -> Iterator[int]:
+    """By control groups of the second version, then of the first. What is kept of files makes way."""
+    for limit, used, files in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        with contextlib.suppress(OSError, KeyError, ValueError):  # not there, or `max`
+            most, now = int((folder / limit).read_text()), int((folder / used).read_text())
+            yield max(0, most - now + _numbers((folder / limit).with_name("memory.stat"))[files])
+
+
+def _numbers(file: Path) -> dict[str, int]:
+    """Lines of a name and a number."""
+    rows = [line.split() for line in file.read_text().splitlines()]
+    return {row[0].rstrip(":"): int(row[1]) for row in rows if len(row) > 1}

@@ -1,0 +1,170 @@
+"""What happens around the steps of one network's training: what is measured when, and what is kept at the end."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Literal, Protocol, get_args
+
+import torch
+from torch import Tensor, nn
+
+from fairnas.config import Measure
+from fairnas.data import Dataset, ordered_batches
+from fairnas.evaluate import score_network
+from fairnas.pipeline.experiment import Experiment
+from fairnas.pipeline.training_job import Job, JobContext
+from fairnas.rundir import RunDirectory
+from fairnas.space import Genome, SearchSpace, format_genome
+from fairnas.train import Training, product_training, stand_alone_training, write_checkpoint
+from fairnas.train.product import Teacher
+
+CURVE_POINTS = 12
+"""About how often the validation accuracy is measured in a stand-alone training, evenly over its epochs."""
+
+
+class TrainingRun(Protocol):
+    """One training, from its first epoch to its result."""
+
+    @property
+    def training(self) -> Training:
+        """What is trained."""
+        ...
+
+    @property
+    def curve(self) -> list[dict[str, Any]]:
+        """Measurements after each epoch so far."""
+        ...
+
+    def on_epoch(self, epoch: int, step: int, values: Mapping[str, float]) -> None:
+        """Measure after an epoch, counted from 1, with the epoch's mean loss and its last learning rate."""
+        ...
+
+    def finish(self) -> dict[str, Any]:
+        """Score on validation and test images, keep the weights if they are wanted, and return what to record."""
+        ...
+
+
+class _Evaluator:
+    """Scores networks on the images that belong to a job's context."""
+
+    def __init__(self, job_context: JobContext, dataset: Dataset) -> None:
+        self.job_context, self.dataset = job_context, dataset
+
+    def score(self, network: nn.Module, part: Literal["validation", "test"]) -> dict[str, Any]:
+        images, batch_size = getattr(self.dataset, part), self.job_context.config.evaluate.batch_size
+        device = torch.device(self.job_context.device)
+        batches = ordered_batches(images, self.dataset, batch_size=batch_size, device=device)
+        found = asdict(score_network(network, batches))
+        return {key: list(each) if isinstance(each, tuple) else each for key, each in found.items()}  # as from a file
+
+
+class StandAloneRun:
+    """A training with the supernet's hyper-parameters (paper B.2): the last weights count."""
+
+    def __init__(self, job_context: JobContext, job: Job, space: SearchSpace, dataset: Dataset, seed: int) -> None:
+        self._job_context, self._job, self._evaluator = job_context, job, _Evaluator(job_context, dataset)
+        self.training = stand_alone_training(
+            space, job.genome, job_context.train, seed, torch.device(job_context.device)
+        )
+
+    @property
+    def curve(self) -> list[dict[str, Any]]:
+        """See `TrainingRun`."""
+        return self.training.curve
+
+    def on_epoch(self, epoch: int, step: int, values: Mapping[str, float]) -> None:
+        """See `TrainingRun`."""
+        last = self._job_context.train.epochs
+        due = epoch % math.ceil(last / CURVE_POINTS) == 0 and epoch < last  # what comes last is measured anyway
+        found = self._evaluator.score(self.training.network, "validation") if due else None
+        self.curve.append({"epoch": epoch, "loss": values["loss"], **_validated(found)})
+
+    def finish(self) -> dict[str, Any]:
+        """See `TrainingRun`. The last checkpoint holds the weights."""
+        network = self.training.network
+        found = {part: self._evaluator.score(network, part) for part in ("validation", "test")}
+        if self.curve:  # the checkpoint of a network that was trained earlier may hold none
+            self.curve[-1] |= _validated(found["validation"])
+        return found
+
+
+class ProductRun:
+    """A training by the product recipe: the weights with the best validation accuracy, by the run's measure, count."""
+
+    def __init__(self, job_context: JobContext, job: Job, space: SearchSpace, dataset: Dataset, seed: int) -> None:
+        assert job_context.product is not None
+        self._job_context, self._job, self._evaluator = job_context, job, _Evaluator(job_context, dataset)
+        settings, device = job_context.config.retrain, torch.device(job_context.device)
+        self._teacher = job_context.product.teacher
+        run = Experiment(RunDirectory(job_context.folder.parent), opened=(space, dataset), config=job_context.config)
+        self.training = product_training(
+            space, job.genome, settings, job_context.train, seed, device,
+            inherit=run.supernet if settings.initial == "inherit" else None,
+            teacher=_teacher(run, self._teacher) if self._teacher is not None else None,
+        )  # fmt: skip
+
+    @property
+    def curve(self) -> list[dict[str, Any]]:
+        """See `TrainingRun`."""
+        return self.training.curve
+
+    def on_epoch(self, epoch: int, step: int, values: Mapping[str, float]) -> None:
+        """See `TrainingRun`."""
+        training, last = self.training, self._job_context.train.epochs
+        row = {"epoch": epoch, "loss": values["loss"], "lr": values["lr"]}
+        found = raw = None
+        if epoch in measured_epochs(last, self._job_context.config.retrain.validations):
+            found = raw = self._evaluator.score(training.kept, "validation")
+            if training.average is not None:
+                raw = self._evaluator.score(training.network, "validation")
+            training.consider(epoch, found[self._job_context.config.measure])
+        self.curve.append(row | _validated(found) | _validated(raw, "raw_"))
+
+    def finish(self) -> dict[str, Any]:
+        """See `TrainingRun`. The test images are looked at here, and nowhere else."""
+        best, network, path = self.training.best, self.training.network, self._job_context.weights_path(self._job)
+        assert best is not None, "the last epoch is measured"
+        network.load_state_dict(best.weights)
+        found = {part: self._evaluator.score(network, part) for part in ("validation", "test")}
+        if self._job.keep_weights:
+            content = {"identity": self._job_context.identity, "network": network.state_dict()}
+            write_checkpoint(path, "stand-alone network", content)
+        settings = self._job_context.config.retrain
+        return found | {
+            "recipe": settings.recipe,
+            "initial": settings.initial,
+            "teacher": self._teacher and format_genome(self._teacher),
+            "best_epoch": best.epoch,
+        }
+
+
+def _validated(found: Mapping[str, Any] | None, above: str = "") -> dict[str, float | None]:
+    """A row's accuracies on the validation images by every measure; None where they were not looked at."""
+    return {f"{above}validation_{name}": None if found is None else found[name] for name in get_args(Measure)}
+
+
+def measured_epochs(epochs: int, wanted: int | None) -> frozenset[int]:
+    """Epochs, from 1, after which validation accuracy is measured: all, or as many as wanted, the last among them."""
+    count = min(wanted or epochs, epochs)
+    return frozenset(round(number * epochs / count) for number in range(1, count + 1))
+
+
+def _teacher(run: Experiment, genome: Genome) -> Teacher:
+    """A path of the supernet as it is scored: BN as the evaluator has it, weights at rest."""
+    scorer = run.scorer
+    scorer.prepare([genome])
+
+    def logits(images: Tensor) -> Tensor:
+        found: list[Tensor] = []
+        scorer.logits([genome], images, lambda _, each: found.append(each))
+        return found[0]
+
+    return logits
+
+
+def make_training_run(
+    job_context: JobContext, job: Job, space: SearchSpace, dataset: Dataset, seed: int
+) -> TrainingRun:
+    """The training of a job, at its beginning."""
+    kind = StandAloneRun if job_context.product is None else ProductRun
+    return kind(job_context, job, space, dataset, seed)

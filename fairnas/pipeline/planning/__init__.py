@@ -1,1 +1,0 @@
-"""What a run will cost, measured beforehand, and what fits into a given time."""

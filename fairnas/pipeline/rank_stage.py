@@ -1,0 +1,203 @@
+"""The rank stage: networks trained from scratch, to see how well one-shot accuracies rank them (paper 4.4)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fairnas.analysis import StudiedModel, study_ranking
+from fairnas.analysis.study import as_plain
+from fairnas.config import Measure
+from fairnas.errors import GenomeError, TooFewNetworksError
+from fairnas.nets import cost_table
+from fairnas.pipeline.experiment import Experiment
+from fairnas.pipeline.job_pool import run_experiment_jobs
+from fairnas.pipeline.other_scorers import by_each_statistics, name_beside, one_shot, other_supernet
+from fairnas.pipeline.reselection import reselect
+from fairnas.pipeline.scoring import score_on_validation, statistics_of
+from fairnas.pipeline.search_stage import front_and_selected, known_candidates, spread_over_front
+from fairnas.pipeline.training_job import Job, JobContext
+from fairnas.randomness import generator
+from fairnas.rundir import NO_STUDY
+from fairnas.search import MADDS, Candidate
+from fairnas.search.objectives import LOSS_OF, accuracy_by
+from fairnas.space import Genome, SearchSpace, format_genome
+
+LEAST = 3
+"""Networks that have an order to speak of."""
+
+
+def rank_if_possible(experiment: Experiment) -> tuple[str, ...]:
+    """As `rank`, with as many networks as there are, where there are fewer than the study wants.
+
+    Raises `TooFewNetworksError`, and writes why, if they have no order to speak of.
+    """
+    try:
+        return rank(experiment, LEAST)
+    except TooFewNetworksError as error:
+        experiment.run.write_json(NO_STUDY, {"reason": str(error)})
+        raise
+
+
+def rank(experiment: Experiment, least: int | None = None) -> tuple[str, ...]:
+    """Train the networks of the ranking study, compare them with their one-shot accuracies, write the study.
+
+    Args:
+        experiment: whose search is finished.
+        least: networks that will do, where the search has found fewer than are wanted; default: all that are.
+    """
+    ours = experiment.config.stand_alone
+    genomes = choose_models(experiment, least)
+    # scored before anything is trained: a supernet that cannot be judged must not cost trainings
+    scores, statistics = score_on_validation(experiment, genomes), by_each_statistics(experiment, genomes)
+    other = other_supernet(experiment)
+    measure = experiment.config.measure  # the other supernet's scores are of the same kind, whatever its run is after
+    against = (name_beside(experiment.run, other.run), one_shot(other, genomes, measure)) if other else None
+    job_context = rank_context(experiment)
+    jobs = [Job(genome, seed, False) for genome in genomes for seed in range(ours.seeds)]
+    try:
+        results = dict(zip(jobs, run_experiment_jobs(experiment, job_context, jobs), strict=True))
+    except KeyboardInterrupt:
+        if experiment.is_stopped() or not experiment.watch.is_late():
+            raise
+        results = {job: result for job in jobs if (result := job_context.finished(job)) is not None}
+    seeds, done = _complete(genomes, ours.seeds, results)
+    jobs = [Job(genome, seed, False) for genome in done for seed in range(seeds)]
+    if len(done) < len(genomes):
+        experiment.narrator.say(f"its time is over: the study has {len(done)} networks of {len(genomes)}")
+    statistics = {
+        name: [score for genome, score in zip(genomes, each, strict=True) if genome in done]
+        for name, each in statistics.items()
+    }
+    if against is not None:
+        against = against[0], [score for genome, score in zip(genomes, against[1], strict=True) if genome in done]
+    table = cost_table(experiment.space)
+    models = []
+    for number, genome in enumerate(genomes):
+        if genome not in done:
+            continue
+        trainings = [results[Job(genome, seed, False)] for seed in range(seeds)]
+        accuracies = tuple(r["test"][measure] if r["status"] == "done" else None for r in trainings)
+        cost, depth = table(genome), experiment.space.network_depth(genome)
+        text = format_genome(genome)
+        mine = scores[number]
+        loss = mine[LOSS_OF[measure]]
+        models.append(StudiedModel(text, mine[measure], accuracies, cost.madds, cost.params, depth, loss))
+        for seed, result in enumerate(trainings):
+            if result["status"] == "diverged":
+                experiment.narrator.say(f"{text} diverged with seed {seed}: {result['reason']}")
+    study = study_ranking(models, statistics=statistics, against=against)
+    plain = {
+        "choose": "named" if ours.study else ours.choose,
+        "measure": measure,
+        "scored_by": statistics_of(experiment),
+        "against_run": ours.against,
+        "images": {part: len(getattr(experiment.dataset, part)) for part in ("validation", "test")},
+        **as_plain(study),
+        "second_choice": reselect(experiment, study),
+    }
+    experiment.run.write_json("ranking.json", plain)
+    (experiment.run.path / NO_STUDY).unlink(missing_ok=True)
+    return ("ranking.json", *(f"{job_context.folder.name}/{job_context.result_path(job).name}" for job in jobs))
+
+
+def _complete(
+    genomes: Sequence[Genome], seeds: int, results: Mapping[Job, Mapping[str, Any]]
+) -> tuple[int, tuple[Genome, ...]]:
+    """How many trainings each network of the study has, and which have them, where its time was over before the end.
+
+    Raises `TooFewNetworksError` if too few have been trained.
+    """
+    found: tuple[Genome, ...] = ()
+    for count in range(seeds, 0, -1):
+        found = tuple(g for g in genomes if all(Job(g, seed, False) in results for seed in range(count)))
+        if len(found) >= min(LEAST, len(genomes)):
+            return count, found
+    raise TooFewNetworksError(
+        f"the time was over when {len(found)} of its {len(genomes)} networks were trained; the same command goes on "
+        "with it"
+    )
+
+
+def choose_models(experiment: Experiment, least: int | None = None) -> tuple[Genome, ...]:
+    """The networks of the ranking study, as `stand_alone.choose` says.
+
+    `front`: on the front at equal distances in MAdds (paper 4.4). A front with too few networks is filled up with
+    stratified ones. `stratified`: from every candidate of the search, at equal distances in one-shot accuracy.
+    `random`: drawn uniformly from the space. Networks that `stand_alone.study` names come instead. Where fewer
+    are known than are asked for, all of them, if they are at least so many as `least`.
+
+    Raises:
+        TooFewNetworksError: if fewer candidates are known.
+        GenomeError: if a network is named twice, or is of another space.
+    """
+    ours = experiment.config.stand_alone
+    if ours.study:
+        return parse_models(experiment.space, ours.study)
+    if not ours.models:
+        raise TooFewNetworksError(
+            "none was wanted (stand_alone.models is 0); "
+            f"`fairnas rank --run {experiment.run.path} --models 6` makes one of 6 networks"
+        )
+    if ours.choose == "random":
+        rng = generator(experiment.config.seed, "ranking models")
+        drawn = dict.fromkeys(
+            experiment.space.canonical(experiment.space.sample(rng)) for _ in range(100 * ours.models)
+        )
+        return tuple(drawn)[: ours.models]
+    chosen: list[Candidate] = []
+    if ours.choose == "front":
+        front, _ = front_and_selected(experiment)
+        chosen = list(spread_over_front(front, ours.models, (accuracy_by(experiment.config.measure), MADDS)))
+    taken = {candidate.genome for candidate in chosen}  # in the archive, another search may have asked for them first
+    others = [candidate for candidate in known_candidates(experiment) if candidate.genome not in taken]
+    known = len(chosen) + len(others)
+    networks = "1 network" if known == 1 else f"{known} networks"
+    if known < (least or ours.models):
+        wanted = f"the study wants {ours.models}, so search longer or give a smaller stand_alone.models"
+        if least:
+            wanted = f"a ranking needs {least}, so search with looser bounds"
+        raise TooFewNetworksError(f"the search has evaluated {networks}; {wanted}")
+    if known < ours.models:
+        experiment.narrator.say(
+            f"the search has evaluated {networks}; the study takes all, where {ours.models} were wanted"
+        )
+    chosen += _stratified(others, min(known, ours.models) - len(chosen), experiment.config.measure)
+    return tuple(candidate.genome for candidate in chosen)
+
+
+def parse_models(space: SearchSpace, texts: Sequence[str]) -> tuple[Genome, ...]:
+    """Networks given in text form. Raises `GenomeError` if one is of another space, or two are the same network."""
+    seen: dict[Genome, str] = {}
+    for text in texts:
+        genome = space.canonical(space.parse(text))
+        if genome in seen:
+            raise GenomeError(f"{text} and {seen[genome]} are the same network; give each network of the study once")
+        seen[genome] = text
+    return tuple(space.parse(text) for text in texts)
+
+
+def _stratified(candidates: Sequence[Candidate], count: int, measure: Measure) -> list[Candidate]:
+    """Candidates at equal distances in one-shot accuracy, from the worst to the best."""
+    if count == 0:
+        return []
+    free = sorted(candidates, key=lambda c: (c.value(measure), c.genome))
+    low, high = free[0].value(measure), free[-1].value(measure)
+    taken: list[Candidate] = []
+    for number in range(count):
+        target = low + (high - low) * (number / (count - 1) if count > 1 else 0.5)
+        nearest = min(free, key=lambda c: (abs(c.value(measure) - target), c.genome))
+        free.remove(nearest)
+        taken.append(nearest)
+    return taken
+
+
+def rank_context(experiment: Experiment) -> JobContext:
+    """What the trainings of this run's ranking study share."""
+    train = experiment.stand_alone
+    folder = experiment.run.path / "stand_alone"
+    identity, legacy_identities = (
+        experiment.identity_of(train),
+        experiment.longer_identities_of(train, "stand_alone.epochs"),
+    )
+    return JobContext(
+        experiment.config, train, identity, folder, experiment.device.type, legacy_identities=legacy_identities
+    )

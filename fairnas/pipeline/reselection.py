@@ -1,0 +1,64 @@
+"""Networks chosen once more, by the accuracies that a ranking study foresees: what `rank` knows and `search` could not.
+
+A search selects by one-shot accuracy. Its archive has the one-shot loss of every network it scored, and the study the
+weights of a sum of loss and a cost that orders networks better (`analysis/correction.py`); so all of them can be looked
+at again, and nothing is scored.
+"""
+
+import math
+from typing import Any, get_args
+
+from fairnas.analysis import RankingStudy
+from fairnas.analysis.correction import Correction
+from fairnas.config import Measure
+from fairnas.pipeline.experiment import Experiment
+from fairnas.pipeline.search_stage import front_and_selected, known_candidates, spread_over_front
+from fairnas.search import MADDS, Candidate, Objective, objectives_from, pareto_front
+from fairnas.search.objectives import LOSS_OF, pays_with, qualifies
+from fairnas.space import SearchSpace, format_genome
+
+FORESEEN = Objective("foreseen", "max", "share of images")
+"""Stand-alone test accuracy, trained as the study's networks were."""
+
+
+def reselect(experiment: Experiment, study: RankingStudy) -> dict[str, Any] | None:
+    """The front of all networks that the search scored, by foreseen accuracy, and the run's number of them selected.
+
+    Costs and bounds are the run's; what it took for merit, its measure of accuracy, is replaced.
+
+    Returns:
+        Plain data: how many networks were looked at, and the selected ones, heaviest first; None where the study does
+        not find that its sum orders networks better than one-shot accuracy and loss do.
+    """
+    if study.corrected is None or not study.sum_is_better:
+        return None
+    measure = experiment.config.measure
+    wanted, loss = objectives_from(experiment.config.search, measure), LOSS_OF[measure]
+    allowed = [each for each in known_candidates(experiment) if loss in each.measures and qualifies(each, wanted)]
+    looked_at = [
+        Candidate.of(each.genome, {**each.measures, FORESEEN.name: value}, each.generation)
+        for each in allowed
+        for value in [predicted_accuracy(study.corrected, experiment.space, each, loss)]
+        if math.isfinite(value)
+    ]
+    costs = [each for each in wanted if pays_with(each)] or [MADDS]
+    chosen = spread_over_front(
+        pareto_front(looked_at, (FORESEEN, *costs)), experiment.config.search.select, (FORESEEN, *costs)
+    )
+    named = ("foreseen", *get_args(Measure), "madds", "params")
+    before = {candidate.genome for candidate in front_and_selected(experiment)[1]}
+    rows = [
+        {
+            "genome": format_genome(each.genome),
+            "selected": each.genome in before,
+            **{name: each.value(name) for name in named if each.has([name])},
+        }
+        for each in chosen
+    ]
+    return {"looked_at": len(looked_at), "networks": rows}
+
+
+def predicted_accuracy(correction: Correction, space: SearchSpace, candidate: Candidate, loss: str = "loss") -> float:
+    """The accuracy that a study's sum gives a network; `loss` is the name of the one that the sum was fitted with."""
+    cost = space.network_depth(candidate.genome) if correction.cost == "depth" else candidate.value(correction.cost)
+    return correction.predicted(candidate.value(loss), cost)

@@ -1,0 +1,143 @@
+"""The retrain stage: the selected networks, trained for use.
+
+With the supernet's hyper-parameters, or by the product recipe.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+
+from fairnas.config import RunConfig, TrainConfig
+from fairnas.data import Dataset
+from fairnas.errors import ConfigError, RunDirectoryError
+from fairnas.pipeline.experiment import Experiment, stand_alone_config
+from fairnas.pipeline.job_pool import run_experiment_jobs
+from fairnas.pipeline.job_run import CURVE_POINTS, measured_epochs
+from fairnas.pipeline.scoring import evaluation_setting
+from fairnas.pipeline.search_stage import front_and_selected, known_candidates
+from fairnas.pipeline.training_job import Job, JobContext, ProductWork
+from fairnas.space import Genome, SearchSpace, format_genome
+from fairnas.train import make_strategy, training_steps
+from fairnas.train.product import IMAGES_OF_THE_RATE
+
+
+@dataclass(frozen=True)
+class TrainingLength:
+    """How long the training of one network is."""
+
+    epochs: int
+    batch_size: int
+    """Images per step."""
+    steps: int
+    """In all."""
+    validations: int
+    """Passes over the validation images while it trains; networks of the product recipe are scored twice in each."""
+
+
+def retrain_config(config: RunConfig) -> TrainConfig:
+    """Epochs, mini-batches and rate of the trainings for use; with the product recipe, the rate at its highest."""
+    ours, alone = config.retrain, stand_alone_config(config)
+    if ours.recipe == "supernet":
+        return alone
+    batch_size = ours.batch_size or alone.batch_size
+    return dataclasses.replace(
+        alone,
+        epochs=ours.epochs or alone.epochs,
+        batch_size=batch_size,
+        lr=ours.lr * batch_size / IMAGES_OF_THE_RATE,
+        clip_norm=ours.clip_norm,
+    )
+
+
+def retraining_length(config: RunConfig, dataset: Dataset) -> TrainingLength:
+    """How long the training of one network for use is."""
+    train = retrain_config(config)
+    if config.retrain.recipe == "product":
+        validations = len(measured_epochs(train.epochs, config.retrain.validations))
+    else:
+        validations = math.ceil(train.epochs / math.ceil(train.epochs / CURVE_POINTS))
+    return TrainingLength(
+        epochs=train.epochs,
+        batch_size=min(train.batch_size, len(dataset.train)),
+        steps=train.epochs * training_steps(dataset, train, 1),
+        validations=validations,
+    )
+
+
+def require_retrainable(config: RunConfig, space: SearchSpace, dataset: Dataset) -> None:
+    """Raise `ConfigError` if settings of the retraining don't fit the images or the supernet's strategy."""
+    side = config.retrain.cutout
+    if side >= dataset.image_size:
+        raise ConfigError(
+            f"retrain.cutout is {side} pixels, which blanks images of {dataset.image_size}; give less, or 0 for none"
+        )
+    strategy = make_strategy(config.train, space.choices, config.seed)
+    if config.retrain.initial == "inherit" and strategy.has_own_networks:
+        raise ConfigError(
+            f"retrain.initial is 'inherit', but '{config.train.strategy}' makes weights for each network, "
+            "which its blocks don't hold; give 'scratch'"
+        )
+
+
+def retrain_context(experiment: Experiment) -> JobContext:
+    """What the trainings for use share. With the supernet's recipe they are the ranking study's own."""
+    config, train = experiment.config, retrain_config(experiment.config)
+    known = [experiment.identity_of(train), *experiment.longer_identities_of(train, "stand_alone.epochs")]
+    product = None
+    if config.retrain.recipe == "product":
+        require_retrainable(config, experiment.space, experiment.dataset)
+        product = ProductWork(teacher_of(experiment) if config.retrain.distillation else None)
+        settled = [dataclasses.asdict(config.retrain), product.teacher, _learned_from(experiment)]
+        if config.measure != "top1":  # which weights are kept depends on it; trainings from before there were two go on
+            settled.append(config.measure)
+        known = [hashlib.sha256(json.dumps([each, *settled], sort_keys=True).encode()).hexdigest() for each in known]
+    folder = experiment.run.path / config.retrain.folder
+    return JobContext(config, train, known[0], folder, experiment.device.type, product, tuple(known[1:]))
+
+
+def _learned_from(experiment: Experiment) -> str | None:
+    """The supernet, where its weights or its accuracies have a part in the trainings."""
+    ours = experiment.config.retrain
+    if ours.distillation:
+        return evaluation_setting(experiment)
+    return experiment.weights_digest if ours.initial == "inherit" else None
+
+
+def teacher_of(experiment: Experiment) -> Genome:
+    """The network with the best one-shot accuracy of all that the run's supernet has scored.
+
+    Raises `RunDirectoryError` if there is none.
+    """
+    known = known_candidates(experiment)
+    if not known:
+        raise RunDirectoryError(
+            f"{experiment.run.path} has no scored network that could teach others; "
+            "search longer, or give retrain.distillation 0"
+        )
+    measure = experiment.config.measure
+    return min(known, key=lambda candidate: (-candidate.value(measure), candidate.genome)).genome
+
+
+def retrain(experiment: Experiment) -> tuple[str, ...]:
+    """Train the selected networks, and those that the configuration names, for use; keep their weights."""
+    job_context, jobs = retrain_context(experiment), [Job(genome, 0, True) for genome in retrained_genomes(experiment)]
+    results = run_experiment_jobs(experiment, job_context, jobs)
+    for job, result in zip(jobs, results, strict=True):
+        if result["status"] == "diverged":
+            experiment.narrator.say(f"{format_genome(job.genome)} diverged: {result['reason']}")
+    kept = [job for job, result in zip(jobs, results, strict=True) if result["status"] == "done"]
+    paths = [
+        *map(job_context.result_path, jobs),
+        *map(job_context.weights_path, kept),
+        *map(job_context.seal_path, kept),
+    ]
+    return tuple(f"{job_context.folder.name}/{path.name}" for path in paths)
+
+
+def retrained_genomes(experiment: Experiment) -> tuple[Genome, ...]:
+    """The networks that are retrained and exported: the selected ones, heaviest first, then the configured ones."""
+    _, selected = front_and_selected(experiment)
+    named = [experiment.space.parse(text) for text in experiment.config.stand_alone.genomes]
+    return tuple(dict.fromkeys([*(candidate.genome for candidate in selected), *named]))

@@ -1,0 +1,318 @@
+"""The one dial: how long a run may take. This device is measured, and what the user left open is chosen to fit.
+
+First a supernet step is measured at the smallest size, and where the run would then be better off. There everything is
+rehearsed, and the rest is arithmetic (`effort.py`). The time that this takes counts. Where a rehearsal would take too
+long, the run is made from what is known by then, and shortened while it works if need be (`timetable.py`).
+"""
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fairnas.config import RunConfig
+from fairnas.errors import TooLittleTimeError
+from fairnas.pipeline.costs import measures_latency
+from fairnas.pipeline.prepare import Prepared
+from fairnas.planning.allocation import TRAIN_SHARE, Allocation, Forecast, OperatingPoint, choose, fit, least
+from fairnas.planning.device import REHEARSAL, Device, images_in
+from fairnas.planning.given_up import Gain, given_up, what_is_poor, what_more_brings
+from fairnas.planning.operating_points import is_at
+from fairnas.planning.plan import Plan
+from fairnas.planning.setting_ranges import BUDGETED_SETTINGS, ImagesPerClass, SettingRanges, value_of
+from fairnas.progress import Narrator
+
+AIM = 0.9
+"""Of the time that is given: to end a little early is better than late."""
+PATIENT = 3600.0
+"""Seconds of a run for which everything is measured as long as a plan does; for shorter runs, shorter."""
+LEAST_PATIENCE = 0.1
+LATENCY_SHARE = 0.1
+"""Of the time, to measure latency where the run does."""
+PROBES = 4
+"""Points at which a step is measured at most."""
+AGAIN = 0.1
+"""Of the time: while measuring took less, everything may be rehearsed at one more point, if that looks better."""
+DECODING_SHARE = 0.15
+"""Of the time that is left, to decode images."""
+REHEARSAL_SHARE = 0.35
+"""Of the time that is left, which a rehearsal may take."""
+ROUGH_AIM = 0.9
+"""Of the time that is left, for a run that was foreseen without one; stages that are slower are shortened."""
+UNMEASURED = 0.5
+"""Of the time: if it is over before anything was measured, there is no hope."""
+NEARLY = 0.8
+"""Of the work that other images would allow, for which those that are decoded by now will do."""
+UNUSED = 0.8
+"""Of what may be used: below it, what was chosen is the most that makes sense, and the user is told."""
+LONGER = (1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 40.0, 100.0, 300.0)
+"""Times as long, to find out what a longer run would bring."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting, as the recipe has it and as it was chosen."""
+
+    name: str
+    recipe: Any
+    chosen: Any
+    why: str
+
+
+@dataclass(frozen=True)
+class BudgetedRun:
+    """What was chosen."""
+
+    prepared: Prepared
+    """The run, ready to start."""
+    plan: Plan
+    settings: tuple[Setting, ...]
+    spent: float
+    """Seconds that measuring took, and all that came before."""
+    given_up: tuple[str, ...]
+    """What the run lacks for want of time, a line each."""
+    notes: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float:
+        """From the beginning of the measuring to the end of the run."""
+        return self.spent + self.plan.seconds
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as a record of the choice."""
+        return {
+            "minutes": self.prepared.config.minutes,
+            "foreseen_seconds": self.seconds,
+            "spent_on_measuring": self.spent,
+            "stages": {stage.name: stage.seconds for stage in self.plan.stages},
+            "settings": [[each.name, each.recipe, each.chosen, each.why] for each in self.settings],
+            "given_up": list(self.given_up),
+            "notes": list(self.notes),
+        }
+
+
+def dial(config: RunConfig, given: frozenset[str], begun: float, narrator: Narrator) -> BudgetedRun:
+    """Choose what the user left open so that the run ends within `config.minutes`. Writes nothing.
+
+    Args:
+        config: the recipe's, with what the user gave.
+        given: names of the settings that the user gave; they stay.
+        begun: when the time began, on the clock of `time.monotonic`.
+        narrator: told how far it is.
+
+    Raises:
+        TooLittleTimeError: if even the least run takes longer; the message says how long that is.
+        FairnasError: whatever else is wrong with the configuration.
+    """
+    assert config.minutes is not None
+    target = config.minutes * 60
+    patience = min(1.0, max(LEAST_PATIENCE, target / PATIENT))
+    narrator.say(f"measuring this device for a run of {config.minutes:g} minutes")
+    device = Device(_with_short_latency(config, given), given, patience)
+    return _Dial(device, given, target, begun, narrator).turned(patience)
+
+
+def _with_short_latency(config: RunConfig, given: frozenset[str]) -> RunConfig:
+    """Where the run measures latency, for a small part of the time."""
+    assert config.minutes is not None
+    ours = config.search
+    if "search.latency_minutes" in given or not measures_latency(ours):
+        return config
+    minutes = min(ours.latency_minutes, LATENCY_SHARE * config.minutes)
+    return dataclasses.replace(config, search=dataclasses.replace(ours, latency_minutes=minutes))
+
+
+class _Dial:
+    """One turn of the dial."""
+
+    def __init__(self, device: Device, given: frozenset[str], target: float, begun: float, narrator: Narrator) -> None:
+        self._device, self._given, self._target = device, given, target
+        self._begun, self._narrator = begun, narrator
+
+    def turned(self, patience: float) -> BudgetedRun:
+        """Measure, choose, and load the images that were chosen."""
+        device = self._device
+        self._require_time_left()
+        device.time_decoding()
+        point = self._first_point(from_recipe=patience == 1.0)
+        images = device.images_within(DECODING_SHARE * self._left())
+        if REHEARSAL * device.probing > REHEARSAL_SHARE * self._left():
+            allocation = self._unrehearsed(images)
+        else:
+            allocation = self._rehearsed(point, images)
+        device.load(allocation.config, allocation.point)
+        return self._budgeted(self._fitted_again(allocation))
+
+    def _spent(self) -> float:
+        return time.monotonic() - self._begun
+
+    def _left(self) -> float:
+        return AIM * self._target - self._spent()
+
+    def _choose(
+        self, points: Sequence[OperatingPoint], forecast: Forecast, seconds: float, images: Sequence[ImagesPerClass]
+    ) -> Allocation | None:
+        return choose(self._device.config, self._given, points, forecast, seconds, images)
+
+    def _first_point(self, from_recipe: bool) -> OperatingPoint:
+        """Where the supernet alone would be trained in its share of the time.
+
+        Where there is little of it, the search for that point begins at the smallest.
+        """
+        device = self._device
+        point = next(point for point in device.points if is_at(device.base, point)) if from_recipe else device.points[0]
+        for _ in range(PROBES):
+            device.time_step(point)
+            self._require_time_left()
+            images = device.images_within(DECODING_SHARE * self._left())
+            allocation = self._choose(device.points, device.only_training, TRAIN_SHARE * self._left(), images)
+            if allocation is None or allocation.point == point:
+                break
+            point = allocation.point
+            if device.steps.knows(point):
+                break
+        return point
+
+    def _require_time_left(self) -> None:
+        """Refuse at once what is certain to take too long: measuring more would only cost time."""
+        device = self._device
+        if not device.probing:
+            if self._spent() > UNMEASURED * self._target:
+                raise TooLittleTimeError(
+                    f"{self._target / 60:g} minutes are too few, of which {self._spent() / 60:.2g} are over before "
+                    "anything of this device was measured; give --minutes 10 or more"
+                )
+            return
+        images = device.images[:1]
+        training = least(device.config, self._given, device.points, device.only_training, images)
+        if training + device.probing > self._left():  # exports alone take longer than that
+            raise self._too_little(images)
+
+    def _rehearsed(self, point: OperatingPoint, images: Sequence[ImagesPerClass]) -> Allocation:
+        """Rehearse where it looks best, and choose by that."""
+        device = self._device
+        few = self._choose((point,), device.only_training, TRAIN_SHARE * self._left(), images)
+        config = few.config if few else SettingRanges(point.at(device.config), self._given, images).least()
+        while True:
+            device.rehearse(config, point, self._narrator)
+            allocation = self._choose(device.points, device.forecast, self._left(), images)
+            last = self._spent() > AGAIN * self._target
+            if allocation is not None and allocation.point not in device.rehearsals and last:
+                near = self._choose(tuple(device.rehearsals), device.forecast, self._left(), images)
+                allocation = near or allocation  # a smaller one, of which is known how many times less it does
+            if allocation is None:
+                raise self._too_little(images)
+            if allocation.point in device.rehearsals or last:
+                return self._of_loaded(allocation)
+            point, config = allocation.point, allocation.config
+
+    def _of_loaded(self, allocation: Allocation) -> Allocation:
+        """The choice, but with the images that are decoded by now if they will do."""
+        device = self._device
+        if device.is_loaded(allocation.config, allocation.point) or device.loaded is None:
+            return allocation
+        point, images = device.loaded
+        if point == allocation.point:
+            again = fit(device.config, self._given, point, device.forecast, self._left(), (images,))
+            if again is not None and again.work >= NEARLY * allocation.work:
+                return again
+        return allocation
+
+    def _unrehearsed(self, images: Sequence[ImagesPerClass]) -> Allocation:
+        """By the time of supernet steps alone; stages that take longer are shortened while they work."""
+        device = self._device
+        known = [point for point in device.points if device.steps.knows(point)]
+        self._narrator.say("a rehearsal would take too long here: all is chosen by the time of supernet steps alone")
+        allocation = self._choose(known, device.forecast, ROUGH_AIM * self._left(), images)
+        allocation = allocation or self._choose(known, device.forecast, self._left(), images)
+        if allocation is None:
+            raise self._too_little(images)
+        return allocation
+
+    def _fitted_again(self, allocation: Allocation) -> Allocation:
+        """With the time that is left, now that the images are decoded."""
+        device = self._device
+        seconds = self._left() if device.rehearsals else ROUGH_AIM * self._left()
+        images = (images_in(allocation.config),)
+        again = fit(device.config, self._given, allocation.point, device.forecast, seconds, images)
+        if again is not None:
+            return again if again.work <= allocation.work else allocation
+        config = SettingRanges(allocation.point.at(device.config), self._given, images).least()
+        return dataclasses.replace(allocation, config=config, estimate=device.forecast(config, allocation.point))
+
+    def _too_little(self, images: Sequence[ImagesPerClass]) -> TooLittleTimeError:
+        device, minutes = self._device, self._target / 60
+        seconds = least(device.config, self._given, device.points, device.forecast, images)
+        needed = (seconds + self._spent()) / AIM / 60
+        fixed = sorted(self._given & set(BUDGETED_SETTINGS))
+        remedy = f", or leave {' and '.join(fixed)} open" if fixed else ""
+        return TooLittleTimeError(
+            f"{minutes:g} minutes are too few for this run on this device, the least is about {needed:.2g}; give "
+            f"--minutes {needed:.2g} or more{remedy}"
+        )
+
+    def _budgeted(self, allocation: Allocation) -> BudgetedRun:
+        device, config, spent = self._device, allocation.config, self._spent()
+        plan = device.plan(config, allocation.point)
+        base = _spelled_out(device.base)
+        settings = tuple(_setting(base, self._given, allocation, name) for name in BUDGETED_SETTINGS)
+        prepared = device.load(config, allocation.point)
+        notes = what_is_poor(allocation, prepared)
+        if notes and (gain := self._gain(allocation)):
+            notes = (*notes, what_more_brings(gain))
+        if plan.seconds + spent < UNUSED * AIM * self._target and device.rehearsals:
+            notes = (
+                *notes,
+                "this is the most that makes sense here: longer training or search is not known to bring more, so the "
+                "rest of the time is not used",
+            )
+        lacks = given_up(base, device.base, prepared, allocation.estimate.steps)
+        return BudgetedRun(prepared, plan, settings, spent, lacks, notes)
+
+    def _gain(self, allocation: Allocation) -> Gain | None:
+        """The shortest of some longer times with which the run would no longer be poor, and what it would be then."""
+        device, found = self._device, None
+        for factor in LONGER:
+            images = device.images_within(DECODING_SHARE * factor * AIM * self._target)
+            seconds = factor * AIM * self._target - self._spent()
+            other = self._choose(device.points, device.forecast, seconds, images)
+            if other is None or other.work <= allocation.work:
+                continue
+            found = Gain(factor * self._target / 60, other)
+            if not what_is_poor(other, dataclasses.replace(device.base, config=other.config)):
+                break
+        return found
+
+
+def _spelled_out(base: Prepared) -> RunConfig:
+    """The configuration with what its defaults stand for."""
+    config = base.config
+    data = dataclasses.replace(config.data, image_size=base.dataset.image_size)
+    alone = dataclasses.replace(config.stand_alone, epochs=config.stand_alone.epochs or config.train.epochs)
+    return dataclasses.replace(config, data=data, stand_alone=alone)
+
+
+def _setting(base: RunConfig, given: frozenset[str], allocation: Allocation, name: str) -> Setting:
+    before, after = value_of(base, name), value_of(allocation.config, name)
+    if name in given:
+        return Setting(name, before, after, "given")
+    return Setting(name, before, after, "as in the recipe" if before == after else _REASONS[name])
+
+
+_REASONS = {
+    "space": "the folder recipe's for such images",
+    "width": "with all channels there were too few supernet steps",
+    "data.image_size": "the largest at which the supernet gets enough steps",
+    "data.augmentation": "the folder recipe's for such images",
+    "data.train_per_class": "as many as can be decoded and gone through several times",
+    "data.held_out_per_class": "in proportion to the training images",
+    "train.epochs": "half of the time, or more where the rest is not needed",
+    "search.population": "fills what is left",
+    "search.generations": "fills what is left",
+    "search.latency_minutes": "a small part of the time",
+    "search.select": "as many as can be trained and exported",
+    "stand_alone.epochs": "as the supernet's in the recipe, as far as the time goes",
+    "stand_alone.models": "after the trainings are long enough",
+    "stand_alone.seeds": "after the study has all its networks",
+}

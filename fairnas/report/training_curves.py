@@ -1,0 +1,147 @@
+"""How the networks of a ranking study learned: their training curves, coloured by one-shot accuracy (Figure 10)."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fairnas.config import ACCURACY_WORDS, Measure
+from fairnas.errors import RunDirectoryError
+from fairnas.report.format import counted, percent
+from fairnas.report.html import Section, plot, tag
+from fairnas.report.plots import Figure, plain_layout, six_digits
+from fairnas.rundir import RunDirectory
+
+_BEST, _WORST = (11, 102, 194), (240, 140, 60)
+"""Red, green and blue of the network that the supernet likes best, and of the one that it likes least."""
+
+
+@dataclass(frozen=True)
+class TrainingCurve:
+    """A network's trainings, mean over its seeds. Epochs count from 1."""
+
+    genome: str
+    one_shot: float
+    loss: tuple[tuple[int, float], ...]
+    """Epoch and mean training loss in it."""
+    top1: tuple[tuple[int, float], ...]
+    """Epoch and validation accuracy after it, where it was measured."""
+    seeds: int
+    final: float | None
+    """Test accuracy by the run's measure, as `one_shot`; None if a training diverged."""
+    balanced_accuracy: tuple[tuple[int, float], ...] = ()
+    """As `top1`, where it is the run's measure."""
+
+    @property
+    def accuracy(self) -> tuple[tuple[int, float], ...]:
+        """Epoch and validation accuracy by the run's measure."""
+        return self.balanced_accuracy or self.top1
+
+
+def read_training_curves(run: RunDirectory, models: Sequence[Mapping[str, Any]]) -> tuple[TrainingCurve, ...]:
+    """The trainings of a finished study, best one-shot accuracy first.
+
+    Args:
+        run: its directory.
+        models: the networks, as `ranking.json` has them.
+
+    Raises:
+        RunDirectoryError: if a training left no curve.
+    """
+    ordered = sorted(models, key=lambda row: (-row["one_shot"], row["genome"]))
+    return tuple(_lesson(run, model) for model in ordered)
+
+
+def _lesson(run: RunDirectory, model: Mapping[str, Any]) -> TrainingCurve:
+    losses, top1, balanced = [], [], []
+    for seed in range(len(model["stand_alone"])):
+        name = f"stand_alone/{model['genome']}-s{seed}.json"
+        result = run.read_json(name)
+        if "curve" not in result or (not result["curve"] and result["status"] == "done"):
+            raise RunDirectoryError(
+                f"{run.path / name} holds no training curve, as it is of an earlier fairnas; delete it, and "
+                f"`fairnas rank --run {run.path}` trains the network again"
+            )
+        rows = result["curve"]
+        losses.append([(row["epoch"], row["loss"]) for row in rows if math.isfinite(row["loss"])])
+        top1.append(_measured(rows, "top1"))
+        if run.config.measure == "balanced_accuracy":
+            balanced.append(_measured(rows, "balanced_accuracy"))
+    return TrainingCurve(
+        genome=model["genome"],
+        one_shot=model["one_shot"],
+        loss=mean_curve(losses),
+        top1=mean_curve(top1),
+        seeds=len(losses),
+        final=model["mean"],
+        balanced_accuracy=mean_curve(balanced) if balanced else (),
+    )
+
+
+def _measured(rows: Sequence[Mapping[str, Any]], measure: Measure) -> list[tuple[int, float]]:
+    """Epoch and validation accuracy, where it was measured."""
+    name = f"validation_{measure}"
+    return [(row["epoch"], row[name]) for row in rows if row[name] is not None]
+
+
+def mean_curve(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[tuple[int, float], ...]:
+    """Mean over trainings, where all of them have a value."""
+    if not curves:
+        raise ValueError("a network has no trainings")
+    shared = set.intersection(*({epoch for epoch, _ in curve} for curve in curves))
+    known = [dict(curve) for curve in curves]
+    return tuple((epoch, statistics.fmean(curve[epoch] for curve in known)) for epoch in sorted(shared))
+
+
+def curve_figure(curves: Sequence[TrainingCurve], what: str) -> Figure:
+    """A line per network, of its `loss` or, as `top1`, of its accuracy by the run's measure."""
+    kind = words_of(curves)
+    data: list[Figure] = []
+    for number, each in enumerate(curves):
+        curve, scale = (each.accuracy, 100) if what == "top1" else (each.loss, 1)
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers" if what == "top1" else "lines",
+                "name": percent(each.one_shot),
+                "x": [epoch for epoch, _ in curve],
+                "y": [six_digits(scale * value) for _, value in curve],
+                "line": {"width": 1.6, "color": colour_of(number, len(curves))},
+                "marker": {"size": 5},
+                "hovertemplate": f"<b>{each.genome}</b>, one-shot {percent(each.one_shot)}<br>"
+                "epoch %{x}: %{y:.4g}<extra></extra>",
+            }
+        )
+    title = f"stand-alone {kind}, validation (%)" if what == "top1" else "training loss"
+    layout = plain_layout("epoch", title, hovermode="closest")
+    return {"data": data, "layout": layout | {"showlegend": True, "legend": {"title": {"text": f"one-shot {kind}"}}}}
+
+
+def words_of(curves: Sequence[TrainingCurve]) -> str:
+    """What the accuracy of the curves is called."""
+    return ACCURACY_WORDS["balanced_accuracy" if any(each.balanced_accuracy for each in curves) else "top1"]
+
+
+def colour_of(number: int, count: int) -> str:
+    """The colour of the network at a place of the one-shot order, the best first."""
+    share = number / max(count - 1, 1)
+    mixed = (round(best + share * (worst - best)) for best, worst in zip(_BEST, _WORST, strict=True))
+    return "#" + "".join(f"{part:02x}" for part in mixed)
+
+
+def curves_section(curves: Sequence[TrainingCurve]) -> Section:
+    """The section in the report of a run: both curves of every network."""
+    seeds = max(each.seeds for each in curves)
+    caption = (
+        f"{counted(len(curves), 'network')} of the ranking study, trained from scratch, means over "
+        f"{counted(seeds, 'seed')}. Blue is the one with the best one-shot accuracy, orange the one with the worst: "
+        "where the supernet orders networks as training does, blue ends"
+    )
+    plots = [(f"curve-{what}", curve_figure(curves, what)) for what in ("top1", "loss")]
+    titles = (("Validation accuracy", "above"), ("Mean training loss of an epoch", "below"))
+    places = [
+        plot(name, f"Line plot over epochs, {counted(len(curves), 'network')}.", f"{title}. {caption} {side} orange.")
+        for (name, _), (title, side) in zip(plots, titles, strict=True)
+    ]
+    return Section("curves", "Stand-alone trainings", tag("div", *places, classes="pair"), tuple(plots))
