@@ -7,7 +7,7 @@ class InTurn:
     """Draws one path a step: choice number `step` modulo the number of choices, in every layer."""
 
     fairness = "none"
-    cycle = 1
+    fairness_period = 1
     paths_per_step = 1
 
     def __init__(self, choices):

@@ -15,7 +15,7 @@ space = fairnas.get_space("digits")
 data = load_dataset(DataConfig("digits", augmentation="shift"), image_size=8, image_channels=1, seed=0)
 config = TrainConfig(strategy="strict", epochs=2, batch_size=50, lr=0.05)
 training = supernet_training(space, config, seed=0, device=device)
-train(training, data, config, seed=0, pace=LoopOptions())
+train(training, data, config, seed=0, options=LoopOptions())
 print(training.ledger.audit())
 
 rng = np.random.default_rng(0)

@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
 PACKAGE = ROOT / "fairnas"
-ROOMS = {entry.stem for entry in PACKAGE.iterdir() if not entry.name.startswith("__")}
+ROOMS = {entry.stem for entry in PACKAGE.iterdir() if entry.name[0] not in "_." and entry.name != "py.typed"}
 
 
 def section(title: str) -> str:

@@ -186,8 +186,7 @@ def train(
         ProcessesDisagree: if it holds other numbers; the checkpoint is from before.
     """
     group = group or Group()
-    device = next(training.network.parameters()).device
-    dataset = training.images(dataset)
+    device, dataset = next(training.network.parameters()).device, training.images(dataset)
     per_epoch = training_steps(dataset, config, training.batches_per_step)
     total = config.epochs * per_epoch
     schedule = training.schedule if isinstance(training, Scheduled) else Cosine(config)
