@@ -12,7 +12,7 @@ demo: install
 test: install lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# The inner loop: what is quick, of all rooms or of one (make check ROOM=search).
+# The inner loop: the tests of one room that are not marked slow (make check ROOM=search); without ROOM, of all.
 check: install lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" tests/$(ROOM)
 

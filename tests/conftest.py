@@ -61,11 +61,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the tests that take too long for their mark; FAIRNAS_TEST_TIMES names a file for the times of all."""
+    """Name tests that are too slow for `make check`, there; FAIRNAS_TEST_TIMES names a file for the times of all."""
     reports = [report for report in terminalreporter.getreports("passed") if report.when == "call"]
     found = {report.nodeid: dict(report.user_properties) for report in reports}
     if path := os.environ.get("FAIRNAS_TEST_TIMES"):
         Path(path).write_text(json.dumps(found, indent=1))
+    if "not slow" not in terminalreporter.config.option.markexpr:
+        return
     late = [name for name, each in found.items() if each["processor_s"] > 2 * _SLOW_S and not each["slow"]]
     for name in late:
         terminalreporter.write_line(f"mark it slow: {name} took {found[name]['processor_s']:.1f} s of processor time")
