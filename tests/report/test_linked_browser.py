@@ -63,7 +63,7 @@ def test_a_box_in_one_view_marks_the_same_networks_in_all(opened):
     low, high, bottom, top = (*sorted((box["x0"], box["x1"])), *sorted((box["y0"], box["y1"])))
     inside = [
         row
-        for row, (x, y) in enumerate(zip(known["madds"], known["top1"], strict=True))
+        for row, (x, y) in enumerate(zip(known["madds"], known["accuracy"], strict=True))
         if low <= x <= high and bottom <= y <= top
     ]
     assert 5 < len(inside) < 475
@@ -96,14 +96,14 @@ def test_limits_mark_with_keys_alone_what_boxes_mark_with_a_mouse(opened):
     ]
     assert [sorted(view[0]) for view in marked(opened)] == [inside] * 3
     assert f"{len(inside)} of 480 networks marked" in opened.locator(MARKED).text_content()
-    best = max(inside, key=lambda row: known["top1"][row])
+    best = max(inside, key=lambda row: known["accuracy"][row])
     first = opened.get_by_role("list", name="Marked networks").get_by_role("button").first
     opened.get_by_role("button", name="Show all").focus()
     opened.keyboard.press("Tab")
     opened.keyboard.press("Enter")
     assert first.get_attribute("aria-pressed") == "true"
     shown = known["genomes"].index(opened.locator("#network").get_attribute("data-genome"))
-    assert known["top1"][shown] == known["top1"][best]
+    assert known["accuracy"][shown] == known["accuracy"][best]
 
 
 @wide
