@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,10 +13,9 @@ from fairnas.cli.figure_8 import figure_8
 from fairnas.cli.figure_10 import figure_10
 from fairnas.cli.figure_11 import figure_11
 from fairnas.cli.output import command_line, print_json, print_page, print_table
-from fairnas.cli.parsing import UsageError, parse, peek
-from fairnas.cli.run import recipe_config
+from fairnas.cli.parsing import Settings, UsageError, given_flags, parse, show_help, wants_help
+from fairnas.cli.settings import configured, given_folder, merged, recipe_config, shown_config
 from fairnas.config import RunConfig
-from fairnas.configfile import read_config
 from fairnas.errors import UnknownNameError
 from fairnas.recipes import NAMES
 
@@ -61,15 +60,13 @@ class FigureOneVerb:
         fairnas figure 1 --data cifar10 --data.root downloads --epochs 40
     """
 
-    config: Annotated[RunConfig, tyro.conf.arg(name="")]
+    config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=lambda: RunConfig(""))
     out: Path = Path("runs/figure1")
     """Folder of the page and of the trainings."""
-    recipe: str = "digits"
+    recipe: str | None = None
     """Where settings begin; default: what --data asks for, else digits."""
     config_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
     """TOML file with settings over the recipe's."""
-    data: str | None = None
-    """Short for --data.name."""
     seeds: int = 3
     """Trainings per arm."""
     epochs: int | None = None
@@ -101,7 +98,7 @@ class FigureFourVerb:
 def main(arguments: Sequence[str]) -> None:
     """Find the figure and make it."""
     if not arguments or arguments[0].startswith("-"):
-        if "--help" not in arguments and "-h" not in arguments:
+        if not wants_help(arguments):
             raise UsageError(f"`fairnas figure` needs a number first ({', '.join(FIGURES)}); try `fairnas figure 4`")
         parse(FigureVerb, arguments, "figure")
     if arguments[0] not in FIGURES:
@@ -111,10 +108,12 @@ def main(arguments: Sequence[str]) -> None:
 
 def figure_1(arguments: Sequence[str]) -> None:
     """Parse, train, print."""
-    given = parse(FigureOneVerb, arguments, "figure 1", FigureOneVerb(_begin_with(arguments)))
-    config = given.config
-    if given.data is not None:
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, name=given.data))
+    if wants_help(arguments):
+        show_help(FigureOneVerb, arguments, "figure 1", FigureOneVerb(config=shown_config("digits")))
+    flags = given_flags(FigureOneVerb, arguments, "figure 1")
+    given, settings = FigureOneVerb(**flags.own), merged(flags)
+    config = recipe_config(given.recipe or _asked_for(settings), flags, settings)
+    config = configured(config, flags, settings)
     if given.epochs is not None:
         config = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=given.epochs))
     from fairnas.cli.progress import interruptible, narrated
@@ -127,14 +126,12 @@ def figure_1(arguments: Sequence[str]) -> None:
     print_json(numbers) if given.json else _print_arms(numbers)
 
 
-def _begin_with(arguments: Sequence[str]) -> RunConfig:
-    """The recipe that is named or that the data ask for, and the TOML file over it."""
-    data = peek(arguments, "--data") or peek(arguments, "--data.name")
-    asked_for = "folder" if data and data.startswith("folder:") else data if data in NAMES else "digits"
-    name = peek(arguments, "--recipe") or asked_for
-    config = recipe_config(name, arguments, "--help" in arguments or "-h" in arguments)
-    file = peek(arguments, "--config")
-    return config if file is None else dataclasses.replace(read_config(Path(file), config), recipe=config.recipe)
+def _asked_for(settings: Settings) -> str:
+    """The recipe that the data ask for."""
+    if given_folder(settings) is not None:
+        return "folder"
+    data = settings["data.name"].value if "data.name" in settings else None
+    return data if data in NAMES else "digits"
 
 
 def _print_arms(numbers: dict[str, Any]) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fairnas.cli.output import command_line, print_json, print_table
-from fairnas.cli.parsing import UsageError, parse, peek
-from fairnas.config import SearchConfig
+from fairnas.cli.parsing import UsageError, given_flags, show_help, wants_help
+from fairnas.cli.settings import configured
+from fairnas.config import RunConfig, SearchConfig
 from fairnas.rundir import RunDirectory
 
 _SUPERNET_SEEDS, _TRUTH_SEEDS = 5, 20
@@ -54,18 +55,23 @@ class FigureSixVerb:
 
 def figure_6(arguments: Sequence[str]) -> None:
     """Parse, search, print."""
-    run = peek(arguments, "--run")
-    begin = RunDirectory.open(Path(run)).config.search if run is not None else _PAPER
+    if wants_help(arguments):
+        show_help(FigureSixVerb, arguments, "figure 6")
+    flags = given_flags(FigureSixVerb, arguments, "figure 6")
+    given = FigureSixVerb(**flags.own)
+    begin = RunDirectory.open(given.run).config.search if given.run is not None else _PAPER
     begin = dataclasses.replace(begin, population=_PAPER.population, generations=_PAPER.generations)
-    given = parse(FigureSixVerb, arguments, "figure 6", FigureSixVerb(search=begin))
+    config = configured(RunConfig("", search=begin), flags, flags.settings)
     if (given.run is None) == (given.truth is None):
         raise UsageError("`fairnas figure 6` needs either --run DIR, with a trained supernet, or --truth FILE")
-    if given.search.searcher != begin.searcher:
-        raise UsageError(f"search.searcher is {given.search.searcher}, but --searchers says who searches; leave it out")
+    if config.search.searcher != begin.searcher:
+        raise UsageError(
+            f"search.searcher is {config.search.searcher}, but --searchers says who searches; leave it out"
+        )
     search = dataclasses.replace(
-        given.search,
-        population=given.search.population if given.population is None else given.population,
-        generations=given.search.generations if given.generations is None else given.generations,
+        config.search,
+        population=config.search.population if given.population is None else given.population,
+        generations=config.search.generations if given.generations is None else given.generations,
     )
     from fairnas.cli.progress import interruptible, narrated
     from fairnas.paper.figure_6_study import FigureSix, draw_figure_6

@@ -53,8 +53,9 @@ Weight-sharing neural architecture search that can be trusted.
 
 {verbs}
 
-`fairnas VERB --help` tells more. Every verb takes --json (one JSON object on standard output, nothing else there)
-and --debug (tracebacks). Exit codes: 0 done, 2 wrong input, 130 interrupted, 129 terminal closed, 1 our fault.
+`fairnas VERB --help` tells more, `fairnas run --help-all` lists every setting. Every verb takes --json (one JSON object
+on standard output, nothing else there) and --debug (tracebacks). Exit codes: 0 done, 2 wrong input, 130 interrupted,
+129 terminal closed, 1 our fault.
 
 example: fairnas run digits --out runs/digits
 """

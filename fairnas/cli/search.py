@@ -1,5 +1,6 @@
 """`fairnas search --run DIR`: stage two alone."""
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,10 +10,11 @@ from typing import Any
 import tyro
 
 from fairnas.cli.output import column, millions, percent, print_json, print_table, value
-from fairnas.cli.parsing import RunArguments, parse, peek
-from fairnas.cli.shortforms import ShortForms
+from fairnas.cli.parsing import RunArguments, given_flags, show_help, wants_help, without_help
+from fairnas.cli.settings import configured, with_objectives
 from fairnas.cli.stage import do_stage
-from fairnas.config import ACCURACY_WORDS, EvaluateConfig, Measure, SearchConfig
+from fairnas.config import ACCURACY_WORDS, EvaluateConfig, Measure, RunConfig, SearchConfig
+from fairnas.errors import FairnasError
 from fairnas.rundir import RunDirectory
 
 _TELLING = 0.005
@@ -20,7 +22,7 @@ _TELLING = 0.005
 
 
 @dataclass(frozen=True)
-class SearchVerb(RunArguments, ShortForms):
+class SearchVerb(RunArguments):
     """Search the trained supernet of a run, and select networks from the front.
 
     Settings given here replace the run's when the search has ended well; if it fails, the run is as it was. Genomes
@@ -43,6 +45,8 @@ class SearchVerb(RunArguments, ShortForms):
     """Score genomes in so many processes on this machine."""
     scheduler: str | None = None
     """Score genomes on the workers of the Dask scheduler at this address."""
+    objective: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """One more objective: balanced_accuracy, top5, loss, latency, or FILE.py:NAME. May be given several times."""
     without: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Take an objective out again, by its name, and its bound with it. May be given several times."""
     show: bool = False
@@ -55,29 +59,38 @@ class SearchVerb(RunArguments, ShortForms):
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, search, print."""
-    path = peek(arguments, "--run") or peek(arguments, "--out")
-    stored = RunDirectory.open(Path(path)).config if path is not None else None
-    default = SearchVerb(Path(path), search=stored.search, evaluate=stored.evaluate) if path and stored else None
-    given = parse(SearchVerb, arguments, "search", default)
+    if wants_help(arguments):
+        show_help(SearchVerb, arguments, "search", _shown(without_help(arguments)))
+    flags = given_flags(SearchVerb, arguments, "search")
+    given = SearchVerb(**flags.own)
     if given.show or given.csv or given.parquet:
         _tell(given)
         return
     run = RunDirectory.open(given.run)
-    config = dataclasses.replace(run.config, search=_left(given, run), evaluate=given.evaluate)
+    config = with_objectives(_left(given, configured(run.config, flags, flags.settings), run), given.objective)
     resources = None
     if given.workers is not None or given.scheduler is not None:
         resources = dataclasses.replace(config.resources, workers=given.workers, scheduler=given.scheduler)
-    do_stage("search", given, config=given.over(config), resources=resources)
+    do_stage("search", given, config=config, resources=resources)
 
 
-def _left(given: SearchVerb, run: RunDirectory) -> SearchConfig:
-    """The settings of the search without the objectives that are to be taken out."""
+def _shown(arguments: Sequence[str]) -> SearchVerb | None:
+    """What help shows: the settings of the run, if it is named."""
+    with contextlib.suppress(FairnasError):
+        config = RunDirectory.open(given_flags(SearchVerb, arguments, "search").own["run"]).config
+        return SearchVerb(Path(), search=config.search, evaluate=config.evaluate)
+    return None
+
+
+def _left(given: SearchVerb, config: RunConfig, run: RunDirectory) -> RunConfig:
+    """A configuration without the objectives that are to be taken out."""
     if not given.without:
-        return given.search
+        return config
     from fairnas.search.objectives import without_objectives
 
     rows = run.read_json("search.json")["objectives"] if (run.path / "search.json").exists() else []
-    return without_objectives(given.search, given.without, {row["name"]: row.get("text") for row in rows})
+    texts = {row["name"]: row.get("text") for row in rows}
+    return dataclasses.replace(config, search=without_objectives(config.search, given.without, texts))
 
 
 def _tell(given: SearchVerb) -> None:

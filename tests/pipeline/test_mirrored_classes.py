@@ -43,7 +43,7 @@ def arrows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def configured(folder: Path, *flags: str) -> RunConfig:
-    return read_arguments(["folder", "--data", f"folder:{folder}", *flags], "run")[0]
+    return read_arguments(["folder", "--data", f"folder:{folder}", *flags], "run").config
 
 
 def opened(config: RunConfig) -> Dataset:
