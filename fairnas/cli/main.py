@@ -106,7 +106,7 @@ def _outcome(arguments: Sequence[str] | None) -> int:
     except Exception as error:
         if debug:
             raise
-        if line := too_little_memory(error):
+        if line := too_little_memory(error, arguments[0]):
             print(f"fairnas: {line}", file=sys.stderr)
             return WRONG_INPUT
         if isinstance(error, PermissionError) and error.filename is not None:  # any path may lie in a locked folder

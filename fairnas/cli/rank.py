@@ -2,15 +2,16 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from fairnas.cli.output import print_json
-from fairnas.cli.parsing import RunArguments, UsageError, parse
+from fairnas.cli.parsing import RunArguments, UsageError, given_flags, show_help, wants_help
 from fairnas.cli.ranking import print_study
+from fairnas.cli.settings import stage_settings
 from fairnas.cli.stage import do_stage
-from fairnas.config import StandAloneConfig
+from fairnas.config import Resources, StandAloneConfig
 from fairnas.errors import FairnasError, GenomeError
 from fairnas.rundir import RunDirectory
 from fairnas.space import SearchSpace, get_space
@@ -44,11 +45,15 @@ class RankVerb(RunArguments):
     """Another run with the same space and data: its supernet judges the networks, too. `none`: no other."""
     show: bool = False
     """Print the study that is there; nothing is trained."""
+    resources: Resources = field(default_factory=Resources)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, rank, print."""
-    given = parse(RankVerb, arguments, "rank")
+    if wants_help(arguments):
+        show_help(RankVerb, arguments, "rank")
+    flags = given_flags(RankVerb, arguments, "rank")
+    given = RankVerb(**flags.own)
     run = RunDirectory.open(given.run)
     if given.models == 0:
         raise UsageError("--models is 0, which is no study; give 3 or more")
@@ -58,9 +63,10 @@ def main(arguments: Sequence[str]) -> None:
             from fairnas.pipeline.other_scorers import require_comparable
 
             require_comparable(run, Path(study.against))
-        do_stage("rank", given, config=dataclasses.replace(config, stand_alone=study))
-    else:
-        _require_nothing_else(given)
+        _, resources = stage_settings(config, flags)
+        do_stage("rank", given, config=dataclasses.replace(config, stand_alone=study), resources=resources)
+    elif not flags.own.keys() <= {"run", "json", "show"} or flags.settings:
+        raise UsageError("--show prints the study that is there; leave --show out to make another one")
     if not run.is_finished("rank"):
         raise FairnasError(f"{run.path} has no finished ranking study; `fairnas rank --run {run.path}` makes it")
     study = run.read_json("ranking.json")
@@ -68,12 +74,6 @@ def main(arguments: Sequence[str]) -> None:
         print_study(study)
     elif given.show:
         print_json(study)
-
-
-def _require_nothing_else(given: RankVerb) -> None:
-    changed = RankVerb(given.run, json=given.json, show=True)
-    if given != changed:
-        raise UsageError("--show prints the study that is there; leave --show out to make another one")
 
 
 def _study(given: RankVerb, run: RunDirectory) -> StandAloneConfig:

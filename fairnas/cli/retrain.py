@@ -10,9 +10,9 @@ from typing import Annotated
 import tyro
 
 from fairnas.cli.parsing import Given, RunArguments, UsageError, given_flags, show_help, wants_help, without_help
-from fairnas.cli.settings import configured
+from fairnas.cli.settings import stage_settings
 from fairnas.cli.stage import do_stage
-from fairnas.config import RetrainConfig, RunConfig
+from fairnas.config import Resources, RetrainConfig, RunConfig
 from fairnas.config.settings import with_settings
 from fairnas.errors import FairnasError
 from fairnas.rundir import RunDirectory
@@ -35,6 +35,7 @@ class RetrainVerb(RunArguments):
     genomes: tyro.conf.Positional[tuple[str, ...]] = ()
     """More genomes, in text form."""
     settings: Annotated[RetrainConfig, tyro.conf.arg(name="")] = field(default_factory=RetrainConfig)
+    resources: Resources = field(default_factory=Resources)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -43,19 +44,20 @@ def main(arguments: Sequence[str]) -> None:
         show_help(RetrainVerb, arguments, "retrain", _shown(without_help(arguments)))
     flags = given_flags(RetrainVerb, arguments, "retrain")
     given = RetrainVerb(**flags.own)
-    config = _base(RunDirectory.open(given.run).config, flags)
-    config = configured(config, flags, flags.settings)
+    config, resources = stage_settings(_base(RunDirectory.open(given.run).config, flags), flags)
     if "retrain.temperature" in flags.settings and not config.retrain.distillation:
         raise UsageError("--temperature is of distillation, which is 0; give --distillation, too")
     named = tuple(dict.fromkeys([*config.stand_alone.genomes, *given.genomes]))
-    do_stage("retrain", given, config=with_settings(config, {"stand_alone.genomes": named}))
+    config = with_settings(config, {"stand_alone.genomes": named})
+    do_stage("retrain", given, config=config, resources=resources)
 
 
 def _shown(arguments: Sequence[str]) -> RetrainVerb | None:
     """What help shows: the settings of the run, if it is named."""
     with contextlib.suppress(FairnasError):
         flags = given_flags(RetrainVerb, arguments, "retrain")
-        return RetrainVerb(Path(), settings=_base(RunDirectory.open(flags.own["run"]).config, flags).retrain)
+        config = _base(RunDirectory.open(flags.own["run"]).config, flags)
+        return RetrainVerb(Path(), settings=config.retrain, resources=config.resources)
     return None
 
 

@@ -11,9 +11,9 @@ import tyro
 
 from fairnas.cli.output import column, millions, percent, print_json, print_table, value
 from fairnas.cli.parsing import RunArguments, given_flags, show_help, wants_help, without_help
-from fairnas.cli.settings import configured, with_objectives
+from fairnas.cli.settings import stage_settings, with_objectives
 from fairnas.cli.stage import do_stage
-from fairnas.config import ACCURACY_WORDS, EvaluateConfig, Measure, RunConfig, SearchConfig
+from fairnas.config import ACCURACY_WORDS, EvaluateConfig, Measure, Resources, RunConfig, SearchConfig
 from fairnas.errors import FairnasError
 from fairnas.rundir import RunDirectory
 
@@ -41,10 +41,7 @@ class SearchVerb(RunArguments):
 
     search: SearchConfig = field(default_factory=SearchConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
-    workers: int | None = None
-    """Score genomes in so many processes on this machine."""
-    scheduler: str | None = None
-    """Score genomes on the workers of the Dask scheduler at this address."""
+    resources: Resources = field(default_factory=Resources)
     objective: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """One more objective: balanced_accuracy, top5, loss, latency, or FILE.py:NAME. May be given several times."""
     without: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
@@ -67,10 +64,8 @@ def main(arguments: Sequence[str]) -> None:
         _tell(given)
         return
     run = RunDirectory.open(given.run)
-    config = with_objectives(_left(given, configured(run.config, flags, flags.settings), run), given.objective)
-    resources = None
-    if given.workers is not None or given.scheduler is not None:
-        resources = dataclasses.replace(config.resources, workers=given.workers, scheduler=given.scheduler)
+    config, resources = stage_settings(run.config, flags)
+    config = with_objectives(_left(given, config, run), given.objective)
     do_stage("search", given, config=config, resources=resources)
 
 
@@ -78,7 +73,7 @@ def _shown(arguments: Sequence[str]) -> SearchVerb | None:
     """What help shows: the settings of the run, if it is named."""
     with contextlib.suppress(FairnasError):
         config = RunDirectory.open(given_flags(SearchVerb, arguments, "search").own["run"]).config
-        return SearchVerb(Path(), search=config.search, evaluate=config.evaluate)
+        return SearchVerb(Path(), search=config.search, evaluate=config.evaluate, resources=config.resources)
     return None
 
 

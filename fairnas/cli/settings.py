@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fairnas.cli.parsing import Given, GivenSetting, Settings, UsageError, values_of
-from fairnas.config import RunConfig
+from fairnas.config import Resources, RunConfig
 from fairnas.config.settings import with_settings
 from fairnas.configfile import read_settings
 from fairnas.errors import ConfigError, TooLittleTimeError
@@ -45,6 +45,21 @@ def _with_origin(error: ConfigError, given: Given, settings: Settings) -> Config
     if key in settings and settings[key].origin == "file":
         return ConfigError(f"{given.own['config_file']}: {error}")
     return error
+
+
+def stage_settings(stored: RunConfig, given: Given) -> tuple[RunConfig, Resources | None]:
+    """A run's configuration with what a command for one stage gives, and where and how to do the stage.
+
+    Resources count for this time only; None: as the run's configuration says. Raises `ConfigError`.
+    """
+    lasting = {key: each for key, each in given.settings.items() if not key.startswith("resources.")}
+    config = configured(stored, given, lasting)
+    once = {key: each.value for key, each in given.settings.items() if key not in lasting}
+    if not once:
+        return config, None
+    if not once.keys().isdisjoint(("resources.workers", "resources.scheduler")):  # one takes the other's place
+        once = {"resources.workers": None, "resources.scheduler": None, **once}
+    return config, with_settings(stored, once).resources
 
 
 def refuse_hopeless(settings: Settings) -> None:

@@ -85,7 +85,7 @@ FAILURES = {
     "search, all networks fail": (
         ("search", "--objective", "meter.py:power", "--max-madds", "500k"),
         nothing,
-        "watts raised OSError: no power meter; mend meter.py:power, or leave it out with --without watts",
+        "no power meter; mend meter.py:power, or leave it out with `fairnas search --without watts`",
     ),
     "search, late": (
         ("search", "--search.searcher", "random", "--objective", "loss"),
