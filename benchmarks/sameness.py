@@ -11,7 +11,7 @@ from typing import Any
 LEFT_OUT = {
     ".lock": "the process that held the run",
     "stages.json": "when each stage ended, and checksums of files that hold times; the names of stages and files count",
-    "config.toml": "the section [resources], which no result depends on; all other sections count",
+    "config.toml": "the schema, and the section [resources], which no result depends on; all other sections count",
     "archive.sqlite": "the pages; all rows of all tables count, in order",
     "archive.sqlite-wal": "SQLite's own",
     "archive.sqlite-shm": "SQLite's own",
@@ -47,7 +47,7 @@ def _content(path: Path, run: Path) -> Any:
         stages = json.loads(path.read_text(encoding="utf-8"))["stages"]
         return {name: sorted(record["files"]) for name, record in stages.items()}
     if path.name == "config.toml":
-        return {key: value for key, value in tomllib.loads(path.read_text("utf-8")).items() if key != "resources"}
+        return {key: value for key, value in tomllib.loads(path.read_text("utf-8")).items() if key not in ("schema", "resources")}
     if path.name == "archive.sqlite":
         return _tables(path)
     if path.name == "metrics.jsonl":

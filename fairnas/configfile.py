@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 
+_SCHEMA = "schema"
+"""Key in the configuration of a run (`rundir.SCHEMA`), which may be given as a file for another run."""
+
+
 def to_toml(config: RunConfig) -> str:
     """The configuration as TOML; fields that are None are left out. `from_toml` reads it back equal."""
     return tomli_w.dumps(_without_none(dataclasses.asdict(config)))
@@ -48,12 +52,22 @@ def settings_in(text: str, source: str) -> dict[str, Any]:
     Raises:
         ConfigError: as `from_toml`.
     """
-    try:
-        given = parse_toml(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source} is not valid TOML: {error}; see `fairnas run --help-all` for the keys") from None
+    given = _parsed(text, source)
+    given.pop(_SCHEMA, None)
     _check_keys(given, dataclasses.asdict(RunConfig(recipe="")), source)
     return {key: _typed(key, value, source) for key, value in leaves(given)}
+
+
+def schema_of(text: str, source: str) -> Any:
+    """The schema number of the run that a configuration is of, as written; None in the file of a user."""
+    return _parsed(text, source).get(_SCHEMA)
+
+
+def _parsed(text: str, source: str) -> dict[str, Any]:
+    try:
+        return parse_toml(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source} is not valid TOML: {error}; see `fairnas run --help-all` for the keys") from None
 
 
 def _typed(key: str, value: Any, source: str) -> Any:

@@ -1,6 +1,6 @@
 """The run directory: everything one experiment produced, written so that a kill at any moment loses nothing.
 
-    config.toml      the configuration          space.json     the search space, resolved for the data
+    config.toml      schema, configuration      space.json     the search space, resolved for the data
     data.json        classes, splits, mean      versions.json  packages and device of the supernet's training
     metrics.jsonl    one line per measurement, in order
     supernet/        checkpoint.pt              ledger.json    updates per choice block
@@ -12,7 +12,6 @@
     latency.json     milliseconds of every choice block on this machine, where they are asked for; latency.jsonl
     precision.json   bfloat16 against float32, where genomes are scored in it
     similarity.json  how alike the choice blocks are, if asked for; figures and a page in similarity/
-    begun.json       data.root of the beginning, if the images have moved since
     dial.json        with --minutes: what was chosen, how long it was foreseen to take, what was shortened since
     stages.json      finished stages, with the checksums of what they wrote, and their lines of metrics.jsonl
 
@@ -32,17 +31,16 @@ from typing import Any
 
 from fairnas.atomic_files import TEMPORARY, checksum, is_leftover, require_locks, write_atomically
 from fairnas.config import RunConfig
-from fairnas.configfile import differing_keys, flat_settings, from_toml, to_toml
+from fairnas.configfile import differing_keys, flat_settings, from_toml, schema_of, to_toml
 from fairnas.errors import RunDirectoryError
 from fairnas.untrusted import parse_json
 
-SCHEMA = 1
+SCHEMA = 2
+"""Number of the layout and of the content of all files. A run of another number is refused."""
 NO_STUDY = "no_ranking.json"
 """Why a run has no ranking study, where it could have none."""
 
 
-BEGUN = "begun.json"
-"""Where the images lay at first, in a run whose images have moved."""
 FORMER = ".former"
 """Where a stage that is done again keeps what it wrote before, until it has ended."""
 _UNRECORDED = {"search": ("precision.json",)}
@@ -87,11 +85,9 @@ class RunDirectory:
         run = RunDirectory(path)
         config = dataclasses.replace(config, data=config.data.absolute())
         if (path / "config.toml").exists():
+            run.require_schema()
             before, data = run.config, config.data
-            here = data.where(before.data)
-            if data == here.absolute():  # as it was spelled, which trainings of before are known by
-                config = dataclasses.replace(config, data=here)
-            elif fingerprint is not None and data.kind == before.data.kind:
+            if fingerprint is not None and data.kind == before.data.kind:
                 before = dataclasses.replace(before, data=before.data.where(data))
             differing = differing_keys(before, config)
             if differing:
@@ -102,7 +98,6 @@ class RunDirectory:
                 )
             if run.config.data != config.data and fingerprint is not None:
                 run.require_images(fingerprint)
-                run.remember_root()
             if run.config != config:
                 run.write_config(config)  # resources may change when a run goes on, and where its images lie
             return run
@@ -120,24 +115,41 @@ class RunDirectory:
         if not (path / "config.toml").is_file():
             _require_configuration(path)
             raise RunDirectoryError(f"{path} is not a run directory; `fairnas run RECIPE --out {path}` makes one")
-        return RunDirectory(path)
+        run = RunDirectory(path)
+        run.require_schema()
+        return run
 
     @property
     def config(self) -> RunConfig:
         """The configuration the run was started with."""
+        text = self._config_text()
+        config = from_toml(text, source=str(self.path / "config.toml"))
+        if "[resources]" not in text:  # the last section, so all before it is there where it is
+            raise RunDirectoryError(
+                f"{self.path / 'config.toml'} is cut short; put it back (report.html shows it), or start a new run"
+            )
+        return config
+
+    def _config_text(self) -> str:
         path = self.path / "config.toml"
         try:
-            text = path.read_text(encoding="utf-8")
-            config = from_toml(text, source=str(path))
-            if "[resources]" not in text:  # the last section, so all before it is there where it is
-                raise RunDirectoryError(f"{path} is cut short; put it back (report.html shows it), or start a new run")
-            return config
+            return path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise RunDirectoryError(f"cannot read {path}: {error}; restore it or start a new run") from error
 
+    def require_schema(self) -> None:
+        """Raise `RunDirectoryError` for a run that another version of fairnas wrote, whose files have other content."""
+        found = schema_of(self._config_text(), source=str(self.path / "config.toml"))
+        if found != SCHEMA:
+            which = "an earlier version of fairnas, without a schema" if found is None else f"schema {found!r}"
+            raise RunDirectoryError(
+                f"the run in {self.path} is of {which}, and this fairnas reads schema {SCHEMA}; use the fairnas that "
+                "wrote it, or start a new run in another directory"
+            )
+
     def write_config(self, config: RunConfig) -> None:
         """Replace the configuration; only for settings that what is there does not depend on."""
-        write_atomically(self.path / "config.toml", to_toml(config).encode())
+        write_atomically(self.path / "config.toml", f"schema = {SCHEMA}\n{to_toml(config)}".encode())
 
     def require_images(self, fingerprint: str) -> None:
         """Raise `RunDirectoryError` if the run was begun with other images than those of a fingerprint."""
@@ -146,18 +158,6 @@ class RunDirectory:
                 f"the images are not those that {self.path} was begun with; put them back, or start a new run with "
                 "another --out"
             )
-
-    def remember_root(self) -> None:
-        """Write down where the images of `data.root` lay when the run was begun, before they are said to be elsewhere.
-
-        Trainings of earlier versions are known by it. Their `name` is in `data.json` anyway.
-        """
-        if self.config.data.root is not None and not (self.path / BEGUN).exists():
-            self.write_json(BEGUN, {"root": self.config.data.root})
-
-    def begun_root(self) -> str | None:
-        """Where the images of `data.root` lay when the run was begun."""
-        return self.read_json(BEGUN)["root"] if (self.path / BEGUN).exists() else self.config.data.root
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -217,7 +217,7 @@ class RunDirectory:
         if rows := self.metrics(stage):
             record["metrics"] = rows
         stages = self._stages() | {stage: record}
-        self.write_json("stages.json", {"schema": SCHEMA, "stages": stages})
+        self.write_json("stages.json", {"stages": stages})
 
     @contextlib.contextmanager
     def former_kept(self, stages: Iterable[str]) -> Iterator[None]:
@@ -266,7 +266,7 @@ class RunDirectory:
     def forget_stages(self, names: tuple[str, ...]) -> None:
         """Drop the records of stages that have to run again."""
         stages = {name: record for name, record in self._stages().items() if name not in names}
-        self.write_json("stages.json", {"schema": SCHEMA, "stages": stages})
+        self.write_json("stages.json", {"stages": stages})
 
     def is_finished(self, stage: str) -> bool:
         """Whether a stage was recorded as done (its files may still be damaged; see `damaged_files`)."""
@@ -315,12 +315,7 @@ class RunDirectory:
         if not (self.path / "stages.json").exists():
             return {}
         content = self.read_json("stages.json")
-        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-            raise RunDirectoryError(
-                f"{self.path} was written by another version of fairnas (schema {SCHEMA} is read here); "
-                "use that version, or start a new run"
-            )
-        stages = content.get("stages")
+        stages = content.get("stages") if isinstance(content, dict) else None
         if not isinstance(stages, dict) or not all(
             isinstance(record, dict)
             and isinstance(record.get("files"), dict)

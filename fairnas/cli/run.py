@@ -88,7 +88,7 @@ def _prepared(
 
     if (path / "config.toml").exists():
         with narrated() as narrator:
-            return prepare(going_on(RunDirectory(path), config, given), narrator=narrator), None
+            return prepare(going_on(RunDirectory.open(path), config, given), narrator=narrator), None
     from fairnas.planning.setting_ranges import BUDGETED_SETTINGS
     from fairnas.planning.time_budget import dial
 
@@ -168,7 +168,7 @@ def _begun_before(given: Given, settings: Settings, verb: str) -> RunConfig | No
     path, name = given.own.get("out") or Path("runs/folder"), given.own["name"]
     if name != "folder" or verb not in ("run", "train") or not (path / "config.toml").exists():
         return None
-    stored, data = RunDirectory(path).config, given_folder(settings)
+    stored, data = RunDirectory.open(path).config, given_folder(settings)
     if stored.recipe != name or data is None:
         return None
     there, here = (DataConfig(each).absolute().name for each in (stored.data.name, data))

@@ -235,11 +235,8 @@ class Ledger:
             ledger = Ledger(str(plain["strategy"]), tuple(len(row) for row in plain["passes"]))
             if not all((ledger.choices, *ledger.choices)):
                 raise ValueError("a layer has no choices")
-            for name in ("steps", "backward_passes", "level_every", "level_at"):
+            for name in ("steps", "backward_passes", "level_every", "level_at", "architecture_passes", "block_runs"):
                 setattr(ledger, name, _count(plain[name]))
-            # ledgers of before had passes that train weights, and no others
-            ledger.architecture_passes = _count(plain.get("architecture_passes", 0))
-            ledger.block_runs = _count(plain.get("block_runs", sum(map(sum, plain["passes"]))))
             for name in _COUNTS:
                 setattr(ledger, f"_{name}", ledger._flat(name, plain[name], _count, np.int64))
             ledger._gradient_norms = ledger._flat("gradient_norms", plain["gradient_norms"], _sum, np.float64)

@@ -91,7 +91,7 @@ class SupernetTraining:
 
     def restore_extra(self, content: dict[str, Any]) -> None:
         """Take both back."""
-        self.strategy.restore(content.get("strategy", {}))  # strategies of before had learned nothing
+        self.strategy.restore(content["strategy"])
         self.ledger = Ledger.from_dict(content["ledger"])
         sums = torch.from_numpy(np.concatenate(self.ledger.gradient_norms))
         self._gradient_norms = sums.to(self._gradient_norms.device)

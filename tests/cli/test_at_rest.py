@@ -149,8 +149,8 @@ def test_the_comparison_of_runs_sees_a_change_in_every_file_that_counts(run):
 # Schemas ------------------------------------------------------------------------------------------------------
 
 
-def change_json(path, **values):
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+def change_schema(path, schema):
+    path.write_text(path.read_text().replace("schema = 2\n", f"schema = {schema}\n", 1))
 
 
 def change_pragma(path, version):
@@ -166,14 +166,22 @@ def change_checkpoint(path, version):
 
 
 SCHEMAS = {
-    "stages.json, newer": (lambda run: change_json(run / "stages.json", schema=2), "written by another version"),
-    "stages.json, older": (lambda run: change_json(run / "stages.json", schema=0), "written by another version"),
+    "run, newer": (
+        lambda run: change_schema(run / "config.toml", 9),
+        "is of schema 9, and this fairnas reads schema 2",
+    ),
+    "run, older": (
+        lambda run: change_schema(run / "config.toml", 1),
+        "is of schema 1, and this fairnas reads schema 2",
+    ),
     "archive, newer": (lambda run: change_pragma(run / "archive.sqlite", 2), "use the newer fairnas that wrote it"),
     "archive, older": (lambda run: change_pragma(run / "archive.sqlite", 0), "use the older fairnas that wrote it"),
     "checkpoint, newer": (lambda run: change_checkpoint(run / "supernet" / "checkpoint.pt", 2), "has version 2, this"),
     "checkpoint, older": (lambda run: change_checkpoint(run / "supernet" / "checkpoint.pt", 0), "has version 0, this"),
     "configuration, newer": (
-        lambda run: (run / "config.toml").write_text("speed = 3\n" + (run / "config.toml").read_text()),
+        lambda run: (run / "config.toml").write_text(
+            (run / "config.toml").read_text().replace("\n", "\nspeed = 3\n", 1)
+        ),
         "unknown key 'speed'",
     ),
 }
