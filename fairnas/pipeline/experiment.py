@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from fairnas.atomic_files import checksum
-from fairnas.config import ArchitectureConfig, Precision, Resources, RunConfig, TrainConfig
+from fairnas.config import Precision, Resources, RunConfig, TrainConfig
 from fairnas.data import Dataset, Survey, load_dataset
 from fairnas.data.progress import Progress, silent
 from fairnas.errors import CheckpointError, ConfigError, RunDirectoryError
@@ -91,18 +91,10 @@ def training_identity(train: TrainConfig, config: RunConfig, space: SearchSpace,
     """
     left_out = ("name", "root", "layout", "labels", "group", "copies")
     data = {key: value for key, value in dataclasses.asdict(config.data).items() if key not in left_out}
-    return _identity(train, data, config.seed, space, dataset)
-
-
-def _identity(train: TrainConfig, data: Mapping[str, Any], seed: int, space: SearchSpace, dataset: Dataset) -> str:
     settings = dataclasses.asdict(train)
-    if train.architecture == ArchitectureConfig():
-        del settings["architecture"]  # trainings from before it was a setting go on
-    if train.balance == "none":
-        del settings["balance"]  # likewise
     if (own := own_file(train)) is not None:
         settings["strategy_file"] = checksum(own)
-    content = [settings, to_dict(space), dataset.fingerprint, seed, data]
+    content = [settings, to_dict(space), dataset.fingerprint, config.seed, data]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

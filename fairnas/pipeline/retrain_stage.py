@@ -89,9 +89,8 @@ def retrain_context(experiment: Experiment) -> JobContext:
     if config.retrain.recipe == "product":
         require_retrainable(config, experiment.space, experiment.dataset)
         product = ProductWork(teacher_of(experiment) if config.retrain.distillation else None)
-        settled = [dataclasses.asdict(config.retrain), product.teacher, _learned_from(experiment)]
-        if config.measure != "top1":  # which weights are kept depends on it; trainings from before there were two go on
-            settled.append(config.measure)
+        # which weights are kept depends on the measure
+        settled = [dataclasses.asdict(config.retrain), product.teacher, _learned_from(experiment), config.measure]
         known = [hashlib.sha256(json.dumps([each, *settled], sort_keys=True).encode()).hexdigest() for each in known]
     folder = experiment.run.path / config.retrain.folder
     return JobContext(config, train, known[0], folder, experiment.device.type, product, tuple(known[1:]))
