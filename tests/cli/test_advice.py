@@ -25,6 +25,7 @@ BEGIN = ("run", "plan", "train", "compare", "figure 1")
 """Verbs that begin with a recipe."""
 EMITTERS = {
     "cli/dial.py": ("run", "plan"),
+    "cli/figure.py": ("figure 6",),  # the other figures have no such messages
     "cli/memory.py": (),  # each verb has its own, see below
     "cli/parsing.py": (),  # says again what the user gave
     "cli/settings.py": BEGIN,
@@ -63,16 +64,16 @@ EMITTERS = {
 def kinds_of(verb: str) -> list[type]:
     """The dataclasses of a verb's flags."""
     name, _, number = verb.partition(" ")
-    file = f"figure_{number}" if number in ("6", "8", "10", "11") else name
-    module = importlib.import_module(f"fairnas.cli.{file}")
+    module = importlib.import_module(f"fairnas.cli.{name}")
     found = [
         each
         for each in vars(module).values()
         if isinstance(each, type) and dataclasses.is_dataclass(each) and each.__module__ == module.__name__
     ]
     kinds = [each for each in found if each.__name__.endswith("Verb")]
-    if number in ("1", "4"):
-        kinds = [each for each in kinds if {"1": "One", "4": "Four"}[number] in each.__name__]
+    if number:
+        word = {"1": "One", "4": "Four", "6": "Six", "8": "Eight", "10": "Ten", "11": "Eleven"}[number]
+        kinds = [each for each in kinds if each.__name__ == f"Figure{word}Verb"]
     return kinds
 
 
@@ -120,10 +121,8 @@ def emitters(file: str) -> tuple[str, ...]:
         return EMITTERS[file]
     room, _, name = file.partition("/")
     if room == "cli":
-        verb = name.removesuffix(".py").replace("_", " ")
-        if verb == "figure":
-            return ("figure 1", "figure 4")
-        assert verb in VERBS or verb.startswith("figure "), f"which verbs print the messages of {file}?"
+        verb = name.removesuffix(".py")
+        assert verb in VERBS, f"which verbs print the messages of {file}?"
         return (verb,)
     assert room in EMITTERS, f"which verbs print the messages of {file}?"
     return EMITTERS[room]
