@@ -7,7 +7,7 @@ import pytest
 WRONG = {
     "verb": (["trian"], "unknown verb 'trian'; did you mean 'train'?"),
     "recipe": (["run", "digitz"], "unknown recipe 'digitz'; did you mean 'digits'?"),
-    "no recipe": (["run"], "needs a recipe first"),
+    "no recipe": (["run"], "needs a recipe (digits"),
     "space": (["run", "digits", "--space", "digit"], "unknown space 'digit'; did you mean 'digits'?"),
     "space of a genome": (["describe", "proxylss", "0"], "unknown space 'proxylss'; did you mean 'proxyless'?"),
     "genome too short": (["describe", "digits", "012"], "genome '012' has 3 choices; space 'digits' has 8 layers"),
