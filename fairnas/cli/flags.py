@@ -30,14 +30,19 @@ _NAMES = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}
 class Field:
     """One field of a verb or of a section of settings."""
 
+    owner: type
+    """The dataclass that it is of."""
     name: str
     kind: Any
     metadata: tuple[Any, ...]
     flag: Flag | None
     default: Any
     """`dataclasses.MISSING` where the field has none, and has to be given."""
-    text: str
-    """The docstring below it."""
+
+    @property
+    def text(self) -> str:
+        """The docstring below it."""
+        return _texts(self.owner).get(self.name, "")
 
     @property
     def section(self) -> type | None:
@@ -52,12 +57,12 @@ class Field:
 
 def fields_of(kind: type) -> Iterator[Field]:
     """The fields of a dataclass, in their order."""
-    hints, texts = get_type_hints(kind, include_extras=True), _texts(kind)
+    hints = get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
         inner, metadata = annotated(hints[field.name])
         factory = field.default_factory
         default = field.default if factory is dataclasses.MISSING else factory()
-        yield Field(field.name, inner, metadata, flag_of(metadata), default, texts.get(field.name, ""))
+        yield Field(kind, field.name, inner, metadata, flag_of(metadata), default)
 
 
 @functools.cache

@@ -22,6 +22,7 @@ from fairnas.cli.settings import (
     with_objectives,
 )
 from fairnas.config import ACCURACY_WORDS, DataConfig, Measure, Resources, RunConfig, are_unequal
+from fairnas.errors import FairnasError
 from fairnas.recipes import NAMES
 from fairnas.rundir import RunDirectory
 
@@ -155,7 +156,7 @@ def show_run_help(arguments: Sequence[str], verb: str, kind: type[RunVerb]) -> N
     name = next((argument for argument in others[:1] if not argument.startswith("-")), "digits")
     try:
         config = read_arguments(others, verb, kind).config
-    except UsageError:  # help is wanted because something is missing or wrong
+    except FairnasError:  # help is wanted because something is missing or wrong
         config = shown_config(name)
     show_help(kind, arguments, verb, kind(config=config))
 
