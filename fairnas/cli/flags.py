@@ -97,6 +97,7 @@ def section_name(section: type) -> str:
     return next(f"{field.name}." for field in fields_of(RunConfig) if field.section is section)
 
 
+@functools.cache
 def read_type(kind: type) -> tuple[Any, dict[str, Any]]:
     """What tyro reads the flags of a verb into: a dictionary of those that are given, and a default of it."""
     entries = _read_entries(kind)
@@ -114,7 +115,8 @@ def _read_entries(kind: type) -> dict[str, Any]:
             continue
         if field.section:
             inner = _typed_dict(field.section, _read_entries(field.section))
-            entries[field.name] = Annotated[inner, *field.metadata] if field.metadata else inner
+            # without a help tyro would look for one in the source
+            entries[field.name] = _with_arg(inner, field.metadata, help="")
         elif field.default is dataclasses.MISSING:
             entries[field.name] = Required[_with_arg(field.kind, field.metadata, help=field.text)]
         else:
