@@ -137,7 +137,7 @@ def help_type(kind: type, default: Any, everything: bool) -> tuple[Any, dict[str
         if short.preferred and _is_shown(setting.flag, everything):
             value = _setting_of(kind, default, setting.key)
             value = str(value) if short.read and value is not None else value
-            text = f"{_text_of(setting)} In a file: {setting.key}."
+            text = f"{text_of(setting)} In a file: {setting.key}."
             entries[SHORT + name] = _shown(short.type or setting.type, value, (), text, name=name)
             values[SHORT + name] = value
     return _typed_dict(kind, entries), values
@@ -193,7 +193,8 @@ def _setting_of(kind: type, default: Any, key: str) -> Any:
     raise AssertionError(f"{kind.__name__} has no {key}")
 
 
-def _text_of(setting: Setting) -> str:
+def text_of(setting: Setting) -> str:
+    """The docstring below a setting of a `RunConfig`."""
     section: Any = RunConfig
     *above, name = setting.key.split(".")
     for part in above:

@@ -176,6 +176,6 @@ class RunArguments:
     """What every verb over a run directory takes."""
 
     run: Annotated[Path, tyro.conf.arg(aliases=("--out",))]
-    """The run directory. (torchrun takes `--run` for an option of its own; there, write `--out`.)"""
+    """The run directory."""
     json: bool = False
     """Print one JSON object and nothing else."""

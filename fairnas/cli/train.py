@@ -56,7 +56,14 @@ def _directory(given: Given) -> Path:
         return given.own.get("out") or Path("runs") / given.own["name"]
     if given.own.get("out") is None:
         raise UsageError("`fairnas train` needs --run PATH, or a recipe to begin with; try `fairnas train digits`")
-    if (settings := [setting.said for setting in given.settings.values()]) or "config_file" in given.own:
-        said = settings[0] if settings else f"--config {given.own['config_file']}"
-        raise UsageError(f"{said} is for a run that begins, and no recipe is given; leave it out, or name the recipe")
+    others = [
+        *(setting.said for setting in given.settings.values()),
+        *(f"--objective {each}" for each in given.own["objective"]),
+    ]
+    if "config_file" in given.own:
+        others.append(f"--config {given.own['config_file']}")
+    if others:
+        raise UsageError(
+            f"{others[0]} is for a run that begins, and no recipe is given; leave it out, or name the recipe"
+        )
     return given.own["out"]
