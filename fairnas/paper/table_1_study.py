@@ -20,7 +20,7 @@ from fairnas.atomic_files import checksum, write_atomically
 from fairnas.config import RunConfig
 from fairnas.data import Dataset
 from fairnas.errors import ConfigError
-from fairnas.fairness import Ledger
+from fairnas.fairness import read_ledger
 from fairnas.fairness.theory import TABLE_1
 from fairnas.nets import cost_table
 from fairnas.nets.memory import activation_table
@@ -291,7 +291,7 @@ def _training(
     true: Mapping[Genome, float | None],
     space: SearchSpace,
 ) -> SystemTraining:
-    ledger = Ledger.from_dict(run.read_json("ledger.json"))
+    ledger = read_ledger(run)
     genomes = [space.parse(text) for text in result["genomes"]]
     known = [number for number, genome in enumerate(genomes) if true[genome] is not None]
     truth = [true[genomes[number]] for number in known]

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from fairnas.config import ACCURACY_WORDS, Measure, RunConfig
 from fairnas.errors import RunDirectoryError
-from fairnas.fairness import Ledger
+from fairnas.fairness import Ledger, read_ledger
 from fairnas.report.objectives import ObjectiveRecord, extra_objectives
 from fairnas.report.ranking_record import Ranking, parse_ranking
 from fairnas.report.run_records import (
@@ -129,7 +129,7 @@ def read_inputs(run: RunDirectory, archive: Path | None = None) -> Inputs:
         config_text=(run.path / "config.toml").read_text(encoding="utf-8"),
         space=space,
         data=_parsed(run, "data.json", "train", parse_data) if _exists(run, "data.json") else None,
-        ledger=_made(run, "train", "ledger.json", Ledger.from_dict),
+        ledger=read_ledger(run) if run.is_finished("train") else None,
         epochs=_checked(
             *(run, "metrics.jsonl", "train"), lambda rows: parse_epochs(rows, config.measure), run.metrics("train")
         ),

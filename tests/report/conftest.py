@@ -94,6 +94,7 @@ def write_training(run: RunDirectory) -> None:
                 paths = [tuple(min(a, b) for a, b in zip(paths[0], SPACE.sample(rng), strict=True))]
         passes = count_passes(paths, SPACE.choices)
         ledger.record(passes, np.minimum(passes, 1), len(paths))
+    ledger.seal("0" * 64)
     run.write_json("ledger.json", ledger.to_dict())
     rng = generator(0, "curve")
     for epoch in range(1, 41):
