@@ -176,7 +176,7 @@ def _training(path: Path, arm: ArmPlan, seed: int) -> ArmTraining:
             row["one_shot_top1_mean"],
             row["one_shot_top1_std"],
         )
-        for row in run.metrics("train")
+        for row in run.recorded_metrics("train")
     )
     if scores["status"] == "diverged":
         return ArmTraining(seed, path.name, curve, None, (), scores["reason"])

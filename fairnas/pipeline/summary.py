@@ -6,8 +6,9 @@ from typing import Any, get_args
 from fairnas.config import Measure
 from fairnas.errors import RunDirectoryError
 from fairnas.fairness import LEDGER, read_ledger
-from fairnas.rundir import NO_STUDY, RunDirectory
+from fairnas.rundir import RunDirectory
 from fairnas.space import format_genome, parse_genome
+from fairnas.stage_records import NO_STUDY
 from fairnas.train import read_checkpoint, weights_digest
 
 
