@@ -21,6 +21,7 @@ Every file is written beside its name, flushed to the disk and renamed. One proc
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -233,7 +234,7 @@ class RunDirectory:
         another; they are whole, and the old ones lie in `FORMER` meanwhile.
         """
         stage = changed_since(self.path, name, octets)
-        if stage is not None and not (self.path / FORMER).exists():
+        if stage is not None and not self._former(name).exists():
             time.sleep(_SETTLING_S)
             if changed_since(self.path, name, (self.path / name).read_bytes()) is not None:
                 raise RunDirectoryError(
@@ -274,6 +275,10 @@ class RunDirectory:
         finally:
             shutil.rmtree(self.path / FORMER, ignore_errors=True)
 
+    def _former(self, name: str) -> Path:
+        """Where what a file held before is kept while its stage is done again."""
+        return self.path / FORMER / hashlib.sha256(name.encode()).hexdigest()
+
     def _kept_aside(self, names: Iterable[str]) -> dict[str, Path]:
         """Second names of files: who writes a file anew leaves the old one under its second name."""
         folder = self.path / FORMER
@@ -282,7 +287,7 @@ class RunDirectory:
             for name in names:
                 if (self.path / name).is_file():
                     folder.mkdir(exist_ok=True)
-                    copy = folder / str(len(kept))
+                    copy = self._former(name)
                     try:
                         os.link(self.path / name, copy)
                     except OSError:  # a file system without second names

@@ -103,18 +103,18 @@ def _read_records(path: Path, version: tuple[int, ...]) -> Mapping[str, Any]:
             f"{path.parent} was written by another version of fairnas (schema {SCHEMA} is read here); "
             "use that version, or start a new run"
         )
-    stages = unsealed(path, content, remedy).get("stages")
+    stages = content.get("stages")
     if not isinstance(stages, dict) or not all(
         isinstance(record, dict)
         and isinstance(record.get("files"), dict)
         and isinstance(record.get("metrics", []), list)
         for record in stages.values()
     ):
-        raise RunDirectoryError(f"{path} is not what fairnas writes; {remedy}")
+        raise RunDirectoryError(f"{path} is damaged; {remedy}")
     for name in (name for record in stages.values() for name in record["files"]):
         if "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
             raise RunDirectoryError(f"{path} names a file outside the run, {name!r}; {remedy}")
-    return stages
+    return unsealed(path, content, remedy)["stages"]
 
 
 def changed_since(run: Path, name: str, content: bytes) -> str | None:

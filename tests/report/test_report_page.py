@@ -19,10 +19,10 @@ from fairnas.report.run_data import read_inputs
 from fairnas.rundir import RunDirectory
 from fairnas.search import Archive
 from fairnas.space import get_space
+from tests.rewriting import rewrite_json, rewrite_text
 
 NASTY = "</script><b>&\"'`<!--"
 STAGES = ("train", "search", "retrain", "rank", "export")
-from tests.rewriting import rewrite_json, rewrite_text
 
 
 class Page(HTMLParser):
