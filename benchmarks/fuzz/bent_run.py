@@ -48,8 +48,8 @@ def run_with(name: str) -> Callable[[Path, bytes], RunDirectory]:
         if name != RECORDS:
             stages = json.loads(files[RECORDS])["stages"]
             for record in stages.values():
-                written = {each: hashlib.sha256(files[each]).hexdigest() for each in record["files"] if each in files}
-                record["files"] |= written
+                there = [each for each in record["files"] if each in files]
+                record["files"] |= {each: hashlib.sha256(files[each]).hexdigest() for each in there}
             files[RECORDS] = records_text(stages)
         for each, octets in files.items():
             written(folder, each, octets)
