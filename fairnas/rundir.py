@@ -20,6 +20,7 @@ Every file is written beside its name, flushed to the disk and renamed. One proc
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -33,18 +34,26 @@ from fairnas.atomic_files import TEMPORARY, checksum, is_leftover, require_locks
 from fairnas.config import RunConfig
 from fairnas.configfile import differing_keys, flat_settings, from_toml, schema_of, to_toml
 from fairnas.errors import RunDirectoryError
+from fairnas.stage_records import (
+    MAKERS,
+    RECORDS,
+    SEALED,
+    changed_since,
+    read_records,
+    records_text,
+    sealed,
+    unsealed,
+)
 from fairnas.untrusted import parse_json
 
 SCHEMA = 2
 """Number of the layout and of the content of all files. A run of another number is refused."""
-NO_STUDY = "no_ranking.json"
-"""Why a run has no ranking study, where it could have none."""
-
-
 FORMER = ".former"
 """Where a stage that is done again keeps what it wrote before, until it has ended."""
 _UNRECORDED = {"search": ("precision.json",)}
 """Files that stages write beside those that they are recorded with."""
+_SETTLING_S = 0.2
+"""Seconds in which another process that has just finished a stage writes its record."""
 LOCK = ".lock"
 """Held by the process that works on a run."""
 
@@ -192,22 +201,47 @@ class RunDirectory:
             os.close(handle)
 
     def write_json(self, name: str, content: Any) -> None:
-        """Write one JSON file atomically."""
+        """Write one JSON file atomically; of a file that no stage records, the content with its own checksum."""
+        content = sealed(content) if name in SEALED else content
         write_atomically(self.path / name, (json.dumps(content, indent=1) + "\n").encode())
 
     def read_json(self, name: str) -> Any:
-        """Read one JSON file. Raises `RunDirectoryError` if it is absent or damaged, naming the stage to repeat."""
+        """Read one JSON file, which has to be what its stage wrote.
+
+        Raises:
+            RunDirectoryError: if it is absent, damaged or changed; the message names the stage that makes it again.
+        """
         path = self.path / name
-        maker = _MAKERS.get(Path(name).parts[0], "run")
+        maker = MAKERS.get(Path(name).parts[0], "run")
         remedy = f"`fairnas {maker} --run {self.path}` makes it"
         if maker == "run":
             remedy = f"the `fairnas run {self.config.recipe}` command that began {self.path} makes it"
         try:
-            return parse_json(path.read_text(encoding="utf-8"))
+            octets = path.read_bytes()
+            content = parse_json(octets.decode("utf-8"))
         except FileNotFoundError:
             raise RunDirectoryError(f"{path} is not there yet; {remedy}") from None
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise RunDirectoryError(f"{path} is damaged ({error}); delete it, then {remedy}") from None
+        if name in SEALED:
+            return unsealed(path, content, f"delete it, then {remedy}")
+        self._require_recorded(name, octets)
+        return content
+
+    def _require_recorded(self, name: str, octets: bytes) -> None:
+        """Raise `RunDirectoryError` unless a file is what the stage that has finished wrote.
+
+        A stage that is done again writes its files before its record. Its own process reads them then, and so may
+        another; they are whole, and the old ones lie in `FORMER` meanwhile.
+        """
+        stage = changed_since(self.path, name, octets)
+        if stage is not None and not self._former(name).exists():
+            time.sleep(_SETTLING_S)
+            if changed_since(self.path, name, (self.path / name).read_bytes()) is not None:
+                raise RunDirectoryError(
+                    f"{self.path / name} was changed or damaged since '{stage}' wrote it; "
+                    f"`fairnas {stage} --run {self.path}` makes it again"
+                )
 
     # Finished stages ------------------------------------------------------------------------------------------
 
@@ -217,7 +251,7 @@ class RunDirectory:
         if rows := self.metrics(stage):
             record["metrics"] = rows
         stages = self._stages() | {stage: record}
-        self.write_json("stages.json", {"stages": stages})
+        write_atomically(self.path / RECORDS, records_text(stages))
 
     @contextlib.contextmanager
     def former_kept(self, stages: Iterable[str]) -> Iterator[None]:
@@ -242,6 +276,10 @@ class RunDirectory:
         finally:
             shutil.rmtree(self.path / FORMER, ignore_errors=True)
 
+    def _former(self, name: str) -> Path:
+        """Where what a file held before is kept while its stage is done again."""
+        return self.path / FORMER / hashlib.sha256(name.encode()).hexdigest()
+
     def _kept_aside(self, names: Iterable[str]) -> dict[str, Path]:
         """Second names of files: who writes a file anew leaves the old one under its second name."""
         folder = self.path / FORMER
@@ -250,7 +288,7 @@ class RunDirectory:
             for name in names:
                 if (self.path / name).is_file():
                     folder.mkdir(exist_ok=True)
-                    copy = folder / str(len(kept))
+                    copy = self._former(name)
                     try:
                         os.link(self.path / name, copy)
                     except OSError:  # a file system without second names
@@ -266,7 +304,7 @@ class RunDirectory:
     def forget_stages(self, names: tuple[str, ...]) -> None:
         """Drop the records of stages that have to run again."""
         stages = {name: record for name, record in self._stages().items() if name not in names}
-        self.write_json("stages.json", {"stages": stages})
+        write_atomically(self.path / RECORDS, records_text(stages))
 
     def is_finished(self, stage: str) -> bool:
         """Whether a stage was recorded as done (its files may still be damaged; see `damaged_files`)."""
@@ -312,24 +350,7 @@ class RunDirectory:
         return True
 
     def _stages(self) -> dict[str, Any]:
-        if not (self.path / "stages.json").exists():
-            return {}
-        content = self.read_json("stages.json")
-        stages = content.get("stages") if isinstance(content, dict) else None
-        if not isinstance(stages, dict) or not all(
-            isinstance(record, dict)
-            and isinstance(record.get("files"), dict)
-            and isinstance(record.get("metrics", []), list)
-            for record in stages.values()
-        ):
-            raise RunDirectoryError(f"{self.path / 'stages.json'} is damaged; delete it and run the same command again")
-        for name in (name for record in stages.values() for name in record["files"]):
-            if "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
-                raise RunDirectoryError(
-                    f"{self.path / 'stages.json'} names a file outside the run, {name!r}; "
-                    "delete it and run the same command again"
-                )
-        return stages
+        return read_records(self.path)
 
     # Measurements ---------------------------------------------------------------------------------------------
 
@@ -356,6 +377,10 @@ class RunDirectory:
         rows = [row for row in rows if isinstance(row, dict) and isinstance(row.get("step"), int) and "stage" in row]
         return [row for row in rows if stage is None or row["stage"] == stage]
 
+    def recorded_metrics(self, stage: str) -> list[dict[str, Any]]:
+        """The measurements of a stage; of a finished one from its record, which is checked, not from the file."""
+        return self._stages().get(stage, {}).get("metrics") or self.metrics(stage)
+
     def rewind_metrics(self, stage: str, step: int) -> None:
         """Drop a stage's measurements after `step`: they are made again when the stage goes on from there."""
         self._write_metrics([row for row in self.metrics() if row["stage"] != stage or row["step"] <= step])
@@ -363,24 +388,6 @@ class RunDirectory:
     def _write_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
         content = "".join(json.dumps(row) + "\n" for row in rows)
         write_atomically(self.path / "metrics.jsonl", content.encode())
-
-
-_MAKERS = {
-    "space.json": "train",
-    "data.json": "train",
-    "versions.json": "train",
-    "supernet": "train",
-    "ledger.json": "train",
-    "search.json": "search",
-    "archive.sqlite": "search",
-    "latency.json": "latency",
-    "stand_alone": "retrain",
-    "retrained": "retrain",
-    "ranking.json": "rank",
-    NO_STUDY: "rank",
-    "similarity.json": "similarity",
-    "models": "export",
-}
 
 
 def _require_configuration(path: Path) -> None:

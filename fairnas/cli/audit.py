@@ -24,12 +24,12 @@ BARS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
 def main(arguments: Sequence[str]) -> None:
     """Parse, audit, print."""
     given = parse(AuditVerb, arguments, "audit")
-    from fairnas.fairness import Ledger
+    from fairnas.fairness import read_ledger
     from fairnas.pipeline.summary import audit
 
     run = RunDirectory.open(given.run)
     verdict = audit(run)
-    ledger = Ledger.from_dict(run.read_json("ledger.json"))
+    ledger = read_ledger(run)
     names = ("passes", "updates", "last_step", "gradient_norms")
     blocks = {name: [row.tolist() for row in getattr(ledger, name)] for name in names}
     if given.json:
@@ -57,6 +57,10 @@ def main(arguments: Sequence[str]) -> None:
             f"          level after every {verdict['level_every']} steps, because layers differ in their number of "
             f"choices; last after step {verdict['level_at']:,}"
         )
+    print(
+        f"          these counts belong to supernet/checkpoint.pt, by a chain of {verdict['chain_records']:,} records, "
+        f"one per epoch; weights {verdict['weights_sha256'][:16]}..."
+    )
     low, high = verdict["gradient_share"]
     print(
         f"          chi-square p = {verdict['p_value']:.3g}; variance of the passes is {verdict['variance_ratio']:.3g} "

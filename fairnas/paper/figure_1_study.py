@@ -18,7 +18,7 @@ from fairnas.config import RunConfig
 from fairnas.configfile import to_toml
 from fairnas.data import Dataset
 from fairnas.errors import ConfigError
-from fairnas.fairness import Ledger
+from fairnas.fairness import read_ledger
 from fairnas.paper.figure_1_arms import ArmPlan, plan_arms, require_common_settings
 from fairnas.paper.figure_1_page import StrategyComparison, render_comparison, verdicts
 from fairnas.paper.output_folder import claim
@@ -176,11 +176,11 @@ def _training(path: Path, arm: ArmPlan, seed: int) -> ArmTraining:
             row["one_shot_top1_mean"],
             row["one_shot_top1_std"],
         )
-        for row in run.metrics("train")
+        for row in run.recorded_metrics("train")
     )
     if scores["status"] == "diverged":
         return ArmTraining(seed, path.name, curve, None, (), scores["reason"])
-    audit = Ledger.from_dict(run.read_json("ledger.json")).audit()
+    audit = read_ledger(run).audit()
     assert audit.backward_passes == arm.backward_passes, f"{path} did not take the compute that was planned"
     return ArmTraining(seed, path.name, curve, audit, tuple(scores["top1"]))
 

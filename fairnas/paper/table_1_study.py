@@ -19,8 +19,8 @@ from fairnas.analysis.nas_bench_macro import SPACE
 from fairnas.atomic_files import checksum, write_atomically
 from fairnas.config import RunConfig
 from fairnas.data import Dataset
-from fairnas.errors import ConfigError
-from fairnas.fairness import Ledger
+from fairnas.errors import ConfigError, RunDirectoryError
+from fairnas.fairness import read_ledger
 from fairnas.fairness.theory import TABLE_1
 from fairnas.nets import cost_table
 from fairnas.nets.memory import activation_table
@@ -166,10 +166,8 @@ def _run_of(out: Path, given: SystemComparison, plan: SystemPlan, seed: int) -> 
 def _result(run: RunDirectory, genomes: Sequence[Genome]) -> dict[str, Any] | None:
     """What came of a training, or None if it is not there, or not of these networks and weights."""
     try:
-        found = parse_json((run.path / RESULT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(found, dict):
+        found = run.read_json(RESULT)
+    except RunDirectoryError:
         return None
     if found.get("status") == "diverged":
         return found
@@ -291,7 +289,7 @@ def _training(
     true: Mapping[Genome, float | None],
     space: SearchSpace,
 ) -> SystemTraining:
-    ledger = Ledger.from_dict(run.read_json("ledger.json"))
+    ledger = read_ledger(run)
     genomes = [space.parse(text) for text in result["genomes"]]
     known = [number for number, genome in enumerate(genomes) if true[genome] is not None]
     truth = [true[genomes[number]] for number in known]
@@ -305,7 +303,7 @@ def _training(
         table.blocks[layer][choice].madds == min(cost.madds for cost in table.blocks[layer])
         for layer, choice in enumerate(derived)
     ]
-    rows = run.metrics("train")
+    rows = run.recorded_metrics("train")
     return SystemTraining(
         seed=seed,
         audit=ledger.audit(),

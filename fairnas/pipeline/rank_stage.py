@@ -16,10 +16,10 @@ from fairnas.pipeline.scoring import score_on_validation, statistics_of
 from fairnas.pipeline.search_stage import front_and_selected, known_candidates, spread_over_front
 from fairnas.pipeline.training_job import Job, JobContext
 from fairnas.randomness import generator
-from fairnas.rundir import NO_STUDY
 from fairnas.search import MADDS, Candidate
 from fairnas.search.objectives import LOSS_OF, accuracy_by
 from fairnas.space import Genome, SearchSpace, format_genome
+from fairnas.stage_records import NO_STUDY
 
 LEAST = 3
 """Networks that have an order to speak of."""

@@ -16,7 +16,8 @@ from fairnas.pipeline.retrain_stage import retrain
 from fairnas.pipeline.search_stage import ARCHIVE, changed_sources, has_lost_candidates, search
 from fairnas.pipeline.timetable import Shortened, Timetable, with_shortened
 from fairnas.pipeline.train_stage import train
-from fairnas.rundir import NO_STUDY, RunDirectory
+from fairnas.rundir import RunDirectory
+from fairnas.stage_records import NO_STUDY
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,31 @@ import dataclasses
 from typing import Any, get_args
 
 from fairnas.config import Measure
-from fairnas.fairness import Ledger
-from fairnas.rundir import NO_STUDY, RunDirectory
+from fairnas.errors import RunDirectoryError
+from fairnas.fairness import LEDGER, read_ledger
+from fairnas.rundir import RunDirectory
 from fairnas.space import format_genome, parse_genome
+from fairnas.stage_records import NO_STUDY
+from fairnas.train import read_checkpoint, weights_digest
 
 
 def audit(run: RunDirectory) -> dict[str, Any]:
-    """The fairness verdict over the run's ledger."""
-    return dataclasses.asdict(Ledger.from_dict(run.read_json("ledger.json")).audit())
+    """The fairness verdict over the run's ledger, whose counts have to belong to the weights of its supernet.
+
+    Raises:
+        RunDirectoryError: if they do not, or a file is lost or damaged.
+    """
+    ledger = read_ledger(run)
+    path = run.path / "supernet" / "checkpoint.pt"
+    weights = weights_digest(read_checkpoint(path, "supernet")["network"])
+    try:
+        ledger.require_sealed(weights)
+    except ValueError as error:
+        raise RunDirectoryError(
+            f"{run.path / LEDGER} is not the ledger of {path}: {error}; `fairnas train --run {run.path}` writes "
+            "it again from the checkpoint"
+        ) from None
+    return dataclasses.asdict(ledger.audit()) | {"chain_records": len(ledger.chain), "weights_sha256": weights}
 
 
 def summarise(run: RunDirectory) -> dict[str, Any]:

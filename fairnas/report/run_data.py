@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from fairnas.config import ACCURACY_WORDS, Measure, RunConfig
 from fairnas.errors import RunDirectoryError
-from fairnas.fairness import Ledger
+from fairnas.fairness import Ledger, read_ledger
 from fairnas.report.objectives import ObjectiveRecord, extra_objectives
 from fairnas.report.ranking_record import Ranking, parse_ranking
 from fairnas.report.run_records import (
@@ -42,11 +42,12 @@ from fairnas.report.table_records import (
     parse_times,
 )
 from fairnas.report.training_curves import TrainingCurve, read_training_curves
-from fairnas.rundir import NO_STUDY, RunDirectory
+from fairnas.rundir import RunDirectory
 from fairnas.search import Archive
 from fairnas.search.scoring import candidates_with_values
 from fairnas.space import SearchSpace, format_genome, get_space, scaled
 from fairnas.space.file import from_dict
+from fairnas.stage_records import NO_STUDY
 
 T = TypeVar("T")
 _MATRICES = "similarity/similarity.json"
@@ -129,9 +130,11 @@ def read_inputs(run: RunDirectory, archive: Path | None = None) -> Inputs:
         config_text=(run.path / "config.toml").read_text(encoding="utf-8"),
         space=space,
         data=_parsed(run, "data.json", "train", parse_data) if _exists(run, "data.json") else None,
-        ledger=_made(run, "train", "ledger.json", Ledger.from_dict),
+        ledger=read_ledger(run) if run.is_finished("train") else None,
         epochs=_checked(
-            *(run, "metrics.jsonl", "train"), lambda rows: parse_epochs(rows, config.measure), run.metrics("train")
+            *(run, "metrics.jsonl", "train"),
+            lambda rows: parse_epochs(rows, config.measure),
+            run.recorded_metrics("train"),
         ),
         search=search,
         candidates=candidates,
@@ -211,10 +214,18 @@ def _candidates(
     """Candidates of the setting that `search.json` belongs to; none if the archive was not kept."""
     if not path.exists():
         return ()
-    stored = _parsed(run, "search.json", "search", lambda plain: (plain["setting"], dict(plain.get("sources", {}))))
-    setting, sources = stored
+    stored = _parsed(
+        *(run, "search.json", "search"),
+        lambda plain: (plain["setting"], dict(plain.get("sources", {})), dict(plain["archive"])),
+    )
+    setting, sources, left = stored
     further = [objective.name for objective in extra_objectives(objectives)]
     with Archive(path, setting, read_only=True) as archive:
+        if archive.fingerprint(int(left["rows"])) != left:
+            raise RunDirectoryError(
+                f"{run.path / 'archive.sqlite'} was changed or damaged since 'search' wrote it; "
+                f"`fairnas search --run {run.path}` makes it again"
+            )
         return tuple(
             Scored(
                 *(format_genome(c.genome), c.value("top1"), c.value("madds"), c.value("params"), c.generation),

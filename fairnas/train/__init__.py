@@ -9,7 +9,7 @@ from fairnas.train.product import product_training
 from fairnas.train.scratch import stand_alone_training
 from fairnas.train.step import StepContext, StepResult, supernet_step
 from fairnas.train.strategies import STRATEGIES, Strategy, make_strategy, scoring_statistics
-from fairnas.train.supernet import new_supernet, supernet_training
+from fairnas.train.supernet import new_supernet, supernet_training, weights_digest
 
 __all__ = [
     "STRATEGIES",
@@ -37,5 +37,6 @@ __all__ = [
     "supernet_training",
     "train",
     "training_steps",
+    "weights_digest",
     "write_checkpoint",
 ]

@@ -1,7 +1,8 @@
 """Supernet training: a strategy, a supernet and the ledger, for the loop."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,11 @@ class SupernetTraining:
             self.ledger.require_level()
         return result.loss
 
+    def seal_ledger(self) -> None:
+        """Note in the ledger, after an epoch, that its counts belong to the weights as they are."""
+        self.ledger.set_gradient_norms(self._gradient_norms.cpu().numpy())
+        self.ledger.seal(weights_digest(self.network.state_dict()))
+
     def extra_state(self) -> dict[str, Any]:
         """The ledger, and what the strategy has learned."""
         self.ledger.set_gradient_norms(self._gradient_norms.cpu().numpy())
@@ -95,6 +101,16 @@ class SupernetTraining:
         self.ledger = Ledger.from_dict(content["ledger"])
         sums = torch.from_numpy(np.concatenate(self.ledger.gradient_norms))
         self._gradient_norms = sums.to(self._gradient_norms.device)
+
+
+def weights_digest(weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 of a network's parameters and buffers: names, types, shapes and numbers, wherever they are."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        numbers = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {numbers.dtype} {tuple(numbers.shape)}\n".encode())
+        digest.update(numbers.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def parts_of(dataset: Dataset, strategy: Strategy) -> tuple[Dataset, Dataset | None]:

@@ -16,6 +16,7 @@ from fairnas.pipeline.scoring import score_on_validation
 from fairnas.rundir import RunDirectory
 from fairnas.space import format_genome, get_space
 from tests.cli.process import TINY, start
+from tests.rewriting import rewrite_text
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_the_fitted_sum_is_shown_and_an_earlier_study_has_none(copied_run, fairn
     assert judged.sum_is_better
     chosen = reselect(Experiment(RunDirectory.open(copied_run)), judged)
     content = {**study, **as_plain(judged), "second_choice": chosen}
-    (copied_run / "ranking.json").write_text(json.dumps(content))
+    rewrite_text(copied_run / "ranking.json", json.dumps(content))
     record_again(copied_run, "rank")
     outcome = fairnas("rank", "--run", copied_run, "--show")
     assert "cross-entropy and multiply-adds, fitted to the others" in outcome.out, outcome.err
@@ -95,7 +96,7 @@ def test_the_fitted_sum_is_shown_and_an_earlier_study_has_none(copied_run, fairn
     assert f"Second choice: the front of {chosen['looked_at']} networks" in page
     assert all(row["genome"] in outcome.out for row in chosen["networks"])
     del content["corrected"]["cost"]  # as a version before this one wrote it
-    (copied_run / "ranking.json").write_text(json.dumps(content))
+    rewrite_text(copied_run / "ranking.json", json.dumps(content))
     record_again(copied_run, "rank")
     outcome = fairnas("rank", "--run", copied_run, "--show")
     assert (outcome.code, "fitted to the others" in outcome.out) == (0, False)
@@ -103,7 +104,7 @@ def test_the_fitted_sum_is_shown_and_an_earlier_study_has_none(copied_run, fairn
     earlier = {key: value for key, value in study.items() if key not in ("by_loss", "corrected", "second_choice")}
     for model in earlier["models"]:
         del model["loss"]
-    (copied_run / "ranking.json").write_text(json.dumps(earlier))
+    rewrite_text(copied_run / "ranking.json", json.dumps(earlier))
     record_again(copied_run, "rank")
     outcome = fairnas("rank", "--run", copied_run, "--show")
     assert (outcome.code, "cross-entropy" in outcome.out) == (0, False)

@@ -236,6 +236,8 @@ GOOD = {
     "strategy": "strict",
     "steps": 1,
     "backward_passes": 2,
+    "architecture_passes": 0,
+    "block_runs": 2,
     "level_every": 1,
     "level_at": 1,
     "scatter": [0.0],
@@ -243,8 +245,7 @@ GOOD = {
     "updates": [[1, 1]],
     "last_step": [[1, 1]],
     "gradient_norms": [[0.5, 0.25]],
-    "architecture_passes": 0,
-    "block_runs": 2,
+    "chain": [],
 }
 
 

@@ -15,7 +15,8 @@ from fairnas.pipeline.rank_stage import choose_models
 from fairnas.pipeline.stages import forget
 from fairnas.progress import SilentNarrator
 from fairnas.report.progress import read_state
-from fairnas.rundir import NO_STUDY, RunDirectory
+from fairnas.rundir import RunDirectory
+from fairnas.stage_records import NO_STUDY
 
 
 class Listener(SilentNarrator):

@@ -94,6 +94,7 @@ def write_training(run: RunDirectory) -> None:
                 paths = [tuple(min(a, b) for a, b in zip(paths[0], SPACE.sample(rng), strict=True))]
         passes = count_passes(paths, SPACE.choices)
         ledger.record(passes, np.minimum(passes, 1), len(paths))
+    ledger.seal("0" * 64)
     run.write_json("ledger.json", ledger.to_dict())
     rng = generator(0, "curve")
     for epoch in range(1, 41):
@@ -160,6 +161,7 @@ def write_search(run: RunDirectory) -> None:
             keys = [SPACE.parse(str(row["genome"])) for row in new]
             archive.add(dict(zip(keys, measures, strict=True)), generation)
         archive.add({(5,) * 8: {"top1": float("nan"), "madds": 1.0, "params": 1.0}}, GENERATIONS - 1)
+        left = archive.fingerprint()
     with Archive(run.path / "archive.sqlite", "another supernet") as other:
         other.add({(0,) * 8: {"top1": 0.5, "madds": 1e9, "params": 1e9}}, 0)
     front = front_of(list(rows.values()))
@@ -182,6 +184,7 @@ def write_search(run: RunDirectory) -> None:
         "rejected": 0,
         "bounds": {"madds": 1.1e6, "params": None},
         "setting": SETTING,
+        "archive": left,
     }
     run.write_json("search.json", content)
 
