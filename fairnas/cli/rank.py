@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> None:
             from fairnas.pipeline.other_scorers import require_comparable
 
             require_comparable(run, Path(study.against))
-        do_stage("rank", given, config=dataclasses.replace(config, stand_alone=study))
+        do_stage("rank", given, config=dataclasses.replace(config, stand_alone=study), instead_of=config)
     else:
         _require_nothing_else(given)
     if not run.is_finished("rank"):

@@ -41,7 +41,8 @@ def main(arguments: Sequence[str]) -> None:
     config = RunDirectory.open(given.run).config
     named = tuple(dict.fromkeys([*config.stand_alone.genomes, *given.genomes]))
     alone = dataclasses.replace(config.stand_alone, genomes=named)
-    do_stage("retrain", given, config=dataclasses.replace(config, stand_alone=alone, retrain=given.settings))
+    changed = dataclasses.replace(config, stand_alone=alone, retrain=given.settings)
+    do_stage("retrain", given, config=changed, instead_of=config)
 
 
 def _stored(arguments: Sequence[str]) -> RetrainVerb | None:

@@ -63,11 +63,12 @@ def main(arguments: Sequence[str]) -> None:
         _tell(given)
         return
     run = RunDirectory.open(given.run)
-    config = dataclasses.replace(run.config, search=_left(given, run), evaluate=given.evaluate)
+    before = stored or run.config
+    config = dataclasses.replace(before, search=_left(given, run), evaluate=given.evaluate)
     resources = None
     if given.workers is not None or given.scheduler is not None:
         resources = dataclasses.replace(config.resources, workers=given.workers, scheduler=given.scheduler)
-    do_stage("search", given, config=given.over(config), resources=resources)
+    do_stage("search", given, config=given.over(config), instead_of=before, resources=resources)
 
 
 def _left(given: SearchVerb, run: RunDirectory) -> SearchConfig:
