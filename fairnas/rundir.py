@@ -32,7 +32,7 @@ from typing import Any
 
 from fairnas.atomic_files import TEMPORARY, checksum, is_leftover, write_atomically
 from fairnas.config import RunConfig
-from fairnas.configfile import differing_keys, flat_settings, from_toml, to_toml
+from fairnas.configfile import differing_keys, flat_settings, from_toml, to_file
 from fairnas.directory_lock import LOCK, held, require_in_place, require_locks
 from fairnas.errors import RunDirectoryError
 from fairnas.former_files import forget_former, kept_aside
@@ -169,8 +169,11 @@ class RunDirectory:
             raise RunDirectoryError(f"cannot read {path}: {error}; restore it or start a new run") from error
 
     def write_config(self, config: RunConfig) -> None:
-        """Replace the configuration; only for settings that what is there does not depend on."""
-        write_atomically(self.path / "config.toml", to_toml(config).encode())
+        """Replace the configuration; only for settings that what is there does not depend on.
+
+        Raises `ConfigError`, before anything is written, if what is written could not be read back.
+        """
+        write_atomically(self.path / "config.toml", to_file(config))
 
     def require_images(self, fingerprint: str) -> None:
         """Raise `RunDirectoryError` if the run was begun with other images than those of a fingerprint."""

@@ -31,8 +31,9 @@ class StandAloneConfig:
     def __post_init__(self) -> None:
         at_least("stand_alone.epochs", self.epochs, 1)
         above_zero("stand_alone.lr", self.lr)
-        if self.models not in (0, *range(3, self.models + 1)):
+        if self.models < 3 and self.models != 0:
             raise ConfigError(f"stand_alone.models is {self.models}; give 3 or more, or 0 for no ranking study")
+        at_least("stand_alone.models", self.models, 0)
         at_least("stand_alone.seeds", self.seeds, 1)
         one_of("stand_alone.choose", self.choose, Literal["front", "stratified", "random"])
         if self.study and len(self.study) < 3:

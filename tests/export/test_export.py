@@ -147,7 +147,7 @@ def test_onnx_carries_its_facts(exported: Exported, trained: Product, name: str)
     model = onnx.load(exported.folder / name)
     onnx.checker.check_model(model)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    assert set(metadata) == {"genome", "space", "classes", "preprocessing", "licence"}
+    assert set(metadata) == {"genome", "space", "classes", "preprocessing", "licence", "sha256"}
     assert metadata["genome"] == GENOME
     assert metadata["licence"] == "Apache-2.0"
     assert json.loads(metadata["classes"]) == list(trained.classes)
