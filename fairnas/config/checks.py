@@ -22,26 +22,26 @@ def at_least(name: str, value: float | None, low: float, most: int = LARGEST_COU
     if value is None:
         return
     if isinstance(value, int) and value > most:
-        raise ConfigError(f"{name} is {_shown(value)}; give {most:,} or less")
+        raise ConfigError(f"{name} is {as_text(value)}; give {most:,} or less")
     if not low <= value < float("inf"):
-        raise ConfigError(f"{name} is {_shown(value)}; give {low} or more")
+        raise ConfigError(f"{name} is {as_text(value)}; give {low} or more")
 
 
 def above_zero(name: str, value: float | None) -> None:
     """Raise `ConfigError` unless the value is None, or a finite number above 0."""
     if isinstance(value, int) and value > LARGEST_COUNT:
-        raise ConfigError(f"{name} is {_shown(value)}; give {LARGEST_COUNT:,} or less")
+        raise ConfigError(f"{name} is {as_text(value)}; give {LARGEST_COUNT:,} or less")
     if value is not None and not 0 < value < float("inf"):
-        raise ConfigError(f"{name} is {_shown(value)}; give a number above 0")
+        raise ConfigError(f"{name} is {as_text(value)}; give a number above 0")
 
 
 def in_range(name: str, value: float, low: float, high: float) -> None:
     """Raise `ConfigError` unless the value is from `low` to `high`."""
     if not low <= value <= high:
-        raise ConfigError(f"{name} is {_shown(value)}; give a number from {low} to {high}")
+        raise ConfigError(f"{name} is {as_text(value)}; give a number from {low} to {high}")
 
 
-def _shown(value: float) -> str:
+def as_text(value: float) -> str:
     """A number as text. Python writes none of more than some thousand digits."""
     if isinstance(value, int) and abs(value) >= 10**40:
         return f"a number of about {int(value.bit_length() * 0.30103):,} digits"

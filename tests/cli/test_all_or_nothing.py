@@ -163,7 +163,6 @@ ONE_FILE = {
     "search to a file": ("search", "--run", "run", "--csv", "new.csv"),
 }
 """Every verb that reads a run and writes elsewhere."""
-CHANGES_SETTINGS = ("run", "train a recipe", "search", "retrain", "rank", "export")
 
 
 @contextlib.contextmanager
@@ -240,7 +239,15 @@ def occupied(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 IMAGES_GONE = failing("fairnas.pipeline.experiment", "load_dataset", DataError("the images are gone; put them back"))
-ON_SETTINGS = {name: ON_A_RUN[name] for name in CHANGES_SETTINGS}
+
+
+@contextlib.contextmanager
+def damaged_and_gone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The report is damaged, which every stage that is done again would remove."""
+    with damaged("report.html", b"x")(monkeypatch), IMAGES_GONE(monkeypatch):
+        yield
+
+
 REFUSALS = {
     "in use": (ON_A_RUN, in_use, "run is in use by process"),
     "no TOML": (ON_A_RUN, configuration(lambda text: text.replace("=", "", 1)), "config.toml is not valid TOML"),
@@ -258,6 +265,10 @@ REFUSALS = {
     ),
     "images gone": ({name: ON_A_RUN[name] for name in ON_A_RUN if name not in ("report", "latency")},
                     IMAGES_GONE, GONE),
+    "images gone, and damage to mend": (
+        {verb: (verb, "--run", "run") for verb in ("train", "search", "retrain", "rank", "export")},
+        damaged_and_gone, GONE,
+    ),
     "images gone for a figure": ({name: IN_A_FOLDER[name] for name in IN_A_FOLDER if name != "figure 6"},
                                  IMAGES_GONE, GONE),
     "supernet damaged": (
