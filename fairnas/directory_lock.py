@@ -10,7 +10,6 @@ import importlib.util
 import os
 import platform
 import re
-import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -182,7 +181,7 @@ def _sign(handle: int) -> None:
     """Write down who holds the lock, for whoever is refused; on a full disk that stays unknown."""
     with contextlib.suppress(OSError):
         os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()} {socket.gethostname()}\n".encode(errors="replace"), 0)
+        os.pwrite(handle, f"{os.getpid()} {platform.node()}\n".encode(errors="replace"), 0)
 
 
 def _holder(folder: Path) -> str:
@@ -192,7 +191,7 @@ def _holder(folder: Path) -> str:
         with contextlib.suppress(OSError):
             if found := re.fullmatch(rb"(\d{1,9})(?: ([\w.-]{1,255}))?\n", (folder / LOCK).read_bytes()[:300]):
                 number, host = int(found[1]), (found[2] or b"").decode()
-                if host not in ("", socket.gethostname()):
+                if host not in ("", platform.node()):
                     return f"process {number} on {host}"
                 if _is_alive(number):
                     return f"process {number}"

@@ -4,13 +4,14 @@ import errno
 import fcntl
 import json
 import os
-import socket
+import platform
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from benchmarks.locks import RIGHT
 from fairnas.directory_lock import LOCK, held, require_in_place
@@ -200,7 +201,7 @@ def test_a_holder_on_another_machine_is_named_and_one_that_is_gone_is_not(run: R
     with run.locked():
         (run.path / LOCK).write_text("12 gpu7.example\n")
         refused(run.path, "process 12 on gpu7.example")
-        for text in (f"999999999 {socket.gethostname()}\n", "", "1 2 3\n", "x" * 9999):
+        for text in (f"999999999 {platform.node()}\n", "", "1 2 3\n", "x" * 9999):
             (run.path / LOCK).write_text(text)
             refused(run.path, "another process")
         (run.path / LOCK).write_text(f"{os.getppid()}\n")  # by an earlier version
@@ -256,3 +257,17 @@ def test_the_folder_of_a_figure_is_held_before_it_is_looked_at(tmp_path: Path) -
         claimed(out, {"figure": 2}).__enter__()
     assert json.loads((out / "figure.json").read_text()) == {"figure": 1}
     assert sorted(os.listdir(out)) == [LOCK, "figure.json"]
+
+
+def test_a_run_that_begins_inside_its_folder_of_images_is_no_class(tmp_path: Path) -> None:
+    from fairnas.data import scan_folder
+
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for number in range(30):
+            Image.new("L", (8, 8), number * 7 + ord(name)).save(tmp_path / name / f"{number}.png")
+    for out in (tmp_path / "run", tmp_path / "runs" / "folder"):
+        with RunDirectory.begin(out) as run:
+            assert scan_folder(tmp_path, "auto", None).classes == ("a", "b")
+            run.configure(digits())
+            assert scan_folder(tmp_path, "auto", None).classes == ("a", "b")
