@@ -109,7 +109,7 @@ def test_a_bit_flipped_in_a_file_that_travels_alone(
     folder: Path, name: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     expected = outputs(folder / name)
-    path = shutil.copy(folder / name, tmp_path_factory.mktemp("alone"))
+    path = Path(shutil.copy(folder / name, tmp_path_factory.mktemp("alone")))
     size = path.stat().st_size
     place = data.draw(st.integers(0, size - 1) | st.integers(size - TAIL, size - 1) | st.integers(0, TAIL))
     flip(path, place, data.draw(st.integers(0, 7)))
