@@ -124,11 +124,11 @@ class RunDirectory:
             raise RunDirectoryError(
                 f"{self.path} holds a run of another configuration ({detail}); use another --out, or the same settings"
             )
-        has_moved = self.config.data != config.data and fingerprint is not None
-        if has_moved:
+        have_moved = self.config.data != config.data
+        if have_moved and fingerprint is not None:
             self.require_images(fingerprint)
         self._remove_leftovers()
-        if has_moved:
+        if have_moved and fingerprint is not None:
             self.remember_root()
         if self.config != config:
             self.write_config(config)  # resources may change when a run goes on, and where its images lie
