@@ -111,6 +111,7 @@ class RunDirectory:
             self._remove_leftovers()
             self.write_config(config)
             return
+        self._stages()  # which may be of another version
         before, data = self.config, config.data
         here = data.where(before.data)
         if data == here.absolute():  # as it was spelled, which trainings of before are known by

@@ -463,4 +463,8 @@ def test_images_may_move_but_not_become_others(tmp_path: Path) -> None:
         with pytest.raises(RunDirectoryError, match=message):
             RunDirectory.create(run.path, config, fingerprint)
         assert (run.path / "config.toml").read_text() == text
+    with run.locked(), pytest.raises(RunDirectoryError, match=f"^{run.path} is in use by process"):
+        RunDirectory.create(run.path, there, "abc")
+    assert (run.path / "config.toml").read_text() == text
+    assert not (run.path / "begun.json").exists()
     assert RunDirectory.create(run.path, there, "abc").config == there

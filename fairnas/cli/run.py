@@ -61,13 +61,14 @@ def main(arguments: Sequence[str]) -> None:
         from fairnas.pipeline import Experiment, run_story, summarise
 
         prepared, record = _prepared(config, given, run, begun)
+        timetable = timetable_of(run, given, None) if (run.path / "config.toml").exists() else None
         run.configure(prepared.config, prepared.dataset.fingerprint)
+        if record is not None:
+            run.write_json("dial.json", record)
+            timetable = timetable_of(run, given, begun)
         with interruptible() as stop, narrated() as narrator:
-            if record is not None:
-                run.write_json("dial.json", record)
             for line in prepared.plan():
                 narrator.say(line)
-            timetable = timetable_of(run, given, begun if record is not None else None)
             run_story(Experiment(run, narrator, stop, (prepared.space, prepared.dataset)), timetable)
     result = summarise(run)
     print_json(result) if verb.json else print_summary(result)

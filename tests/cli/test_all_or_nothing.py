@@ -159,10 +159,9 @@ ONE_FILE = {
     "figure 8": ("figure", "8", "--run", "run", "--out", "new/figure"),
     "figure 10": ("figure", "10", "--run", "run", "--out", "new/figure"),
     "figure 11": ("figure", "11", "--run", "run", "--out", "new/figure"),
-    "report of two": ("report", "run", "run", "--page", "new/two.html"),
     "search to a file": ("search", "--run", "run", "--csv", "new.csv"),
 }
-"""Every verb that reads a run and writes elsewhere."""
+"""Verbs that read a run and its settings, and write elsewhere."""
 
 
 @contextlib.contextmanager
@@ -241,6 +240,17 @@ def occupied(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 IMAGES_GONE = failing("fairnas.pipeline.experiment", "load_dataset", DataError("the images are gone; put them back"))
 
 
+READ_SETTINGS = {name: ON_A_RUN[name] for name in ON_A_RUN if name != "latency"}
+"""`latency` needs only `space.json`."""
+
+
+@contextlib.contextmanager
+def dial_damaged(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A run in time, whose record of what was chosen is damaged."""
+    with configuration(lambda text: "minutes = 20.0\n" + text)(monkeypatch), damaged("dial.json", b"{")(monkeypatch):
+        yield
+
+
 @contextlib.contextmanager
 def damaged_and_gone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The report is damaged, which every stage that is done again would remove."""
@@ -250,19 +260,21 @@ def damaged_and_gone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 REFUSALS = {
     "in use": (ON_A_RUN, in_use, "run is in use by process"),
-    "no TOML": (ON_A_RUN, configuration(lambda text: text.replace("=", "", 1)), "config.toml is not valid TOML"),
+    "no TOML": (
+        READ_SETTINGS, configuration(lambda text: text.replace("=", "", 1)), "config.toml is not valid TOML",
+    ),
     "unknown key": (
-        ON_A_RUN | ONE_FILE, configuration(lambda text: text.replace("[train]", "[train]\nlrr = 1")),
+        READ_SETTINGS | ONE_FILE, configuration(lambda text: text.replace("[train]", "[train]\nlrr = 1")),
         "unknown key 'train.lrr'; did you mean 'train.lr'?",
     ),
     "impossible value": (
-        ON_A_RUN, configuration(lambda text: text.replace("seed = 0", "seed = -1")), "seed is -1; give 0 or more",
+        READ_SETTINGS, configuration(lambda text: text.replace("seed = 0", "seed = -1")), "seed is -1; give 0 or more",
     ),
-    "cut short": (ON_A_RUN, configuration(lambda text: text.partition("[resources]")[0]), "config.toml is cut short"),
-    "other schema": (
-        {name: ON_A_RUN[name] for name in ON_A_RUN if name != "latency"},
-        damaged("stages.json", b'{"schema": 9}'), "written by another version",
+    "cut short": (
+        READ_SETTINGS, configuration(lambda text: text.partition("[resources]")[0]), "config.toml is cut short",
     ),
+    "other schema": (READ_SETTINGS, damaged("stages.json", b'{"schema": 9}'), "written by another version"),
+    "dial damaged": ({"run": ON_A_RUN["run"]}, dial_damaged, "dial.json is damaged"),
     "images gone": ({name: ON_A_RUN[name] for name in ON_A_RUN if name not in ("report", "latency")},
                     IMAGES_GONE, GONE),
     "images gone, and damage to mend": (
@@ -272,7 +284,7 @@ REFUSALS = {
     "images gone for a figure": ({name: IN_A_FOLDER[name] for name in IN_A_FOLDER if name != "figure 6"},
                                  IMAGES_GONE, GONE),
     "supernet damaged": (
-        {name: ON_A_RUN[name] for name in ("search", "rank", "similarity")}, damaged("supernet/checkpoint.pt", b"x"),
+        {name: ON_A_RUN[name] for name in ("search", "similarity")}, damaged("supernet/checkpoint.pt", b"x"),
         "checkpoint.pt is lost or damaged; `fairnas train --run run` makes it again",
     ),
     "search damaged": (
