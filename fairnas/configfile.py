@@ -103,6 +103,31 @@ def _validator(kind: Any) -> "TypeAdapter[Any]":
     return TypeAdapter(kind)
 
 
+def to_file(config: RunConfig) -> bytes:
+    """The content of a configuration's file. Raises `ConfigError` if it would not be read back as what it is."""
+    before, text = dict(leaves(dataclasses.asdict(config))), ""
+    for key, value in before.items():
+        if isinstance(value, str) and not _is_text(value):
+            raise ConfigError(f"{key} is {value!r}, which is no text; rename what is called so, and give its new name")
+    try:
+        text = to_toml(config)
+        read = dict(leaves(dataclasses.asdict(from_toml(text))))
+    except (ConfigError, TypeError, ValueError) as error:
+        raise ConfigError(f"the settings cannot be kept in a file: {error}; give other ones") from None
+    for key, value in before.items():
+        if read[key] != (tuple(value) if isinstance(value, list) else value):
+            raise ConfigError(f"{key} is {value!r}, which a file keeps as {read[key]!r}; give that instead")
+    return text.encode()
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def differing_keys(a: RunConfig, b: RunConfig) -> tuple[str, ...]:
     """Dotted names of the settings that differ and that results depend on (`resources` never counts)."""
     left, right = (dict(leaves(dataclasses.asdict(config))) for config in (a, b))

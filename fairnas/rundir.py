@@ -15,25 +15,26 @@
     dial.json        with --minutes: what was chosen, how long it was foreseen to take, what was shortened since
     stages.json      finished stages, with the checksums of what they wrote, and their lines of metrics.jsonl
 
-Every file is written beside its name, flushed to the disk and renamed. One process at a time holds the lock.
+Every file is written beside its name, flushed to the disk and renamed. One process at a time holds the lock, and
+only that one writes.
 """
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fairnas.atomic_files import TEMPORARY, checksum, is_leftover, require_locks, write_atomically
+from fairnas.atomic_files import TEMPORARY, checksum, is_leftover, write_atomically
 from fairnas.config import RunConfig
-from fairnas.configfile import differing_keys, flat_settings, from_toml, schema_of, to_toml
+from fairnas.configfile import differing_keys, flat_settings, from_toml, schema_of, to_file
+from fairnas.directory_lock import LOCK, held, require_in_place, require_locks
 from fairnas.errors import RunDirectoryError
+from fairnas.former_files import forget_former, is_kept_aside, kept_aside
 from fairnas.stage_records import (
     MAKERS,
     RECORDS,
@@ -48,22 +49,21 @@ from fairnas.untrusted import parse_json
 
 SCHEMA = 2
 """Number of the layout and of the content of all files. A run of another number is refused."""
-FORMER = ".former"
-"""Where a stage that is done again keeps what it wrote before, until it has ended."""
 _UNRECORDED = {"search": ("precision.json",)}
 """Files that stages write beside those that they are recorded with."""
 _SETTLING_S = 0.2
 """Seconds in which another process that has just finished a stage writes its record."""
-LOCK = ".lock"
-"""Held by the process that works on a run."""
 
 
 def is_run_directory(path: str) -> bool:
-    """Whether a folder holds a run, begun or finished; one that cannot be looked into counts as none."""
-    names = ("config.toml", LOCK)
-    return os.path.isfile(os.path.join(path, "stages.json")) or all(
-        os.path.isfile(os.path.join(path, name)) for name in names
-    )
+    """Whether a folder holds a run, just begun or finished; one that cannot be looked into counts as none."""
+    if os.path.isfile(os.path.join(path, "stages.json")):
+        return True
+    if not os.path.isfile(os.path.join(path, LOCK)):
+        return False
+    with contextlib.suppress(OSError):
+        return os.path.isfile(os.path.join(path, "config.toml")) or all(map(_is_beginning, Path(path).iterdir()))
+    return False
 
 
 def _is_beginning(file: Path) -> bool:
@@ -73,49 +73,79 @@ def _is_beginning(file: Path) -> bool:
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """A run directory that exists and has a configuration. Make one with `create` or `open`."""
+    """A run directory that exists and has a configuration. Make one with `begin` or `open`."""
 
     path: Path
 
     @staticmethod
     def create(path: Path, config: RunConfig, fingerprint: str | None = None) -> "RunDirectory":
-        """Start a run, or go on with it if the directory holds the same configuration.
+        """Begin a run and let go of it: `begin` and `configure` in one."""
+        with RunDirectory.begin(path) as run:
+            run.configure(config, fingerprint)
+        return run
+
+    @staticmethod
+    @contextlib.contextmanager
+    def begin(path: Path) -> Iterator["RunDirectory"]:
+        """Hold a directory for this process, to begin a run there with `configure`, or to go on with one.
+
+        It is made where there is none. If it holds no run in the end, what was made is removed again.
+
+        Raises:
+            RunDirectoryError: if the directory holds something else, is in use, or cannot be written.
+        """
+        require_locks()
+        run = RunDirectory(path)
+        run._require_nothing_else()  # before a lock is left among somebody's files
+        with held(path, is_begun=(path / "config.toml").exists):
+            run._require_nothing_else()
+            yield run
+
+    def configure(self, config: RunConfig, fingerprint: str | None = None) -> None:
+        """Make a configuration that of the run, or make sure that it is. This process has to hold the run.
 
         Args:
-            path: of the directory.
             config: of the run. Where its images lie is written as absolute paths.
             fingerprint: of the images, which then may have moved since the run was begun.
 
         Raises:
-            RunDirectoryError: if the directory holds another configuration (the message says which keys differ),
-                other images or other files, or cannot be written.
+            RunDirectoryError: if the directory holds another configuration (the message says which keys differ) or
+                other images, or cannot be written. Nothing is changed then.
         """
-        require_locks()
-        run = RunDirectory(path)
         config = dataclasses.replace(config, data=config.data.absolute())
-        if (path / "config.toml").exists():
-            run.require_schema()
-            before, data = run.config, config.data
-            if fingerprint is not None and data.kind == before.data.kind:
-                before = dataclasses.replace(before, data=before.data.where(data))
-            differing = differing_keys(before, config)
-            if differing:
-                stored, given = (dict(flat_settings(c)) for c in (before, config))
-                detail = ", ".join(f"{k} is {stored.get(k)}, given {given.get(k)}" for k in differing)
-                raise RunDirectoryError(
-                    f"{path} holds a run of another configuration ({detail}); use another --out, or the same settings"
-                )
-            if run.config.data != config.data and fingerprint is not None:
-                run.require_images(fingerprint)
-            if run.config != config:
-                run.write_config(config)  # resources may change when a run goes on, and where its images lie
-            return run
+        if not (self.path / "config.toml").exists():
+            self._remove_leftovers()
+            self.write_config(config)
+            return
+        self.require_schema()
+        before, data = self.config, config.data
+        if fingerprint is not None and data.kind == before.data.kind:
+            before = dataclasses.replace(before, data=before.data.where(data))
+        differing = differing_keys(before, config)
+        if differing:
+            stored, given = (dict(flat_settings(c)) for c in (before, config))
+            detail = ", ".join(f"{k} is {stored.get(k)}, given {given.get(k)}" for k in differing)
+            raise RunDirectoryError(
+                f"{self.path} holds a run of another configuration ({detail}); use another --out, or the same settings"
+            )
+        if self.config.data != config.data and fingerprint is not None:
+            self.require_images(fingerprint)
+        self._remove_leftovers()
+        if self.config != config:
+            self.write_config(config)  # resources may change when a run goes on, and where its images lie
+
+    def _require_nothing_else(self) -> None:
+        """Raise `RunDirectoryError` if a directory holds files, but no run."""
+        path = self.path
+        try:
+            files = list(path.iterdir()) if path.is_dir() else [path] if path.exists() else []
+        except OSError as error:
+            raise RunDirectoryError(f"cannot read {path}: {error.strerror}; give another directory") from error
+        if (path / "config.toml").exists():  # looked for last: another process may have begun a run by now
+            return
         _require_configuration(path)
-        if path.exists() and (not path.is_dir() or any(not _is_beginning(file) for file in path.iterdir())):
+        if any(not _is_beginning(file) for file in files):
             raise RunDirectoryError(f"{path} exists and is not a run directory; give a new or an empty directory")
-        write_atomically(path / LOCK, b"")  # first, because it tells a run from a folder with a config.toml
-        run.write_config(config)
-        return run
 
     @staticmethod
     def open(path: Path) -> "RunDirectory":
@@ -157,8 +187,11 @@ class RunDirectory:
             )
 
     def write_config(self, config: RunConfig) -> None:
-        """Replace the configuration; only for settings that what is there does not depend on."""
-        write_atomically(self.path / "config.toml", f"schema = {SCHEMA}\n{to_toml(config)}".encode())
+        """Replace the configuration; only for settings that what is there does not depend on.
+
+        Raises `ConfigError`, before anything is written, if what is written could not be read back.
+        """
+        write_atomically(self.path / "config.toml", f"schema = {SCHEMA}\n".encode() + to_file(config))
 
     def require_images(self, fingerprint: str) -> None:
         """Raise `RunDirectoryError` if the run was begun with other images than those of a fingerprint."""
@@ -174,31 +207,15 @@ class RunDirectory:
 
         The lock vanishes with its process, however that ends.
         """
-        require_locks()
-        import fcntl  # absent on Windows, where exported networks can be used all the same
-
-        try:
-            handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise RunDirectoryError(
-                f"cannot write in {self.path}: {error.strerror}; make it writable, or give a copy of the run"
-            ) from error
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "?"
-                raise RunDirectoryError(
-                    f"{self.path} is in use by process {holder}; wait for it, or give another directory"
-                ) from None
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-            for leftover in self.path.rglob(f".*{TEMPORARY}"):  # of a process that was killed while it wrote
-                leftover.unlink(missing_ok=True)
-            shutil.rmtree(self.path / FORMER, ignore_errors=True)  # likewise
+        with held(self.path):
+            self._remove_leftovers()
             yield
-        finally:
-            os.close(handle)
+
+    def _remove_leftovers(self) -> None:
+        """Remove what processes left that were killed."""
+        for leftover in self.path.rglob(f".*{TEMPORARY}"):
+            leftover.unlink(missing_ok=True)
+        forget_former(self.path)
 
     def write_json(self, name: str, content: Any) -> None:
         """Write one JSON file atomically; of a file that no stage records, the content with its own checksum."""
@@ -232,10 +249,10 @@ class RunDirectory:
         """Raise `RunDirectoryError` unless a file is what the stage that has finished wrote.
 
         A stage that is done again writes its files before its record. Its own process reads them then, and so may
-        another; they are whole, and the old ones lie in `FORMER` meanwhile.
+        another; they are whole, and the old ones are kept aside meanwhile (`former_files`).
         """
         stage = changed_since(self.path, name, octets)
-        if stage is not None and not self._former(name).exists():
+        if stage is not None and not is_kept_aside(self.path, name):
             time.sleep(_SETTLING_S)
             if changed_since(self.path, name, (self.path / name).read_bytes()) is not None:
                 raise RunDirectoryError(
@@ -262,44 +279,15 @@ class RunDirectory:
         """
         stages = [stage for stage in stages if self.is_finished(stage)]
         names = [name for stage in stages for name in (*self._stages()[stage]["files"], *_UNRECORDED.get(stage, ()))]
-        kept = self._kept_aside(dict.fromkeys(names))
-        try:
-            yield
-        except BaseException as error:
-            if isinstance(error, Exception):
-                for name, copy in kept.items():
-                    (self.path / name).parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(copy, self.path / name)
-            for stage in stages:
-                self.restore_metrics(stage)
-            raise
-        finally:
-            shutil.rmtree(self.path / FORMER, ignore_errors=True)
-
-    def _former(self, name: str) -> Path:
-        """Where what a file held before is kept while its stage is done again."""
-        return self.path / FORMER / hashlib.sha256(name.encode()).hexdigest()
-
-    def _kept_aside(self, names: Iterable[str]) -> dict[str, Path]:
-        """Second names of files: who writes a file anew leaves the old one under its second name."""
-        folder = self.path / FORMER
-        kept: dict[str, Path] = {}
-        try:
-            for name in names:
-                if (self.path / name).is_file():
-                    folder.mkdir(exist_ok=True)
-                    copy = self._former(name)
-                    try:
-                        os.link(self.path / name, copy)
-                    except OSError:  # a file system without second names
-                        shutil.copy2(self.path / name, copy)
-                    kept[name] = copy
-        except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise RunDirectoryError(
-                f"cannot write {folder}: {error.strerror}; make room or permission and run it again"
-            ) from error
-        return kept
+        with kept_aside(self.path, dict.fromkeys(names)) as kept:
+            try:
+                yield
+            except BaseException as error:
+                if isinstance(error, Exception):
+                    kept.put_back()
+                for stage in stages:
+                    self.restore_metrics(stage)
+                raise
 
     def forget_stages(self, names: tuple[str, ...]) -> None:
         """Drop the records of stages that have to run again."""
@@ -358,6 +346,7 @@ class RunDirectory:
         """Add one line to `metrics.jsonl`."""
         line = json.dumps({"stage": stage, "step": step, **values}) + "\n"
         path = self.path / "metrics.jsonl"
+        require_in_place(path)
         try:
             with open(path, "a+b") as file:
                 if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":

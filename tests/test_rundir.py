@@ -277,7 +277,7 @@ def test_a_second_process_is_refused_until_the_first_ends_even_by_a_kill(run: Ru
         os.kill(holder.pid, signal.SIGKILL)
         assert holder.wait(30) == -signal.SIGKILL
         with run.locked():
-            assert (run.path / ".lock").read_text() == f"{os.getpid()}\n"
+            assert (run.path / ".lock").read_text().startswith(f"{os.getpid()} ")
     finally:
         holder.kill()
         holder.communicate()
@@ -486,4 +486,8 @@ def test_images_may_move_but_not_become_others(tmp_path: Path) -> None:
         with pytest.raises(RunDirectoryError, match=message):
             RunDirectory.create(run.path, config, fingerprint)
         assert (run.path / "config.toml").read_text() == text
+    with run.locked(), pytest.raises(RunDirectoryError, match=f"^{run.path} is in use by process"):
+        RunDirectory.create(run.path, there, "abc")
+    assert (run.path / "config.toml").read_text() == text
+    assert not (run.path / "begun.json").exists()
     assert RunDirectory.create(run.path, there, "abc").config == there

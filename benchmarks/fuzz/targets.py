@@ -34,7 +34,7 @@ from fairnas.latency.measurement_log import open_records
 from fairnas.latency.table import LatencyTable, read_latency_table
 from fairnas.nets import build, cost
 from fairnas.paper import figure_6_study, table_1_study
-from fairnas.paper.output_folder import claim
+from fairnas.paper.output_folder import claimed
 from fairnas.paper.supernet_runs import SCORES, read_scores
 from fairnas.recipes import RECIPES
 from fairnas.report.page import render
@@ -154,7 +154,8 @@ def _records(folder: Path, content: bytes) -> None:
 
 def _figure(folder: Path, content: bytes) -> None:
     written(folder, "figure.json", content)
-    claim(folder, _SETTINGS)
+    with claimed(folder, _SETTINGS):
+        pass
 
 
 def _zoo_latency(folder: Path, content: bytes) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fairnas.atomic_files import require_locks
 from fairnas.cli.dial import dial_lines
 from fairnas.cli.output import print_json, print_table
 from fairnas.cli.run import RunVerb, read_arguments
+from fairnas.directory_lock import require_locks
 
 if TYPE_CHECKING:
     from fairnas.planning import Plan

@@ -64,7 +64,8 @@ def main(arguments: Sequence[str]) -> None:
 
             require_comparable(run, Path(study.against))
         _, resources = stage_settings(config, flags)
-        do_stage("rank", given, config=dataclasses.replace(config, stand_alone=study), resources=resources)
+        changed = dataclasses.replace(config, stand_alone=study)
+        do_stage("rank", given, config=changed, instead_of=config, resources=resources)
     elif not flags.own.keys() <= {"run", "json", "show"} or flags.settings:
         raise UsageError("--show prints the study that is there; leave --show out to make another one")
     if not run.is_finished("rank"):

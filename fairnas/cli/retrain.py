@@ -44,12 +44,13 @@ def main(arguments: Sequence[str]) -> None:
         show_help(RetrainVerb, arguments, "retrain", _shown(without_help(arguments)))
     flags = given_flags(RetrainVerb, arguments, "retrain")
     given = RetrainVerb(**flags.own)
-    config, resources = stage_settings(_base(RunDirectory.open(given.run).config, flags), flags)
+    stored = RunDirectory.open(given.run).config
+    config, resources = stage_settings(_base(stored, flags), flags)
     if "retrain.temperature" in flags.settings and not config.retrain.distillation:
         raise UsageError("--temperature is of distillation, which is 0; give --distillation, too")
     named = tuple(dict.fromkeys([*config.stand_alone.genomes, *given.genomes]))
     config = with_settings(config, {"stand_alone.genomes": named})
-    do_stage("retrain", given, config=config, resources=resources)
+    do_stage("retrain", given, config=config, instead_of=stored, resources=resources)
 
 
 def _shown(arguments: Sequence[str]) -> RetrainVerb | None:

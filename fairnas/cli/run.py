@@ -60,36 +60,37 @@ def main(arguments: Sequence[str]) -> None:
     """Parse, run, print."""
     begun = time.monotonic()
     command = read_arguments(arguments, "run")
-    # torch is only needed from here on
-    from fairnas.cli.progress import interruptible, narrated
-    from fairnas.pipeline import Experiment, run_story, summarise
-
     verb, given = command.verb, command.given
-    path = verb.out or Path("runs") / verb.name
-    prepared, record = _prepared(command.config, given, path, begun)
-    run = RunDirectory.create(path, prepared.config, prepared.dataset.fingerprint)
-    with run.locked(), interruptible() as stop, narrated() as narrator:
+    with RunDirectory.begin(verb.out or Path("runs") / verb.name) as run:
+        # torch is only needed from here on
+        from fairnas.cli.progress import interruptible, narrated
+        from fairnas.pipeline import Experiment, run_story, summarise
+
+        prepared, record = _prepared(command.config, given, run, begun)
+        timetable = timetable_of(run, given, None) if (run.path / "config.toml").exists() else None
+        run.configure(prepared.config, prepared.dataset.fingerprint)
         if record is not None:
             run.write_json("dial.json", record)
-        for line in prepared.plan():
-            narrator.say(line)
-        timetable = timetable_of(run, given, begun if record is not None else None)
-        run_story(Experiment(run, narrator, stop, (prepared.space, prepared.dataset)), timetable)
+            timetable = timetable_of(run, given, begun)
+        with interruptible() as stop, narrated() as narrator:
+            for line in prepared.plan():
+                narrator.say(line)
+            run_story(Experiment(run, narrator, stop, (prepared.space, prepared.dataset)), timetable)
     result = summarise(run)
     print_json(result) if verb.json else print_summary(result)
 
 
 def _prepared(
-    config: RunConfig, given: frozenset[str], path: Path, begun: float
+    config: RunConfig, given: frozenset[str], run: RunDirectory, begun: float
 ) -> "tuple[Prepared, dict[str, Any] | None]":
     """The run that is wanted, and the record of what was chosen for it if that was done now."""
     from fairnas.cli.progress import narrated
     from fairnas.pipeline import prepare
     from fairnas.pipeline.prepare import require_study
 
-    if (path / "config.toml").exists():
+    if (run.path / "config.toml").exists():
         with narrated() as narrator:
-            return prepare(going_on(RunDirectory.open(path), config, given), narrator=narrator), None
+            return prepare(going_on(run, config, given), narrator=narrator), None
     from fairnas.planning.setting_ranges import BUDGETED_SETTINGS
     from fairnas.planning.time_budget import dial
 

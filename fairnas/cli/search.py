@@ -64,9 +64,10 @@ def main(arguments: Sequence[str]) -> None:
         _tell(given)
         return
     run = RunDirectory.open(given.run)
-    config, resources = stage_settings(run.config, flags)
+    stored = run.config
+    config, resources = stage_settings(stored, flags)
     config = with_objectives(_left(given, config, run), given.objective)
-    do_stage("search", given, config=config, resources=resources)
+    do_stage("search", given, config=config, instead_of=stored, resources=resources)
 
 
 def _shown(arguments: Sequence[str]) -> SearchVerb | None:

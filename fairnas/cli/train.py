@@ -1,5 +1,6 @@
 """`fairnas train`: stage one alone, in one process or in several."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,16 +37,21 @@ def main(arguments: Sequence[str]) -> None:
     from fairnas.pipeline import follow, prepare
     from fairnas.train import in_all_processes, joined_group
 
-    with joined_group() as group:
+    with joined_group() as group, contextlib.ExitStack() as held:
+
+        def hold() -> None:
+            if group.is_first:
+                held.enter_context(RunDirectory.begin(chosen.run) if config else RunDirectory.open(chosen.run).locked())
+
+        in_all_processes(group, hold)
         prepared = in_all_processes(group, lambda: prepare(config or RunDirectory.open(chosen.run).config, group))
         in_all_processes(group, prepared.require_same)
         if config is not None:
-            images = prepared.dataset.fingerprint
-            in_all_processes(group, lambda: RunDirectory.create(chosen.run, config, images) if group.is_first else None)
+            run, images = RunDirectory(chosen.run), prepared.dataset.fingerprint
+            in_all_processes(group, lambda: run.configure(config, images) if group.is_first else None)
         if group.is_first:
             do_stage("train", chosen, prepared=prepared)
         else:
-            in_all_processes(group, lambda: None)  # while the first opens the run
             with interruptible(silent=True) as stop:
                 follow(prepared, stop)
 

@@ -11,10 +11,14 @@ from fairnas.config.settings import Advanced, Common, Flag, NoFlag, Short
 from fairnas.config.stand_alone import StandAloneConfig
 from fairnas.config.training import DataConfig, TrainConfig
 from fairnas.errors import ConfigError
+from fairnas.untrusted import MOST_DIGITS
 
 Device = Literal["auto", "cpu", "cuda"]
 ExecutorName = Literal["auto", "sequential", "lockstep"]
 Compilation = Literal["auto", "on", "off"]
+
+LARGEST_SEED = 10**MOST_DIGITS - 1
+"""That can be read back from a file."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         in_range("width", self.width, 0.25, 4)
         above_zero("minutes", self.minutes)
-        at_least("seed", self.seed, 0)
+        at_least("seed", self.seed, 0, LARGEST_SEED)
         self._require_one_measure()
 
     @property

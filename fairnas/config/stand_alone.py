@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from fairnas.config.checks import above_zero, at_least, one_of
+from fairnas.config.checks import above_zero, as_text, at_least, one_of
 from fairnas.config.settings import Advanced, Common
 from fairnas.errors import ConfigError
 
@@ -32,8 +32,11 @@ class StandAloneConfig:
     def __post_init__(self) -> None:
         at_least("stand_alone.epochs", self.epochs, 1)
         above_zero("stand_alone.lr", self.lr)
-        if self.models not in (0, *range(3, self.models + 1)):
-            raise ConfigError(f"stand_alone.models is {self.models}; give 3 or more, or 0 for no ranking study")
+        if self.models < 3 and self.models != 0:
+            raise ConfigError(
+                f"stand_alone.models is {as_text(self.models)}; give 3 or more, or 0 for no ranking study"
+            )
+        at_least("stand_alone.models", self.models, 0)
         at_least("stand_alone.seeds", self.seeds, 1)
         one_of("stand_alone.choose", self.choose, Literal["front", "stratified", "random"])
         if self.study and len(self.study) < 3:

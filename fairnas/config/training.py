@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from fairnas.config.augmentation import PRESETS, Augmentation, AugmentationPreset, CropSetting, FlipSetting, Rotation
-from fairnas.config.checks import above_zero, at_least, in_range, one_of, pattern
+from fairnas.config.checks import above_zero, as_text, at_least, in_range, one_of, pattern
 from fairnas.config.settings import Advanced, Common, Flag, Short
 from fairnas.errors import ConfigError
 
@@ -174,7 +174,7 @@ class ArchitectureConfig:
 
     def __post_init__(self) -> None:
         if self.share is not None and not 0 < self.share < 1:
-            raise ConfigError(f"train.architecture.share is {self.share}; give a number between 0 and 1")
+            raise ConfigError(f"train.architecture.share is {as_text(self.share)}; give a number between 0 and 1")
         above_zero("train.architecture.lr", self.lr)
         if self.warm_up is not None:
             in_range("train.architecture.warm_up", self.warm_up, 0, 1)

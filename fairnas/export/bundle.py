@@ -20,6 +20,7 @@ from fairnas.export.int8 import Quantisation, accuracy_lost, to_int8
 from fairnas.export.parity import check_int8, check_labels, check_parity, check_program
 from fairnas.export.product import Product
 from fairnas.export.program import to_program
+from fairnas.export.seal import FACTS, digests_in, has_broken_seal, require_intact
 from fairnas.export.timing import latency_facts
 from fairnas.export.weights import LoadedNetwork, content_digest, encode_weights, read_weights
 from fairnas.nets import cost
@@ -29,11 +30,11 @@ from fairnas.untrusted import parse_json
 from fairnas.versions import version_of
 
 WEIGHTS, CONFIG, ONNX, PROGRAM = "model.safetensors", "config.json", "model.onnx", "model.pt2"
-INT8, CARD, FACTS = "model.int8.onnx", "README.md", "model.json"
+INT8, CARD = "model.int8.onnx", "README.md"
 OLD_WEIGHTS = "weights.safetensors"
 """What the weights were called before the folder had the layout of the Hugging Face hub."""
 
-_FORM = 4  # of the folder; counted up when files or facts change, so that they are written again
+_FORM = 5  # of the folder; counted up when files or facts change, so that they are written again
 _MAKERS = ("fairnas", "torch", "onnx", "onnxscript", "onnxruntime")  # what the files depend on beside the network
 
 
@@ -104,6 +105,7 @@ def _made(product: Product, quantisation: Quantisation | None) -> tuple[dict[str
         check_labels(product, contents[INT8])
         lost = accuracy_lost(onnx_model, contents[INT8], quantisation)
         int8 = {"calibration_images": len(images), "accuracy": lost}
+    assert not any(map(has_broken_seal, contents.values()))
     latency = latency_facts({name: contents[name] for name in (ONNX, INT8) if name in contents})
     errors = {"parity_error": parity_error, "program_parity_error": program_parity_error}
     return contents, errors | {"int8": int8, "latency": latency}
@@ -168,25 +170,28 @@ def load(path: Path | str) -> LoadedNetwork:
         path: a folder that `fairnas export` wrote, of this version or an earlier one, or its safetensors file alone.
 
     Raises:
-        ModelFileError: if the file is absent, truncated, damaged, foreign, or holds another genome's weights, or if
-            the folder is half an export.
+        ModelFileError: if the file is absent, truncated, damaged, foreign, or holds another genome's weights; or if
+            the folder is half an export, or its `model.json` is of another file.
     """
     path = Path(path)
     if not path.is_dir():
         return read_weights(path)
     old = (path / OLD_WEIGHTS).exists() and not (path / WEIGHTS).exists()
     network = read_weights(path / (OLD_WEIGHTS if old else WEIGHTS))
-    genome = format_genome(network.genome)
-    if _genome_of(path / FACTS) != genome:
+    genome, facts = format_genome(network.genome), _facts(path / FACTS)
+    if facts["genome"] != genome:
         raise ModelFileError(
             f"{path} holds weights of genome '{genome}' and {FACTS} of another genome; export the model again"
         )
+    require_intact(path / (OLD_WEIGHTS if old else WEIGHTS), digests_in(facts))
     return network
 
 
-def _genome_of(path: Path) -> str:
+def _facts(path: Path) -> dict[str, Any]:
     try:
-        return parse_json(path.read_text(encoding="utf-8"))["genome"]
+        facts = parse_json(path.read_text(encoding="utf-8"))
+        _ = facts["genome"]
+        return facts
     except FileNotFoundError:
         raise ModelFileError(
             f"{path.parent} has no {FACTS}: its export was interrupted; export the model again, "

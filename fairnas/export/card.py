@@ -241,8 +241,8 @@ def _use(facts: Mapping[str, Any]) -> list[str]:
             "logits = network(image[None])",
             "print(network.classes[logits.argmax()])",
         ),
-        "Both prepare images bit for bit as they were when the accuracies above were measured. Whoever prepares them "
-        "otherwise does this:",
+        "Both refuse a file that is not the one that was exported, and prepare images bit for bit as they were when "
+        "the accuracies above were measured. Whoever prepares them otherwise does this:",
         "\n".join(
             [
                 "1. Turn the image as its EXIF orientation says, put what is transparent on white, and convert it to "
@@ -255,7 +255,17 @@ def _use(facts: Mapping[str, Any]) -> list[str]:
             ]
         ),
         "Outputs are logits; their softmax is the probabilities. Output number i, from 0, belongs to class number i of "
-        "`classes` in `config.json`, which is also in the metadata of every file. In onnxruntime alone:",
+        "`classes` in `config.json`, which is also in the metadata of every file. Whoever uses files without fairnas "
+        "looks first whether they are those that were exported:",
+        _python(
+            "import hashlib, json, pathlib",
+            'digests = json.loads(pathlib.Path("model.json").read_text())["sha256"]',
+            'for name in ("model.onnx", "model.pt2"):',
+            "    if hashlib.sha256(pathlib.Path(name).read_bytes()).hexdigest() != digests[name]:",
+            '        raise SystemExit(f"{name} is not the file that was exported")',
+        ),
+        "Of a file alone, the last 64 characters are the SHA-256 of all that comes before them: "
+        "`head -c -64 model.onnx | sha256sum`. In onnxruntime alone:",
         _python(
             "import numpy, onnxruntime",
             'session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])',

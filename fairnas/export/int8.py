@@ -15,6 +15,7 @@ import numpy as np
 
 from fairnas.atomic_files import temporary_folder
 from fairnas.errors import ExportError
+from fairnas.export.seal import sealed_onnx
 from fairnas.export.session import OnnxSession, imported
 
 Batches = Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]
@@ -76,7 +77,7 @@ def to_int8(onnx_model: bytes, images: np.ndarray, description: Mapping[str, str
         model = onnx.load(quantised)
     model.ClearField("metadata_props")  # notes of the quantiser
     onnx.helper.set_model_props(model, dict(description))
-    return model.SerializeToString(deterministic=True)
+    return sealed_onnx(model.SerializeToString(deterministic=True))
 
 
 def _reader(base: type, name: str, images: np.ndarray) -> Any:

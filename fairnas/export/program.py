@@ -11,6 +11,7 @@ from fairnas.errors import ExportError
 from fairnas.evaluate.folding import folded
 from fairnas.export.graph import image_shape
 from fairnas.export.product import Product
+from fairnas.export.seal import sealed_zip
 from fairnas.export.session import first_line
 
 DESCRIPTION = "fairnas.json"
@@ -18,7 +19,10 @@ DESCRIPTION = "fairnas.json"
 
 
 def to_program(product: Product) -> bytes:
-    """The content of a `.pt2` file: images (B, C, H, W), normalised, any B, to logits (B, num_classes); BN folded."""
+    """The content of a `.pt2` file: images (B, C, H, W), normalised, any B, to logits (B, num_classes); BN folded.
+
+    It ends with a digest of itself (`seal.py`).
+    """
     # torch.export.save takes weights in channels_last for parts of larger ones, and warns
     network = folded(product.network).cpu().to(memory_format=torch.contiguous_format)
     images = torch.zeros(2, *image_shape(product.network.space))  # two: one would be taken for a constant
@@ -28,7 +32,7 @@ def to_program(product: Product) -> bytes:
             node.meta.pop("stack_trace", None)  # paths of this machine
     content = io.BytesIO()
     torch.export.save(program, content, extra_files={DESCRIPTION: json.dumps(product.description())})
-    return content.getvalue()
+    return sealed_zip(content.getvalue())
 
 
 def run_program(content: bytes) -> Callable[[np.ndarray], np.ndarray]:

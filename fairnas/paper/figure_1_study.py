@@ -21,7 +21,7 @@ from fairnas.errors import ConfigError
 from fairnas.fairness import read_ledger
 from fairnas.paper.figure_1_arms import ArmPlan, plan_arms, require_common_settings
 from fairnas.paper.figure_1_page import StrategyComparison, render_comparison, verdicts
-from fairnas.paper.output_folder import claim
+from fairnas.paper.output_folder import claimed
 from fairnas.paper.supernet_runs import is_done, read_scores, stratified_genomes, train_and_score
 from fairnas.paper.training_comparison import (
     Arm,
@@ -86,8 +86,7 @@ def draw_figure_1(
     prepared = prepare(figure.base)
     arms = plan_arms(figure.base, prepared.space.choices, training_steps(prepared.dataset, figure.base.train, 1))
     genomes = stratified_genomes(prepared.space, figure.models)
-    claim(out, figure.settings())
-    with RunDirectory(out).locked():
+    with claimed(out, figure.settings()):
         for line in prepared.training_plan():
             if not line.startswith(("train", "execution")):  # those differ between arms
                 narrator.say(line)
@@ -123,8 +122,8 @@ def _train_seed(
     last = "" if done + 1 == figure.seeds else f"{arms[0].title}, seed {seed + 1}"
     for number, (arm, title, upcoming) in enumerate(zip(arms, titles, [*titles[1:], last], strict=True)):
         config = dataclasses.replace(figure.base, seed=seed, train=arm.train)
-        run = RunDirectory.create(out / f"{arm.name}-s{seed}", config)
-        with run.locked():
+        with RunDirectory.begin(out / f"{arm.name}-s{seed}") as run:
+            run.configure(config)
             if is_done(run, len(genomes)):
                 narrator.say(f"{title}: done before")
                 continue

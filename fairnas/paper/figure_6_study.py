@@ -27,13 +27,12 @@ from fairnas.paper.figure_6_results import (
     operator_records,
     share_interval,
 )
-from fairnas.paper.output_folder import claim
+from fairnas.paper.output_folder import claimed
 from fairnas.paper.search_targets import Searched
 from fairnas.pipeline.search_stage import candidate_row
 from fairnas.progress import Narrator
 from fairnas.report.objectives import ObjectiveRecord
 from fairnas.report.run_records import Scored
-from fairnas.rundir import RunDirectory
 from fairnas.search import (
     SEARCHERS,
     Archive,
@@ -106,9 +105,8 @@ def draw_figure_6(
         KeyboardInterrupt: when `stop` said so; every score is in the archive.
     """
     figure.check()
-    claim(out, figure.settings(searched))
     numbers: dict[str, Any] = {}
-    with RunDirectory(out).locked(), Archive(out / "archive.sqlite", searched.setting) as archive:
+    with claimed(out, figure.settings(searched)), Archive(out / "archive.sqlite", searched.setting) as archive:
         archive.add({each.genome: _without(each.measures, searched.costs.sources) for each in searched.known}, 0)
         if searched.known:
             narrator.say(f"figure 6   {len(searched.known):,} networks were scored before")

@@ -25,7 +25,7 @@ from fairnas.fairness.theory import TABLE_1
 from fairnas.nets import cost_table
 from fairnas.nets.memory import activation_table
 from fairnas.paper.ground_truth import Truth
-from fairnas.paper.output_folder import claim
+from fairnas.paper.output_folder import claimed
 from fairnas.paper.step_profile import SystemProfile, profile
 from fairnas.paper.supernet_runs import score_top1, trained
 from fairnas.paper.table_1_page import System, SystemTraining, TableOne, render_table_1
@@ -85,8 +85,7 @@ def measure_table_1(
     prepared = prepare(given.base)
     opened = (prepared.space, prepared.dataset)
     check_systems(given.base, given.systems, prepared.space)
-    claim(out, given.settings())
-    with RunDirectory(out).locked():
+    with claimed(out, given.settings()):
         for line in prepared.training_plan():
             if not line.startswith(("train", "execution")):  # those differ between systems
                 narrator.say(line)
@@ -102,8 +101,8 @@ def measure_table_1(
             seed = given.base.seed + done
             for number, plan in enumerate(plans):
                 title = f"{plan.name}, seed {seed}"
-                run = _run_of(out, given, plan, seed)
-                with run.locked():
+                with RunDirectory.begin(_folder_of(out, plan, seed)) as run:
+                    run.configure(dataclasses.replace(given.base, seed=seed, train=plan.train))
                     if _result(run, networks) is not None:
                         narrator.say(f"{title}: done before")
                         continue
@@ -158,9 +157,8 @@ def _stored_profiles(path: Path) -> dict[str, SystemProfile]:
     return stored if all(good) else {}
 
 
-def _run_of(out: Path, given: SystemComparison, plan: SystemPlan, seed: int) -> RunDirectory:
-    config = dataclasses.replace(given.base, seed=seed, train=plan.train)
-    return RunDirectory.create(out / f"{plan.name}-s{seed}", config)
+def _folder_of(out: Path, plan: SystemPlan, seed: int) -> Path:
+    return out / f"{plan.name}-s{seed}"
 
 
 def _result(run: RunDirectory, genomes: Sequence[Genome]) -> dict[str, Any] | None:
@@ -218,7 +216,7 @@ def _derived(
 ) -> list[Genome]:
     """Every architecture that a system arrived at, once."""
     seen = range(given.base.seed, given.base.seed + seeds)
-    results = [read_result(_run_of(out, given, plan, seed)) for plan in plans for seed in seen]
+    results = [read_result(RunDirectory(_folder_of(out, plan, seed))) for plan in plans for seed in seen]
     return list(dict.fromkeys(space.parse(result["derived"]) for result in results if result["status"] == "done"))
 
 
@@ -236,13 +234,13 @@ def _collect(
     for plan in plans:
         results = []
         for seed in range(given.base.seed, given.base.seed + seeds):
-            run = _run_of(out, given, plan, seed)
+            run = RunDirectory(_folder_of(out, plan, seed))
             results.append((seed, run, read_result(run)))
         done = [each for each in results if each[2]["status"] == "done"]
         trainings = [_training(seed, run, result, plan, true, space) for seed, run, result in done]
         diverged = tuple(result["reason"] for _, _, result in results if result["status"] == "diverged")
         systems.append(_system(plan.name, plan, space, tuple(trainings), diverged))
-    data = RunDirectory(out / f"{plans[0].name}-s{given.base.seed}").read_json("data.json")
+    data = RunDirectory(_folder_of(out, plans[0], given.base.seed)).read_json("data.json")
     activations = activation_table(space)
     single = SystemPlan(SINGLE_PATH, given.base.train, profiles[SINGLE_PATH], 0.0)
     return TableOne(

@@ -169,6 +169,11 @@ class Experiment:
         """Where networks live."""
         return pick_device(self.config.resources.device)
 
+    def require_data(self) -> None:
+        """Raise `FairnasError` if the images or the device are not to be had, before anything is changed."""
+        _ = self.device
+        self._given = self._given or open_data(self.config, said_by(self.narrator))
+
     @functools.cached_property
     def _opened(self) -> tuple[SearchSpace, Dataset]:
         space, dataset = self._given or open_data(self.config, said_by(self.narrator))

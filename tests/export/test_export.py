@@ -147,7 +147,7 @@ def test_onnx_carries_its_facts(exported: Exported, trained: Product, name: str)
     model = onnx.load(exported.folder / name)
     onnx.checker.check_model(model)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    assert set(metadata) == {"genome", "space", "classes", "preprocessing", "licence"}
+    assert set(metadata) == {"genome", "space", "classes", "preprocessing", "licence", "sha256"}
     assert metadata["genome"] == GENOME
     assert metadata["licence"] == "Apache-2.0"
     assert json.loads(metadata["classes"]) == list(trained.classes)
@@ -218,8 +218,16 @@ def test_the_accuracy_that_int8_loses_is_counted(exported: Exported, network: St
 def test_the_lines_of_the_card_run(exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card = (exported.folder / "README.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     _run(blocks, exported.folder, tmp_path, monkeypatch)
+    looks = next(block for block in blocks if "hashlib" in block)
+    for name in ("model.onnx", "model.pt2"):
+        content = bytearray((tmp_path / name).read_bytes())
+        content[5000] ^= 1
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(SystemExit, match=f"^{name} is not the file that was exported$"):
+            exec(looks, {})
+        shutil.copy(exported.folder / name, tmp_path / name)
 
 
 def test_the_card_says_what_training_images_went_through(exported: Exported) -> None:
@@ -250,7 +258,7 @@ def _run(blocks: list[str], exported: Path, folder: Path, monkeypatch: pytest.Mo
         exec(block, names)
         if "logits" in names:
             assert tuple(names["logits"].shape) == (1, 10)
-        else:
+        elif "digests" not in names:  # else it looks whether files are whole
             assert isinstance(names["found"], Prediction)
 
 
