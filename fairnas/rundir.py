@@ -39,8 +39,6 @@ from fairnas.untrusted import parse_json
 SCHEMA = 1
 NO_STUDY = "no_ranking.json"
 """Why a run has no ranking study, where it could have none."""
-
-
 BEGUN = "begun.json"
 """Where the images lay at first, in a run whose images have moved."""
 FORMER = ".former"
@@ -198,16 +196,19 @@ class RunDirectory:
     def read_json(self, name: str) -> Any:
         """Read one JSON file. Raises `RunDirectoryError` if it is absent or damaged, naming the stage to repeat."""
         path = self.path / name
-        maker = _MAKERS.get(Path(name).parts[0], "run")
-        remedy = f"`fairnas {maker} --run {self.path}` makes it"
-        if maker == "run":
-            remedy = f"the `fairnas run {self.config.recipe}` command that began {self.path} makes it"
+        remedy = self.remedy(name)
         try:
             return parse_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise RunDirectoryError(f"{path} is not there yet; {remedy}") from None
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise RunDirectoryError(f"{path} is damaged ({error}); delete it, then {remedy}") from None
+
+    def remedy(self, name: str) -> str:
+        """The command that makes a file, in words."""
+        maker = _MAKERS.get(Path(name).parts[0])
+        command = f"fairnas {maker} --run {self.path}" if maker else f"fairnas run {self.config.recipe}"
+        return f"`{command}` makes it" if maker else f"the `{command}` command that began {self.path} makes it"
 
     # Finished stages ------------------------------------------------------------------------------------------
 

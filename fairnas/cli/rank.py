@@ -12,6 +12,7 @@ from fairnas.cli.ranking import print_study
 from fairnas.cli.stage import do_stage
 from fairnas.config import StandAloneConfig
 from fairnas.errors import FairnasError, GenomeError
+from fairnas.record import read_record
 from fairnas.rundir import RunDirectory
 from fairnas.space import SearchSpace, get_space
 from fairnas.space.file import from_dict
@@ -61,13 +62,15 @@ def main(arguments: Sequence[str]) -> None:
         do_stage("rank", given, config=dataclasses.replace(config, stand_alone=study))
     else:
         _require_nothing_else(given)
+    from fairnas.analysis import RankingRecord  # numpy
+
     if not run.is_finished("rank"):
         raise FairnasError(f"{run.path} has no finished ranking study; `fairnas rank --run {run.path}` makes it")
-    study = run.read_json("ranking.json")
+    record = read_record(run, "ranking.json", RankingRecord)
     if not given.json:
-        print_study(study)
+        print_study(record)
     elif given.show:
-        print_json(study)
+        print_json(record.to_dict())
 
 
 def _require_nothing_else(given: RankVerb) -> None:

@@ -124,7 +124,7 @@ def _curves(comparison: SearchComparison) -> Section:
 
 def _cut(comparison: SearchComparison) -> str:
     lowest, _ = accuracy_range(comparison)
-    below = sum(each.accuracy < lowest for each in comparison.best)
+    below = sum(each.value(comparison.measure) < lowest for each in comparison.best)
     said = f" {counted(below, 'network')} of it with less than {percent(lowest)} are below the plot."
     return said if below else ""
 

@@ -184,7 +184,7 @@ class Experiment:
             torch.set_num_threads(1)
         self.run.require_images(dataset.fingerprint)
         if not (self.run.path / "data.json").exists():
-            self.run.write_json("data.json", dataset.summary())
+            self.run.write_json("data.json", dataset.summary().to_dict())
         if not (self.run.path / "space.json").exists():
             self.run.write_json("space.json", to_dict(space))
         elif from_dict(self.run.read_json("space.json")) != space:

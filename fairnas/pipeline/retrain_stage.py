@@ -125,9 +125,9 @@ def retrain(experiment: Experiment) -> tuple[str, ...]:
     job_context, jobs = retrain_context(experiment), [Job(genome, 0, True) for genome in retrained_genomes(experiment)]
     results = run_experiment_jobs(experiment, job_context, jobs)
     for job, result in zip(jobs, results, strict=True):
-        if result["status"] == "diverged":
-            experiment.narrator.say(f"{format_genome(job.genome)} diverged: {result['reason']}")
-    kept = [job for job, result in zip(jobs, results, strict=True) if result["status"] == "done"]
+        if result.status == "diverged":
+            experiment.narrator.say(f"{format_genome(job.genome)} diverged: {result.reason}")
+    kept = [job for job, result in zip(jobs, results, strict=True) if result.status == "done"]
     paths = [
         *map(job_context.result_path, jobs),
         *map(job_context.weights_path, kept),

@@ -122,7 +122,7 @@ def test_a_training_with_another_augmentation_is_another_training(flags, arrows)
     one, other = prepare(configured(arrows)), prepare(configured(arrows, f"--data.{flags[0]}", flags[1]))
     identities = [training_identity(each.config.train, each.config, each.space, each.dataset) for each in (one, other)]
     assert identities[0] != identities[1]
-    assert one.dataset.summary()["augmentation"] != other.dataset.summary()["augmentation"]
+    assert one.dataset.summary().to_dict()["augmentation"] != other.dataset.summary().to_dict()["augmentation"]
 
 
 def test_records_and_exported_networks_say_what_was_done(arrows, tmp_path):
