@@ -45,7 +45,7 @@ def _number_or_nan(value: Any) -> float:
 def _any_float(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("should be a number")
-    return float(value)
+    return math.nan if math.isnan(value) else float(value)
 
 
 Number = int | float
@@ -67,7 +67,7 @@ AnyFloat = Annotated[float, StoredAs(_any_float, float)]
 class Record:
     """What a frozen dataclass inherits to be a file of a run: `to_dict` writes it, `from_dict` reads it."""
 
-    __pydantic_config__: ClassVar[Any] = {"strict": True, "allow_inf_nan": False}
+    __pydantic_config__: ClassVar[Any] = {"strict": True, "allow_inf_nan": False, "ser_json_inf_nan": "constants"}
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain data for JSON."""

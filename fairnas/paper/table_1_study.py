@@ -39,7 +39,7 @@ from fairnas.record import read_record
 from fairnas.rundir import RunDirectory
 from fairnas.search.candidate import is_number
 from fairnas.space import Genome, SearchSpace, format_genome
-from fairnas.train import make_strategy
+from fairnas.train import strategy_facts
 from fairnas.untrusted import parse_json
 from fairnas.versions import installed_versions
 
@@ -280,7 +280,7 @@ def _system(
         peak_of_two=found.peak_of_two,
         trainings=trainings,
         diverged=diverged,
-        draws_alike=make_strategy(plan.train, space.choices, 0).fairness != "none",
+        draws_alike=strategy_facts(plan.train, space.choices).fairness != "none",
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from fairnas.analysis import RankingRecord, StudiedModel, study_ranking
 from fairnas.config import Measure
-from fairnas.errors import GenomeError, TooFewNetworksError
+from fairnas.errors import TooFewNetworksError
 from fairnas.nets import cost_table
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.job_pool import run_experiment_jobs
@@ -18,7 +18,7 @@ from fairnas.rundir import NO_STUDY
 from fairnas.scores import TrainingResult
 from fairnas.search import MADDS, Candidate
 from fairnas.search.objectives import LOSS_OF, accuracy_by
-from fairnas.space import Genome, SearchSpace, format_genome
+from fairnas.space import Genome, format_genome
 
 LEAST = 3
 """Networks that have an order to speak of."""
@@ -129,7 +129,7 @@ def choose_models(experiment: Experiment, least: int | None = None) -> tuple[Gen
     """
     ours = experiment.config.stand_alone
     if ours.study:
-        return parse_models(experiment.space, ours.study)
+        return experiment.studied
     if not ours.models:
         raise TooFewNetworksError(
             "none was wanted (stand_alone.models is 0); "
@@ -160,17 +160,6 @@ def choose_models(experiment: Experiment, least: int | None = None) -> tuple[Gen
         )
     chosen += _stratified(others, min(known, ours.models) - len(chosen), experiment.config.measure)
     return tuple(candidate.genome for candidate in chosen)
-
-
-def parse_models(space: SearchSpace, texts: Sequence[str]) -> tuple[Genome, ...]:
-    """Networks given in text form. Raises `GenomeError` if one is of another space, or two are the same network."""
-    seen: dict[Genome, str] = {}
-    for text in texts:
-        genome = space.canonical(space.parse(text))
-        if genome in seen:
-            raise GenomeError(f"{text} and {seen[genome]} are the same network; give each network of the study once")
-        seen[genome] = text
-    return tuple(space.parse(text) for text in texts)
 
 
 def _stratified(candidates: Sequence[Candidate], count: int, measure: Measure) -> list[Candidate]:

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from fairnas.config import SearchConfig
 from fairnas.errors import ConfigError, RunDirectoryError
-from fairnas.pipeline.costs import MEASURED, costs_of_run, measures_latency, search_costs
+from fairnas.pipeline.costs import MEASURED, costs_of_run, known_costs, measures_latency
 from fairnas.pipeline.evaluators import evaluator_of
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.metrics_log import MetricsLog
@@ -214,9 +214,8 @@ def changed_sources(experiment: Experiment) -> tuple[str, ...]:
     """Objectives and costs whose file is not what it was when the search finished."""
     config = experiment.config.search
     stored = read_search(experiment.run).sources
-    path = experiment.run.path / MEASURED
-    lost = measures_latency(config) and not path.exists()
-    now = {} if lost else dict(search_costs(experiment.space, config, path).sources)
+    lost = measures_latency(config) and not (experiment.run.path / MEASURED).exists()
+    now = {} if lost else dict(known_costs(experiment).sources)
     objectives = objectives_from(config, experiment.config.measure)
     now |= {each.name: each.source for each in objectives if each.source}
     return tuple(name for name in {**stored, **now} if stored.get(name) != now.get(name))

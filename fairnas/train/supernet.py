@@ -19,7 +19,7 @@ from fairnas.train.executors import Executor, Sequential
 from fairnas.train.loop import make_optimizer
 from fairnas.train.process_group import Group
 from fairnas.train.step import Batch, StepContext
-from fairnas.train.strategies import Strategy, make_strategy
+from fairnas.train.strategies import Strategy, StrategyFacts, make_strategy
 
 
 class SupernetTraining:
@@ -97,7 +97,7 @@ class SupernetTraining:
         self._gradient_norms = sums.to(self._gradient_norms.device)
 
 
-def parts_of(dataset: Dataset, strategy: Strategy) -> tuple[Dataset, Dataset | None]:
+def parts_of(dataset: Dataset, strategy: Strategy | StrategyFacts) -> tuple[Dataset, Dataset | None]:
     """Whose training images teach the weights, and whose the architecture, if the strategy keeps some for it."""
     if not strategy.architecture_share:
         return dataset, None

@@ -59,7 +59,7 @@ def test_test_images_are_as_many_as_validation_images_by_default(animals):
 
 
 def test_summary_is_plain_data(animals):
-    summary = load(animals).summary()
+    summary = load(animals).summary().to_dict()
     assert json.loads(json.dumps(summary)) == summary
     assert list(summary) == [
         "name",
@@ -339,7 +339,11 @@ def test_with_few_training_images_only_few_files_are_opened(tmp_path, make_split
 def test_classes_of_very_different_sizes(tmp_path, make_split):
     make_split(tmp_path, {"cat": 21, "dog": 3, "fox": 31}, size=(8, 8))
     dataset = load(tmp_path, size=8, validation_per_class=4)
-    assert dataset.summary().to_dict()["class_counts"] == {"train": [15, 1, 23], "validation": [3, 1, 4], "test": [3, 1, 4]}
+    assert dataset.summary().to_dict()["class_counts"] == {
+        "train": [15, 1, 23],
+        "validation": [3, 1, 4],
+        "test": [3, 1, 4],
+    }
     assert dataset.notes == (
         "class 'fox' has 31 training images, 'dog' only 3: in top-1, which counts images, small classes hardly count; "
         "balanced accuracy counts all classes alike",

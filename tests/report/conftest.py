@@ -303,7 +303,9 @@ def write_models(run: RunDirectory) -> None:
         (folder / "model.json").write_text(json.dumps(model_facts(row["genome"])))
 
 
-def model_facts(genome: str, device: str = "a CPU", int8_top1: float | None = None, **times: float) -> dict[str, object]:
+def model_facts(
+    genome: str, device: str = "a CPU", int8_top1: float | None = None, **times: float
+) -> dict[str, object]:
     """What `model.json` says of a network; latencies in milliseconds by `float32` and `int8`."""
     files = {"float32": "model.onnx", "int8": "model.int8.onnx"}
     latency = {files[name]: {"latency_ms": ms, "quartiles_ms": [ms, ms], "runs": 9} for name, ms in times.items()}

@@ -19,6 +19,7 @@ from fairnas.report.run_data import read_inputs
 from fairnas.rundir import RunDirectory
 from fairnas.search import Archive
 from fairnas.space import get_space
+from tests.report.conftest import model_facts
 
 NASTY = "</script><b>&\"'`<!--"
 STAGES = ("train", "search", "retrain", "rank", "export")
@@ -398,7 +399,11 @@ def test_undefined_statistics_are_dashes(run_copy):
         ("data.json", lambda x: x.pop("findings"), r"data.json is not what.*lacks 'findings'.*`fairnas train --run"),
         ("data.json", lambda x: x.update(class_counts={"test": [3]}), "1 counts of 10 classes"),
         ("ledger.json", lambda x: x.pop("passes"), "this is not a ledger"),
-        ("search.json", lambda x: x["operators"].update(random={"children": "3"}), "'operators.random.children' is '3'"),
+        (
+            "search.json",
+            lambda x: x["operators"].update(random={"children": "3"}),
+            "'operators.random.children' is '3'",
+        ),
     ],
 )
 def test_damaged_files_are_named_with_the_remedy(run_copy, name, spoil, message):
@@ -420,7 +425,9 @@ def test_a_strange_status_is_refused(run_copy):
     genome = run_copy.read_json("search.json")["selected"][0]["genome"]
     path = run_copy.path / "stand_alone" / f"{genome}-s0.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "maybe"}))
-    with pytest.raises(RunDirectoryError, match=r"'status' is 'maybe': it should be 'done' or 'diverged'.*retrain --run"):
+    with pytest.raises(
+        RunDirectoryError, match=r"'status' is 'maybe': it should be 'done' or 'diverged'.*retrain --run"
+    ):
         write_report(run_copy)
 
 
