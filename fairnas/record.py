@@ -67,11 +67,11 @@ AnyFloat = Annotated[float, StoredAs(_any_float, float)]
 class Record:
     """What a frozen dataclass inherits to be a file of a run: `to_dict` writes it, `from_dict` reads it."""
 
-    __pydantic_config__: ClassVar[Any] = {"strict": True, "allow_inf_nan": False, "ser_json_inf_nan": "constants"}
+    __pydantic_config__: ClassVar[Any] = {"strict": True, "allow_inf_nan": False}
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain data for JSON."""
-        return _adapter(type(self)).dump_python(self, mode="json")
+        return _as_json(_adapter(type(self)).dump_python(self))
 
     @classmethod
     def from_dict(cls, plain: Any) -> Self:
@@ -123,6 +123,13 @@ def _adapter(record: type) -> Any:
     from pydantic import TypeAdapter  # 60 ms that `--help` needs not pay
 
     return TypeAdapter(record)
+
+
+def _as_json(value: Any) -> Any:
+    """Lists for tuples and text for keys. pydantic's own way to JSON would make null of every NaN."""
+    if isinstance(value, dict):
+        return {str(key): _as_json(inner) for key, inner in value.items()}
+    return [_as_json(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _reason(error: Any) -> str:
