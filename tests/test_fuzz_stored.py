@@ -11,7 +11,8 @@ import pytest
 
 from benchmarks.fuzz.attempt import attempt
 from benchmarks.fuzz.mutations import places_of
-from benchmarks.fuzz.targets import RECORDS, TARGETS
+from benchmarks.fuzz.records import RECORDS
+from benchmarks.fuzz.targets import TARGETS
 
 KINDS = (None, True, -1, 0.5, float("nan"), float("inf"), 10**29, "x", "", [], {}, [None], {"x": 1}, "../x")
 STORED = (

@@ -13,28 +13,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fairnas.analysis import RankingRecord
+from benchmarks.fuzz.records import RECORDS
 from fairnas.config import Augmentation
 from fairnas.data import DataSummary
 from fairnas.data.finding import FINDINGS, Finding
 from fairnas.errors import RunDirectoryError
-from fairnas.export import ModelFacts
 from fairnas.export.facts import INT8, ONNX, FileLatency, LatencyFacts
 from fairnas.export.preprocessing import Preprocessing
-from fairnas.record import AnyFloat, FiniteOrNone, MaybeNan, Record, read_record
+from fairnas.record import AnyFloat, FiniteOrNone, MaybeNan, read_record
 from fairnas.scores import NetworkScore, TrainingEpoch, TrainingResult
 from fairnas.search import Candidate
 from fairnas.search.record import SearchRecord, StoredCandidate
 from fairnas.space.genome import StoredGenome
 
 CORPUS = Path(__file__).parents[1] / "benchmarks" / "fuzz" / "corpus"
-FILES: dict[str, type[Record]] = {
-    "data.json": DataSummary,
-    "search.json": SearchRecord,
-    "ranking.json": RankingRecord,
-    "training.json": TrainingResult,
-    "model.json": ModelFacts,
-}
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 GENOMES = st.lists(st.integers(0, 35), min_size=1, max_size=8).map(tuple)
 NAMES = st.text(string.ascii_lowercase + "_", min_size=1, max_size=8)
@@ -126,7 +118,7 @@ def whole(kind: type, **given: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]
     return st.builds(kind, **{each.name: any_of(hints[each.name]) for each in fields(kind)} | given)
 
 
-@pytest.mark.parametrize("kind", FILES.values())
+@pytest.mark.parametrize("kind", RECORDS.values())
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_what_is_written_is_read_back_equal(kind, data):
@@ -137,10 +129,10 @@ def test_what_is_written_is_read_back_equal(kind, data):
     assert json.dumps(again.to_dict()) == text
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", RECORDS)
 def test_a_file_of_a_run_is_read_and_written_as_it_was(name):
     text = (CORPUS / name).read_text()
-    assert json.dumps(FILES[name].from_dict(json.loads(text)).to_dict(), indent=1) + "\n" == text
+    assert json.dumps(RECORDS[name].from_dict(json.loads(text)).to_dict(), indent=1) + "\n" == text
 
 
 @pytest.mark.parametrize(
@@ -168,7 +160,7 @@ def test_what_is_wrong_is_said_in_one_line(name, spoil, says, tmp_path):
     content = json.loads((CORPUS / name).read_text())
     spoil(content)
     with pytest.raises(ValueError, match=says) as caught:
-        FILES[name].from_dict(content)
+        RECORDS[name].from_dict(content)
     assert "\n" not in str(caught.value)
 
 

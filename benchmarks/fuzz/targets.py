@@ -13,18 +13,16 @@ from unittest import mock
 import numpy as np
 import torch
 
-from benchmarks.fuzz import formats, places
+from benchmarks.fuzz import formats, places, records
 from benchmarks.fuzz.attempt import Target
 from benchmarks.fuzz.mutations import bent_bytes, bent_json, bent_lines, bent_toml, one_of
-from fairnas.analysis import RankingRecord
 from fairnas.analysis.nas_bench_macro import read_nas_bench_macro
 from fairnas.cli.rank import read_genomes
 from fairnas.configfile import read_config, to_toml
-from fairnas.data import DataSummary, cifar10
+from fairnas.data import cifar10
 from fairnas.data.decode import check, deep_values, look, quiet_pillow, read_square
 from fairnas.data.decoding import Decoding
 from fairnas.export.bundle import load
-from fairnas.export.facts import ModelFacts
 from fairnas.export.predict import Classifier, Prediction
 from fairnas.export.preprocessing import Preprocessing
 from fairnas.export.product import Product
@@ -38,34 +36,22 @@ from fairnas.paper import figure_6_study, table_1_study
 from fairnas.paper.output_folder import claim
 from fairnas.paper.supernet_runs import SCORES, read_scores
 from fairnas.recipes import RECIPES
-from fairnas.record import Record, read_record
 from fairnas.report.page import render
 from fairnas.report.run_data import read_inputs
 from fairnas.rundir import RunDirectory
-from fairnas.scores import TrainingResult
 from fairnas.search import Archive
-from fairnas.search.record import SearchRecord
 from fairnas.space import get_space
 from fairnas.space.file import load_space
 from fairnas.train import read_checkpoint
 
 cost(get_space("digits"), (0,) * 8)  # its first call imports for seconds, which are no reader's
-CORPUS = Path(__file__).parent / "corpus"
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+CORPUS, EXAMPLES = Path(__file__).parent / "corpus", Path(__file__).parents[2] / "docs" / "examples"
 DIGITS = get_space("digits")
 RUN_FILES = (
     *("config.toml", "space.json", "data.json", "metrics.jsonl", "ledger.json", "search.json", "ranking.json"),
     *("versions.json", "similarity.json", "stages.json"),
 )
 """Of a run, in the corpus under the same names."""
-RECORDS: Mapping[str, type[Record]] = {
-    "data.json": DataSummary,
-    "search.json": SearchRecord,
-    "ranking.json": RankingRecord,
-    "training.json": TrainingResult,
-    "model.json": ModelFacts,
-}
-"""What these files of the corpus are."""
 
 
 def _written(folder: Path, name: str, content: bytes) -> Path:
@@ -147,17 +133,6 @@ def _ledger(folder: Path, content: bytes) -> None:
     _written(folder, "ledger.json", content)
     audit = Ledger.from_dict(RunDirectory(folder).read_json("ledger.json")).audit()
     json.dumps(dataclasses.asdict(audit))
-
-
-def _record(name: str, kind: type[Record]) -> Callable[[Path, bytes], None]:
-    """What every reader of a stored record does; what is accepted can be written again."""
-
-    def read(folder: Path, content: bytes) -> None:
-        _written(folder, "config.toml", (CORPUS / "config.toml").read_bytes())
-        _written(folder, name, content)
-        json.dumps(read_record(RunDirectory(folder), name, kind).to_dict())
-
-    return read
 
 
 def _training(folder: Path, content: bytes) -> None:
@@ -402,10 +377,7 @@ TARGETS: dict[str, Target] = {
             Target(f"report, {name}", _corpus(name), _BENDS.get(name, bent_json), _report(name), 0.2)
             for name in RUN_FILES
         ),
-        *(
-            Target(f"record, {name}", _corpus(name), bent_json, _record(name, kind), 10)
-            for name, kind in RECORDS.items()
-        ),
+        *records.targets(),
         Target("report, stand_alone/", _corpus("training.json"), bent_json, _training, 0.2),
         Target("report, models/", _corpus("model.json"), bent_json, _model, 0.2),
         Target("latency table", _stored(TABLE.to_dict()), bent_json, _latency_table, 80),

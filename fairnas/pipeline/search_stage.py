@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NoReturn
 
 from fairnas.config import SearchConfig
@@ -30,7 +31,7 @@ from fairnas.search import (
     run_search,
     select_evenly,
 )
-from fairnas.search.archive import DamagedArchiveError
+from fairnas.search.archive import ArchiveContent, DamagedArchiveError
 from fairnas.search.objectives import merit, pays_with
 from fairnas.search.record import ObjectiveRecord, SearchRecord
 from fairnas.search.scoring import Scoring, candidates_with_values
@@ -89,28 +90,7 @@ def search(experiment: Experiment, evaluator: Evaluator | None = None) -> tuple[
     if len(selected) < config.select:
         narrator.say(f"the front has only {len(selected)} networks; {config.select} were to be selected")
     sources = {**costs.sources, **{each.name: each.source for each in objectives if each.source}}
-    bounds = {MADDS.name: None, PARAMS.name: None}
-    record = SearchRecord(
-        searcher=config.searcher,
-        measure=experiment.config.measure,
-        population=config.population,
-        generations=result.generations,
-        evaluations=result.evaluations,
-        distinct=result.distinct,
-        rejected=result.rejected,
-        failed=result.failed,
-        failure=result.failure,
-        operators=dict(result.operators),
-        hypervolume=result.hypervolume,
-        reference=result.reference,
-        objectives=_objective_records(experiment, objectives, result),
-        bounds=bounds | {each.name: each.bound for each in objectives if each.bound is not None},
-        front=result.front,
-        selected=selected,
-        sources=sources,
-        setting=setting,
-        archive=kept,
-    )
+    record = _record(experiment, result, objectives, selected, _Origin(sources, setting, kept))
     run.write_json("search.json", record.to_dict())
     return ("search.json",)
 
@@ -155,6 +135,44 @@ def origins(experiment: Experiment, objectives: Sequence[Objective]) -> list[str
         else:
             found.append("the run's own settings" if listed else f"bound in the run's own settings (max_{each.name})")
     return found
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """What the scores of a search depend on, and what they are."""
+
+    sources: dict[str, str]
+    setting: str
+    archive: ArchiveContent
+
+
+def _record(
+    experiment: Experiment,
+    result: SearchResult,
+    objectives: Sequence[Objective],
+    selected: tuple[Candidate, ...],
+    origin: _Origin,
+) -> SearchRecord:
+    config, bounds = experiment.config.search, {MADDS.name: None, PARAMS.name: None}
+    return SearchRecord(
+        searcher=config.searcher,
+        measure=experiment.config.measure,
+        population=config.population,
+        generations=result.generations,
+        evaluations=result.evaluations,
+        distinct=result.distinct,
+        rejected=result.rejected,
+        failed=result.failed,
+        failure=result.failure,
+        operators=dict(result.operators),
+        hypervolume=result.hypervolume,
+        reference=result.reference,
+        objectives=_objective_records(experiment, objectives, result),
+        bounds=bounds | {each.name: each.bound for each in objectives if each.bound is not None},
+        front=result.front,
+        selected=selected,
+        **vars(origin),
+    )
 
 
 def _objective_records(

@@ -465,4 +465,4 @@ def test_the_fixture_is_read_whole(whole_run):
     assert len(inputs.epochs) == 40
     assert len(inputs.trained) == 3
     assert inputs.ledger is not None
-    assert re.fullmatch(r"[0-5]{8}", inputs.candidates[0].genome)
+    assert re.fullmatch(r"[0-5]{8}", inputs.candidates[0].text)
