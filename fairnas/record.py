@@ -139,4 +139,5 @@ def _reason(error: Any) -> str:
     given = repr(error["input"])
     given = given if len(given) <= _LONGEST else f"{given[:_LONGEST]} ..."
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"'{key}' is {given}: it {message}" if key else f"it is {given}: {message}"
+    subject = f"'{key}' is {given}" if key else f"it is {given}"
+    return f"{subject}: it {message}" if message.startswith("should") else f"{subject}: {message}"

@@ -145,7 +145,7 @@ def test_a_file_of_a_run_is_read_and_written_as_it_was(name):
             lambda x: x["front"][0].update(genome=3),
             r"'front.0' is \{'genome': 3, .*: it should be a netw",
         ),
-        ("search.json", lambda x: x["front"][0].update(top1=None), "has top1 'None', which should be a finite number"),
+        ("search.json", lambda x: x["front"][0].update(top1=None), "top1 is 'None', not a finite number"),
         ("search.json", lambda x: x.update(generations=1.5), "'generations' is 1.5: it should be a valid integer"),
         ("ranking.json", lambda x: x["tau"].update(interval=[0.1]), "lacks 'tau.interval.1'"),
         (

@@ -90,7 +90,7 @@ class Candidate:
         measures = {key: value for key, value in row.items() if key not in ("genome", "generation")}
         wrong = [key for key, value in measures.items() if isinstance(value, bool) or not is_number(value)]
         if wrong:
-            raise ValueError(f"has {wrong[0]} {str(measures[wrong[0]])[:20]!r}, which should be a finite number")
+            raise ValueError(f"{wrong[0]} is {str(measures[wrong[0]])[:20]!r}, not a finite number")
         generation = row.get("generation")
         if isinstance(generation, bool) or not isinstance(generation, int) or generation < 0:
             raise ValueError("should have the number of its generation")

@@ -212,7 +212,7 @@ def test_cutout_as_large_as_the_images_is_refused(experiment):
 def test_weights_that_blocks_do_not_hold_are_not_inherited(experiment, monkeypatch):
     require_retrainable(experiment.config, experiment.space, experiment.dataset)
     own = SimpleNamespace(has_own_networks=True)
-    monkeypatch.setattr(retrain_stage, "make_strategy", lambda *_: own)
+    monkeypatch.setattr(retrain_stage, "strategy_facts", lambda *_: own)
     with pytest.raises(ConfigError, match=r"^retrain.initial is 'inherit', but 'strict' makes weights .* 'scratch'$"):
         require_retrainable(experiment.config, experiment.space, experiment.dataset)
 
