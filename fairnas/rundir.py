@@ -229,10 +229,7 @@ class RunDirectory:
             RunDirectoryError: if it is absent, damaged or changed; the message names the stage that makes it again.
         """
         path = self.path / name
-        maker = MAKERS.get(Path(name).parts[0], "run")
-        remedy = f"`fairnas {maker} --run {self.path}` makes it"
-        if maker == "run":
-            remedy = f"the `fairnas run {self.config.recipe}` command that began {self.path} makes it"
+        remedy = self.remedy(name)
         try:
             octets = path.read_bytes()
             content = parse_json(octets.decode("utf-8"))
@@ -259,6 +256,12 @@ class RunDirectory:
                     f"{self.path / name} was changed or damaged since '{stage}' wrote it; "
                     f"`fairnas {stage} --run {self.path}` makes it again"
                 )
+
+    def remedy(self, name: str) -> str:
+        """The command that makes a file, in words."""
+        maker = MAKERS.get(Path(name).parts[0])
+        command = f"fairnas {maker} --run {self.path}" if maker else f"fairnas run {self.config.recipe}"
+        return f"`{command}` makes it" if maker else f"the `{command}` command that began {self.path} makes it"
 
     # Finished stages ------------------------------------------------------------------------------------------
 

@@ -13,12 +13,12 @@ from unittest import mock
 import numpy as np
 import torch
 
-from benchmarks.fuzz import formats, places
+from benchmarks.fuzz import formats, places, records
 from benchmarks.fuzz.attempt import Target
 from benchmarks.fuzz.bent_run import CORPUS, RUN_FILES, run_files, run_with, sealed_again, written
 from benchmarks.fuzz.mutations import bent_bytes, bent_json, bent_lines, bent_toml, one_of
 from fairnas.analysis.nas_bench_macro import read_nas_bench_macro
-from fairnas.cli.rank import _read as read_genomes
+from fairnas.cli.rank import read_genomes
 from fairnas.configfile import read_config, to_toml
 from fairnas.data import cifar10
 from fairnas.data.decode import check, deep_values, look, quiet_pillow, read_square
@@ -344,6 +344,7 @@ TARGETS: dict[str, Target] = {
             Target(f"report, {name}", _corpus(name), _BENDS.get(name, bent_json), _report(name), 0.2)
             for name in RUN_FILES
         ),
+        *records.targets(),
         Target("report, stand_alone/", _corpus("training.json"), bent_json, _training, 0.2),
         Target("report, models/", _corpus("model.json"), bent_json, _model, 0.2),
         Target("latency table", _stored(TABLE.to_dict()), bent_json, _latency_table, 80),

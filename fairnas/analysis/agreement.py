@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from fairnas.analysis.ranking import same_models
+from fairnas.record import MaybeNan
 
 
 @dataclass(frozen=True)
 class BestAgreement:
     """How well one list of numbers finds the best models of another. Beside `RankAgreement`, which is of all models."""
 
-    pearson: float
+    pearson: MaybeNan
     """Linear correlation; NaN if either list is constant."""
-    best_tau: float
+    best_tau: MaybeNan
     """Kendall's tau-b among the truly best share of the models; NaN if either list is constant there."""
     best_n: int
     """Models of that share, those tied with the last of them included."""

@@ -14,6 +14,7 @@ import numpy as np
 from fairnas.analysis.difference import TauDifference, difference_of
 from fairnas.analysis.ranking import same_models
 from fairnas.analysis.resampling import PAIRWISE_LIMIT, Pairs, bca_interval, counts_of, signs_of
+from fairnas.record import MaybeNan
 
 FEWEST_MODELS = 6
 """To leave two out and fit two weights to what is left."""
@@ -33,7 +34,7 @@ class Correction:
     """So predicted accuracy = intercept + the weighted sum."""
     tau: float
     """Tau-b with the truth; each pair of models is ordered by a sum fitted to all others."""
-    interval: tuple[float, float]
+    interval: tuple[MaybeNan, MaybeNan]
     """95 % interval: BCa bootstrap over models, with the fits as they are; for a perfect order, that of one with its
     middle two exchanged, widened to the perfect end."""
     n: int

@@ -9,6 +9,7 @@ import numpy as np
 
 from fairnas.analysis.ranking import same_models
 from fairnas.analysis.resampling import PAIRWISE_LIMIT, Pairs, bca_interval, counts_of, signs_of
+from fairnas.record import MaybeNan
 
 AGREED_WIDTH = 0.2
 """Width of an interval of tau that `models_for_width` is usually asked for: tau is known to about 0.1."""
@@ -18,9 +19,9 @@ AGREED_WIDTH = 0.2
 class TauDifference:
     """How much better one predictor orders models than another does, on the same models."""
 
-    difference: float
+    difference: MaybeNan
     """Tau-b of the first with the truth less that of the second; NaN if a list is constant."""
-    interval: tuple[float, float]
+    interval: tuple[MaybeNan, MaybeNan]
     """95 % interval: BCa bootstrap over models, both taus from the same resamples. NaN if a list is constant."""
     n: int
     """Models."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import tyro
 
 from fairnas.cli.dial import dial_lines, going_on, timetable_of
-from fairnas.cli.output import column, interval, millions, percent, print_json, print_table, value
+from fairnas.cli.output import print_json
 from fairnas.cli.parsing import Given, Settings, UsageError, given_flags, show_help, wants_help, without_help
 from fairnas.cli.settings import (
     configured,
@@ -21,7 +21,8 @@ from fairnas.cli.settings import (
     shown_config,
     with_objectives,
 )
-from fairnas.config import ACCURACY_WORDS, DataConfig, Measure, Resources, RunConfig, are_unequal
+from fairnas.cli.summary import print_summary
+from fairnas.config import DataConfig, Resources, RunConfig
 from fairnas.errors import FairnasError
 from fairnas.recipes import NAMES
 from fairnas.rundir import RunDirectory
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str]) -> None:
                 narrator.say(line)
             run_story(Experiment(run, narrator, stop, (prepared.space, prepared.dataset)), timetable)
     result = summarise(run)
-    print_json(result) if verb.json else print_summary(result)
+    print_json(result.to_dict()) if verb.json else print_summary(result)
 
 
 def _prepared(
@@ -178,101 +179,3 @@ def _begun_before(given: Given, settings: Settings, verb: str) -> RunConfig | No
         return None  # other images, unless their fingerprint says that these are a copy
     minutes = stored.minutes if verb == "run" else None  # refused as another configuration: only a whole run has them
     return dataclasses.replace(stored, minutes=minutes, resources=Resources())
-
-
-def print_summary(result: dict[str, Any]) -> None:
-    """The table at the end of a run, the verdicts, and where the report lies."""
-    if result["selected"]:
-        measure = result["measure"]
-        words, other = ACCURACY_WORDS[measure], other_measure(result)
-        rows = [
-            [row["genome"], millions(row["madds"]), millions(row["params"]), percent(row[f"one_shot_{measure}"])]
-            + [value(row[name]) for name in result["units"]]
-            + [percent(row[f"stand_alone_{measure}"])]
-            + ([percent(row[f"stand_alone_{other}"])] if other else [])
-            for row in result["selected"]
-        ]
-        columns = ["genome", " MAdds", " params", f" one-shot {words} (validation)"]
-        columns += [column(name, unit) for name, unit in result["units"].items()]
-        columns += [f" stand-alone {words} (test)", *([f" {ACCURACY_WORDS[other]} (test)"] if other else [])]
-        print_table(columns, rows)
-        print_exported(result)
-    if result["operators"]:
-        born = [
-            f"{name} {tally['children']:,} ({tally['survived'] / tally['children']:.0%})"
-            for name, tally in sorted(result["operators"].items(), key=lambda item: -item[1]["children"])
-        ]
-        print(f"operators {', '.join(born)}: children, and how many of them lived on")
-    fairness = result["fairness"]
-    if fairness:
-        print(fairness_line(fairness))
-    ranking = result["ranking"]
-    if ranking:
-        print(f"ranking   tau = {interval(ranking['tau'])} (one-shot against stand-alone; 95 % interval)")
-        if ranking["ceiling"]:
-            print(f"ceiling   tau = {interval(ranking['ceiling'])} (one training seed against another)")
-        known = {name: found for name, found in ranking["predictors"].items() if found["tau"] is not None}
-        for name, found in known.items():
-            print(f"{name:9} tau = {interval(found)} (as predictor)")
-        for sentence in ranking["advice"]:
-            print(f"          {sentence}")
-    if result["no_ranking"]:
-        print(f"ranking   none: {result['no_ranking']}")
-    if result["report"]:
-        print(f"report    {result['report']}")
-
-
-def other_measure(result: dict[str, Any]) -> Measure | None:
-    """Which accuracy says something beside the one that a run measures; balanced accuracy where classes differ."""
-    if result["measure"] != "top1":
-        return "top1"
-    counts = next((row["class_images"] for row in result["selected"] if row["class_images"]), [])
-    return "balanced_accuracy" if are_unequal(counts) else None
-
-
-def print_exported(result: dict[str, Any]) -> None:
-    """What was measured of the exported files, and whether it is what was asked for."""
-    found = result["selected"]
-    if any(row["onnx_ms"] is not None for row in found):
-        columns, rows = ["ONNX files", " float32 (ms)"], [[row["genome"], value(row["onnx_ms"])] for row in found]
-        if any(row["int8_ms"] is not None for row in found):
-            columns += [" int8 (ms)", " int8 top-1 (test)"]
-            for cells, row in zip(rows, found, strict=True):
-                cells += [value(row["int8_ms"]), percent(row["int8_top1"])]
-        print_table(columns, rows)
-    for line in bound_lines(result):
-        print(line)
-
-
-def bound_lines(result: dict[str, Any]) -> list[str]:
-    """Whether the exported networks are as fast as was asked for: the search only knew predictions."""
-    bound, rows = result["latency_bound"], [row for row in result["selected"] if row["onnx_ms"] is not None]
-    if bound is None or not rows:
-        return []
-    files = [(row["genome"], row["onnx_ms"]) for row in rows]
-    files += [(f"{row['genome']} in 8 bits", row["int8_ms"]) for row in rows if row["int8_ms"] is not None]
-    over = [(name, taken) for name, taken in files if taken > bound]
-    if not over:
-        return [f"bound     every ONNX file takes at most {value(bound)} ms, as measured at its export"]
-    return [
-        f"bound     {name} takes {value(taken)} ms, {taken / bound - 1:.1%} more than the {value(bound)} ms asked for "
-        "(median, as measured at its export)"
-        for name, taken in over
-    ]
-
-
-def fairness_line(fairness: dict[str, Any]) -> str:
-    """The fairness verdict in a line."""
-    verdict = (
-        "strictly fair"
-        if fairness["strict_fair"]
-        else "fair in expectation, not strictly"
-        if fairness["expectation_fair"]
-        else "NOT fair"
-        if fairness["single_paths"]
-        else "NOT fair, because it does not train single paths (definition 1)"
-    )
-    return (
-        f"fairness  {verdict}: each choice block updated {fairness['updates_min']:,} to {fairness['updates_max']:,} "
-        f"times in {fairness['steps']:,} steps"
-    )

@@ -2,10 +2,10 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import tyro
 
@@ -15,7 +15,11 @@ from fairnas.cli.settings import stage_settings, with_objectives
 from fairnas.cli.stage import do_stage
 from fairnas.config import ACCURACY_WORDS, EvaluateConfig, Measure, Resources, RunConfig, SearchConfig
 from fairnas.errors import FairnasError
+from fairnas.record import read_record
 from fairnas.rundir import RunDirectory
+
+if TYPE_CHECKING:
+    from fairnas.search.record import SearchRecord
 
 _TELLING = 0.005
 """Difference of two accuracies of a network that shows in a table."""
@@ -83,17 +87,21 @@ def _left(given: SearchVerb, config: RunConfig, run: RunDirectory) -> RunConfig:
     if not given.without:
         return config
     from fairnas.search.objectives import without_objectives
+    from fairnas.search.record import SearchRecord
 
-    rows = run.read_json("search.json")["objectives"] if (run.path / "search.json").exists() else []
-    texts = {row["name"]: row.get("text") for row in rows}
+    there = (run.path / "search.json").exists()
+    objectives = read_record(run, "search.json", SearchRecord).objectives if there else ()
+    texts = {each.name: each.text for each in objectives}
     return dataclasses.replace(config, search=without_objectives(config.search, given.without, texts))
 
 
 def _tell(given: SearchVerb) -> None:
     """What a search found, without searching."""
+    from fairnas.search.record import SearchRecord
+
     run = RunDirectory.open(given.run)
-    search = run.read_json("search.json")
-    front, files, written = search["front"], {"csv": given.csv, "parquet": given.parquet}, 0
+    search = read_record(run, "search.json", SearchRecord)
+    files, written = {"csv": given.csv, "parquet": given.parquet}, 0
     if any(files.values()):
         from fairnas.pipeline.candidate_table import read_candidates
 
@@ -104,52 +112,53 @@ def _tell(given: SearchVerb) -> None:
         if given.parquet is not None:
             table.write_parquet(given.parquet)
     if given.json:
-        paths = {kind: str(path) if path else None for kind, path in files.items()}
-        print_json({"front": front, "objectives": search["objectives"], **paths, "candidates": written})
+        paths, plain = {kind: str(path) if path else None for kind, path in files.items()}, search.to_dict()
+        print_json({"front": plain["front"], "objectives": plain["objectives"], **paths, "candidates": written})
         return
     if given.show:
-        from fairnas.pipeline.summary import further_objectives
-
-        units, measure = further_objectives(search), search.get("measure", "top1")
-        other = _other_measure(front, measure)
-        other = None if other in units else other
-        rows = [
-            [
-                row["genome"],
-                percent(row[measure]),
-                *([percent(row[other])] if other else []),
-                millions(row["madds"]),
-                millions(row["params"]),
-                *(value(row.get(name)) for name in units),
-                str(row["generation"]),
-            ]
-            for row in front
-        ]
-        further = (column(name, unit) for name, unit in units.items())
-        accuracies = [f" one-shot {ACCURACY_WORDS[measure]}", *([f" {ACCURACY_WORDS[other]}"] if other else [])]
-        names = ("genome", *accuracies, " MAdds", " params", *further, " generation")
-        print_table(names, rows, title="the front")
-        _print_objectives(search["objectives"])
-        if search["failed"]:
-            print(f"failed    {search['failed']:,} networks; the first: {search.get('failure') or 'reason unknown'}")
+        _print_front(search)
     for kind, path in files.items():
         if path is not None:
             print(f"{kind:9} {path}: {written:,} candidates")
 
 
-def _other_measure(front: Sequence[Mapping[str, Any]], measure: Measure) -> Measure | None:
+def _print_front(search: "SearchRecord") -> None:
+    further, measure = search.further_objectives, search.measure
+    other = _other_measure(search)
+    other = None if other in {each.name for each in further} else other
+    rows = [
+        [
+            each.text,
+            percent(each.value(measure)),
+            *([percent(each.get(other))] if other else []),
+            millions(each.value("madds")),
+            millions(each.value("params")),
+            *(value(each.get(objective.name)) for objective in further),
+            str(each.generation),
+        ]
+        for each in search.front
+    ]
+    accuracies = [f" one-shot {ACCURACY_WORDS[measure]}", *([f" {ACCURACY_WORDS[other]}"] if other else [])]
+    heads = (column(objective.name, objective.unit) for objective in further)
+    print_table(("genome", *accuracies, " MAdds", " params", *heads, " generation"), rows, title="the front")
+    _print_objectives(search)
+    if search.failed:
+        print(f"failed    {search.failed:,} networks; the first: {search.failure or 'reason unknown'}")
+
+
+def _other_measure(search: "SearchRecord") -> Measure | None:
     """Which accuracy has something to say beside the one that was searched by; balanced accuracy where it differs."""
-    if measure != "top1":
+    if search.measure != "top1":
         return "top1"
-    apart = [abs(row["top1"] - row.get("balanced_accuracy", row["top1"])) for row in front]
+    both = [(each.value("top1"), each.get("balanced_accuracy")) for each in search.front]
+    apart = [abs(top1 - balanced) for top1, balanced in both if balanced is not None]
     return "balanced_accuracy" if max(apart, default=0.0) > _TELLING else None
 
 
-def _print_objectives(objectives: Sequence[Mapping[str, Any]]) -> None:
+def _print_objectives(search: "SearchRecord") -> None:
     rows = []
-    for each in objectives:
-        bound = each["bound"]
-        limit = "" if bound is None else f"{'up to' if each['direction'] == 'min' else 'from'} {value(bound)}"
-        wanted = "more is better" if each["direction"] == "max" else "less is better"
-        rows.append([each["name"], wanted, limit, each.get("origin", "not recorded"), each.get("text", each["name"])])
+    for each in search.objectives:
+        limit = "" if each.bound is None else f"{'up to' if each.direction == 'min' else 'from'} {value(each.bound)}"
+        wanted = "more is better" if each.direction == "max" else "less is better"
+        rows.append([each.name, wanted, limit, each.origin, each.text])
     print_table(("objective", "", "bound", "from", "given as"), rows, title="what the search optimised")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from fairnas.cli.output import print_json
 from fairnas.cli.parsing import RunArguments
-from fairnas.cli.run import print_summary
+from fairnas.cli.summary import print_summary
 from fairnas.config import Resources, RunConfig
 from fairnas.errors import RunDirectoryError
 from fairnas.rundir import RunDirectory
@@ -55,4 +55,4 @@ def do_stage(
         opened = (prepared.space, prepared.dataset) if prepared else None
         run_stage(Experiment(run, narrator, stop, opened, group, resources, config), name)
     result = summarise(run)
-    print_json(result) if given.json else print_summary(result)
+    print_json(result.to_dict()) if given.json else print_summary(result)

@@ -4,7 +4,6 @@ Where memory is bounded, some are run again (`keeping.py`). Either way the score
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -13,35 +12,10 @@ from torch.nn import functional
 
 from fairnas.evaluate.eval_supernet import EvaluationCopy
 from fairnas.nets import Supernet
+from fairnas.scores import NetworkScore, Score
 from fairnas.space import Genome
 
 Batches = Iterable[tuple[Tensor, Tensor]]
-
-
-@dataclass(frozen=True)
-class Score:
-    """How well one network classifies a set of images. Accuracies are fractions of `images`."""
-
-    top1: float
-    top5: float
-    loss: float
-    """Mean cross-entropy."""
-    images: int
-    balanced_accuracy: float
-    """Mean over the classes of the share of their images that are classified right; classes without images are left
-    out. That of equally large classes is `top1`."""
-    balanced_loss: float
-    """Mean over the classes of their mean cross-entropy."""
-
-
-@dataclass(frozen=True)
-class NetworkScore(Score):
-    """The same of an ordinary network, class by class."""
-
-    class_hits: tuple[int, ...]
-    """Per class, how many of its images have it as their best answer."""
-    class_images: tuple[int, ...]
-    """Per class, how many images it has."""
 
 
 def score_genomes(

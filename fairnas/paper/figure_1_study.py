@@ -16,7 +16,7 @@ from typing import Any
 from fairnas.atomic_files import write_atomically
 from fairnas.config import RunConfig
 from fairnas.configfile import to_toml
-from fairnas.data import Dataset
+from fairnas.data import Dataset, DataSummary
 from fairnas.errors import ConfigError
 from fairnas.fairness import read_ledger
 from fairnas.paper.figure_1_arms import ArmPlan, plan_arms, require_common_settings
@@ -36,6 +36,7 @@ from fairnas.pipeline.experiment import Experiment, open_data
 from fairnas.pipeline.prepare import prepare
 from fairnas.pipeline.train_stage import CURVE_GENOMES
 from fairnas.progress import Narrator
+from fairnas.record import read_record
 from fairnas.rundir import RunDirectory
 from fairnas.space import Genome, SearchSpace
 from fairnas.train import training_steps
@@ -150,15 +151,15 @@ def collect(out: Path, figure: FigureOne, arms: Sequence[ArmPlan], seeds: int) -
         )
         for arm in arms
     )
-    data = RunDirectory(out / f"{arms[0].name}-s{numbers[0]}").read_json("data.json")
+    data = read_record(RunDirectory(out / f"{arms[0].name}-s{numbers[0]}"), "data.json", DataSummary)
     return StrategyComparison(
         arms=found,
         space=figure.base.space,
-        data=data["name"],
+        data=data.name,
         models=figure.models,
         followed=CURVE_GENOMES,
-        validation_images=data["counts"]["validation"],
-        classes=len(data["classes"]),
+        validation_images=data.counts["validation"],
+        classes=len(data.classes),
         command=figure.command,
         config_text=to_toml(figure.base),
         versions=installed_versions(),

@@ -12,11 +12,11 @@ from typing import Literal
 
 from fairnas.analysis import Contrast, contrast
 from fairnas.analysis.contrasts import mean_interval
+from fairnas.config import Measure
 from fairnas.paper.training_comparison import signed_points
 from fairnas.report.format import counted, interval, listed, percent, whole
-from fairnas.report.objectives import ObjectiveRecord
-from fairnas.report.run_records import Scored
 from fairnas.report.verdicts import Verdict
+from fairnas.search import Candidate, Objective
 from fairnas.search.mutators import OperatorCounts
 
 OURS = "moremnas"
@@ -43,7 +43,7 @@ class SeededSearch:
     failed: int
     hypervolume: tuple[float, ...]
     """After each generation; fewer than configured if the space ran out of networks."""
-    front: tuple[Scored, ...]
+    front: tuple[Candidate, ...]
     operators: Mapping[str, OperatorCounts]
 
 
@@ -63,7 +63,7 @@ class SearchComparison:
     """All with the same seeds."""
     population: int
     generations: int
-    best: tuple[Scored, ...]
+    best: tuple[Candidate, ...]
     """The best front known: of all searches, and of what was known before."""
     best_volume: float
     """Its hypervolume, 0 to 1."""
@@ -74,7 +74,9 @@ class SearchComparison:
     """What was searched, in words."""
     accuracy: str
     """What is called accuracy."""
-    objectives: tuple[ObjectiveRecord, ...]
+    measure: Measure
+    """The same by its name in candidates."""
+    objectives: tuple[Objective, ...]
     """What was optimised, within which bounds."""
     command: str
     config_text: str
@@ -198,7 +200,7 @@ def _finals_sentence(comparison: SearchComparison) -> str:
     )
 
 
-def share_interval(shares: Sequence[float]) -> tuple[float, float] | None:
+def mean_share_interval(shares: Sequence[float]) -> tuple[float, float] | None:
     """95 % interval of a mean of shares; None with one seed. None can be larger than the best one known."""
     bounds = mean_interval(shares)
     return None if bounds is None else (max(bounds[0], 0.0), min(bounds[1], 1.0))
@@ -207,7 +209,7 @@ def share_interval(shares: Sequence[float]) -> tuple[float, float] | None:
 def over_seeds(shares: Sequence[float]) -> str:
     """A mean with its interval, in per cent."""
     mean = f"{100 * statistics.fmean(shares):.{DIGITS}f}"
-    bounds = share_interval(shares)
+    bounds = mean_share_interval(shares)
     return mean if bounds is None else f"{mean} ({interval(*(f'{100 * each:.{DIGITS}f}' for each in bounds))})"
 
 

@@ -18,7 +18,7 @@ from fairnas.analysis import RankAgreement, rank_agreement
 from fairnas.analysis.nas_bench_macro import SPACE
 from fairnas.atomic_files import checksum, write_atomically
 from fairnas.config import RunConfig
-from fairnas.data import Dataset
+from fairnas.data import Dataset, DataSummary
 from fairnas.errors import ConfigError, RunDirectoryError
 from fairnas.fairness import read_ledger
 from fairnas.fairness.theory import TABLE_1
@@ -35,10 +35,11 @@ from fairnas.pipeline.prepare import prepare
 from fairnas.pipeline.search_stage import known_candidates
 from fairnas.pipeline.stages import run_stage
 from fairnas.progress import Narrator
+from fairnas.record import read_record
 from fairnas.rundir import RunDirectory
 from fairnas.search.candidate import is_number
 from fairnas.space import Genome, SearchSpace, format_genome
-from fairnas.train import make_strategy
+from fairnas.train import strategy_facts
 from fairnas.untrusted import parse_json
 from fairnas.versions import installed_versions
 
@@ -240,7 +241,7 @@ def _collect(
         trainings = [_training(seed, run, result, plan, true, space) for seed, run, result in done]
         diverged = tuple(result["reason"] for _, _, result in results if result["status"] == "diverged")
         systems.append(_system(plan.name, plan, space, tuple(trainings), diverged))
-    data = RunDirectory(_folder_of(out, plans[0], given.base.seed)).read_json("data.json")
+    data = read_record(RunDirectory(_folder_of(out, plans[0], given.base.seed)), "data.json", DataSummary)
     activations = activation_table(space)
     single = SystemPlan(SINGLE_PATH, given.base.train, profiles[SINGLE_PATH], 0.0)
     return TableOne(
@@ -249,8 +250,8 @@ def _collect(
         space=space.name,
         choices=max(space.choices),
         whole_supernet=activations.of_all_blocks / activations.of_largest_path,
-        data=data["name"],
-        validation_images=data["counts"]["validation"],
+        data=data.name,
+        validation_images=data.counts["validation"],
         truth="NAS-Bench-Macro" if given.truth else f"{given.base.stand_alone.seeds} trainings from scratch each",
         networks=networks,
         command=given.command,
@@ -275,7 +276,7 @@ def _system(
         peak_of_two=found.peak_of_two,
         trainings=trainings,
         diverged=diverged,
-        draws_alike=make_strategy(plan.train, space.choices, 0).fairness != "none",
+        draws_alike=strategy_facts(plan.train, space.choices).fairness != "none",
     )
 
 

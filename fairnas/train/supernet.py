@@ -20,7 +20,7 @@ from fairnas.train.executors import Executor, Sequential
 from fairnas.train.loop import make_optimizer
 from fairnas.train.process_group import Group
 from fairnas.train.step import Batch, StepContext
-from fairnas.train.strategies import Strategy, make_strategy
+from fairnas.train.strategies import Strategy, StrategyFacts, make_strategy
 
 
 class SupernetTraining:
@@ -113,7 +113,7 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def parts_of(dataset: Dataset, strategy: Strategy) -> tuple[Dataset, Dataset | None]:
+def parts_of(dataset: Dataset, strategy: Strategy | StrategyFacts) -> tuple[Dataset, Dataset | None]:
     """Whose training images teach the weights, and whose the architecture, if the strategy keeps some for it."""
     if not strategy.architecture_share:
         return dataset, None

@@ -28,6 +28,7 @@ from fairnas.export import (
     check_parity,
     export_product,
 )
+from fairnas.export.facts import Int8Accuracy
 from fairnas.export.parity import check_labels, check_program
 from fairnas.export.preprocessing import parse_preprocessing
 from fairnas.export.program import to_program
@@ -80,10 +81,10 @@ def exported(trained: Product, tmp_path_factory: pytest.TempPathFactory) -> Expo
 
 def test_report_and_files(exported: Exported) -> None:
     size = cost(get_space("digits"), GENOME)
-    assert (exported.report.madds, exported.report.params) == (size.madds, size.params)
-    assert exported.report.parity_error < 1e-5
-    assert exported.report.program_parity_error < 1e-5
-    assert list(exported.report.files) == FILES
+    assert (exported.report.facts.madds, exported.report.facts.params) == (size.madds, size.params)
+    assert exported.report.facts.parity_error < 1e-5
+    assert exported.report.facts.program_parity_error < 1e-5
+    assert list(exported.report.facts.files) == FILES
     assert sorted(FILES) == sorted(file.name for file in exported.folder.iterdir())
 
 
@@ -116,8 +117,8 @@ def test_facts(exported: Exported, trained: Product) -> None:
         "test_classes": {"images": [], "right": []},
         "genome": GENOME,
         "space": "digits",
-        "madds": exported.report.madds,
-        "params": exported.report.params,
+        "madds": exported.report.facts.madds,
+        "params": exported.report.facts.params,
         "classes": list(trained.classes),
         "preprocessing": {
             "image_size": 8,
@@ -135,9 +136,9 @@ def test_facts(exported: Exported, trained: Product) -> None:
         ],
         "provenance": {"recipe": "digits", "seed": "3", "augmentation": "shifted by up to 1 pixel; not flipped"},
         "licence": "Apache-2.0",
-        "parity_error": exported.report.parity_error,
-        "program_parity_error": exported.report.program_parity_error,
-        "int8": exported.report.int8,
+        "parity_error": exported.report.facts.parity_error,
+        "program_parity_error": exported.report.facts.program_parity_error,
+        "int8": exported.report.facts.to_dict()["int8"],
         "files": FILES,
     }
 
@@ -197,22 +198,23 @@ def test_every_convolution_of_the_int8_model_runs_in_8_bits(exported: Exported, 
 
 
 def test_the_accuracy_that_int8_loses_is_counted(exported: Exported, network: StandAlone) -> None:
-    assert exported.report.int8 is not None
-    assert exported.report.int8["calibration_images"] == 40
-    found = exported.report.int8["accuracy"]["test"]
+    assert exported.report.facts.int8 is not None
+    assert exported.report.facts.int8.calibration_images == 40
+    found = exported.report.facts.int8.accuracy["test"]
     judged = list(_quantisation(network).judged_on["test"]())
     session = OnnxSession(exported.folder / "model.int8.onnx")
     wrong = sum(int((session.run(images).argmax(1) != labels).sum()) for images, labels in judged)
-    assert found.pop("float_balanced_accuracy") == 1.0
-    assert (found.pop("int8_balanced_accuracy") < 1.0) == (wrong > 0)
-    assert found == {
-        "images": 50,
-        "float_top1": 1.0,  # the labels are its own answers
-        "int8_top1": 1 - wrong / 50,
-        "lost": wrong / 50,
-        "only_float": wrong,
-        "only_int8": 0,
-    }
+    assert (found.int8_balanced_accuracy < 1.0) == (wrong > 0)
+    assert found == Int8Accuracy(
+        images=50,
+        float_top1=1.0,  # the labels are its own answers
+        int8_top1=1 - wrong / 50,
+        lost=wrong / 50,
+        only_float=wrong,
+        only_int8=0,
+        float_balanced_accuracy=1.0,
+        int8_balanced_accuracy=found.int8_balanced_accuracy,
+    )
 
 
 def test_the_lines_of_the_card_run(exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +276,7 @@ def test_onnx_takes_any_batch_and_computes_the_same(exported: Exported, network:
 
 
 def test_parity_of_the_file(exported: Exported, network: StandAlone) -> None:
-    assert check_parity(network, exported.folder / "model.onnx") == exported.report.parity_error
+    assert check_parity(network, exported.folder / "model.onnx") == exported.report.facts.parity_error
 
 
 def test_parity_sees_wrong_statistics(exported: Exported, network: StandAlone) -> None:
