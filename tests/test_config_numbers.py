@@ -112,7 +112,7 @@ def test_from_a_file(text: str, name: str) -> None:
 @example("-0.0", "train.weight_decay")
 def test_from_a_flag(text: str, name: str) -> None:
     flags = ["digits", "--retrain.recipe", "product", f"--{name.replace('_', '-')}={text}"]
-    if config := made(lambda: read_arguments(flags, "train")[0]):
+    if config := made(lambda: read_arguments(flags, "train").config):
         kept_as_it_is(config, name)
 
 
