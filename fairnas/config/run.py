@@ -41,9 +41,9 @@ class Resources:
     Default: as many as divide the paths."""
     processes: Common[int | None] = None
     """Processes for stand-alone trainings on the CPU; default: one per core that this one may use, if memory allows."""
-    workers: Annotated[int | None, Flag("common", Short("workers", preferred=False))] = None
+    workers: Annotated[int | None, Flag("common", Short("workers"))] = None
     """Processes on this machine that score genomes while searching; default: this one alone."""
-    scheduler: Annotated[str | None, Flag("common", Short("scheduler", preferred=False))] = None
+    scheduler: Annotated[str | None, Flag("common", Short("scheduler"))] = None
     """Address of a Dask scheduler whose workers score genomes, such as tcp://HOST:8786, instead."""
     loader_workers: Advanced[int] = 4
     """Processes that decode images too many to be held in memory."""
