@@ -61,7 +61,6 @@ def run_job(
             legacy_identities=job_context.legacy_identities,
             seconds=resources.checkpoint_seconds,
             steps=resources.checkpoint_steps,
-            loader_workers=resources.loader_workers,
             on_epoch=training_run.on_epoch,
             on_progress=options.on_progress,
             on_resume=options.on_resume,
