@@ -9,6 +9,7 @@ from typing import Literal
 from fairnas.cli.output import print_json
 from fairnas.cli.parsing import RunArguments, UsageError, parse
 from fairnas.cli.ranking import print_study
+from fairnas.cli.shortforms import WorkerFlags
 from fairnas.cli.stage import do_stage
 from fairnas.config import StandAloneConfig
 from fairnas.errors import FairnasError, GenomeError
@@ -18,7 +19,7 @@ from fairnas.space.file import from_dict
 
 
 @dataclass(frozen=True)
-class RankVerb(RunArguments):
+class RankVerb(RunArguments, WorkerFlags):
     """Train networks from scratch and say how far the supernet's order of models can be believed.
 
     Settings given here replace the run's; networks that were trained before are not trained again.
@@ -27,6 +28,7 @@ class RankVerb(RunArguments):
         fairnas rank --run runs/digits --models 30 --choose stratified
         fairnas rank --run runs/digits --against runs/uniform
         fairnas rank --run runs/digits --genomes networks.txt --seeds 3
+        fairnas rank --run runs/digits --scheduler tcp://10.0.0.5:8786
         fairnas rank --run runs/digits --show
     """
 
@@ -58,7 +60,8 @@ def main(arguments: Sequence[str]) -> None:
             from fairnas.pipeline.other_scorers import require_comparable
 
             require_comparable(run, Path(study.against))
-        do_stage("rank", given, config=dataclasses.replace(config, stand_alone=study))
+        config = dataclasses.replace(config, stand_alone=study)
+        do_stage("rank", given, config=config, resources=given.resources_for(config))
     else:
         _require_nothing_else(given)
     if not run.is_finished("rank"):

@@ -9,13 +9,14 @@ from typing import Annotated
 import tyro
 
 from fairnas.cli.parsing import RunArguments, UsageError, parse, peek
+from fairnas.cli.shortforms import WorkerFlags
 from fairnas.cli.stage import do_stage
 from fairnas.config import RetrainConfig
 from fairnas.rundir import RunDirectory
 
 
 @dataclass(frozen=True)
-class RetrainVerb(RunArguments):
+class RetrainVerb(RunArguments, WorkerFlags):
     """Train the selected networks of a run for use, and any others that are named.
 
     By the recipe `supernet` as those of the ranking study, or by `product` with the tricks of MnasNet, which the other
@@ -26,6 +27,7 @@ class RetrainVerb(RunArguments):
         fairnas retrain --run runs/digits
         fairnas retrain 01234501 --run runs/digits
         fairnas retrain --run runs/digits --recipe product --epochs 100 --initial inherit
+        fairnas retrain --run runs/digits --scheduler tcp://10.0.0.5:8786
     """
 
     genomes: tyro.conf.Positional[tuple[str, ...]] = ()
@@ -41,7 +43,8 @@ def main(arguments: Sequence[str]) -> None:
     config = RunDirectory.open(given.run).config
     named = tuple(dict.fromkeys([*config.stand_alone.genomes, *given.genomes]))
     alone = dataclasses.replace(config.stand_alone, genomes=named)
-    do_stage("retrain", given, config=dataclasses.replace(config, stand_alone=alone, retrain=given.settings))
+    config = dataclasses.replace(config, stand_alone=alone, retrain=given.settings)
+    do_stage("retrain", given, config=config, resources=given.resources_for(config))
 
 
 def _stored(arguments: Sequence[str]) -> RetrainVerb | None:

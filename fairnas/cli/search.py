@@ -10,7 +10,7 @@ import tyro
 
 from fairnas.cli.output import column, millions, percent, print_json, print_table, value
 from fairnas.cli.parsing import RunArguments, parse, peek
-from fairnas.cli.shortforms import ShortForms
+from fairnas.cli.shortforms import ShortForms, WorkerFlags
 from fairnas.cli.stage import do_stage
 from fairnas.config import ACCURACY_WORDS, EvaluateConfig, Measure, SearchConfig
 from fairnas.rundir import RunDirectory
@@ -20,7 +20,7 @@ _TELLING = 0.005
 
 
 @dataclass(frozen=True)
-class SearchVerb(RunArguments, ShortForms):
+class SearchVerb(RunArguments, ShortForms, WorkerFlags):
     """Search the trained supernet of a run, and select networks from the front.
 
     Settings given here replace the run's when the search has ended well; if it fails, the run is as it was. Genomes
@@ -39,10 +39,6 @@ class SearchVerb(RunArguments, ShortForms):
 
     search: SearchConfig = field(default_factory=SearchConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
-    workers: int | None = None
-    """Score genomes in so many processes on this machine."""
-    scheduler: str | None = None
-    """Score genomes on the workers of the Dask scheduler at this address."""
     without: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Take an objective out again, by its name, and its bound with it. May be given several times."""
     show: bool = False
@@ -64,10 +60,7 @@ def main(arguments: Sequence[str]) -> None:
         return
     run = RunDirectory.open(given.run)
     config = dataclasses.replace(run.config, search=_left(given, run), evaluate=given.evaluate)
-    resources = None
-    if given.workers is not None or given.scheduler is not None:
-        resources = dataclasses.replace(config.resources, workers=given.workers, scheduler=given.scheduler)
-    do_stage("search", given, config=given.over(config), resources=resources)
+    do_stage("search", given, config=given.over(config), resources=given.resources_for(config))
 
 
 def _left(given: SearchVerb, run: RunDirectory) -> SearchConfig:

@@ -1,11 +1,11 @@
-"""Flags of the search as people write them, shared by the verbs that search."""
+"""Flags as people write them, shared by several verbs: those of the search, and who does the work."""
 
 import dataclasses
 from dataclasses import dataclass
 
 import tyro
 
-from fairnas.config import RunConfig
+from fairnas.config import Resources, RunConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,3 +40,20 @@ class ShortForms:
             named = dict.fromkeys([*search.objectives, *self.objective])
             search = dataclasses.replace(search, objectives=tuple(named))
         return dataclasses.replace(config, search=search)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerFlags:
+    """Who scores genomes and trains single networks, instead of this process."""
+
+    workers: int | None = None
+    """Score genomes, or train networks, in so many processes on this machine."""
+    scheduler: str | None = None
+    """Score genomes, or train networks, on the workers of the Dask scheduler at this address."""
+
+    def resources_for(self, config: RunConfig) -> Resources | None:
+        """The configuration's resources with these workers; None if none were given."""
+        if self.workers is None and self.scheduler is None:
+            return None
+        there = dataclasses.replace(config.resources, workers=self.workers, scheduler=self.scheduler)
+        return there if self.workers is None else dataclasses.replace(there, processes=self.workers)

@@ -41,7 +41,7 @@ class Resources:
     workers: int | None = None
     """Processes on this machine that score genomes while searching; default: this one alone."""
     scheduler: str | None = None
-    """Address of a Dask scheduler whose workers score genomes, such as tcp://HOST:8786, instead."""
+    """Address of a Dask scheduler whose workers score genomes and train single networks, such as tcp://HOST:8786."""
     loader_workers: int = 4
     """Processes that decode images too many to be held in memory."""
     checkpoint_seconds: float = 30.0

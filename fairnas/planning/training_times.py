@@ -18,8 +18,8 @@ from fairnas.data import Dataset, ordered_batches, training_batches
 from fairnas.evaluate import score_network
 from fairnas.nets import cost_table
 from fairnas.pipeline.experiment import Experiment
-from fairnas.pipeline.job_pool import at_work, one_thread, process_count, workers
-from fairnas.pipeline.job_run import make_training_run
+from fairnas.pipeline.job_pool import at_work, process_count, workers
+from fairnas.pipeline.job_run import make_training_run, one_thread
 from fairnas.pipeline.rank_stage import rank_context
 from fairnas.pipeline.retrain_stage import retrain_context
 from fairnas.pipeline.training_job import Job, JobContext
