@@ -164,11 +164,11 @@ class Dispatcher:
             LostWorkersError: if the workers, or those who know them, are gone.
             KeyboardInterrupt: if the work is to end.
         """
+        if self._stop():  # not after the wait: what has ended by then is not to be lost
+            raise KeyboardInterrupt
         done, _ = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
         with self._explained():
             found = [(future, future.result()) for future in done]
-        if self._stop():
-            raise KeyboardInterrupt
         if time.monotonic() - self._asked > _CENSUS_SECONDS:
             with self._explained():
                 before, self._alone = self._alone, self._workers.slots() == 0

@@ -68,7 +68,7 @@ class Dask:
         self.processes.append(process)
         return process
 
-    def eventually(self, file, seconds=60):
+    def eventually(self, file, seconds=150):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if file.exists() and (text := file.read_text()):

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import os
 import pickle
@@ -38,6 +39,25 @@ def experiment(trained_run, tmp_path):
     """A trained run that saves after every step."""
     run = RunDirectory.open(shutil.copytree(trained_run, tmp_path / "run"))
     return Experiment(run, resources=dataclasses.replace(run.config.resources, checkpoint_steps=1))
+
+
+@pytest.fixture(scope="module")
+def expected_of(trained_run, tmp_path_factory):
+    """What trainings without workers and without a stop leave, by kind."""
+    run = RunDirectory.open(shutil.copytree(trained_run, tmp_path_factory.mktemp("undisturbed") / "run"))
+
+    @functools.cache
+    def of(kind):
+        found = trained_by(Experiment(run), kind, processes=1)
+        shutil.rmtree(CONTEXTS[kind][0](Experiment(run)).folder)
+        return found
+
+    return of
+
+
+@pytest.fixture
+def expected(expected_of):
+    return expected_of("retrain")
 
 
 def product_context(experiment):
@@ -89,22 +109,26 @@ def dask_processes():
     return workers_of(Resources(workers=2), "train networks", SILENT, NEVER)
 
 
-TRAINERS = [
-    pytest.param(None, id="processes of ours"),
-    pytest.param(threads, id="threads"),
-    pytest.param(standard_processes, id="standard processes", marks=pytest.mark.slow),
-    pytest.param(dask_processes, id="dask", marks=pytest.mark.slow),
-]
+TRAINERS = {
+    "processes of ours": None,
+    "threads": threads,
+    "standard processes": standard_processes,
+    "dask": dask_processes,
+}
 """Who can train networks. A new way has to give what all give; add it here."""
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", CONTEXTS)
-@pytest.mark.parametrize("trainers", TRAINERS)
-def test_whoever_trains_the_same_bytes_are_left(experiment, tmp_path, kind, trainers):
-    expected = trained_by(experiment, kind, processes=1)
-    shutil.rmtree(CONTEXTS[kind][0](experiment).folder)
-    assert trained_by(experiment, kind, trainers and trainers(), processes=2) == expected
+def cases():
+    for name, trainers in TRAINERS.items():
+        for kind in CONTEXTS:
+            is_cheap = name == "threads" or (name, kind) == ("dask", "product")
+            marks = [pytest.mark.slow] if is_cheap else [pytest.mark.slow, pytest.mark.full]
+            yield pytest.param(trainers, kind, id=f"{name}, {kind}", marks=marks)
+
+
+@pytest.mark.parametrize(("trainers", "kind"), cases())
+def test_whoever_trains_the_same_bytes_are_left(experiment, expected_of, trainers, kind):
+    assert trained_by(experiment, kind, trainers and trainers(), processes=2) == expected_of(kind)
 
 
 # Where nothing is shared --------------------------------------------------------------------------------------
@@ -194,13 +218,6 @@ class Losing(ThreadPoolExecutor):
         return future
 
 
-@pytest.fixture
-def expected(experiment):
-    files = trained_by(experiment, "retrain", processes=1)
-    shutil.rmtree(rank_context(experiment).folder)
-    return files
-
-
 @pytest.mark.slow
 def test_what_was_trained_before_all_workers_were_lost_is_kept(experiment, expected):
     with Losing(5) as executor, pytest.raises(LostWorkersError) as error:
@@ -223,6 +240,14 @@ def test_stopped_trainings_go_on_with_workers_or_without(experiment, expected):
     with pytest.raises(KeyboardInterrupt):
         trained_by(experiment, "retrain", threads(), stop=lambda: len(steps) > 1, on_steps=lambda *n: steps.append(n))
     assert trained_by(experiment, "retrain", processes=1) == expected
+
+
+@pytest.mark.slow
+def test_weights_that_were_kept_stay_when_the_study_trains_their_network_again(experiment, expected):
+    first = jobs_of(experiment, True)[0]
+    trained_by(experiment, "retrain", processes=1)
+    rank_context(experiment).result_path(first).write_bytes(b"damaged")
+    assert trained_by(experiment, "rank", threads()) == expected
 
 
 def test_no_more_are_trained_at_a_time_than_there_are_slots(experiment):
@@ -278,6 +303,7 @@ remote._train = slow
 """
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_a_cluster_that_falls_apart_costs_nothing(experiment, expected, start_dask):
     """One worker dies in the middle of a part, then the scheduler does; without them this process goes on."""
