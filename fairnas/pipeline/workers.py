@@ -84,7 +84,7 @@ def workers_of(
 @contextlib.contextmanager
 def _client(resources: Resources) -> Iterator[Any]:
     """A client of the scheduler that is named, or of one that is started here with its workers."""
-    import dask
+    import dask.config
     from distributed import Client, LocalCluster  # half a second
 
     # what Dask says while workers come and go is not for people who wait for a run; errors reach us as exceptions

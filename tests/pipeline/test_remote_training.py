@@ -209,10 +209,10 @@ class Losing(ThreadPoolExecutor):
         super().__init__(1)
         self.left = after
 
-    def submit(self, *given):
+    def submit(self, *given, **more):
         self.left -= 1
         if self.left >= 0:
-            return super().submit(*given)
+            return super().submit(*given, **more)
         future = Future()
         future.set_exception(BrokenProcessPool("gone"))
         return future
@@ -255,9 +255,9 @@ def test_no_more_are_trained_at_a_time_than_there_are_slots(experiment):
     order = []
 
     class Noting(ThreadPoolExecutor):
-        def submit(self, function, part, *rest):
-            order.append(part.job)
-            return super().submit(function, part, *rest)
+        def submit(self, *given, **more):
+            order.append(given[1].job)
+            return super().submit(*given, **more)
 
     with Noting(1) as executor:
         trained_by(experiment, "rank", contextlib.nullcontext(Workers(executor, lambda: 1)))
