@@ -44,7 +44,7 @@ class Resources:
     workers: Annotated[int | None, Flag("common", Short("workers"))] = None
     """Processes on this machine that score genomes while searching; default: this one alone."""
     scheduler: Annotated[str | None, Flag("common", Short("scheduler"))] = None
-    """Address of a Dask scheduler whose workers score genomes, such as tcp://HOST:8786, instead."""
+    """Address of a Dask scheduler whose workers score genomes and train single networks, such as tcp://HOST:8786."""
     loader_workers: Advanced[int] = 4
     """Processes that decode images too many to be held in memory."""
     checkpoint_seconds: Advanced[float] = 30.0

@@ -49,7 +49,6 @@ def validation_batches(experiment: Experiment) -> Iterator[tuple[Tensor, Tensor]
         # a last batch of a few images would have poor statistics, one of a single image none
         equal=statistics_of(experiment) == "batch",
         device=experiment.device,
-        workers=experiment.config.resources.loader_workers,
     )
 
 
