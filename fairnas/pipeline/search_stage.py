@@ -107,8 +107,9 @@ def _refuse_failure_of_all(
             archive.drop(Scoring.value_setting(each.name, each.source), begun)
     reason = result.failure.partition(": ")[2]
     guilty = next((each for each in functions if reason.startswith(f"{each.name} ")), None)
-    named = guilty is not None and guilty.text
-    remedy = f"; mend {guilty.text}, or leave it out with `fairnas search --without {guilty.name}`" if named else ""
+    remedy = ""
+    if guilty and guilty.text:
+        remedy = f"; mend {guilty.text}, or leave it out with `fairnas search --without {guilty.name}`"
     raise ConfigError(
         f"all {result.failed:,} networks failed that the search could ask about, so the run stays as it is; "
         f"the first: {result.failure}{remedy}"
