@@ -154,7 +154,7 @@ def test_a_flag_repairs_what_a_file_has_wrong(tmp_path):
 
 
 def shown(fairnas_help: str) -> set[str]:
-    return set(re.findall(r"^│ (--[^ ,│]+)", fairnas_help, re.MULTILINE))
+    return set(re.findall(r"^(?:│ |  )(--[^ ,│]+)", fairnas_help, re.MULTILINE))
 
 
 @pytest.fixture
