@@ -1,17 +1,21 @@
 """A configuration as a TOML file: written, read with every mistake named, and compared with another."""
 
 import dataclasses
+import functools
 import json
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
 from fairnas.config import RunConfig
 from fairnas.errors import ConfigError, UnknownNameError
 from fairnas.untrusted import parse_toml
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 def to_toml(config: RunConfig) -> str:
@@ -24,7 +28,7 @@ def from_toml(text: str, default: RunConfig | None = None, source: str = "the co
 
     Raises `ConfigError` for a syntax error, an unknown key (with the nearest known one) or a wrong type.
     """
-    from pydantic import TypeAdapter, ValidationError  # 60 ms that `--help` needs not pay
+    from pydantic import ValidationError  # 60 ms that `--help` needs not pay
 
     try:
         given = parse_toml(text)
@@ -36,7 +40,7 @@ def from_toml(text: str, default: RunConfig | None = None, source: str = "the co
         # through JSON, because only there does strict mode take tables for dataclasses; a date becomes a list,
         # which no setting takes
         plain = json.dumps(_merged(base, given), default=lambda date: [str(date)])
-        return TypeAdapter(RunConfig).validate_json(plain, strict=True)
+        return _reader().validate_json(plain, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -45,6 +49,13 @@ def from_toml(text: str, default: RunConfig | None = None, source: str = "the co
         message = first["msg"].removeprefix("Value error, ")
         subject = "" if first["type"] == "value_error" else f"key '{key}' = {first['input']!r}: "
         raise ConfigError(f"{source}: {subject}{message}") from None
+
+
+@functools.cache  # making one takes 15 ms, and a run reads its configuration about a hundred times
+def _reader() -> "TypeAdapter[RunConfig]":
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(RunConfig)
 
 
 def differing_keys(a: RunConfig, b: RunConfig) -> tuple[str, ...]:
