@@ -70,6 +70,7 @@ class Process:
                 self.wait(timeout)
             except subprocess.TimeoutExpired:
                 self.kill()
+                self.wait()
                 raise
             out, err = (text.result() for text in texts)
         return out, err
