@@ -28,7 +28,7 @@ SMALL = [
 def _brief(monkeypatch, tmp_path):
     monkeypatch.setattr(dry_run, "SUPERNET", Limits(0.2, 0.5))
     monkeypatch.setattr(training_times, "STAND_ALONE", Limits(0.2, 0.2))
-    # Exporting two networks takes ten seconds; tests/planning measures it.
+    # Exporting two networks takes ten seconds; test_plan.py does it.
     monkeypatch.setattr(dry_run, "_export", lambda *_: ExportTimes(5.0, 4.0, 10_000, 200_000))
     monkeypatch.chdir(tmp_path)
 

@@ -225,6 +225,7 @@ def test_each_genome_gets_its_own_score_also_if_it_was_drawn_twice(drawn, monkey
     assert supernet_runs.score_top1(experiment, genomes) == [sum(genome) / 40 for genome in genomes]
 
 
+@pytest.mark.full
 def test_an_arm_that_diverges_is_a_result_and_is_not_trained_again(tmp_path, monkeypatch):
     real, calls = supernet_runs.run_stage, []
 

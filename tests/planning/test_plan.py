@@ -277,6 +277,7 @@ class Listening(SilentNarrator):
         self.titles.append((number, total, title))
 
 
+@pytest.mark.full
 def test_the_plan_of_a_run_and_the_run(prepared, monkeypatch, tmp_path):
     """Within a factor of 3 only: what a machine does beside is not in our hands. `benchmarks.plan` tells more."""
     monkeypatch.setattr(dry_run, "SUPERNET", BRIEF)
