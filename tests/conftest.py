@@ -1,5 +1,6 @@
 """What all rooms' tests share: hypothesis profiles, ground truth, and random search spaces."""
 
+import itertools
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from playwright.sync_api import Browser, sync_playwright
 
 from fairnas.space import Identity, InvertedResidual, SearchSpace, Separable, Stage, Stem, chain_space
+from tests import forked
 
 _SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("laptop", deadline=None, suppress_health_check=_SLOW_IS_FINE)
@@ -28,25 +30,13 @@ if not any(Path("/dev").glob("nvidia[0-9]*")) and not any(Path("/dev", name).exi
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
-_LONGEST = (
-    "cli/test_kill", "zoo/test_zoo_onnx", "train/test_process_group", "cli/test_processes", "pipeline/test_evaluators",
-    "train/test_resume", "cli/test_verbs", "cli/test_at_rest", "pipeline/test_precision_check", "planning/test_plan",
-    "paper/test_table_1", "train/test_executors", "paper/test_figure_1_and_4", "train/test_strategies",
-    "cli/test_full_disk", "cli/test_rank", "pipeline/test_retrain_stage", "evaluate/test_oneshot", "cli/test_plan",
-    "cli/test_dial", "cli/test_retrain", "search/test_killed_search", "paper/test_similarity", "cli/test_figure",
-    "pipeline/test_budget", "pipeline/test_in_time",
-    "benchmarks/test_nas_bench_macro", "benchmarks/test_benchmark_commands", "search/test_searchers", "zoo/test_zoo",
-    "evaluate/test_recalibration", "paper/test_figure_browser", "report/test_live_browser",
-)  # fmt: skip
-"""Files of tests, those that take longest first."""
-
-
 _SLOW_S = 0.5
 """Processor time above which a test has to bear the mark `slow`, so that `make check` stays quick."""
 
 
 def _processor_time() -> float:
-    return sum(os.times()[:4])  # of this process and of the children that have ended
+    # Of this process, of its children that have ended, and of programs forked from another.
+    return sum(os.times()[:4]) + forked.processor_s()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -73,10 +63,29 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"mark it slow: {name} took {found[name]['processor_s']:.1f} s of processor time")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files begin first: one that begins last keeps one process busy while the other has nothing left."""
-    places = {Path(__file__).parent / f"{name}.py": place for place, name in enumerate(_LONGEST)}
-    items.sort(key=lambda item: places.get(item.path, len(places)))
+    """Mark `full` what the mark `cover` leaves out of `make test`."""
+    for _, cases in itertools.groupby(items, lambda item: item.nodeid.partition("[")[0]):
+        cases = list(cases)
+        if mark := cases[0].get_closest_marker("cover"):
+            for case in _not_needed(cases, mark.args, **mark.kwargs):
+                case.add_marker("full")
+
+
+def _not_needed(cases: list[pytest.Item], names: tuple[str, ...], together: int = 2) -> list[pytest.Item]:
+    """Leave out cases while the others still have every combination of `together` parameters' values at least once."""
+
+    def combinations(case: Any) -> set[tuple[tuple[str, str], ...]]:
+        values = [(name, repr(case.callspec.params[name])) for name in names or sorted(case.callspec.params)]
+        return set(itertools.combinations(values, together))
+
+    left = {case: combinations(case) for case in cases}
+    missing = set().union(*left.values())
+    while missing:
+        best = max(left, key=lambda case: len(left[case] & missing))  # the first of equals: always the same choice
+        missing -= left.pop(best)
+    return list(left)
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 import time
 
 import pytest
@@ -11,6 +9,8 @@ import pytest
 from fairnas.config import DataConfig, RunConfig, SearchConfig, TrainConfig
 from fairnas.pipeline import Experiment, run_stage
 from fairnas.rundir import RunDirectory
+from tests import forked
+from tests.artifacts import made_once
 
 
 @pytest.fixture(scope="session")
@@ -23,20 +23,23 @@ def trained_run(tmp_path_factory):
         train=TrainConfig(epochs=2, batch_size=40, lr=0.05),
         search=SearchConfig(population=8, generations=4, select=2),
     )
-    run = RunDirectory.create(tmp_path_factory.mktemp("trained") / "run", config)
-    with run.locked():
-        run_stage(Experiment(run), "train")
-    return run.path
+    return trained_once("trained", config, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def other_weights(trained_run, tmp_path_factory):
     """The checkpoint of the same supernet trained with another seed."""
     config = dataclasses.replace(RunDirectory.open(trained_run).config, seed=1)
-    run = RunDirectory.create(tmp_path_factory.mktemp("other") / "run", config)
-    with run.locked():
-        run_stage(Experiment(run), "train")
-    return run.path / "supernet" / "checkpoint.pt"
+    return trained_once("trained_otherwise", config, tmp_path_factory) / "supernet" / "checkpoint.pt"
+
+
+def trained_once(name, config, paths):
+    def make(folder):
+        run = RunDirectory.create(folder / "run", config)
+        with run.locked():
+            run_stage(Experiment(run), "train")
+
+    return made_once(name, make, paths) / "run"
 
 
 class Dask:
@@ -60,11 +63,7 @@ class Dask:
                           "--preload", self.folder / "preload.py", "--local-directory", self.folder)  # fmt: skip
 
     def start(self, what, *arguments):
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"distributed.cli.dask_{what}", *map(str, arguments)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process = forked.start("-m", f"distributed.cli.dask_{what}", *arguments)
         self.processes.append(process)
         return process
 
@@ -79,7 +78,7 @@ class Dask:
     def close(self):
         for process in self.processes:
             process.kill()
-            process.wait()
+            process.communicate()
 
 
 @pytest.fixture

@@ -54,6 +54,7 @@ def some_genomes(experiment, count=12):
 # Any executor -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.cover("slots", "bn", together=1)
 @pytest.mark.parametrize("slots", [1, 2, 7])
 @pytest.mark.parametrize("bn", ["running", "batch", "recalibrated"])
 def test_scores_do_not_depend_on_who_computes_them(run, slots, bn):
@@ -232,6 +233,7 @@ def test_a_cluster_that_falls_apart_costs_nothing(run, dask, undisturbed):
     assert found_by(run) == undisturbed
 
 
+@pytest.mark.full  # six processes import torch
 def test_processes_of_this_machine_score_as_this_one_does(run, undisturbed):
     narrator = Listening()
     search(Experiment(run, narrator, resources=Resources(workers=2)))

@@ -256,7 +256,10 @@ def test_a_scoring_is_cut_short_and_multiplied():
     assert len(used) == 4
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    "strategy",
+    [pytest.param(name, marks=() if name in ("strict", "darts", "smash") else pytest.mark.full) for name in STRATEGIES],
+)
 def test_every_strategy_can_be_measured(strategy, monkeypatch, tmp_path):
     monkeypatch.setattr(dry_run, "SUPERNET", Limits(0, 0))
     ready = prepare(tiny(strategy=strategy, batch_size=10))
@@ -274,6 +277,7 @@ class Listening(SilentNarrator):
         self.titles.append((number, total, title))
 
 
+@pytest.mark.full
 def test_the_plan_of_a_run_and_the_run(prepared, monkeypatch, tmp_path):
     """Within a factor of 3 only: what a machine does beside is not in our hands. `benchmarks.plan` tells more."""
     monkeypatch.setattr(dry_run, "SUPERNET", BRIEF)
