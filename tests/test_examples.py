@@ -10,10 +10,13 @@ from fairnas.cli.main import main
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FOR_FLAGS = {"own_space", "own_strategy", "own_objective"}
 SCRIPTS = sorted(path.stem for path in EXAMPLES.glob("*.py") if path.stem not in FOR_FLAGS)
+LONG = {"export_and_classify", "train_and_score"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.full if name in LONG else ()) for name in SCRIPTS]
+)
 def test_an_example_runs_and_prints_what_it_found(name, capsys):
     runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
     assert capsys.readouterr().out

@@ -9,6 +9,7 @@ from benchmarks.fuzz.guided import DEFAULT, FINDINGS, GuidedCommand, _bent, look
 from benchmarks.fuzz.targets import TARGETS
 
 
+@pytest.mark.full
 def test_it_reaches_more_branches_than_valid_examples_do(tmp_path):
     pytest.importorskip("atheris", reason="no wheel for this machine")
     found = try_guided("genomes file", GuidedCommand(seconds=3, out=tmp_path))

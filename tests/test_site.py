@@ -69,6 +69,7 @@ def pages(site) -> dict[Path, Page]:
     return {path: Page(path.read_text()) for path in sorted(site.rglob("*.html")) if path.name != "404.html"}
 
 
+@pytest.mark.full
 def test_every_link_and_anchor_leads_somewhere(pages):
     assert len(pages) > 35
     asked = [(path, link) for path, page in pages.items() for link in page.links if not urlsplit(link).scheme]
@@ -82,6 +83,7 @@ def test_every_link_and_anchor_leads_somewhere(pages):
             assert unquote(parts.fragment) in pages[target].ids | {"__top"}, (path.name, link)
 
 
+@pytest.mark.full
 def test_it_asks_no_network_for_anything(site, pages):
     for path, page in pages.items():
         for link in page.loads:
@@ -91,6 +93,7 @@ def test_it_asks_no_network_for_anything(site, pages):
         assert not re.search(r"(@import|url\()\s*[\"']?(https?:)?//", sheet.read_text()), sheet
 
 
+@pytest.mark.full
 def test_the_reference_shows_what_is_public(pages):
     import fairnas
     from fairnas import space
@@ -151,6 +154,7 @@ def test_the_list_of_messages_finds_each_way_to_say_one(tmp_path):
     ]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["index.html", "reference/space.html"])
 def test_the_search_answers_on_pages_opened_from_the_disk(site, browser, name):
     page = browser.new_page()

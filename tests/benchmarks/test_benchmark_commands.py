@@ -51,6 +51,7 @@ def test_step_prints_one_json_object(capsys):
     assert "repeat 5/5, ratio " in printed.err
 
 
+@pytest.mark.full
 def test_step_prints_lines_for_people(capsys):
     assert step.main(TINY_STEP) == 0
     printed = capsys.readouterr().out
@@ -70,6 +71,7 @@ def test_evaluate_prints_one_json_object(capsys):
     assert result["machine"]["threads"] == 1
 
 
+@pytest.mark.full
 def test_evaluate_prints_lines_for_people(capsys):
     assert evaluate.main([*TINY_EVALUATE, "--textbook-genomes", "0"]) == 0
     printed = capsys.readouterr().out
@@ -175,6 +177,7 @@ def test_a_step_with_another_gradient_is_not_timed(monkeypatch):
         step.main(TINY_STEP)
 
 
+@pytest.mark.full
 def test_a_step_of_16_bits_is_checked_in_double_and_timed(capsys):
     assert step.main([*TINY_STEP, "--precision", "bfloat16", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
@@ -208,6 +211,7 @@ def test_ties_are_few():
         evaluate.require_equal(top1, [0.515, *top1[1:]], images=200)
 
 
+@pytest.mark.full
 def test_processes_prints_one_json_object(capsys):
     assert processes.main(["--space", "digits", "--batch", "6", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
@@ -218,6 +222,7 @@ def test_processes_prints_one_json_object(capsys):
     assert "but a step of 'strict' has 6 paths" in capsys.readouterr().err
 
 
+@pytest.mark.full
 def test_limit_counts_the_multiply_adds_of_a_step_and_is_below_what_is_measured(capsys):
     assert limit.main(["--space", "digits", "--batch", "8", "--threads", "1", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
@@ -237,6 +242,7 @@ def test_limit_counts_the_multiply_adds_of_a_step_and_is_below_what_is_measured(
     assert sum(share["limit_s"] for share in result["operations"].values()) == pytest.approx(result["limit_s"])
 
 
+@pytest.mark.full
 def test_memory_puts_the_executors_beside_the_largest_network(capsys):
     assert memory.main(["--space", "digits", "--batch", "8", "--json"]) == 0
     peaks = json.loads(capsys.readouterr().out)["peak_bytes"]
@@ -244,6 +250,7 @@ def test_memory_puts_the_executors_beside_the_largest_network(capsys):
     assert peaks["sequential"] < peaks["lockstep"]
 
 
+@pytest.mark.full
 def test_the_protocol_of_spos_beside_the_tree(capsys):
     flags = [*TINY_EVALUATE, "--calibration", "8", "--recalibrated", "--textbook-genomes", "2", "--json"]
     assert evaluate.main(flags) == 0
@@ -253,6 +260,7 @@ def test_the_protocol_of_spos_beside_the_tree(capsys):
     assert "recalibrated needs images: calibration is 0; give 2 or more" in capsys.readouterr().err
 
 
+@pytest.mark.full
 def test_both_sides_follow_the_protocol_of_spos_by_default(capsys):
     assert evaluate.EvaluateBenchmark().spos_spaces == ("shufflenet_v2", "proxyless_32")
     small = ("--spos-calibration", "6", "--spos-images", "4", "--spos-genomes", "2", "--threads", "1")
@@ -268,6 +276,7 @@ def test_both_sides_follow_the_protocol_of_spos_by_default(capsys):
     assert any("digits evolved" in line for line in evaluate.described(result))
 
 
+@pytest.mark.full
 def test_bookkeeping_prints_one_json_object(capsys):
     flags = ("--searchers", "random", "nsga2", "--space", "digits", "--population", "8", "--generations", "3")
     assert bookkeeping.main([*flags, "--json"]) == 0

@@ -1,14 +1,12 @@
 """Running the command line, in this process or in its own."""
 
-import fcntl
 import json
-import os
-import shutil
 from dataclasses import dataclass
 
 import pytest
 
 from fairnas.cli.main import main
+from tests.artifacts import made_once
 from tests.cli.process import SMALLEST, TINY, start
 
 
@@ -43,36 +41,27 @@ def fairnas(capsys):
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory):
-    """A whole tiny run, done once; tests must not change it.
+    """A whole tiny run and what it printed; tests must not change it."""
 
-    The first process of tests does it for all, and each has its own copy, because some commands lock what they read.
-    """
-    own = tmp_path_factory.mktemp("finished") / "run"
-    beside_others = "PYTEST_XDIST_WORKER" in os.environ
-    shared = (own.parents[2] if beside_others else own.parent) / "finished_of_all"
-    shared.mkdir(exist_ok=True)
-    path, said = shared / "run", shared / "said.json"
-    with open(shared / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not said.exists():
-            said.write_text(json.dumps(finished(path, TINY)))
-    out, err = json.loads(said.read_text().replace(str(path), str(own)))
-    return shutil.copytree(path, own), Outcome(0, out, err)
+    def make(folder):
+        (folder / "said.json").write_text(json.dumps([str(folder), *finished(folder / "run", TINY)]))
+
+    folder = made_once("finished", make, tmp_path_factory)
+    made_in, *said = json.loads((folder / "said.json").read_text())
+    return folder / "run", Outcome(0, *(text.replace(made_in, str(folder)) for text in said))
 
 
 @pytest.fixture(scope="session")
 def smallest_run(tmp_path_factory):
-    """The directory of a whole run with the smallest settings, done once; tests must not change it.
-
-    Each process of tests does its own: runs are compared with it, and its report names the path it was made at.
-    """
-    path = tmp_path_factory.mktemp("smallest") / "run"
-    finished(path, SMALLEST)
-    return path
+    """The directory of a whole run with the smallest settings; tests must not change it."""
+    return made_once("smallest", lambda folder: finished(folder / "run", SMALLEST), tmp_path_factory) / "run"
 
 
 def finished(path, settings):
-    process = start("run", "digits", "--out", path, "--json", *settings)
+    return done(start("run", "digits", "--out", path, "--json", *settings))
+
+
+def done(process):
     out, err = process.communicate(timeout=500)
     assert process.returncode == 0, err
     return out, err

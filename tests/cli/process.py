@@ -4,6 +4,9 @@ import os
 import subprocess
 import sys
 
+from tests import forked
+from tests.forked import Process
+
 TINY = [
     "--data.train-per-class", "12", "--data.validation-per-class", "5",
     "--train.epochs", "2", "--train.batch-size", "40", "--search.population", "8", "--search.generations", "3",
@@ -21,8 +24,13 @@ SMALLEST = [
 """The same, with less of everything, for tests of how a run ends; nothing is learned. All in one process."""
 
 
-def start(*arguments) -> subprocess.Popen:
-    """Start one command in a process of its own."""
+def start(*arguments) -> Process:
+    """Start one command in a process of its own, forked from one that has torch imported already."""
+    return forked.start("-m", "fairnas", *arguments)
+
+
+def start_anew(*arguments) -> subprocess.Popen:
+    """Start one command as a shell does; some tests do, to show that it is the same."""
     return subprocess.Popen(
         [sys.executable, "-m", "fairnas", *map(str, arguments)],
         stdout=subprocess.PIPE,

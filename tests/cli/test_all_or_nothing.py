@@ -115,9 +115,14 @@ FAILURES = {
         GONE,
     ),
 }
+LONG = ("latency, late", "export, late")
+"""Those that take seconds."""
 
 
-@pytest.mark.parametrize(("command", "spoil", "message"), FAILURES.values(), ids=FAILURES)
+@pytest.mark.parametrize(
+    ("command", "spoil", "message"),
+    [pytest.param(*case, id=name, marks=pytest.mark.full if name in LONG else ()) for name, case in FAILURES.items()],
+)
 def test_a_command_that_fails_leaves_the_run_as_it_was(command, spoil, message, run, fairnas, monkeypatch):
     before = contents(run)
     assert {"config.toml", "stages.json", "search.json", "ranking.json", "report.html", "metrics.jsonl"} <= set(before)

@@ -17,7 +17,7 @@ REHEARSED = {}
 
 SMALL = [
     "--data.train-per-class", "12", "--data.validation-per-class", "5", "--train.batch-size", "40",
-    "--train.epochs", "2", "--search.population=8", "--search.select", "2",
+    "--train.epochs", "2", "--search.population=8", "--search.select", "1",
     "--stand-alone.models", "4", "--stand_alone.seeds", "1", "--resources.processes", "1",
 ]  # fmt: skip
 """Leaves width, generations and the epochs of stand-alone training to the dial."""

@@ -95,6 +95,7 @@ def test_data_choose_the_recipe(monkeypatch, tmp_path, fairnas):
     assert (seen[2].seeds, seen[2].models, seen[2].base.train.epochs) == (3, 960, 50)
 
 
+@pytest.mark.full  # of the next test's promises for another figure
 def test_a_killed_figure_goes_on_and_other_settings_are_refused(fairnas, tmp_path):
     out = tmp_path / "figure1"
     command = ("figure", "1", "--out", out, "--json", *TINY)

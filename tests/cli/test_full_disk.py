@@ -45,12 +45,17 @@ class HalfFull:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [("checkpoint.pt", "archive.sqlite", "ranking.json"), pytest.param(WRITES, marks=pytest.mark.full)],
+    ids=["three kinds", "all kinds"],
+)
 def test_full_at_every_kind_of_write_is_one_line_and_the_run_goes_on_as_if_nothing_had_been(
-    smallest_run, fairnas, tmp_path, monkeypatch
+    parts, smallest_run, fairnas, tmp_path, monkeypatch
 ):
     path = tmp_path / "run"
     command = ("run", "digits", "--out", path, "--json", *SMALLEST)
-    for part in WRITES:
+    for part in parts:
         with monkeypatch.context() as patched:
             make_full(patched, part)
             outcome = fairnas(*command)
@@ -122,6 +127,7 @@ print(json.dumps(results))
 """
 
 
+@pytest.mark.full
 def test_a_real_disk_that_is_full_and_then_read_only(smallest_run, tmp_path):
     """In a namespace of its own, where a user may mount a file system in memory: its errors are the real ones."""
     if not shutil.which("unshare") or subprocess.run(["unshare", "-Urm", "true"], capture_output=True).returncode:

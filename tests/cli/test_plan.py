@@ -5,8 +5,12 @@ import os
 import pytest
 
 from fairnas.cli.plan import duration, size
-from fairnas.planning import dry_run
+from fairnas.planning import dry_run, measure_plan
 from fairnas.planning.timing import Limits
+
+FLAGS = ["--resources.processes", "1", "--resources.device", "cpu"]
+MEASURED = {}
+"""What is printed of one plan for people and for programs is of one measurement, which takes ten seconds."""
 
 
 @pytest.fixture(autouse=True)
@@ -15,8 +19,20 @@ def _brief(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture
+def _measured_once(monkeypatch):
+    def measure(prepared, narrator):
+        if "plan" not in MEASURED:
+            MEASURED["plan"] = measure_plan(prepared, narrator)
+        return MEASURED["plan"]
+
+    monkeypatch.setattr("fairnas.planning.measure_plan", measure)
+
+
+@pytest.mark.usefixtures("_measured_once")
 def test_one_json_object_and_nothing_written(fairnas, tiny, tmp_path):
-    outcome = fairnas("plan", "digits", "--json", "--out", "somewhere", *tiny)
+    MEASURED.clear()  # so that its progress is told here
+    outcome = fairnas("plan", "digits", "--json", "--out", "somewhere", *tiny, *FLAGS)
     assert outcome.code == 0, outcome.err
     found = outcome.json
     assert set(found) == {
@@ -31,9 +47,9 @@ def test_one_json_object_and_nothing_written(fairnas, tiny, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.usefixtures("_measured_once")
 def test_lines_for_people(fairnas, tiny, tmp_path):
-    flags = ["--resources.processes", "1", "--resources.device", "cpu"]
-    outcome = fairnas("plan", "digits", *tiny, *flags)
+    outcome = fairnas("plan", "digits", *tiny, *FLAGS)
     assert outcome.code == 0, outcome.err
     for part in (
         "train      strict: 2 epochs, 6 steps", "execution  sequential", "2 epochs of 3 steps", "3 generations, about",

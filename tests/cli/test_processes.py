@@ -3,12 +3,16 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.cli.process import TINY, start
+from tests.forked import Process
 
 
 def torchrun(*arguments, size: int = 2) -> subprocess.Popen:
@@ -20,6 +24,24 @@ def torchrun(*arguments, size: int = 2) -> subprocess.Popen:
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
+
+
+@pytest.fixture
+def group(monkeypatch):
+    """Start the two processes of a group as torchrun does, with its variables, but without its own 10 seconds."""
+
+    def start_two(*arguments) -> list[Process]:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+        processes = []
+        for rank in range(2):
+            for name, value in (shared | {"RANK": rank, "LOCAL_RANK": rank}).items():
+                monkeypatch.setenv(name, str(value))
+            processes.append(start(*arguments))
+        return processes
+
+    return start_two
 
 
 def children_of(pid: int) -> list[int]:
@@ -40,6 +62,7 @@ def waited_for(condition, seconds: float = 90):
     raise AssertionError("waited in vain")
 
 
+@pytest.mark.full
 def test_killed_then_two_go_on_then_the_first_is_lost_then_one_alone_goes_on(tmp_path):
     path = tmp_path / "run"
     checkpoint = path / "supernet" / "checkpoint.pt"
@@ -79,6 +102,35 @@ def test_killed_then_two_go_on_then_the_first_is_lost_then_one_alone_goes_on(tmp
     assert (path / "metrics.jsonl").read_text().count('"stage": "train"') == 20
 
 
+def test_two_train_and_when_the_first_is_lost_the_other_says_so_and_keeps_the_checkpoint(group, tmp_path):
+    path = tmp_path / "run"
+    checkpoint = path / "supernet" / "checkpoint.pt"
+    first, second = group("train", "digits", "--out", path, *TINY, "--train.epochs", "200")
+    waited_for(checkpoint.exists)
+    first.kill()  # it writes the files
+    killed = time.monotonic()
+    _, err = second.communicate(timeout=60)
+    assert time.monotonic() - killed < 30
+    assert second.returncode == 1
+    assert "fairnas: another process of the group ended" in err
+    assert "run the same command again to go on from the last checkpoint" in err
+    assert checkpoint.exists()
+    assert not (path / "ledger.json").exists()
+    assert "2 processes: 2 share out the paths, 1 the images of a mini-batch" in first.communicate()[1]
+
+
+def test_what_a_group_cannot_share_is_refused_once_and_nothing_is_written(group, tmp_path):
+    path = tmp_path / "run"
+    options = ["--train.strategy", "uniform", "--resources.path-processes", "2"]
+    both = group("train", "digits", "--out", path, *TINY, *options)
+    lines = [line for process in both for line in process.communicate()[1].splitlines() if line.startswith("fairnas: ")]
+    assert all(process.returncode == 2 for process in both)
+    assert len(lines) == 1
+    assert lines[0].startswith("fairnas: resources.path_processes is 2, but 'uniform' updates after one path at a time")
+    assert not path.exists()
+
+
+@pytest.mark.full
 def test_what_cannot_be_shared_is_refused_once_before_anything_starts(tmp_path):
     path = tmp_path / "run"
     options = ["--train.strategy", "uniform", "--resources.path-processes", "2"]

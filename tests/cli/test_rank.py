@@ -10,12 +10,13 @@ import torch
 
 from fairnas.analysis import StudiedModel, study_ranking
 from fairnas.analysis.study import as_plain
+from fairnas.cli.main import main
 from fairnas.pipeline import Experiment
 from fairnas.pipeline.reselection import reselect
 from fairnas.pipeline.scoring import score_on_validation
 from fairnas.rundir import RunDirectory
 from fairnas.space import format_genome, get_space
-from tests.cli.process import TINY, start
+from tests.cli.process import TINY
 
 
 @pytest.fixture
@@ -27,9 +28,7 @@ def copied_run(finished_run, tmp_path):
 def uniform_run(tmp_path_factory):
     """A supernet trained uniformly on the same images; tests must not change it."""
     path = tmp_path_factory.mktemp("other") / "uniform"
-    process = start("train", "digits", "--out", path, "--train.strategy", "uniform", *TINY)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
+    assert main(["train", "digits", "--out", str(path), "--train.strategy", "uniform", *TINY]) == 0
     return path
 
 

@@ -1,6 +1,5 @@
 """`fairnas retrain`: from the flags to the exported network."""
 
-import dataclasses
 import json
 import shutil
 
@@ -14,11 +13,8 @@ from fairnas.train import read_checkpoint, write_checkpoint
 
 
 @pytest.fixture
-def copied_run(finished_run, tmp_path):
-    run = RunDirectory(shutil.copytree(finished_run[0], tmp_path / "run"))
-    resources = dataclasses.replace(run.config.resources, processes=1)
-    run.write_config(dataclasses.replace(run.config, resources=resources))
-    return run
+def copied_run(smallest_run, tmp_path):
+    return RunDirectory(shutil.copytree(smallest_run, tmp_path / "run"))
 
 
 def result_of(run, folder, genome):

@@ -168,6 +168,7 @@ def test_other_settings_and_foreign_folders_are_refused_in_one_line(drawn, tmp_p
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.full
 def test_resources_may_change_when_a_figure_goes_on(drawn):
     out, numbers, _ = drawn
     resources = dataclasses.replace(BASE.resources, checkpoint_seconds=5.0)
@@ -175,6 +176,7 @@ def test_resources_may_change_when_a_figure_goes_on(drawn):
     assert draw_figure_1(out, changed, SilentNarrator())["arms"] == numbers["arms"]
 
 
+@pytest.mark.full
 def test_stopped_anywhere_it_goes_on_and_ends_the_same(drawn, tmp_path):
     _, numbers, _ = drawn
     out, interruptions = tmp_path / "figure1", 0

@@ -50,7 +50,7 @@ def evolution() -> Evolution:
     return Evolution("run", "digits", "digits", 300, search, candidates, OPERATORS, "fairnas figure 11")
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1400, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), [pytest.param(390, "light", marks=pytest.mark.full), (1400, "dark")])
 def test_figures_open_offline_and_draw_everything(browser, pages, width, scheme):
     for path, (plots, names) in pages.items():
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)

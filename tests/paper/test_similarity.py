@@ -169,7 +169,7 @@ def test_it_writes_a_page_and_figures_for_a_paper_and_the_same_ones_every_time(m
     assert "mean cosine on the same channel across blocks" in printed
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1400, "light")])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), pytest.param(1400, "light", marks=pytest.mark.full)])
 def test_the_page_opens_offline_and_draws_everything(browser, measured, width, scheme):
     path = measured[0] / "similarity" / "similarity.html"
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
@@ -348,6 +348,7 @@ def test_few_epochs_are_followed_and_the_last_one_always_is():
     assert train_stage.is_followed is is_followed
 
 
+@pytest.mark.full
 def test_an_interrupted_training_records_the_same(trained_run, tmp_path):
     whole = RunDirectory.open(trained_run)
     run = RunDirectory.create(tmp_path / "run", whole.config)

@@ -107,6 +107,7 @@ def test_a_second_call_trains_nothing_and_more_systems_and_seeds_may_join(measur
         measure_table_1(out, dataclasses.replace(GIVEN, models=12), SilentNarrator())
 
 
+@pytest.mark.full
 def test_a_stopped_comparison_goes_on_to_the_same_numbers(measured, tmp_path):
     calls = 0
 
@@ -189,6 +190,7 @@ def test_profiles_tell_one_path_from_the_whole_supernet():
     assert found["uniform"].peak < 1.9 * found["uniform"].peak_of_two
 
 
+@pytest.mark.full
 def test_memory_is_that_of_the_system_whatever_executor_trains_it():
     space, data = _opened()
     cpu = torch.device("cpu")
@@ -219,6 +221,7 @@ def test_windows_see_the_architecture_taught_as_often_as_a_whole_training_does(n
     assert sum(weight * taught(steps) for steps, weight in tried) == pytest.approx(whole, rel=0.02)
 
 
+@pytest.mark.full
 def test_the_compute_of_a_step_is_that_of_a_whole_training():
     """ENAS teaches its controller after every seventh step, by validation batches of ten paths."""
     space, data = _opened()
@@ -266,9 +269,12 @@ def test_gini_is_half_the_relative_mean_difference(amounts, factor):
 
 
 WHOLE_SUPERNET = {"one_shot", "darts", "darts_second_order", "fbnet"}
+ONE_OF_EACH = {"one_shot", "strict"}
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in ONE_OF_EACH else pytest.mark.full) for name in STRATEGIES]
+)
 def test_every_strategy_holds_what_its_class_of_memory_does(name, monkeypatch):
     monkeypatch.setattr(step_profile, "windows", lambda strategy: [(range(1), 1.0)])
     monkeypatch.setattr(step_profile, "TRACED", ((0.0, 1), (0.9, 5)))

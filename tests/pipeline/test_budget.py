@@ -143,9 +143,23 @@ def machines(slow):
     return st.builds(made, slow, images, st.sampled_from([2, 100]), decoding)
 
 
-@given(machines(st.floats(-2, 0.77)), st.floats(10, 300))
+MANY = {"machine": machines(st.floats(-2, 0.77)), "minutes": st.floats(10, 300)}
+
+
+@pytest.mark.full
+@given(**MANY)
 @settings(max_examples=8, suppress_health_check=list(HealthCheck))
 def test_from_ten_minutes_on_there_is_a_run_that_is_foreseen_to_end_in_time(machine, minutes):
+    is_foreseen_to_end_in_time(machine, minutes)
+
+
+@given(**MANY)
+@settings(max_examples=2, suppress_health_check=list(HealthCheck))
+def test_two_runs_are_foreseen_to_end_in_time(machine, minutes):
+    is_foreseen_to_end_in_time(machine, minutes)
+
+
+def is_foreseen_to_end_in_time(machine, minutes):
     assert machine.slow <= MANAGED
     dialled = turned(machine, minutes)
     assert machine.now <= dialled.seconds <= 60 * minutes

@@ -6,8 +6,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -23,6 +21,7 @@ from fairnas.pipeline.scoring import evaluation_setting, score_on_validation
 from fairnas.pipeline.search_stage import search
 from fairnas.progress import SilentNarrator
 from fairnas.rundir import RunDirectory
+from tests import forked
 
 
 class Listening(SilentNarrator):
@@ -57,6 +56,7 @@ def some_genomes(experiment, count=12):
 # Any executor -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.cover("slots", "bn", together=1)
 @pytest.mark.parametrize("slots", [1, 2, 7])
 @pytest.mark.parametrize("bn", ["running", "batch", "recalibrated"])
 def test_scores_do_not_depend_on_who_computes_them(run, slots, bn):
@@ -184,11 +184,7 @@ class Dask:
                           "--preload", self.folder / "slow.py", "--local-directory", self.folder)  # fmt: skip
 
     def start(self, what, *arguments):
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"distributed.cli.dask_{what}", *map(str, arguments)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process = forked.start("-m", f"distributed.cli.dask_{what}", *arguments)
         self.processes.append(process)
         return process
 
@@ -203,7 +199,7 @@ class Dask:
     def close(self):
         for process in self.processes:
             process.kill()
-            process.wait()
+            process.communicate()
 
 
 @pytest.fixture
@@ -279,6 +275,7 @@ def test_a_cluster_that_falls_apart_costs_nothing(run, dask, undisturbed):
     assert found_by(run) == undisturbed
 
 
+@pytest.mark.full  # six processes import torch
 def test_processes_of_this_machine_score_as_this_one_does(run, undisturbed):
     narrator = Listening()
     search(Experiment(run, narrator, resources=Resources(workers=2)))

@@ -44,7 +44,9 @@ def test_processes_are_as_many_as_fit(free, expected, monkeypatch):
         assert job_pool.max_processes(8, SPACE, 50, shared_bytes=each) == 2
 
 
-@pytest.mark.parametrize("name", CATALOG)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in ("digits", "compact") else pytest.mark.full) for name in CATALOG]
+)
 def test_where_activations_are_not_counted_they_take_less(name, monkeypatch):
     space = CATALOG[name]
     most = 9 * cost_table(space).heaviest["madds"] * job_pool.BYTES_PER_MADD
