@@ -98,7 +98,7 @@ def strict_step(name):
 
 @pytest.mark.cover("name", "executor", together=1)
 @pytest.mark.parametrize("name", CATALOG)
-@pytest.mark.parametrize("executor", [Sequential, *EXECUTORS.values()])
+@pytest.mark.parametrize("executor", [*EXECUTORS.values(), Sequential])
 def test_every_executor_on_every_space_is_path_by_path_training(name, executor):
     space, paths, expected = strict_step(name)
     if len(set(space.choices)) > 1 and isinstance(executor(), RecordedLockstep):
