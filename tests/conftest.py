@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from playwright.sync_api import Browser, sync_playwright
 
 from fairnas.space import Identity, InvertedResidual, SearchSpace, Separable, Stage, Stem, chain_space
+from tests import forked
 
 _SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("laptop", deadline=None, suppress_health_check=_SLOW_IS_FINE)
@@ -34,7 +35,8 @@ _SLOW_S = 0.5
 
 
 def _processor_time() -> float:
-    return sum(os.times()[:4])  # of this process and of the children that have ended
+    # Of this process, of its children that have ended, and of programs forked from another.
+    return sum(os.times()[:4]) + forked.processor_s()
 
 
 @pytest.hookimpl(wrapper=True)

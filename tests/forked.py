@@ -26,6 +26,14 @@ _IGNORABLE = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 _MESSAGE = 1 << 20  # bytes
 
 
+_SPENT: list[float] = []
+
+
+def processor_s() -> float:
+    """Processor time of all programs that have ended, in seconds."""
+    return sum(_SPENT)
+
+
 class Process:
     """A running program, as `subprocess.Popen` with pipes and text."""
 
@@ -48,8 +56,10 @@ class Process:
         if self.returncode is None:
             if not select.select([self._ended], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
-            self.returncode = int(self._ended.recv(100))
+            code, seconds = self._ended.recv(100).split()
             self._ended.close()
+            _SPENT.append(float(seconds))
+            self.returncode = int(code)
         return self.returncode
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
@@ -77,7 +87,7 @@ class Process:
 def start(*arguments: object) -> Process:
     """Start `python ARGUMENTS`, which begin with `-m MODULE` or `-c CODE`."""
     out, err = os.pipe(), os.pipe()
-    ours, theirs = socket.socketpair()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # its number and its end are two messages
     request = {
         "arguments": list(map(str, arguments)),
         "environment": dict(os.environ),
@@ -142,7 +152,9 @@ def serve(number: int) -> None:
         os.close(out)
         os.close(err)
         os.write(told, str(program).encode())
-        os.write(told, str(os.waitstatus_to_exitcode(os.waitpid(program, 0)[1])).encode())
+        code = os.waitstatus_to_exitcode(os.waitpid(program, 0)[1])
+        times = os.times()
+        os.write(told, f"{code} {times.children_user + times.children_system}".encode())
         os._exit(0)
     os.close(told)
     _become(json.loads(message), out, err)

@@ -8,6 +8,7 @@ import pytest
 from fairnas.cli.dial import given_settings
 from fairnas.configfile import read_config
 from fairnas.planning import device, dry_run, time_budget, training_times
+from fairnas.planning.dry_run import ExportTimes
 from fairnas.planning.setting_ranges import BUDGETED_SETTINGS
 from fairnas.planning.timing import Limits
 from fairnas.rundir import RunDirectory
@@ -17,7 +18,7 @@ REHEARSED = {}
 
 SMALL = [
     "--data.train-per-class", "12", "--data.validation-per-class", "5", "--train.batch-size", "40",
-    "--train.epochs", "2", "--search.population=8", "--search.select", "1",
+    "--train.epochs", "2", "--search.population=4", "--search.select", "1",
     "--stand-alone.models", "4", "--stand_alone.seeds", "1", "--resources.processes", "1",
 ]  # fmt: skip
 """Leaves width, generations and the epochs of stand-alone training to the dial."""
@@ -27,6 +28,8 @@ SMALL = [
 def _brief(monkeypatch, tmp_path):
     monkeypatch.setattr(dry_run, "SUPERNET", Limits(0.2, 0.5))
     monkeypatch.setattr(training_times, "STAND_ALONE", Limits(0.2, 0.2))
+    # Exporting two networks takes ten seconds; tests/planning measures it.
+    monkeypatch.setattr(dry_run, "_export", lambda *_: ExportTimes(5.0, 4.0, 10_000, 200_000))
     monkeypatch.chdir(tmp_path)
 
 
@@ -47,7 +50,7 @@ def test_a_run_with_a_dial_and_how_it_goes_on(fairnas, tmp_path):
     assert "stand_alone.epochs" in first.err
     assert "given" in first.err
     config = read_config(tmp_path / "run" / "config.toml")
-    assert (config.minutes, config.train.epochs, config.search.population) == (60.0, 2, 8)
+    assert (config.minutes, config.train.epochs, config.search.population) == (60.0, 2, 4)
     assert config.width == 1.0  # the widest fits
     assert (config.search.generations, config.stand_alone.epochs) == (50, 8)  # the most that makes sense
     record = json.loads((tmp_path / "run" / "dial.json").read_text())

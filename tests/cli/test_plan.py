@@ -6,6 +6,7 @@ import pytest
 
 from fairnas.cli.plan import duration, size
 from fairnas.planning import dry_run, measure_plan
+from fairnas.planning.dry_run import ExportTimes
 from fairnas.planning.timing import Limits
 
 FLAGS = ["--resources.processes", "1", "--resources.device", "cpu"]
@@ -16,6 +17,8 @@ MEASURED = {}
 @pytest.fixture(autouse=True)
 def _brief(monkeypatch, tmp_path):
     monkeypatch.setattr(dry_run, "SUPERNET", Limits(0.2, 0.5))
+    # Exporting two networks takes ten seconds; tests/planning measures it.
+    monkeypatch.setattr(dry_run, "_export", lambda *_: ExportTimes(5.0, 4.0, 10_000, 200_000))
     monkeypatch.chdir(tmp_path)
 
 

@@ -7,6 +7,7 @@ import pytest
 from fairnas.config import DataConfig, RunConfig, SearchConfig, TrainConfig
 from fairnas.pipeline import Experiment, run_stage
 from fairnas.rundir import RunDirectory
+from tests.artifacts import made_once
 
 
 @pytest.fixture(scope="session")
@@ -19,17 +20,20 @@ def trained_run(tmp_path_factory):
         train=TrainConfig(epochs=2, batch_size=40, lr=0.05),
         search=SearchConfig(population=8, generations=4, select=2),
     )
-    run = RunDirectory.create(tmp_path_factory.mktemp("trained") / "run", config)
-    with run.locked():
-        run_stage(Experiment(run), "train")
-    return run.path
+    return trained_once("trained", config, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def other_weights(trained_run, tmp_path_factory):
     """The checkpoint of the same supernet trained with another seed."""
     config = dataclasses.replace(RunDirectory.open(trained_run).config, seed=1)
-    run = RunDirectory.create(tmp_path_factory.mktemp("other") / "run", config)
-    with run.locked():
-        run_stage(Experiment(run), "train")
-    return run.path / "supernet" / "checkpoint.pt"
+    return trained_once("trained_otherwise", config, tmp_path_factory) / "supernet" / "checkpoint.pt"
+
+
+def trained_once(name, config, paths):
+    def make(folder):
+        run = RunDirectory.create(folder / "run", config)
+        with run.locked():
+            run_stage(Experiment(run), "train")
+
+    return made_once(name, make, paths) / "run"

@@ -143,20 +143,16 @@ def machines(slow):
     return st.builds(made, slow, images, st.sampled_from([2, 100]), decoding)
 
 
-MANY = {"machine": machines(st.floats(-2, 0.77)), "minutes": st.floats(10, 300)}
-
-
 @pytest.mark.full
-@given(**MANY)
+@given(machines(st.floats(-2, 0.77)), st.floats(10, 300))
 @settings(max_examples=8, suppress_health_check=list(HealthCheck))
 def test_from_ten_minutes_on_there_is_a_run_that_is_foreseen_to_end_in_time(machine, minutes):
     is_foreseen_to_end_in_time(machine, minutes)
 
 
-@given(**MANY)
-@settings(max_examples=2, suppress_health_check=list(HealthCheck))
-def test_two_runs_are_foreseen_to_end_in_time(machine, minutes):
-    is_foreseen_to_end_in_time(machine, minutes)
+@pytest.mark.parametrize(("slow", "minutes"), [(5.8, 10), (0.1, 60)])
+def test_a_slow_and_a_fast_machine_are_foreseen_to_end_in_time(slow, minutes):
+    is_foreseen_to_end_in_time(Machine(slow, 2527, 2, 0.003), minutes)
 
 
 def is_foreseen_to_end_in_time(machine, minutes):

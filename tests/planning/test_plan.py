@@ -256,7 +256,10 @@ def test_a_scoring_is_cut_short_and_multiplied():
     assert len(used) == 4
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    "strategy",
+    [pytest.param(name, marks=() if name in ("strict", "darts", "smash") else pytest.mark.full) for name in STRATEGIES],
+)
 def test_every_strategy_can_be_measured(strategy, monkeypatch, tmp_path):
     monkeypatch.setattr(dry_run, "SUPERNET", Limits(0, 0))
     ready = prepare(tiny(strategy=strategy, batch_size=10))
