@@ -18,9 +18,9 @@ test: style
 	$(MAKE) --jobs=2 types tests
 
 # The tests marked full: long ones, which show once more, or for every combination, what a quicker one in `make test`
-# shows for some. `.ci/run` runs both.
+# shows for some; and properties on more random examples (tests/examples.py). `.ci/run` runs both.
 test-full: install
-	$(PYTEST) -m full
+	FAIRNAS_EXAMPLES=all $(PYTEST) -m "full or hypothesis"
 
 # The inner loop: the tests of one room that are neither slow nor full (make check ROOM=search); without ROOM, of all.
 check: style

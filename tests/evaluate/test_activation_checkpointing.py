@@ -16,6 +16,7 @@ from fairnas.evaluate.tree import branches, shared_depths
 from fairnas.nets import Supernet
 from fairnas.nets.memory import activation_table
 from fairnas.space import CATALOG, Genome, get_space
+from tests.small_spaces import SHORT_OR_WHOLE, shortened
 
 # The plan -----------------------------------------------------------------------------------------------------
 
@@ -132,7 +133,7 @@ def images_for(space, count: int) -> Tensor:
     return torch.randn(count, space.image_channels, space.image_size, space.image_size, generator=rng)
 
 
-@pytest.mark.parametrize("name", ["digits", "nas_bench_macro", "mobilenet_v2"])
+@pytest.mark.parametrize("name", ["digits", "nas_bench_macro", pytest.param("mobilenet_v2", marks=pytest.mark.full)])
 def test_scores_are_the_same_bit_for_bit_in_less_memory(name: str, make_lively) -> None:
     space = get_space(name).for_data(image_size={"mobilenet_v2": 32}.get(name, 8))
     supernet = make_lively(Supernet(space))
@@ -211,9 +212,10 @@ def test_too_little_memory_is_refused_in_one_line() -> None:
         kept_within([(0,) * 8], space, torch.Size((20, 1, 8, 8)), 2, 0.01)  # bfloat16
 
 
+@SHORT_OR_WHOLE
 @pytest.mark.parametrize("name", CATALOG)
-def test_the_sizes_that_are_planned_with_are_those_of_real_activations(name: str) -> None:
-    space = CATALOG[name].for_data(image_size=CATALOG[name].reduction)
+def test_the_sizes_that_are_planned_with_are_those_of_real_activations(name: str, layers: int | None) -> None:
+    space = shortened(CATALOG[name], layers)
     scorer = EvaluationCopy(Supernet(space))
     features = images_for(space, 1)
     genome = (0,) * space.depth

@@ -18,6 +18,8 @@ from torch.nn import functional
 from fairnas.evaluate import EvaluationCopy, Score, Statistics, oneshot, score_genomes, score_network
 from fairnas.nets import Supernet, build
 from fairnas.space import CATALOG, Genome, SearchSpace, get_space
+from tests.examples import examples
+from tests.small_spaces import SHORT_OR_WHOLE, shortened
 
 UNSHRUNK = (Phase.explicit, Phase.generate)  # to shrink a failure takes minutes where networks run
 
@@ -84,7 +86,7 @@ def genome_lists(space: SearchSpace) -> st.SearchStrategy[list[Genome]]:
 
 @pytest.mark.parametrize("name", SMALL)
 @given(data=st.data())
-@settings(max_examples=5, phases=UNSHRUNK)
+@settings(max_examples=examples(5), phases=UNSHRUNK)
 def test_scores_are_those_of_plain_evaluation(supernet_of, name: str, data) -> None:
     exact = supernet_of(name, torch.float64)
     space = exact.space
@@ -100,9 +102,10 @@ def test_scores_are_those_of_plain_evaluation(supernet_of, name: str, data) -> N
         assert abs(found.top1 - wanted.top1) <= 1 / 8  # a near tie may fall either way
 
 
+@SHORT_OR_WHOLE
 @pytest.mark.parametrize("name", CATALOG)
-def test_on_every_space_the_tree_is_path_by_path(name: str, make_lively) -> None:
-    space = CATALOG[name].for_data(image_size=CATALOG[name].reduction, num_classes=10)
+def test_on_every_space_the_tree_is_path_by_path(name: str, layers: int | None, make_lively) -> None:
+    space = shortened(CATALOG[name], layers)
     rng = np.random.default_rng(0)
     genomes = [space.sample(rng) for _ in range(3)]
     genomes += [(*genomes[0][:-half], *genomes[1][-half:]) for half in (1, space.depth // 2)]  # shared beginnings
@@ -153,7 +156,7 @@ def test_real_scores_differ_between_genomes(supernet_of) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=10, phases=UNSHRUNK)
+@settings(max_examples=examples(10), phases=UNSHRUNK)
 def test_scores_do_not_depend_on_the_company(supernet_of, data) -> None:
     supernet = supernet_of("digits", torch.float32)
     genomes = data.draw(genome_lists(supernet.space))
@@ -241,7 +244,7 @@ class Spy(EvaluationCopy):
 
 
 @given(data=st.data())
-@settings(max_examples=10, phases=UNSHRUNK)
+@settings(max_examples=examples(10), phases=UNSHRUNK)
 def test_every_node_of_the_tree_is_computed_once_per_batch(supernet_of, data) -> None:
     supernet = supernet_of("digits", torch.float32)
     genomes = data.draw(genome_lists(supernet.space))

@@ -27,6 +27,12 @@ from fairnas.space import (
     get_space,
 )
 from fairnas.space.catalog import CATALOG
+from tests.examples import examples
+from tests.small_spaces import SHORT_OR_WHOLE, shortened
+
+small_spaces = pytest.mark.parametrize(
+    "name", ["digits", "nas_bench_macro", pytest.param("compact", marks=pytest.mark.full)]
+)
 
 
 def data(space, count, seed):
@@ -48,7 +54,7 @@ def one_by_one(supernet: Supernet, genome, calibration, images, labels):
     return functional.cross_entropy(logits, labels).item(), (logits.argmax(1) == labels).double().mean().item()
 
 
-@pytest.mark.parametrize("name", ["digits", "compact", "nas_bench_macro"])
+@small_spaces
 def test_the_tree_recalibrates_as_one_by_one(name, make_lively) -> None:
     space = get_space(name).for_data(image_size=8)
     supernet = make_lively(Supernet(space, seed=1)).double().eval()
@@ -114,7 +120,7 @@ def test_scores_do_not_depend_on_the_company_nor_on_what_was_scored_before(name,
         assert together == one_after_another
 
 
-@pytest.mark.parametrize("name", ["digits", "compact", "nas_bench_macro"])
+@small_spaces
 def test_with_images_of_its_own_every_genome_is_recalibrated_as_by_itself(name, make_lively) -> None:
     space = get_space(name).for_data(image_size=8)
     supernet = make_lively(Supernet(space, seed=1)).double().eval()
@@ -204,16 +210,17 @@ def require_path_by_path(space: SearchSpace, make_lively, genomes, count: int = 
             torch.testing.assert_close(found[genome], wanted, rtol=1e-6, atol=1e-7)
 
 
+@SHORT_OR_WHOLE
 @pytest.mark.parametrize("name", list(CATALOG))
-def test_on_every_space_recalibration_is_path_by_path(name, make_lively) -> None:
-    space = get_space(name)
-    space = space.for_data(image_size=min(space.image_size, 2 * space.reduction), num_classes=4)
+def test_on_every_space_recalibration_is_path_by_path(name, layers, make_lively) -> None:
+    space = shortened(get_space(name), layers, num_classes=4)
+    space = space.for_data(image_size=min(space.image_size, 2 * space.reduction))
     rng = np.random.default_rng(0)
     require_path_by_path(space, make_lively, [space.sample(rng), space.sample(rng)])
 
 
 @given(drawn=st.data())
-@settings(max_examples=15, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=examples(15), phases=(Phase.explicit, Phase.generate))
 def test_on_random_spaces_recalibration_is_path_by_path(chain_spaces, make_lively, drawn) -> None:
     space = drawn.draw(chain_spaces)
     space = space.for_data(image_size=max(space.image_size, 2 * space.reduction))

@@ -14,12 +14,17 @@ from torch import Tensor, nn
 from fairnas.kernels import batch_norm
 from fairnas.kernels.batch_norm import BatchNorm2d
 from fairnas.nets.blocks import ConvBN
+from tests.examples import examples
 
 norm_gpu = pytest.importorskip("fairnas.kernels.batch_norm_gpu", reason="there is no Triton for this platform")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 FAST = "_NormaliseBackward"
 ACTIVATIONS = {"none": nn.Identity, "relu": nn.ReLU, "relu6": nn.ReLU6}
 ROUNDING = {torch.float32: 1e-5, torch.bfloat16: 8e-3, torch.float16: 1e-3}
+
+one_kind_or_all = pytest.mark.parametrize(
+    "kind", [torch.bfloat16, *(pytest.param(kind, marks=pytest.mark.full) for kind in (torch.float32, torch.float16))]
+)
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +73,7 @@ def error(found: Tensor, truth: Tensor) -> float:
     return ((found.double() - truth).norm() / truth.norm().clamp(min=1e-30)).item()
 
 
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     batch=st.integers(1, 5),
     octets=st.integers(2, 6),
@@ -102,6 +107,7 @@ def test_outputs_and_gradients_are_those_of_float64(
     assert bn.num_batches_tracked == truth.num_batches_tracked == 1
 
 
+@pytest.mark.cover("act", "mean", together=1)
 @pytest.mark.parametrize("mean", [0, 3, 300])
 @pytest.mark.parametrize("act", ACTIVATIONS)
 def test_a_mean_that_is_large_beside_the_deviation_costs_little(act: str, mean: float) -> None:
@@ -152,13 +158,14 @@ def test_no_number_is_lost() -> None:
     assert spoilt.nonzero().flatten().tolist() == [17]
 
 
-@pytest.mark.parametrize("kind", ROUNDING)
+@one_kind_or_all
 def test_the_same_bits_again(kind: torch.dtype) -> None:
     x, grad = noise(3, 24, 5, 5).to(kind), noise(3, 24, 5, 5, seed=1).to(kind)
     first, second = (outputs_and_gradients(layer(), "relu6", x, grad) for _ in range(2))
     assert all(torch.equal(mine, other) for mine, other in zip(first, second, strict=True))
 
 
+@pytest.mark.cover("momentum", "track", together=1)
 @pytest.mark.parametrize("track", [True, False])
 @pytest.mark.parametrize("momentum", [0.1, 1.0, 0.0, None])
 def test_running_statistics_are_torchs(momentum: float | None, track: bool) -> None:
@@ -213,7 +220,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     batch_norm._passes_of_gpu.cache_clear()
 
 
-@pytest.mark.parametrize("kind", ROUNDING)
+@one_kind_or_all
 def test_large_tensors_of_a_gpu_are_triton_s(kind: torch.dtype, asked: None) -> None:
     assert batch_norm.passes_of(tensor_of(kind, 128, 96, 32, 32)) is norm_gpu
     assert batch_norm.passes_of(tensor_of(kind, 128, 90, 32, 32)) is None

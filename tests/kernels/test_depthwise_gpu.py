@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fairnas.kernels import depthwise
 from fairnas.kernels.depthwise import DepthwiseConv2d
+from tests.examples import examples
 
 depthwise_gpu = pytest.importorskip("fairnas.kernels.depthwise_gpu", reason="there is no Triton for this platform")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -51,6 +52,7 @@ def torchs(x: Tensor, weight: Tensor, stride: int, grad: Tensor | None = None) -
     return [output.detach(), *(torch.autograd.grad(output, given, grad.double()) if grad is not None else [])]
 
 
+@pytest.mark.cover("kernel", "stride", together=1)
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("kernel", [3, 5, 7])
 def test_every_kernel_and_stride(kernel: int, stride: int) -> None:
@@ -67,7 +69,7 @@ def test_every_kernel_and_stride(kernel: int, stride: int) -> None:
     assert all(each.is_contiguous(memory_format=torch.channels_last) for each in found[:2])
 
 
-@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=examples(12), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     batch=st.integers(1, 2),
     octets=st.integers(2, 3),
@@ -88,6 +90,7 @@ def test_outputs_and_gradients_are_those_of_float64(
     assert all(error(mine, true) < ROUNDING[kind] for mine, true in zip(found, (output, of_input), strict=True))
 
 
+@pytest.mark.cover("precision", "stride", together=1)
 @pytest.mark.parametrize("precision", [None, torch.bfloat16])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_a_layer_is_torchs(stride: int, precision: torch.dtype | None) -> None:

@@ -32,7 +32,13 @@ def opened(browser, whole_page, request) -> Iterator[Page]:
 
 
 views = pytest.mark.parametrize(
-    "opened", [(width, scheme) for width in (390, 1400) for scheme in ("light", "dark")], indirect=True
+    "opened",
+    [
+        (390, "dark"),
+        (1400, "light"),
+        *(pytest.param(view, marks=pytest.mark.full) for view in ((390, "light"), (1400, "dark"))),
+    ],
+    indirect=True,
 )
 wide = pytest.mark.parametrize("opened", [(1400, "light")], indirect=True)
 phone = pytest.mark.parametrize("opened", [(390, "light")], indirect=True)

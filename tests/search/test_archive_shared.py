@@ -13,6 +13,7 @@ import pytest
 from fairnas.config import SearchConfig
 from fairnas.errors import RunDirectoryError
 from fairnas.search import Archive, run_search
+from tests import forked
 
 WRITER = """
 import json, sys, time
@@ -51,10 +52,8 @@ print(last)
 """
 
 
-def start(code: str, *arguments) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def start(code: str, *arguments) -> forked.Process:
+    return forked.start("-c", code, *arguments)
 
 
 def test_four_processes_write_at_once_while_one_reads(tmp_path: Path) -> None:

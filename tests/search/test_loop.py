@@ -252,7 +252,10 @@ with Archive(path, "s") as archive:
 """
 
 
+@pytest.mark.full
 def test_a_killed_search_ends_as_the_undisturbed_one(tmp_path: Path) -> None:
+    """In the midst of scoring, and in processes of their own; test_killed_search kills every searcher."""
+
     def start(name: str, log: str, seconds: float) -> subprocess.Popen:
         arguments = [str(tmp_path / name), str(tmp_path / log), str(seconds)]
         return subprocess.Popen([sys.executable, "-c", KILLED, *arguments], stdout=subprocess.PIPE, text=True)

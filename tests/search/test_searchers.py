@@ -1,5 +1,6 @@
 """What every searcher must do. A new one is tested here by standing in the list."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from fairnas.search import (
     objectives_from,
     run_search,
 )
+from fairnas.space import format_genome, get_space
 
 pytestmark = pytest.mark.parametrize("name", list(SEARCHERS))
 
@@ -54,8 +56,9 @@ def test_genomes_are_valid_canonical_and_asked_in_the_size_wanted(uneven_world, 
     assert result.distinct == len(uneven_world.evaluated)
 
 
-def test_no_network_is_evaluated_twice(uneven_world, tmp_path: Path, name: str) -> None:
-    config = SearchConfig(searcher=name, population=16, generations=30)
+@pytest.mark.parametrize("generations", [10, pytest.param(30, marks=pytest.mark.full)])
+def test_no_network_is_evaluated_twice(uneven_world, tmp_path: Path, name: str, generations: int) -> None:
+    config = SearchConfig(searcher=name, population=16, generations=generations)
     search(uneven_world, tmp_path / "a", config)
     assert len(uneven_world.evaluated) == len(set(uneven_world.evaluated))
     count = len(uneven_world.evaluated)
@@ -77,21 +80,21 @@ def test_bounds_hold_in_the_front_and_nothing_beyond_them_is_evaluated(
 
 
 @pytest.mark.parametrize("bounded", [False, True])
+@pytest.mark.parametrize("stop_after", [2, 5, *(pytest.param(number, marks=pytest.mark.full) for number in (1, 3, 4))])
 def test_a_search_stopped_after_any_generation_goes_on_as_if_nothing_had_been(
-    world, tmp_path: Path, name: str, bounded: bool
+    world, tmp_path: Path, name: str, bounded: bool, stop_after: int
 ) -> None:
     bound = middle(world, 0.4) if bounded else None
     config = SearchConfig(searcher=name, population=8, generations=5, max_madds=bound)
     whole = search(world, tmp_path / "whole", config)
-    for stop_after in range(1, 6):
-        path, calls = tmp_path / f"stopped{stop_after}", iter(range(1, 6))
-        world.asked.clear()
-        with pytest.raises(KeyboardInterrupt):
-            search(world, path, config, stop=lambda calls=calls, last=stop_after: next(calls) == last)
-        assert len(archived(path)) == len(world.evaluated) > 0
-        assert search(world, path, config) == whole
-        assert archived(path) == archived(tmp_path / "whole")
-        assert len(world.evaluated) == len(set(world.evaluated)) == len(archived(path))
+    path, calls = tmp_path / "stopped", iter(range(1, 6))
+    world.asked.clear()
+    with pytest.raises(KeyboardInterrupt):
+        search(world, path, config, stop=lambda: next(calls) == stop_after)
+    assert len(archived(path)) == len(world.evaluated) > 0
+    assert search(world, path, config) == whole
+    assert archived(path) == archived(tmp_path / "whole")
+    assert len(world.evaluated) == len(set(world.evaluated)) == len(archived(path))
 
 
 def test_an_archive_filled_by_another_search_changes_no_result(world, tmp_path: Path, name: str) -> None:
@@ -121,28 +124,35 @@ def test_hypervolume_never_falls_and_generations_are_those_of_first_asking(world
     assert set(result.front) <= set(archived(tmp_path / "a"))
 
 
-def test_the_same_in_another_process(world, tmp_path: Path, name: str) -> None:
-    code = (
-        "import numpy as np; np.random.seed(5)\n"
-        "from fairnas.config import SearchConfig; from fairnas.space import *; from fairnas.search import *\n"
-        f"c = SearchConfig(searcher='{name}', population=12)\n"
-        "cost = lambda g: {'madds': 9 + g[0], 'params': 9 + g[1]}\n"
-        "s = make_searcher(get_space('digits'), objectives_from(c), cost, c, 11)\n"
-        "for n in range(5):\n"
-        "    g = s.ask(); print(*map(format_genome, g))\n"
-        "    s.tell([Candidate.of(x, {'top1': sum(x) / 99, 'madds': 9 + x[0], 'params': 9 + x[1]}) for x in g])\n"
-    )
+def asked(name: str) -> list[str]:
+    """What a searcher asks for in five generations, one line each."""
     config = SearchConfig(searcher=name, population=12)
+    objectives = objectives_from(config)
     searcher = make_searcher(
-        world.space, objectives_from(config), lambda g: {"madds": 9 + g[0], "params": 9 + g[1]}, config, 11
+        get_space("digits"), objectives, lambda g: {"madds": 9 + g[0], "params": 9 + g[1]}, config, 11
     )
     lines = []
     for _ in range(5):
         genomes = searcher.ask()
-        lines.append(" ".join("".join(map(str, genome)) for genome in genomes))
+        lines.append(" ".join(map(format_genome, genomes)))
         searcher.tell([Candidate.of(g, {"top1": sum(g) / 99, "madds": 9 + g[0], "params": 9 + g[1]}) for g in genomes])
+    return lines
+
+
+@pytest.fixture(scope="module")
+def asked_elsewhere() -> dict[str, list[str]]:
+    """What each searcher asks for in another process, one for all: importing torch takes seconds."""
+    code = (
+        "import json, numpy as np; np.random.seed(5)\n"
+        "from fairnas.search import SEARCHERS; from tests.search.test_searchers import asked\n"
+        "print(json.dumps({name: asked(name) for name in SEARCHERS}))"
+    )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.splitlines() == lines
+    return json.loads(result.stdout)
+
+
+def test_the_same_in_another_process(asked_elsewhere: dict[str, list[str]], name: str) -> None:
+    assert asked_elsewhere[name] == asked(name)
 
 
 def test_it_is_described(name: str) -> None:

@@ -143,6 +143,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.cover("function", "source", together=1)
 @pytest.mark.parametrize(("function", "reason"), FAULTS)
 @pytest.mark.parametrize("source", ["", "mine.py 0123"])
 def test_what_gives_no_number_fails_its_network_alone(

@@ -1,6 +1,5 @@
 """Executors compute the same: gradients, BN statistics, losses, whatever the order and the memory."""
 
-import dataclasses
 import functools
 import gc
 import weakref
@@ -22,6 +21,8 @@ from fairnas.train import Group, choose_execution
 from fairnas.train.cuda_graph import CapturedGraph, capture_graph
 from fairnas.train.executors import Lockstep, RecordedLockstep, Sequential, stack_orders, statistics_at_rest
 from fairnas.train.supernet import SupernetTraining
+from tests.examples import examples
+from tests.small_spaces import shortened
 
 CPU = torch.device("cpu")
 SPACE = chain_space(
@@ -87,23 +88,17 @@ def assert_same(ours, theirs, rtol=1e-9, atol=1e-11):
                 torch.testing.assert_close(mine[name], value, rtol=rtol, atol=atol, msg=lambda m, n=name: f"{n}: {m}")
 
 
-def small(space):
-    """A space of the catalog with images as small as it takes."""
-    return space.for_data(image_size=2 * space.reduction)
-
-
 @functools.cache
 def strict_step(name):
     """The beginning of a space of the catalog, paths of a strict step, and what path by path training makes of them."""
-    space = small(get_space(name))
-    space = dataclasses.replace(space, layers=space.layers[:4])  # every kind of block, in a second
-    space = dataclasses.replace(space, head_channels=16)
+    space = shortened(get_space(name), layers=4)
     paths = StrictSampler(space.choices, 1).paths(0)
     return space, paths, results(space, path_by_path, paths)
 
 
+@pytest.mark.cover("name", "executor", together=1)
 @pytest.mark.parametrize("name", CATALOG)
-@pytest.mark.parametrize("executor", [Sequential, *EXECUTORS.values()])
+@pytest.mark.parametrize("executor", [*EXECUTORS.values(), Sequential])
 def test_every_executor_on_every_space_is_path_by_path_training(name, executor):
     space, paths, expected = strict_step(name)
     if len(set(space.choices)) > 1 and isinstance(executor(), RecordedLockstep):
@@ -124,7 +119,7 @@ def test_every_executor_weighs_classes(executor):
 
 
 @given(data=st.data())
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_lockstep_is_sequential_on_any_space_and_paths(chain_spaces, data):
     """Also where a block is on several paths, whose BN then moves in the order of the paths."""
     space = data.draw(chain_spaces)
@@ -318,8 +313,7 @@ def test_statistics_at_rest_do_not_move_and_normalise_by_the_batch():
 
 @pytest.mark.parametrize("name", ["digits", "nas_bench_macro"])
 def test_every_executor_writes_the_same_ledger(name):
-    space = small(get_space(name))
-    space = dataclasses.replace(space, layers=space.layers[:3], head_channels=16)
+    space = shortened(get_space(name), layers=3)
     config = TrainConfig(lr=1e-3)
     ledgers = []
     for make in (Sequential, *EXECUTORS.values()):
@@ -345,7 +339,7 @@ on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no
 @on_a_gpu
 @pytest.mark.parametrize("executor", [Sequential, Lockstep, RecordedLockstep])
 def test_on_a_gpu_steps_are_those_of_the_cpu(executor):
-    space = small(get_space("digits"))
+    space = get_space("digits").for_data(image_size=2 * get_space("digits").reduction)
     sampler = StrictSampler(space.choices, 1)
     on_cpu, on_gpu = Supernet(space).double().train(), Supernet(space).double().cuda().train()
     images, labels = batch(space)

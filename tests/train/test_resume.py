@@ -41,18 +41,6 @@ def alike(a, b):
     return a == b
 
 
-_undisturbed = {}
-
-
-def undisturbed(make_training, dataset, name):
-    if name not in _undisturbed:
-        training, config = make_training(name)
-        curve = []
-        train(training, dataset, config, 0, LoopOptions(on_epoch=lambda *values: curve.append(values)))
-        _undisturbed[name] = state_of(training), curve
-    return _undisturbed[name]
-
-
 def cut_after(steps: int):
     """A `stop` that kills the training after so many steps."""
     remaining = steps
@@ -67,15 +55,19 @@ def cut_after(steps: int):
     return count
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
-@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(cuts=st.lists(st.integers(1, 9), min_size=1, max_size=2), every=st.integers(1, 5))
-def test_killed_anywhere_and_resumed_is_bit_identical(name, cuts, every, make_training, dataset, tmp_path_factory):
-    expected, curve = undisturbed(make_training, dataset, name)
-    checkpoint = tmp_path_factory.mktemp("run") / "checkpoint.pt"
-    rows = {}
+def trained_with_cuts(name, cuts, every, make_training, dataset, checkpoint):
+    """Train to the end, killed after each number of steps in `cuts`, saving after `every` steps.
+
+    Returns the training, its curve, and the steps at which it went on.
+    """
+    rows, resumed = {}, []
     options = LoopOptions(
-        checkpoint, "x", seconds=1e9, steps=every, on_epoch=lambda *values: rows.update({values[0]: values})
+        checkpoint,
+        "x",
+        seconds=1e9,
+        steps=every,
+        on_resume=resumed.append,
+        on_epoch=lambda *values: rows.update({values[0]: values}),
     )
     for cut in cuts:
         training, config = make_training(name)
@@ -83,23 +75,35 @@ def test_killed_anywhere_and_resumed_is_bit_identical(name, cuts, every, make_tr
             train(training, dataset, config, 0, dataclasses.replace(options, stop=cut_after(cut)))
     training, config = make_training(name)
     train(training, dataset, config, 0, options)
-    assert same(state_of(training), expected)
-    assert [rows[epoch] for epoch in sorted(rows)] == curve
+    return training, [rows[epoch] for epoch in sorted(rows)], resumed
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_stopping_saves_first(name, make_training, dataset, tmp_path):
-    expected, _ = undisturbed(make_training, dataset, name)
+def test_stopped_and_killed_and_resumed_is_bit_identical(name, make_training, dataset, undisturbed, tmp_path):
+    """Stopped after the first step, which saves it; then killed after the third, which is lost."""
     checkpoint = tmp_path / "checkpoint.pt"
     training, config = make_training(name)
     with pytest.raises(KeyboardInterrupt):
         train(training, dataset, config, 0, LoopOptions(checkpoint=checkpoint, identity="x", stop=lambda: True))
     assert read_checkpoint(checkpoint, "supernet")["step"] == 1
-    training, config = make_training(name)
-    resumed = []
-    train(training, dataset, config, 0, LoopOptions(checkpoint=checkpoint, identity="x", on_resume=resumed.append))
-    assert resumed == [1]
-    assert same(state_of(training), expected)
+    training, curve, resumed = trained_with_cuts(name, (2,), 1, make_training, dataset, checkpoint)
+    assert resumed == [1, 2]
+    assert same(state_of(training), state_of(undisturbed(name).training))
+    assert curve == undisturbed(name).curve[-len(curve) :]
+    assert len(curve) > 1
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", STRATEGIES)
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(cuts=st.lists(st.integers(1, 9), min_size=1, max_size=2), every=st.integers(1, 5))
+def test_killed_anywhere_and_resumed_is_bit_identical(
+    name, cuts, every, make_training, dataset, undisturbed, tmp_path_factory
+):
+    checkpoint = tmp_path_factory.mktemp("run") / "checkpoint.pt"
+    training, curve, _ = trained_with_cuts(name, cuts, every, make_training, dataset, checkpoint)
+    assert same(state_of(training), state_of(undisturbed(name).training))
+    assert curve == undisturbed(name).curve
 
 
 def test_a_stand_alone_training_resumes_too(space, make_training, dataset, tmp_path):

@@ -1,6 +1,7 @@
 """The behaviour suite of strategies: each passes it by standing in the list."""
 
 import dataclasses
+import functools
 
 import pytest
 import torch
@@ -12,49 +13,42 @@ from fairnas.fairness.ledger import SIGNIFICANCE
 from fairnas.nets import Supernet
 from fairnas.space import Stage, Stem, chain_space
 from fairnas.train import STRATEGIES, LoopOptions, make_strategy, scoring_statistics, train, training_steps
+from tests.train.conftest import weights_of
 
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 
 
+for_longer = pytest.mark.parametrize("epochs", [3, pytest.param(12, marks=pytest.mark.full)])
+
+
 @every_strategy
-def test_same_seed_same_weights_and_another_seed_others(name, make_training, dataset):
+def test_same_seed_same_weights_and_another_seed_others(name, make_training, dataset, undisturbed):
+    """After two steps; that all later steps are the same, too, is shown by test_resume."""
+    expected = undisturbed(name).weights_after[2]
     weights = []
-    for seed in (0, 0, 1):
-        training, config = make_training(name, epochs=1, seed=seed)
-        train(training, dataset, config, seed, LoopOptions())
-        weights.append(torch.cat([p.detach().flatten() for p in training.network.parameters()]))
-    assert torch.equal(weights[0], weights[1])
-    assert not torch.equal(weights[0], weights[2])
+    for seed in (0, 1):
+        training, config = make_training(name, seed=seed)
+        steps = iter((False, True))
+        with pytest.raises(KeyboardInterrupt):
+            train(training, dataset, config, seed, LoopOptions(stop=functools.partial(next, steps)))
+        weights.append(weights_of(training))
+    assert torch.equal(weights[0], expected)
+    assert not torch.equal(weights[1], expected)
 
 
 @every_strategy
-def test_the_ledger_counts_every_backward_pass(name, make_training, dataset):
-    training, config = make_training(name)
-    calls = 0
-
-    def count(*_):
-        nonlocal calls
-        calls += 1
-
-    training.network.head.register_full_backward_hook(count)
-    seen = [[0] * len(layer) for layer in training.network.layers]
-    for layer, blocks in enumerate(training.network.layers):
-        for choice, block in enumerate(blocks):
-
-            def hook(*_, layer=layer, choice=choice):
-                seen[layer][choice] += 1
-
-            block.register_forward_hook(hook)
-    train(training, dataset, config, 0, LoopOptions())
+def test_the_ledger_counts_every_backward_pass(name, dataset, undisturbed):
+    seen = undisturbed(name)
+    training, config = seen.training, seen.config
     ledger, strategy = training.ledger, training.strategy
     assert ledger.steps == config.epochs * training_steps(training.images(dataset), config, strategy.batches_per_step)
     assert ledger.backward_passes == ledger.steps * strategy.passes_per_step > 0
-    assert ledger.backward_passes + ledger.architecture_passes == calls
-    assert ledger.block_runs == sum(map(sum, seen))
+    assert ledger.backward_passes + ledger.architecture_passes == seen.head_passes
+    assert ledger.block_runs == sum(map(sum, seen.block_runs))
     if ledger.block_runs == sum(int(row.sum()) for row in ledger.passes):  # every run is that of a path
-        assert [int(row.sum()) for row in ledger.passes] == [sum(row) for row in seen]
+        assert [int(row.sum()) for row in ledger.passes] == [sum(row) for row in seen.block_runs]
         if not strategy.has_own_networks:  # theirs may run in the module of another block
-            assert [row.tolist() for row in ledger.passes] == seen
+            assert [row.tolist() for row in ledger.passes] == seen.block_runs
 
 
 class GoneDown(Exception):
@@ -62,14 +56,15 @@ class GoneDown(Exception):
 
 
 @every_strategy
-def test_the_loss_goes_down(name, make_training, dataset):
+@pytest.mark.parametrize("share", [0.95, pytest.param(0.85, marks=pytest.mark.full)])
+def test_the_loss_goes_down(name, share, make_training, dataset):
     training, config = make_training(name, lr=0.2)
     config = dataclasses.replace(config, epochs=80 * training.batches_per_step)
     losses = []
 
     def look(epoch, step, values):
         losses.append(values["loss"])
-        if epoch >= 10 and sum(losses[-5:]) < 0.85 * sum(losses[:5]):
+        if epoch >= 8 and sum(losses[-4:]) < share * sum(losses[:4]):
             raise GoneDown
 
     with pytest.raises(GoneDown):
@@ -77,9 +72,9 @@ def test_the_loss_goes_down(name, make_training, dataset):
 
 
 @every_strategy
-def test_what_a_strategy_promises_is_what_the_audit_finds(name, make_training, dataset):
-    training, config = make_training(name, epochs=5)
-    train(training, dataset, config, 0, LoopOptions())
+@for_longer
+def test_what_a_strategy_promises_is_what_the_audit_finds(name, epochs, undisturbed):
+    training = undisturbed(name, epochs).training
     verdict = training.ledger.audit()
     assert verdict.strategy == name
     together = {"one_shot", "darts", "darts_second_order", "fbnet"}  # blocks of a layer, in one pass
@@ -109,9 +104,9 @@ def test_an_unknown_strategy_is_refused_with_the_nearest_name():
 
 
 @every_strategy
-def test_every_block_has_gradients_and_steps_in_the_ledger(name, make_training, dataset):
-    training, config = make_training(name, epochs=12)
-    train(training, dataset, config, 0, LoopOptions())
+@for_longer
+def test_every_block_has_gradients_and_steps_in_the_ledger(name, epochs, undisturbed):
+    training = undisturbed(name, epochs).training
     training.extra_state()
     ledger = training.ledger
     for updates, norms, last in zip(ledger.updates, ledger.gradient_norms, ledger.last_step, strict=True):
@@ -264,7 +259,7 @@ def test_a_strategy_of_the_users_own_trains_as_one_of_the_list(make_training, da
     for name in ("uniform", f"{file}:mine"):
         training, config = make_training(name, epochs=1)
         train(training, dataset, config, 0, LoopOptions())
-        weights.append(torch.cat([p.detach().flatten() for p in training.network.parameters()]))
+        weights.append(weights_of(training))
     assert torch.equal(*weights)
     assert training.ledger.audit().strategy == f"{file}:mine"
 

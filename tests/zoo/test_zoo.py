@@ -10,8 +10,7 @@ from fairnas import zoo
 from fairnas.errors import SpaceError, UnknownNameError
 from fairnas.nets import StandAlone
 from fairnas.space import CATALOG, get_space
-
-BUILT = [name for name, entry in zoo.NETWORKS.items() if entry.architecture is not None]
+from tests.zoo.built import BUILT, every_network, of_every_family
 
 # multiply-adds and parameters at 224 pixels with 1000 classes, by arithmetic over the published layer lists
 COUNTS = {
@@ -123,7 +122,7 @@ def test_genomes_are_given_where_a_space_of_the_catalog_holds_the_network() -> N
     assert zoo.row("darts")["layers"] is None
 
 
-@pytest.mark.parametrize("name", BUILT)
+@every_network
 def test_counts_are_exact_and_those_of_an_independent_counter(name: str) -> None:
     row = zoo.row(name)
     assert (row["madds"], row["params"]) == COUNTS[name]
@@ -171,7 +170,7 @@ def test_the_authors_own_counts_of_squeeze_excite() -> None:
 # Networks -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", BUILT)
+@of_every_family
 def test_forward_at_two_sizes_and_gradient_everywhere(name: str) -> None:
     network = zoo.create(name, num_classes=5, seed=3).train()
     logits = network(torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
@@ -184,7 +183,7 @@ def test_forward_at_two_sizes_and_gradient_everywhere(name: str) -> None:
             assert network.eval()(torch.zeros(1, 3, size, size)).shape == (1, 5)
 
 
-@pytest.mark.parametrize("name", BUILT)
+@of_every_family
 def test_state_dict_goes_round(name: str) -> None:
     first, second = (zoo.create(name, num_classes=5, seed=seed).eval() for seed in (0, 1))
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -240,7 +239,7 @@ def test_unknown_name_names_the_nearest() -> None:
         zoo.row("vgg")
 
 
-@pytest.mark.parametrize("name", BUILT)
+@every_network
 def test_impossible_sizes(name: str) -> None:
     with pytest.raises(SpaceError, match=r"num_classes of .* is 0; give 1 or more"):
         zoo.create(name, 0)
