@@ -3,7 +3,7 @@
 The stand-alone accuracies of all 3,969 distinct networks are known. So supernets trained by each strategy, at equal
 compute and at equal epochs, can be judged on all of them, beside the noise of the truth itself and predictors that
 cost nothing. The program goes on where it was stopped, and with more arms, seeds or another budget it adds what is
-missing; `docs/ranking.md` says how it is to be read.
+missing; `docs/results/ranking.md` explains how to read it.
 """
 
 import dataclasses

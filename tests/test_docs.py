@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-by_name = {page.name: page for page in PAGES}
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "results").glob("*.md"))]
+by_name = {page.relative_to(ROOT / "docs").as_posix() if page.parent != ROOT else page.name: page for page in PAGES}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=by_name)
