@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-NOT_CLEAN_YET = frozenset(entry.name for entry in (ROOT / "fairnas").iterdir())
+NOT_CLEAN_YET = frozenset(entry.name for entry in (ROOT / "fairnas").iterdir()) - {
+    *("kernels", "nets", "latency", "zoo", "fairness", "space", "evaluate"),
+}
 """Rooms of `fairnas/` that the tests leave out. Nothing should be added."""
 
 ROOMS = sorted(
@@ -23,9 +25,9 @@ RIDDLES = re.compile(
 )
 """Turns of phrase that hide who does what: `is told` for printed or reported, `so many` for a number with a name."""
 
-FRAGMENTS = frozenset(
+FRAGMENTS = (
     "of who whom whose what where whether how those that which why when while if as so to by in on at from with "
-    "also is does its it another asked called held before after between tells makes".split()
+    "also is does its it another asked called held before after between tells makes"
 )
 """Words that begin a clause without a subject. A docstring begins with a noun or with a verb in the imperative."""
 
@@ -55,7 +57,7 @@ def test_docstrings_begin_with_a_noun_or_an_imperative(room: str) -> None:
         for path in files_of(room)
         if path.suffix == ".py"
         for line, text in docstrings(path)
-        if re.split(r"\W", text.strip(), maxsplit=1)[0].lower() in FRAGMENTS
+        if re.split(r"\W", text.strip(), maxsplit=1)[0].lower() in FRAGMENTS.split()
     ]
     assert not fragments, "\n".join(fragments)
 
