@@ -37,9 +37,7 @@ def visible(name: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """Name in quotes, with escapes for what a reader cannot see: unusual spaces, zero-width characters, separate
-    accents.
-    """
+    """Name in quotes, with escapes for unusual spaces, zero-width characters and separate accents."""
     whole = unicodedata.normalize("NFC", name)
     inner = "".join(
         character.encode("unicode_escape").decode() if _is_hidden(character, whole) else character for character in name

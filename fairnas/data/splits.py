@@ -91,7 +91,7 @@ def first_of_each(rank: np.ndarray, labels: np.ndarray, most: int | None) -> np.
 def carve(
     rank: np.ndarray, labels: np.ndarray, classes: Sequence[str], shares: Shares, sizes: np.ndarray | None = None
 ) -> Carved:
-    """Give each image to one split, the lowest ranks of every class to validation, the next to test.
+    """Assign each image to one split: the lowest ranks of every class to validation, the next to test.
 
     Args:
         rank: (N,) from `ranks`.

@@ -138,7 +138,7 @@ def _require_units(
 
 
 def _limited(rank: np.ndarray, labels: np.ndarray, places: np.ndarray, most: int | None) -> np.ndarray:
-    """At most `most` positions of each class, those with the lowest ranks."""
+    """Up to `most` positions of each class, those with the lowest ranks."""
     if most is None:
         return places
     order = places[np.lexsort((rank[places], labels[places]))]
