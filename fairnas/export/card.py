@@ -1,6 +1,6 @@
-"""The model card: what the files of a network are, how good it is, where it comes from, how to use it. Markdown.
+"""Model card in Markdown: the files of a network, its accuracy, its origin, its use.
 
-Its front matter is that of the Hugging Face hub.
+The front matter is that of the Hugging Face hub.
 """
 
 import json
@@ -16,7 +16,7 @@ _HUB_LICENCES = (
     "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0",
     "cc-by-nc-sa-4.0", "isc", "mpl-2.0", "unlicense",
 )  # fmt: skip
-"""SPDX names that the hub knows; it wants them in small letters, and `other` with a name for the rest."""
+"""SPDX names that the hub knows; it wants them in lower case, and `other` with a name for all others."""
 
 _MEASURES = (
     ("test_top1", "top-1", "test", ""),
@@ -27,7 +27,7 @@ _MEASURES = (
     ("one_shot_top1", "top-1", "validation", "with the supernet's weights"),
     ("one_shot_balanced_accuracy", "balanced accuracy", "validation", "with the supernet's weights"),
 )
-"""The network measured; empty for the trained one."""
+"""Measures as (key, name, split, network measured); the last is empty for the trained network."""
 _FITS = {
     "crop": "Cut out the largest square in the middle and resize it to {size} x {size} pixels of 8 bits",
     "pad": "Resize the whole image until its longer side has {size} pixels of 8 bits",
@@ -50,7 +50,7 @@ _PROVENANCE = {
 
 
 def model_card(facts: Mapping[str, Any]) -> str:
-    """The card of an exported network, from the content of its `model.json`."""
+    """Card of an exported network, made from the content of its `model.json`."""
     parts = (
         _front_matter(facts["licence"]),
         f"# {_plain(facts['space'])} {facts['genome']}",
@@ -121,7 +121,7 @@ def _about(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _fitted(given: Mapping[str, Any]) -> str:
-    """What is out of the ordinary about the input."""
+    """Unusual properties of the input, as text."""
     fit = {"crop": "", "pad": ", the whole image between black bars", "squash": ", the whole image squeezed"}[
         given["fit"]
     ]
@@ -173,7 +173,7 @@ def _accuracies(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _classes(facts: Mapping[str, Any]) -> list[str]:
-    """Accuracy class by class, the weakest first; nothing if it was not counted."""
+    """Table of accuracies by class, the weakest first; empty if they were not counted."""
     counts = facts.get("test_classes", {"images": [], "right": []})
     rows = [
         (name, images, right)
@@ -241,8 +241,8 @@ def _use(facts: Mapping[str, Any]) -> list[str]:
             "logits = network(image[None])",
             "print(network.classes[logits.argmax()])",
         ),
-        "Both prepare images bit for bit as they were when the accuracies above were measured. Whoever prepares them "
-        "otherwise does this:",
+        "Both prepare images bit for bit as they were when the accuracies above were measured. To prepare them without "
+        "fairnas:",
         "\n".join(
             [
                 "1. Turn the image as its EXIF orientation says, put what is transparent on white, and convert it to "
@@ -271,7 +271,7 @@ def _use(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _deep(given: Mapping[str, Any]) -> str:
-    """How images of more than 8 bits become images of 8 bits, where the network was trained with such."""
+    """Mapping of images of more than 8 bits to 8 bits, if the network was trained on such images."""
     if given["value_range"] is None:
         return ""
     low, high = given["value_range"]
@@ -291,6 +291,6 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that cannot end a table's cell, a code span or the line: names of classes are names of folders."""
+    """Text that cannot end a table's cell, a code span or the line, because class names are names of folders."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     return printable.replace("|", "/").replace("`", "'").replace("<", "(").replace(">", ")")
