@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 NOT_CLEAN_YET = frozenset(entry.name for entry in (ROOT / "fairnas").iterdir()) - {
-    *("kernels", "nets", "latency", "zoo", "fairness", "space", "evaluate", "data", "export", "analysis"),
+    *("kernels", "nets", "latency", "zoo", "fairness", "space", "evaluate", "data", "export", "analysis", "train"),
 }
 """Rooms of `fairnas/` that the tests leave out. Nothing should be added."""
 
@@ -19,7 +19,8 @@ ROOMS = sorted(
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*")])
 
 RIDDLES = re.compile(
-    r"\bso many\b|\bso much of\b|\bwhoever\b|\bof before\b|\b(?:is|are|was|were|be) told\b(?! apart)|\b(?:one|you|it) pays with\b"
+    r"\bso many\b|\bso much of\b|\bwhoever\b|\bof before\b|\b(?:is|are|was|were|be) told\b(?! apart)"
+    r"|\b(?:one|you|it) pays with\b"
     r"|\bworth a word\b|\bsays? nothing of\b|\bdearer\b|\bdearest\b",
     re.IGNORECASE,
 )

@@ -91,7 +91,7 @@ class LayerSimilarity:
 
     @property
     def aligned(self) -> Spread:
-        """Spread on the same channel of different blocks, over pairs of blocks and channels; its mean is the key number."""
+        """Spread on the same channel of different blocks, over pairs of both; its mean is the key number."""
         return Spread.of(self.same_channel[:, *np.triu_indices(self.blocks, 1)].ravel())
 
     @property

@@ -1,7 +1,7 @@
-"""The moving average of a network that is being trained: of its weights and of its BN statistics."""
+"""Moving average of a network in training: of its weights and of its BN statistics."""
 
 # pyright: reportPrivateImportUsage=false
-# One call for all tensors, as in `rmsprop.py`.
+# Foreach operations, one call for all tensors, as in `rmsprop.py`.
 
 import copy
 
@@ -10,17 +10,17 @@ from torch import nn
 
 
 class MovingAverage:
-    """A copy of a network whose numbers follow the trained ones slowly, exponentially.
+    """Copy of a network whose numbers are an exponential moving average of the trained ones.
 
-    Early in a training the average would remember little but the initial weights; so its decay is at most
-    (1 + n) / (10 + n) at update n, as in TensorFlow, and the average covers the last tenth of a short training.
+    Early in a training the initial weights would dominate the average; so its decay is at most (1 + n) / (10 + n) at
+    update n, as in TensorFlow, and the average covers the last tenth of a short training.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
-        """Begin with the network's present numbers.
+        """Start with the network's current numbers.
 
         Args:
-            network: on its device; its tensors are updated in place from now on.
+            network: on its device; its tensors must be updated in place from now on.
             decay: share of the average that an update keeps.
         """
         self.decay = decay
@@ -28,7 +28,7 @@ class MovingAverage:
         ours, theirs = _tensors(self.network), _tensors(network)
         pairs = [(ours[name], theirs[name]) for name in theirs]
         self._moving = [pair for pair in pairs if pair[0].is_floating_point()]
-        self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]  # of mini-batches, in BN
+        self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]  # BN's counters of mini-batches
 
     def kept_at(self, update: int) -> float:
         """Share of the average that update number `update`, from 1, keeps."""
@@ -44,5 +44,5 @@ class MovingAverage:
 
 
 def _tensors(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters and buffers by their names."""
+    """Parameters and buffers by name."""
     return {**dict(network.named_parameters()), **dict(network.named_buffers())}

@@ -17,7 +17,7 @@ from fairnas.train.supernet import weights_for
 
 
 class StandAloneTraining:
-    """Trains one network: a forward pass, a backward pass, an update."""
+    """Training of one network: a forward pass, a backward pass, an update."""
 
     kind = "stand-alone network"
     batches_per_step = 1
@@ -25,13 +25,13 @@ class StandAloneTraining:
     def __init__(self, network: StandAlone, config: TrainConfig) -> None:
         self.network, self.config = network, config
         self.curve: list[dict[str, Any]] = []
-        """Measurements after each epoch, by whoever trains; they stay with the checkpoint."""
+        """Measurements after each epoch, appended by the caller; saved in the checkpoint."""
         self.optimizer = make_optimizer(network, config)
         self.schedule = Cosine(config, "stand_alone.lr")
         self._class_weights: Tensor | None = None
 
     def images(self, dataset: Dataset) -> Dataset:
-        """All."""
+        """The given data set: all of its images are used."""
         self._class_weights = weights_for(self.config, dataset, next(self.network.parameters()).device)
         return dataset
 
@@ -48,27 +48,27 @@ class StandAloneTraining:
         return loss.detach()
 
     def extra_state(self) -> dict[str, Any]:
-        """The curve so far."""
+        """Curve so far."""
         return {"curve": self.curve}
 
     def restore_extra(self, content: dict[str, Any]) -> None:
-        """Go on with the curve."""
+        """Restore the curve."""
         self.curve = list(content.get("curve", ()))
 
 
 def stand_alone_training(
     space: SearchSpace, genome: Genome, config: TrainConfig, seed: int, device: torch.device
 ) -> StandAloneTraining:
-    """A new network of one genome, ready for `train` (paper B.2).
+    """Prepare the training of a new network of one genome (paper B.2).
 
     Args:
         space: resolved for the data.
         genome: one choice per layer.
         config: optimiser, batch size and epochs, as the supernet's.
-        seed: of the initial weights; the order of the images is that of the seed that `train` gets.
-        device: where it is trained.
+        seed: of the initial weights; the order of the images depends on the seed given to `train`.
+        device: device of the training.
 
     Raises:
-        GenomeError: if the genome is none of the space.
+        GenomeError: if the genome does not fit the space.
     """
     return StandAloneTraining(build(space, genome, seed=seed).to(device), config)
