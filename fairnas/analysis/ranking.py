@@ -78,7 +78,7 @@ def same_models(**lists: Sequence[float]) -> tuple[np.ndarray, ...]:
                 f"{name} has shape {values.shape} and {last} {truth.shape}; give two lists of the same length"
             )
     if len(truth) < 3:
-        raise FairnasError(f"{len(truth)} models have no ranking to speak of; give 3 or more")
+        raise FairnasError(f"{len(truth)} models are too few for a ranking; give 3 or more")
     if not all(np.isfinite(values).all() for values in arrays.values()):
         raise FairnasError("an accuracy is NaN or infinite; leave diverged models out, in both lists")
     return tuple(arrays.values())

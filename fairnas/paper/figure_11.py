@@ -1,6 +1,6 @@
-"""Figure 11: the evolution of the search of a run, from its archive and `search.json`. Nothing is scored.
+"""Figure 11: evolution of the search of a run, from its archive and `search.json`. Does not score.
 
-The page shows the networks by generation, how the front moved, and what became of the operators' children.
+The page shows the networks by generation, the progress of the front, and the survival of the operators' children.
 """
 
 import dataclasses
@@ -52,7 +52,7 @@ def draw_figure_11(out: Path, path: Path, command: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Evolution:
-    """Everything that the page shows. Generations count from 0 here, and from 1 for readers."""
+    """Content of the page. Generations count from 0 here, and from 1 for readers."""
 
     run: str
     data: str
@@ -60,19 +60,19 @@ class Evolution:
     validation_images: int
     search: Search
     candidates: tuple[Scored, ...]
-    """All that this supernet scored, in the order of scoring."""
+    """All networks that this supernet scored, in the order of scoring."""
     operators: Mapping[str, OperatorCounts]
     command: str
 
     @property
     def words(self) -> str:
-        """What the run's measure of accuracy is called."""
+        """Name of the run's measure of accuracy."""
         balanced = any(each.balanced_accuracy is not None for each in self.candidates)
         return ACCURACY_WORDS["balanced_accuracy" if balanced else "top1"]
 
     @property
     def milestones(self) -> tuple[int, ...]:
-        """The first, the middle and the last generation; fewer in a search of one or two."""
+        """First, middle and last generation; fewer in a search of one or two."""
         last = self.search.generations - 1
         return tuple(sorted({0, last // 2, last}))
 
@@ -82,7 +82,7 @@ class Evolution:
 
 
 def read_evolution(path: Path, command: str) -> Evolution:
-    """What a run directory holds of its search."""
+    """Read the search of a run directory."""
     run = RunDirectory.open(path)
     run.require_finished("search")
     inputs = read_inputs(run)
@@ -106,7 +106,7 @@ def read_evolution(path: Path, command: str) -> Evolution:
 
 
 def as_numbers(evolution: Evolution) -> dict[str, Any]:
-    """The figure as plain data."""
+    """Figure as plain data."""
     search = evolution.search
     return {
         "figure": 11,
@@ -130,13 +130,13 @@ def as_numbers(evolution: Evolution) -> dict[str, Any]:
 
 
 _SCALE = ("--cloud-early", "--front", "--chosen")
-"""From the first generation to the last."""
+"""Colours from the first generation to the last."""
 _DASHES = ("dot", "dash", "solid")
-"""Of the fronts after the first, the middle and the last generation."""
+"""Line styles of the fronts after the first, the middle and the last generation."""
 
 
 def render_evolution(evolution: Evolution) -> str:
-    """The page as HTML. The same numbers give the same page."""
+    """Render the page as HTML. Equal numbers give an equal page."""
     search = evolution.search
     bounds = bounds_in_words(search.objectives)
     lead = (
@@ -158,7 +158,7 @@ def render_evolution(evolution: Evolution) -> str:
 
 
 def findings(evolution: Evolution) -> tuple[str, ...]:
-    """What the search did, in sentences with numbers."""
+    """Summary of the search, in sentences with numbers."""
     search, volumes = evolution.search, evolution.search.hypervolume
     if not volumes or not evolution.candidates:
         return ("No network was scored.",)
@@ -214,7 +214,7 @@ def _clouds(evolution: Evolution) -> Section:
 
 
 def cloud_figure(evolution: Evolution, cost: Literal["madds", "params"]) -> Figure:
-    """A mark per network, coloured by generation, and the front at three moments."""
+    """One mark per network, coloured by generation, and the front at three moments."""
     drawn = thinned(evolution.candidates)
     marks = {
         "size": 6,
@@ -305,7 +305,7 @@ def _reproduction(evolution: Evolution) -> Section:
 
 
 def milestones_as_numbers(evolution: Evolution) -> Sequence[dict[str, object]]:
-    """The front at the moments of the lines, per cost, as plain data."""
+    """Front at the moments of the lines, per cost, as plain data."""
     return [
         {
             "generation": number + 1,

@@ -29,22 +29,22 @@ from fairnas.versions import installed_versions
 
 @dataclasses.dataclass(frozen=True)
 class FigureEight:
-    """What is asked for."""
+    """Settings of the figure."""
 
     run: Path
     against: Path | None
-    """Another run; default: the one that the study was made against, if any."""
+    """Second run; default: the run that the study was compared with, if any."""
     sample: int
-    """Random networks whose one-shot accuracies make the histograms; 0: those that the search scored."""
+    """Number of random networks for the histograms; 0: use those that the search scored."""
     command: str
 
 
 def draw_figure_8(out: Path, figure: FigureEight, narrator: Narrator) -> dict[str, Any]:
-    """Write page, numbers, PNG and SVG, and return the numbers. Nothing is trained, and no run is changed.
+    """Write page, numbers, PNG and SVG, and return the numbers. Does not train, and changes no run.
 
     Raises:
         RunDirectoryError: if there is no run, its ranking study is not finished, or the other run does not fit.
-        ConfigError: if the sample cannot be.
+        ConfigError: if the sample is invalid.
     """
     comparison = _believed(figure, narrator)
     numbers = as_numbers(comparison)
@@ -55,7 +55,7 @@ def draw_figure_8(out: Path, figure: FigureEight, narrator: Narrator) -> dict[st
 
 
 def stored_models(run: RunDirectory, space: SearchSpace) -> list[StudiedModel]:
-    """The networks of a run's finished ranking study."""
+    """Networks of a run's finished ranking study."""
     return [
         StudiedModel(
             genome=row["genome"],
@@ -64,7 +64,7 @@ def stored_models(run: RunDirectory, space: SearchSpace) -> list[StudiedModel]:
             madds=row["madds"],
             params=row["params"],
             depth=space.network_depth(space.parse(row["genome"])),
-            loss=row.get("loss"),  # studies of before did not keep it
+            loss=row.get("loss"),  # absent in studies from before losses were kept
         )
         for row in run.read_json("ranking.json")["models"]
     ]
@@ -78,7 +78,7 @@ def _believed(figure: FigureEight, narrator: Narrator) -> RankingComparison:
     inputs = read_inputs(run)
     stored = run.read_json("ranking.json")
     models = stored_models(run, inputs.space)
-    # without the run's lock: only files are read that are replaced as a whole
+    # without the run's lock: it only reads files that are replaced atomically
     experiment = Experiment(run, narrator)
     other = opened_beside(experiment, figure.against) if figure.against else other_supernet(experiment)
     genomes = [inputs.space.parse(model.genome) for model in models]
@@ -137,7 +137,7 @@ def _drawn(experiment: Experiment, count: int) -> Sequence[Genome]:
 
 
 def as_numbers(comparison: RankingComparison) -> dict[str, Any]:
-    """The figure as plain data."""
+    """Figure as plain data."""
     study = as_plain(comparison.study)
     return {
         "figure": 8,

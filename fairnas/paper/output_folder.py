@@ -1,4 +1,4 @@
-"""The folder of a figure: its settings in `figure.json`, so that a second call goes on and never mixes two."""
+"""Output folder of a figure, with its settings in `figure.json`: a second call continues with the same settings."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from fairnas.untrusted import parse_json
 
 
 def claim(out: Path, settings: Mapping[str, Any]) -> None:
-    """Make `out` the folder of a figure, or go on with it. Raises `RunDirectoryError` if it holds anything else."""
+    """Make `out` the folder of a figure, or continue with it. Raises `RunDirectoryError` for any other folder."""
     path = out / "figure.json"
     if path.exists():
         try:
@@ -19,7 +19,7 @@ def claim(out: Path, settings: Mapping[str, Any]) -> None:
         except (OSError, ValueError, AttributeError) as error:
             raise RunDirectoryError(f"{path} is damaged ({error}); give another --out") from None
         given = dict(_leaves(settings))
-        # a setting that is newer than the folder has its default there; the runs inside refuse any other value
+        # a setting newer than the folder has its default there; the runs inside refuse any other value
         differing = [key for key, value in stored.items() if value != given.get(key)]
         if differing:
             detail = ", ".join(f"{key} is {stored.get(key)}, given {given.get(key)}" for key in differing)
