@@ -48,7 +48,7 @@ RIDDLES = re.compile(
 
 FRAGMENTS = (
     "of who whom whose what where whether how those that which why when while if as so to by in on at from with "
-    "also is does its it another asked called held before after between tells makes"
+    "also is does its it asked called held before after between tells makes"
 )
 """Words that begin a clause without a subject. A docstring begins with a noun or with a verb in the imperative."""
 
