@@ -7,7 +7,7 @@ invariant that must hold even under `python -O` is strict fairness, which raises
 import difflib
 from collections.abc import Iterable
 
-_LONGEST = 2000
+_LONGEST = 2000  # characters; the middle of a longer message is left out
 _LONGEST_NAME = 100  # longer names are no typing errors, and comparing them takes long
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-RESAMPLES = 4999
+RESAMPLES = 4999  # with one more, 2.5 % of them is a whole number
 PAIRWISE_LIMIT = 1000
 """Largest number of models for which statistics of all resamples are computed from n x n matrices."""
 

@@ -16,7 +16,7 @@ from fairnas.data.names import quoted, shortened
 
 MOST_BYTES = 256_000_000
 """Size limit: a million rows take about 50 MB."""
-_LONGEST_LABEL = 200
+_LONGEST_LABEL = 200  # characters; longer cells are texts, not classes
 _FILE = ("filename", "filepath", "file", "imagename", "imagepath", "imageid", "image", "img", "path", "name", "id")
 _LABEL = ("label", "class", "target", "category", "labelname", "classname", "labels", "classes", "species")
 _SPLIT = ("split", "set", "subset", "partition")

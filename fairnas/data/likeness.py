@@ -33,7 +33,7 @@ _CONTRAST = 1.6  # largest ratio of contrasts
 _BRIGHTNESS = 64  # largest difference of mean brightness, in 0 to 255
 _NEIGHBOURS = 9  # nearest thumbnails of an image, including itself, that are compared with it
 _KEPT = 5  # frequencies per axis used to select pairs
-_CHUNK = 4096
+_CHUNK = 4096  # images of 32 x 32 pixels at a time, fewer of larger ones, to bound the memory
 
 
 def thumbnails(pixels: np.ndarray, parts: np.ndarray | None = None) -> np.ndarray:

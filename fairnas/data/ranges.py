@@ -14,7 +14,7 @@ from fairnas.data.values import Sample, ValueRange, chosen_range, clipped_share,
 _LOOKED_AT = 200  # number of headers in the sample
 _DECODED = 32  # number of deep images in the sample
 _CLIPPED = 0.01  # share of pixels outside the range that gives a note
-_FEW_LEVELS = 32
+_FEW_LEVELS = 32  # of 256 grey levels; images that use fewer may have lost detail, which gives a note
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 from fairnas.data.values import shown_range
 from fairnas.export.product import NOT_STATED
 
-_SHOWN_CLASSES = 20
-_WEAKEST_SHOWN = 50
+_SHOWN_CLASSES = 20  # classes named in the card; `config.json` has all
+_WEAKEST_SHOWN = 50  # rows in the table of accuracy by class; `model.json` has all
 _HUB_LICENCES = (
     "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0",
     "cc-by-nc-sa-4.0", "isc", "mpl-2.0", "unlicense",

@@ -19,7 +19,7 @@ from fairnas.nets import StandAlone
 from fairnas.randomness import generator
 from fairnas.space import SearchSpace
 
-BATCH_SIZES = (1, 7)
+BATCH_SIZES = (1, 7)  # neither is the batch of two that the exporter sees
 TOLERANCE = 1e-4
 """Largest error that is accepted, relative to the largest output, or absolute if outputs are below 1."""
 

@@ -17,7 +17,7 @@ from fairnas.errors import ExportError, ModelFileError
 from fairnas.export.preprocessing import Preprocessing, parse_preprocessing
 from fairnas.untrusted import parse_json
 
-MAX_CLASSES = 1_000_000
+MAX_CLASSES = 1_000_000  # a model's file is foreign data, and must not be able to fill the memory
 _SHOWN = 200  # characters of an error of the runtime that are shown
 
 

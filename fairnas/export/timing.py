@@ -21,7 +21,7 @@ from fairnas.versions import version_of
 TURNS, MOST_TURNS = 8, 32
 """Smallest number of turns per model; more, up to the second number, while halves of them differ by more than SETTLED.
 """
-SETTLED = 0.01
+SETTLED = 0.01  # median relative difference of a model's times between halves of its turns
 TURN_SECONDS = 0.02
 """Shortest duration of a turn of one model, within the bounds of RUNS."""
 RUNS = (4, 20)

@@ -16,7 +16,7 @@ from llvmlite import binding, ir
 LANES = 16
 """Channels per block: one AVX-512 register, two of AVX, four of NEON."""
 
-_FLAG = ir.IntType(32)
+_FLAG = ir.IntType(32)  # type of the arguments of llvm.prefetch
 INT, FLOAT, DOUBLE, POINTER = ir.IntType(64), ir.FloatType(), ir.DoubleType(), ir.PointerType()
 FLOATS, DOUBLES = ir.VectorType(FLOAT, LANES), ir.VectorType(DOUBLE, LANES)
 _WORK_OF_A_THREAD = (

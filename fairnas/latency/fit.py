@@ -17,7 +17,7 @@ from fairnas.space import Genome, SearchSpace
 
 HELD_OUT = 30
 """Random networks that are not used in the fit, to check it."""
-HELD_OUT_TIMES = 3
+HELD_OUT_TIMES = 3  # measurements of each, spread over the steps
 PER_UNKNOWN = 3
 """Largest number of networks measured per unknown of the fit."""
 STABLE = 0.003

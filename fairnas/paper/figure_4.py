@@ -29,10 +29,10 @@ BLOCKS = (2, 3, 4, 5, 6)
 """Numbers of choice blocks of a layer, m."""
 LARGEST = 10_000_000
 """Largest n: the paper says that n is a million or more in most cases (2.2.2)."""
-_PER_DECADE = 12
+_PER_DECADE = 12  # points of the curve for every factor of ten in n
 _FEWEST_HITS = 10
 """Smallest expected number of hits for a simulated point: with fewer it would be too inaccurate."""
-_LARGEST_SIMULATED = 600
+_LARGEST_SIMULATED = 600  # largest n that is simulated; the time to simulate grows with it
 
 
 def draw_figure_4(out: Path, repetitions: int, seed: int, command: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ TALLEST = 9.0
 BLUE, ORANGE, TEAL, VIOLET, GREEN, PINK = "#0b66c2", "#c2410c", "#1491a8", "#8a4fc4", "#2f7d32", "#b0347c"
 """Colours of the pages (`page.css`), in the order of their arms."""
 GREY = "#566372"
-DPI = 300
+DPI = 300  # resolution that journals commonly ask for
 
 _STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # included in matplotlib, so every machine draws the same

@@ -28,7 +28,7 @@ are averaged correctly.
 """
 LEAST_STEPS = 10
 """Smallest number of steps per window; windows contain whole periods of architecture updates."""
-NOMINAL_STEPS = 1000
+NOMINAL_STEPS = 1000  # steps in the schedules of the strategies; only a few of them are made
 TRACED = ((0.0, 2), (0.9, 5))
 """Places where memory is traced: position in a training, and number of steps. Path dropout keeps most at the beginning.
 """

@@ -28,7 +28,7 @@ from fairnas.train.supernet import weights_for
 
 MNASNET_EPOCHS = 350
 """Number of epochs of MnasNet's training; warm-up and decay intervals are proportional to it."""
-_WARMUP_EPOCHS, _STAIR_EPOCHS = 5, 2.4
+_WARMUP_EPOCHS, _STAIR_EPOCHS = 5, 2.4  # of these 350
 _MOST_OF_A_BATCH, _LOOKED_BACK = 0.1, 100  # largest BN momentum; BN averages over 1/100 of the training
 IMAGES_OF_THE_RATE = 256
 """Size of the mini-batch that `retrain.lr` refers to."""

@@ -25,7 +25,7 @@ REDUCTION: Genotype = (
     *(("skip", 2), ("max3", 1)),
 )
 
-_EPS = 1e-5
+_EPS = 1e-5  # PyTorch's default, with which the authors trained
 
 
 class DartsImageNet(nn.Module):

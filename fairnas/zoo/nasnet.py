@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fairnas.kernels.batch_norm import BatchNorm2d
 from fairnas.zoo.cells import ClassifierHead, FactorisedReduction, average, maximum, pointwise, separable
 
-_EPS = 1e-3
+_EPS = 1e-3  # as in the authors' TensorFlow code
 
 
 class NasNetMobile(nn.Module):

@@ -16,8 +16,8 @@ from fairnas.train.strategies.strategy import GenomeScorer, Strategy, StrategyEn
 
 SHARE = 0.1  # 5,000 of the 50,000 images of CIFAR-10
 LR, BETAS, EPSILON = 1e-3, (0.0, 0.999), 1e-3  # of the controller's Adam, as in the published code
-UNITS, INITIAL_RANGE, TANH = 64, 0.1, 1.5
-SAMPLES, BASELINE_KEPT, ENTROPY_WEIGHT = 20, 0.99, 1e-4
+UNITS, INITIAL_RANGE, TANH = 64, 0.1, 1.5  # of the controller's LSTM, as in the published code
+SAMPLES, BASELINE_KEPT, ENTROPY_WEIGHT = 20, 0.99, 1e-4  # of its REINFORCE steps, likewise
 EVERY = 7
 """Steps of the weights per step of the controller: the published 50 after an epoch of 352, spread over the epoch."""
 DERIVED = 10

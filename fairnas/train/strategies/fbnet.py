@@ -22,7 +22,7 @@ WARM_UP = 10 / 90
 """Share of the training during which theta does not change: 10 of 90 epochs."""
 HOTTEST, COOLING = 5.0, 0.045 * 90
 """Temperature: it begins at 5 and is multiplied by exp(-0.045) per epoch, over 90 epochs."""
-ALPHA, BETA = 0.2, 0.6
+ALPHA, BETA = 0.2, 0.6  # of the cost in the loss, alpha * log(cost)^beta, as published
 LOG_OF_LIGHTEST = 10.0
 """Logarithm of the cost of the lightest network: FBNet's networks take about 22,000 microseconds on its phone."""
 SAMPLES = 6

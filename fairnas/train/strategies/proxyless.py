@@ -20,7 +20,7 @@ from fairnas.train.strategies.strategy import StrategyEntry
 SHARE, LR, BETAS, DECAY = 0.1, 1e-3, (0.0, 0.999), 0.0
 WARM_UP = 40 / (40 + 120)
 """Share of the training for weights alone: 40 epochs before 120 epochs of both."""
-GATES_EVERY, GATES_COST_WEIGHT = 5, 0.1
+GATES_EVERY, GATES_COST_WEIGHT = 5, 0.1  # as in the published code
 OPTIONS = ("architecture.share", "architecture.lr", "architecture.warm_up", "architecture.cost_weight")
 """Settings of this family of strategies."""
 

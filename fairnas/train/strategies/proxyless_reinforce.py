@@ -14,7 +14,7 @@ from fairnas.train.strategies.strategy import StrategyEntry
 
 EVERY = 16
 """Steps of the weights per step of the architecture: 300 of these in an epoch of ImageNet, which has about 4,800."""
-SAMPLES, BASELINE_KEPT, COST_WEIGHT = 10, 0.99, 0.1
+SAMPLES, BASELINE_KEPT, COST_WEIGHT = 10, 0.99, 0.1  # as in the published code
 
 
 class Reinforce(Proxyless):

@@ -8,7 +8,7 @@ from fairnas.train.step import StepContext
 from fairnas.train.strategies.paths import PathStrategy
 from fairnas.train.strategies.strategy import StrategyEntry
 
-RANDOM_PATHS = 2
+RANDOM_PATHS = 2  # with the smallest and the largest, the 4 of universally slimmable networks
 
 
 class SandwichSampler:
