@@ -79,6 +79,7 @@ def fit_additive(
     )
     matrix = np.concatenate([np.concatenate([columns, paces], axis=1), mean_pace[None]])
     wanted = np.concatenate([1 - relative[:, 0], [0.0]])
+    # the sums do not determine all unknowns: take the smallest solution
     found = np.linalg.lstsq(matrix, wanted, rcond=1e-10)[0]
     parts, fixed, rows = found[1 : columns.shape[1]] * scale, (1 + found[0]) * scale, []
     for row in np.split(parts, np.cumsum(choices)[:-1]):

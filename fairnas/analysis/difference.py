@@ -85,7 +85,7 @@ def _tau(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _models_needed(difference: float, interval: tuple[float, float], n: int) -> int | None:
-    if abs(difference) < 1e-12:
+    if abs(difference) < 1e-12:  # 0, up to rounding
         return None
     low, high = interval
     reach = difference - low if difference > 0 else high - difference  # half-width of the interval towards 0

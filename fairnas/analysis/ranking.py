@@ -89,7 +89,7 @@ def _interval(x: np.ndarray, y: np.ndarray, tau: float, seed: int) -> tuple[floa
         return float(np.nan_to_num(kendall_tau(x[drawn], y[drawn])))  # 0 for a constant list, as in `Pairs`
 
     n = len(x)
-    if abs(tau) > 1 - 1e-12:
+    if abs(tau) > 1 - 1e-12:  # every resample has the same tau, so a bootstrap would give an interval of width 0
         if n < 5:
             return (-1.0, 1.0)
         order = np.argsort(y)

@@ -79,8 +79,8 @@ def bca_interval(
             (np.arange(n),),
             along if vectorised else statistic,
             vectorized=vectorised,
-            n_resamples=RESAMPLES if vectorised else RESAMPLES // 5,
-            batch=256,
+            n_resamples=RESAMPLES if vectorised else RESAMPLES // 5,  # one by one they take long
+            batch=256,  # resamples in memory at a time
             method="BCa",
             rng=np.random.default_rng(seed),
         )

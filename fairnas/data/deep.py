@@ -90,7 +90,7 @@ def read_deep(image: ImageFile.ImageFile, how: Storage, reopen: Reopen) -> DeepP
         second.tile = [_with_rawmode(tile, _rawmode(tile)[:-1] + _SWAPPED[_rawmode(tile)[-1]]) for tile in second.tile]
         second.load()
         values = np.asarray(image).astype(np.uint16) << 8 | np.asarray(second)
-    if how.largest != 65535:
+    if how.largest != 65535:  # PPM files name their white; Pillow has not scaled these
         values = np.rint(values / (how.largest / 65535)).clip(0, 65535).astype(np.uint16)
     if values.shape[2] == 4:
         return DeepPixels(values[..., :3], _to_bytes(values[..., 3]))
@@ -164,9 +164,9 @@ def _jpeg2000_bits(image: ImageFile.ImageFile) -> int:
     image.fp.seek(0)
     head = image.fp.read(_JPEG2000_HEAD)
     image.fp.seek(position)
-    start = head.find(_SIZE_MARKER) + len(_SIZE_MARKER) + 36
+    start = head.find(_SIZE_MARKER) + len(_SIZE_MARKER) + 36  # the number of channels, in the SIZ segment
     count = int.from_bytes(head[start : start + 2], "big")
-    depths = head[start + 2 : start + 2 + 3 * count : 3]
+    depths = head[start + 2 : start + 2 + 3 * count : 3]  # depth - 1, its top bit the sign; then two steps of the grid
     return max(((depth & 0x7F) + 1 for depth in depths), default=16)
 
 
@@ -181,7 +181,7 @@ def _with_rawmode(tile: Any, rawmode: str) -> Any:
 
 
 def _to_bytes(alpha: np.ndarray) -> np.ndarray:
-    return ((alpha.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return ((alpha.astype(np.uint32) + 128) // 257).astype(np.uint8)  # 65535 = 255 * 257, rounded
 
 
 def _keyed(image: Image.Image, values: np.ndarray) -> np.ndarray | None:

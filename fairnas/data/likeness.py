@@ -113,7 +113,7 @@ class _Shapes:
     def of(small: np.ndarray) -> "_Shapes":
         grey = _grey(small).reshape(len(small), SIDE**2)
         mean, contrast = grey.mean(1), grey.std(1)
-        pixels = (grey - mean[:, None]) / (SIDE * np.maximum(contrast, 1e-6))[:, None]
+        pixels = (grey - mean[:, None]) / (SIDE * np.maximum(contrast, 1e-6))[:, None]  # 1e-6: an image of one colour
         return _Shapes(pixels, mean, contrast, contrast * np.sqrt(_unshaded(pixels)))
 
     def take(self, places: np.ndarray) -> "_Shapes":
@@ -130,6 +130,7 @@ def _pairs(small: np.ndarray, shapes: _Shapes, progress: Progress) -> np.ndarray
     if len(small) < 2:
         return np.empty((0, 2), np.int64)
     frequencies = np.asarray(dctn(shapes.pixels.reshape(-1, SIDE, SIDE), axes=(1, 2), norm="ortho"))
+    # without the mean, which is 0
     lowest = frequencies[:, :_KEPT, :_KEPT].reshape(len(small), -1)[:, 1:17].astype(np.float64)
     tree, found = KDTree(lowest), [np.empty((0, 2), np.int64)]
     for start in range(0, len(small), _CHUNK):
@@ -187,7 +188,7 @@ def _grey(small: np.ndarray) -> np.ndarray:
     """(N, 16, 16, C) to (N, 16, 16) float32."""
     if small.shape[3] == 1:
         return small[..., 0].astype(np.float32)
-    return small.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    return small.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)  # luma, as in `augment`
 
 
 def _averaging(side: int) -> np.ndarray:

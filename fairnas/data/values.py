@@ -140,7 +140,7 @@ def levels_used(samples: Sequence[Sample], value_range: ValueRange) -> tuple[int
 
 def _commonest(values: np.ndarray) -> int:
     counts = np.sort(np.unique(values, return_counts=True)[1])[::-1].cumsum()
-    return int(np.searchsorted(counts, 0.9 * counts[-1])) + 1
+    return int(np.searchsorted(counts, 0.9 * counts[-1])) + 1  # nine tenths: rare values, as of noise, do not count
 
 
 def shown_range(value_range: ValueRange) -> str:

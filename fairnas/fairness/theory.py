@@ -25,7 +25,7 @@ def equal_count_probability(m: int, n: int) -> float:
         return 0.0
     if n == 0 or m == 1:
         return 1.0
-    if n // m < 32:
+    if n // m < 32:  # above, logarithms of factorials would lose digits when subtracted
         return math.exp(math.lgamma(n + 1) - m * math.lgamma(n // m + 1) - n * math.log(m))
     return equal_count_asymptote(m, n) * math.exp(_stirling_rest(n) - m * _stirling_rest(n // m))
 

@@ -211,6 +211,7 @@ def _error_of_example(
     passes: Passes, device: torch.device, dtype: torch.dtype, shape: tuple[int, ...], ceiling: float | None
 ) -> float:
     channels = shape[1]
+    # other numbers for each
     x, grad = (example(*shape, first=first, device=device, dtype=dtype) for first in (0, 5000))
     weight, bias = torch.linspace(0.5, 3, channels, device=device), torch.linspace(-1, 3, channels, device=device)
     statistics = [torch.full((channels,), 2.0, device=device) for _ in range(2)]

@@ -162,7 +162,7 @@ def findings(evolution: Evolution) -> tuple[str, ...]:
     search, volumes = evolution.search, evolution.search.hypervolume
     if not volumes or not evolution.candidates:
         return ("No network was scored.",)
-    goal = 0.99 * volumes[-1]
+    goal = 0.99 * volumes[-1]  # as in Figure 6
     within = next(number for number, volume in enumerate(volumes, start=1) if volume >= goal)
     still = sum(later > earlier for earlier, later in zip(volumes[-11:], volumes[-10:], strict=False))
     best = max(evolution.candidates, key=lambda each: (each.accuracy, -each.madds))
