@@ -99,7 +99,7 @@ class Survey:
             classes=classes,
             image_size=image_size,
             image_channels=channels,
-            mean=(0.5,) * channels,  # any values: only the time of decoding is measured
+            mean=(0.5,) * channels,  # any values will do: there are no pixels
             std=(0.25,) * channels,
             augmentation=config.applied,
             findings=(),

@@ -193,8 +193,7 @@ def train(
     step, loss_sum = _restore(training, options, device, group)
     options.on_resume(step)
     saved_at, saved_step = time.monotonic(), step
-    # local copies: the group outlives this training, and must not keep `options` alive
-    seconds, steps = options.seconds, options.steps
+    seconds, steps = options.seconds, options.steps  # copies: the group outlives this, and must not keep `options`
 
     def is_due(at: int) -> bool:
         return time.monotonic() - saved_at >= seconds or bool(steps and at - saved_step >= steps)
