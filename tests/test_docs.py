@@ -51,7 +51,7 @@ def test_python_blocks_run(page, monkeypatch, tmp_path):
 
 @functools.cache
 def flags_of(command: str) -> frozenset[str]:
-    """Of a verb or of a benchmark, by its own help."""
+    """Flags of a verb or of a benchmark, by its own help."""
     from fairnas.cli.main import main
 
     said = io.StringIO()

@@ -52,7 +52,7 @@ RUN_FILES = (
     *("config.toml", "space.json", "data.json", "metrics.jsonl", "ledger.json", "search.json", "ranking.json"),
     *("versions.json", "similarity.json", "stages.json"),
 )
-"""Of a run, in the corpus under the same names."""
+"""Files of a run, in the corpus under the same names."""
 
 
 def _written(folder: Path, name: str, content: bytes) -> Path:

@@ -49,7 +49,7 @@ MAKERS = {
 
 
 def found(path) -> dict[str, list[str]]:
-    """What a command that comes by finds: damaged files by stage."""
+    """Damaged files found by a command, by stage."""
     run = RunDirectory.open(path)
     damaged = {stage.name: list(damaged_files(run, stage.name)) for stage in STAGES}
     for stage in STAGES:
@@ -133,7 +133,7 @@ def test_a_single_stage_refuses_to_build_on_damage_and_says_what_mends_it(run, f
 
 
 def test_the_comparison_of_runs_sees_a_change_in_every_file_that_counts(run):
-    """What `benchmarks.sameness` says of the tests of kills and full disks is worth something."""
+    """`benchmarks.sameness` finds a difference, so the tests of kills and full disks can rely on it."""
     before = contents(run)
     for path in sorted(path for path in run.rglob("*") if path.is_file()):
         name, whole = str(path.relative_to(run)), path.read_bytes()

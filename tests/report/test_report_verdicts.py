@@ -1,4 +1,4 @@
-"""What the report says, and that it never says more than the numbers carry."""
+"""Verdicts of the report, which never claim more than the numbers support."""
 
 import dataclasses
 import math
@@ -119,7 +119,7 @@ def study(tau: Agreement, ceiling: Agreement | None = None, trivial: float = 0.3
         (study(agreement(0.85, 0.6, 0.96), agreement(math.nan)), "open", "This study cannot tell"),
         (study(agreement(0.5, 0.2, 0.7), trivial=0.5), "mixed", "It orders well, but so does counting"),
         (study(agreement(0.5, 0.2, 0.7), trivial=-0.6), "mixed", "It orders well, but so does counting"),
-        # the difference is told by its own interval: that of two values on the same networks is not theirs
+        # the difference has an interval of its own, which the intervals of both values do not give
         (study(agreement(0.6, 0.2, 0.8), lead=(0.1, 0.4)), "good", "Yes, as far as this study sees"),
         (study(agreement(0.6, 0.35, 0.8), lead=(-0.1, 0.7)), "mixed", "It orders well, but perhaps no better"),
         (study(agreement(0.3, -0.1, 0.6)), "bad", "Not on this evidence"),
@@ -207,7 +207,7 @@ def test_the_weakest_class_of_the_network_to_take_is_told():
     text = said(networks_verdict((LIGHT,), {"000": best}, 4, tested))
     assert "The weakest class of 000 is 'owls': 40.0 % of 100 test images." in text
     before = said(networks_verdict((LIGHT,), {"000": trained(0.97, 0.9)}, 4, tested))
-    assert "weakest" not in before, "trainings of before did not count classes"
+    assert "weakest" not in before, "earlier trainings did not count classes"
 
 
 def test_balanced_accuracy_is_called_so_and_one_answer_for_all_is_guessing():
