@@ -24,7 +24,7 @@ ROUNDING = {torch.float32: 1e-5, torch.bfloat16: 8e-3, torch.float16: 1e-3}
 
 @pytest.fixture(autouse=True)
 def triton_for_every_tensor_in_small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Use Triton for every tensor, in small tiles: 16 channels by 16 rows or 32 by 8; up to 4 shares of 2 tiles or more."""
+    """Use Triton for every tensor, in tiles of 16 channels by 16 rows or 32 by 8, up to 4 shares of 2 tiles or more."""
     monkeypatch.setattr(batch_norm, "passes_of", lambda input: norm_gpu)
     sizes = {"_TILE": 256, "_TILE_OF_TWO": 256, "_MOST_SHARES": 4, "_TILES_OF_A_SHARE": 2}
     for name, value in sizes.items():
