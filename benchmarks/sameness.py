@@ -8,10 +8,12 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import torch
+
 LEFT_OUT = {
     ".lock": "the process that held the run",
     "stages.json": "when each stage ended, and checksums of files that hold times; the names of stages and files count",
-    "config.toml": "the section [resources], which no result depends on; all other sections count",
+    "config.toml": "the schema, and the section [resources], which no result depends on; all other sections count",
     "archive.sqlite": "the pages; all rows of all tables count, in order",
     "archive.sqlite-wal": "SQLite's own",
     "archive.sqlite-shm": "SQLite's own",
@@ -24,12 +26,21 @@ LEFT_OUT = {
 """Parts that are not compared, by file, with the reason. Every other file is compared as a whole."""
 
 
-def differences(a: Path, b: Path) -> tuple[str, ...]:
+def differences(a: Path, b: Path, across_versions: bool = False) -> tuple[str, ...]:
     """Files that differ between two run directories, or that only one of them has.
 
     Both directories should have the same name, because the report shows it.
+
+    Args:
+        a: one run.
+        b: the other.
+        across_versions: whether they are of two versions of fairnas, which may hash the same settings in another way:
+            then the identity of a training in its files does not count, nor do checksums of files that hold it.
     """
     left, right = contents(a), contents(b)
+    if across_versions:
+        for found, run in ((left, a), (right, b)):
+            found |= {name: _without_identity(run / name) for name in found if _is_training(name)}
     return tuple(sorted(name for name in left.keys() | right.keys() if left.get(name) != right.get(name)))
 
 
@@ -47,7 +58,11 @@ def _content(path: Path, run: Path) -> Any:
         stages = json.loads(path.read_text(encoding="utf-8"))["stages"]
         return {name: sorted(record["files"]) for name, record in stages.items()}
     if path.name == "config.toml":
-        return {key: value for key, value in tomllib.loads(path.read_text("utf-8")).items() if key != "resources"}
+        return {
+            key: value
+            for key, value in tomllib.loads(path.read_text("utf-8")).items()
+            if key not in ("schema", "resources")
+        }
     if path.name == "archive.sqlite":
         return _tables(path)
     if path.name == "metrics.jsonl":
@@ -62,6 +77,30 @@ def _content(path: Path, run: Path) -> Any:
     if path.name == "report.html":
         content = re.sub("[\\d.]+\N{NO-BREAK SPACE}ms".encode(), b"TIME", content.replace(str(run).encode(), b"RUN"))
     return hashlib.sha256(content).hexdigest()
+
+
+def _is_training(name: str) -> bool:
+    return name.startswith(("stand_alone/", "retrained/")) or name.endswith(".pt")
+
+
+def _without_identity(path: Path) -> Any:
+    if path.suffix == ".pt":
+        return _digested(torch.load(path, weights_only=True) | {"identity": ""})
+    if path.suffix == ".json":
+        return json.loads(path.read_text(encoding="utf-8")) | {"identity": ""}
+    return None  # a checksum of a file that is compared
+
+
+def _digested(content: Any) -> Any:
+    """A checkpoint with hashes in place of its tensors."""
+    if isinstance(content, dict):
+        return {key: _digested(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_digested(value) for value in content]
+    if isinstance(content, torch.Tensor):
+        plain = content.contiguous().cpu().flatten().view(torch.uint8)
+        return str(content.dtype), tuple(content.shape), hashlib.sha256(plain.numpy().tobytes()).hexdigest()
+    return repr(content)  # in which NaN equals itself
 
 
 def _tables(path: Path) -> dict[str, list[tuple[Any, ...]]]:

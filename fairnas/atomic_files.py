@@ -1,16 +1,15 @@
-"""Files that are written atomically, and the file locks that this package needs."""
+"""Files that are written whole or not at all."""
 
 import contextlib
 import errno
 import hashlib
-import importlib.util
 import os
-import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from fairnas.directory_lock import require_in_place
 from fairnas.errors import RunDirectoryError
 
 TEMPORARY = ".tmp"
@@ -18,9 +17,13 @@ TEMPORARY = ".tmp"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file atomically. Raises `RunDirectoryError` on a full disk; the old file survives."""
+    """Replace a file as a whole or not at all. A full disk raises `RunDirectoryError`; the old file survives.
+
+    So does a directory that this process holds and that was moved away.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     try:
+        require_in_place(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
             file.write(content)
@@ -85,17 +88,3 @@ def temporary_folder(prefix: str, octets: int = 0) -> Iterator[Path]:
             f"cannot write temporary files{where}: {error.strerror}; make room there, or set TMPDIR to another folder, "
             "and run the same command again"
         ) from error
-
-
-def has_locks() -> bool:
-    """True if the system has the file locks that runs need. Windows does not."""
-    return importlib.util.find_spec("fcntl") is not None
-
-
-def require_locks() -> None:
-    """Raise `RunDirectoryError` on a system without file locks, before anything is read or written."""
-    if not has_locks():
-        raise RunDirectoryError(
-            f"runs and latency tables need file locks as Linux and macOS have them, and {platform.system()} does not; "
-            "on Windows, use WSL"
-        )

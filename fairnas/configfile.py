@@ -1,17 +1,26 @@
 """A configuration as a TOML file: written, read with every mistake named, and compared with another."""
 
 import dataclasses
+import functools
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
 from fairnas.config import RunConfig
+from fairnas.config.settings import Setting, declared_settings, with_settings
 from fairnas.errors import ConfigError, UnknownNameError
 from fairnas.untrusted import parse_toml
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+
+_SCHEMA = "schema"
+"""Key in the configuration of a run (`rundir.SCHEMA`), which may be given as a file for another run."""
 
 
 def to_toml(config: RunConfig) -> str:
@@ -24,46 +33,117 @@ def from_toml(text: str, default: RunConfig | None = None, source: str = "the co
 
     Raises `ConfigError` for a syntax error, an unknown key (with the nearest known one) or a wrong type.
     """
-    from pydantic import TypeAdapter, ValidationError  # 60 ms that `--help` needs not pay
+    settings = settings_in(text, source)
+    if default is None and "recipe" not in settings:
+        raise ConfigError(f"{source} lacks the key 'recipe'; add it, or begin with a recipe")
+    try:
+        return with_settings(default or RunConfig(recipe=""), settings)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
 
-    try:
-        given = parse_toml(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source} is not valid TOML: {error}; see `fairnas run --help` for the keys") from None
+
+def settings_in(text: str, source: str) -> dict[str, Any]:
+    """Settings of a TOML text by their dotted names, each of its type; whether they go together is not looked at.
+
+    Args:
+        text: of the file.
+        source: name of the file, for messages.
+
+    Raises:
+        ConfigError: as `from_toml`.
+    """
+    given = _parsed(text, source)
+    given.pop(_SCHEMA, None)
     _check_keys(given, dataclasses.asdict(RunConfig(recipe="")), source)
-    base = _without_none(dataclasses.asdict(default)) if default else {}
+    return {key: _typed(key, value, source) for key, value in leaves(given)}
+
+
+def schema_of(text: str, source: str) -> Any:
+    """The schema number of the run that a configuration is of, as written; None in the file of a user."""
+    return _parsed(text, source).get(_SCHEMA)
+
+
+def _parsed(text: str, source: str) -> dict[str, Any]:
     try:
-        # through JSON, because only there does strict mode take tables for dataclasses; a date becomes a list,
-        # which no setting takes
-        plain = json.dumps(_merged(base, given), default=lambda date: [str(date)])
-        return TypeAdapter(RunConfig).validate_json(plain, strict=True)
+        return parse_toml(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source} is not valid TOML: {error}; see `fairnas run --help-all` for the keys") from None
+
+
+def _typed(key: str, value: Any, source: str) -> Any:
+    """A value of the setting's type. Raises `ConfigError`."""
+    from pydantic import ValidationError  # 60 ms that `--help` needs not pay
+
+    setting = _declared()[key]
+    short = setting.flag and setting.flag.short
+    if isinstance(value, str) and short and short.read and short.type is str:  # 330M, as the flag takes it
+        try:
+            return short.read(value)
+        except ConfigError as error:
+            raise ConfigError(f"{source}: key '{key}': {error}") from None
+    try:
+        # through JSON, because only there does strict mode take lists for tuples; a date becomes a list, which no
+        # setting takes
+        return _validator(setting.type).validate_json(json.dumps(value, default=lambda date: [str(date)]), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "missing":
-            raise ConfigError(f"{source} lacks the key '{key}'; add it, or begin with a recipe") from None
-        message = first["msg"].removeprefix("Value error, ")
-        subject = "" if first["type"] == "value_error" else f"key '{key}' = {first['input']!r}: "
-        raise ConfigError(f"{source}: {subject}{message}") from None
+        place = ".".join([key, *(str(part) for part in first["loc"])])
+        raise ConfigError(f"{source}: key '{place}' = {first['input']!r}: {first['msg']}") from None
+
+
+@functools.cache
+def _declared() -> dict[str, Setting]:
+    return {setting.key: setting for setting in declared_settings(RunConfig)}
+
+
+@functools.cache
+def _validator(kind: Any) -> "TypeAdapter[Any]":
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def to_file(config: RunConfig) -> bytes:
+    """The content of a configuration's file. Raises `ConfigError` if it would not be read back as what it is."""
+    before, text = dict(leaves(dataclasses.asdict(config))), ""
+    for key, value in before.items():
+        if isinstance(value, str) and not _is_text(value):
+            raise ConfigError(f"{key} is {value!r}, which is no text; rename what is called so, and give its new name")
+    try:
+        text = to_toml(config)
+        read = dict(leaves(dataclasses.asdict(from_toml(text))))
+    except (ConfigError, TypeError, ValueError) as error:
+        raise ConfigError(f"the settings cannot be kept in a file: {error}; give other ones") from None
+    for key, value in before.items():
+        if read[key] != (tuple(value) if isinstance(value, list) else value):
+            raise ConfigError(f"{key} is {value!r}, which a file keeps as {read[key]!r}; give that instead")
+    return text.encode()
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def differing_keys(a: RunConfig, b: RunConfig) -> tuple[str, ...]:
     """Dotted names of the settings that differ and that results depend on (`resources` never counts)."""
-    left, right = (dict(_leaves(dataclasses.asdict(config))) for config in (a, b))
-    return tuple(".".join(key) for key in left if key[0] != "resources" and left[key] != right[key])
+    left, right = (dict(leaves(dataclasses.asdict(config))) for config in (a, b))
+    return tuple(key for key in left if not key.startswith("resources.") and left[key] != right[key])
 
 
 def flat_settings(config: RunConfig) -> Iterator[tuple[str, str]]:
     """Dotted key and text of each setting that is written."""
-    for keys, value in _leaves(tomllib.loads(to_toml(config))):
-        yield ".".join(keys), json.dumps(value)
+    for key, value in leaves(tomllib.loads(to_toml(config))):
+        yield key, json.dumps(value)
 
 
 def _check_keys(given: dict[str, Any], known: dict[str, Any], source: str, above: str = "") -> None:
     for key, value in given.items():
         if key not in known:
-            names = (".".join(path) for path, _ in _leaves(dataclasses.asdict(RunConfig(recipe=""))))
-            raise ConfigError(f"{source}: {UnknownNameError('key', above + key, names)}")
+            raise ConfigError(f"{source}: {UnknownNameError('key', above + key, _declared())}")
         if isinstance(known[key], dict) != isinstance(value, dict):
             wanted = f"settings under [{above}{key}]" if isinstance(known[key], dict) else "one value"
             raise ConfigError(f"{source}: key '{above}{key}' = {value!r}; give {wanted}")
@@ -71,16 +151,13 @@ def _check_keys(given: dict[str, Any], known: dict[str, Any], source: str, above
             _check_keys(value, known[key], source, f"{above}{key}.")
 
 
-def _leaves(tree: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def leaves(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values of what is in dictionaries in each other."""
     for key, value in tree.items():
         if isinstance(value, dict):
-            yield from _leaves(value, (*above, key))
+            yield from leaves(value, f"{above}{key}.")
         else:
-            yield (*above, key), value
-
-
-def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    return base | {k: _merged(base[k], v) if isinstance(v, dict) and k in base else v for k, v in over.items()}
+            yield above + key, value
 
 
 def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
@@ -89,8 +166,16 @@ def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
 
 def read_config(path: Path, default: RunConfig | None = None) -> RunConfig:
     """Read a TOML file over `default`. Raises `ConfigError`, also when the file is absent or not text."""
+    return from_toml(_text_of(path), default, source=str(path))
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings of a TOML file, as `settings_in`. Raises `ConfigError`, also when it is absent or not text."""
+    return settings_in(_text_of(path), str(path))
+
+
+def _text_of(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the configuration {path}: {error}; give a TOML file") from None
-    return from_toml(text, default, source=str(path))

@@ -1,6 +1,6 @@
 """The run directory: everything one experiment produced, written so that a kill at any moment loses nothing.
 
-    config.toml      the configuration          space.json     the search space, resolved for the data
+    config.toml      schema, configuration      space.json     the search space, resolved for the data
     data.json        classes, splits, mean      versions.json  packages and device of the supernet's training
     metrics.jsonl    one line per measurement, in order
     supernet/        checkpoint.pt              ledger.json    updates per choice block
@@ -12,51 +12,58 @@
     latency.json     milliseconds of every choice block on this machine, where they are asked for; latency.jsonl
     precision.json   bfloat16 against float32, where genomes are scored in it
     similarity.json  how alike the choice blocks are, if asked for; figures and a page in similarity/
-    begun.json       data.root of the beginning, if the images have moved since
     dial.json        with --minutes: what was chosen, how long it was foreseen to take, what was shortened since
     stages.json      finished stages, with the checksums of what they wrote, and their lines of metrics.jsonl
 
-Every file is written beside its name, flushed to the disk and renamed. One process at a time holds the lock.
+Every file is written beside its name, flushed to the disk and renamed. One process at a time holds the lock, and
+only that one writes.
 """
 
 import contextlib
 import dataclasses
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fairnas.atomic_files import TEMPORARY, checksum, is_leftover, require_locks, write_atomically
+from fairnas.atomic_files import TEMPORARY, checksum, is_leftover, write_atomically
 from fairnas.config import RunConfig
-from fairnas.configfile import differing_keys, flat_settings, from_toml, to_toml
+from fairnas.configfile import differing_keys, flat_settings, from_toml, schema_of, to_file
+from fairnas.directory_lock import LOCK, held, require_in_place, require_locks
 from fairnas.errors import RunDirectoryError
+from fairnas.former_files import forget_former, is_kept_aside, kept_aside
+from fairnas.stage_records import (
+    MAKERS,
+    RECORDS,
+    SEALED,
+    changed_since,
+    read_records,
+    records_text,
+    sealed,
+    unsealed,
+)
 from fairnas.untrusted import parse_json
 
-SCHEMA = 1
-NO_STUDY = "no_ranking.json"
-"""Why a run has no ranking study, where it could have none."""
-
-
-BEGUN = "begun.json"
-"""Where the images lay at first, in a run whose images have moved."""
-FORMER = ".former"
-"""Where a stage that is done again keeps what it wrote before, until it has ended."""
+SCHEMA = 2
+"""Number of the layout and of the content of all files. A run of another number is refused."""
 _UNRECORDED = {"search": ("precision.json",)}
 """Files that stages write beside those that they are recorded with."""
-LOCK = ".lock"
-"""Held by the process that works on a run."""
+_SETTLING_S = 0.2
+"""Seconds in which another process that has just finished a stage writes its record."""
 
 
 def is_run_directory(path: str) -> bool:
-    """Whether a folder holds a run, begun or finished; one that cannot be looked into counts as none."""
-    names = ("config.toml", LOCK)
-    return os.path.isfile(os.path.join(path, "stages.json")) or all(
-        os.path.isfile(os.path.join(path, name)) for name in names
-    )
+    """Whether a folder holds a run, just begun or finished; one that cannot be looked into counts as none."""
+    if os.path.isfile(os.path.join(path, "stages.json")):
+        return True
+    if not os.path.isfile(os.path.join(path, LOCK)):
+        return False
+    with contextlib.suppress(OSError):
+        return os.path.isfile(os.path.join(path, "config.toml")) or all(map(_is_beginning, Path(path).iterdir()))
+    return False
 
 
 def _is_beginning(file: Path) -> bool:
@@ -66,52 +73,79 @@ def _is_beginning(file: Path) -> bool:
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """A run directory that exists and has a configuration. Make one with `create` or `open`."""
+    """A run directory that exists and has a configuration. Make one with `begin` or `open`."""
 
     path: Path
 
     @staticmethod
     def create(path: Path, config: RunConfig, fingerprint: str | None = None) -> "RunDirectory":
-        """Start a run, or go on with it if the directory holds the same configuration.
+        """Begin a run and let go of it: `begin` and `configure` in one."""
+        with RunDirectory.begin(path) as run:
+            run.configure(config, fingerprint)
+        return run
+
+    @staticmethod
+    @contextlib.contextmanager
+    def begin(path: Path) -> Iterator["RunDirectory"]:
+        """Hold a directory for this process, to begin a run there with `configure`, or to go on with one.
+
+        It is made where there is none. If it holds no run in the end, what was made is removed again.
+
+        Raises:
+            RunDirectoryError: if the directory holds something else, is in use, or cannot be written.
+        """
+        require_locks()
+        run = RunDirectory(path)
+        run._require_nothing_else()  # before a lock is left among somebody's files
+        with held(path, is_begun=(path / "config.toml").exists):
+            run._require_nothing_else()
+            yield run
+
+    def configure(self, config: RunConfig, fingerprint: str | None = None) -> None:
+        """Make a configuration that of the run, or make sure that it is. This process has to hold the run.
 
         Args:
-            path: of the directory.
             config: of the run. Where its images lie is written as absolute paths.
             fingerprint: of the images, which then may have moved since the run was begun.
 
         Raises:
-            RunDirectoryError: if the directory holds another configuration (the message says which keys differ),
-                other images or other files, or cannot be written.
+            RunDirectoryError: if the directory holds another configuration (the message says which keys differ) or
+                other images, or cannot be written. Nothing is changed then.
         """
-        require_locks()
-        run = RunDirectory(path)
         config = dataclasses.replace(config, data=config.data.absolute())
-        if (path / "config.toml").exists():
-            before, data = run.config, config.data
-            here = data.where(before.data)
-            if data == here.absolute():  # as it was spelled, which trainings of before are known by
-                config = dataclasses.replace(config, data=here)
-            elif fingerprint is not None and data.kind == before.data.kind:
-                before = dataclasses.replace(before, data=before.data.where(data))
-            differing = differing_keys(before, config)
-            if differing:
-                stored, given = (dict(flat_settings(c)) for c in (before, config))
-                detail = ", ".join(f"{k} is {stored.get(k)}, given {given.get(k)}" for k in differing)
-                raise RunDirectoryError(
-                    f"{path} holds a run of another configuration ({detail}); use another --out, or the same settings"
-                )
-            if run.config.data != config.data and fingerprint is not None:
-                run.require_images(fingerprint)
-                run.remember_root()
-            if run.config != config:
-                run.write_config(config)  # resources may change when a run goes on, and where its images lie
-            return run
+        if not (self.path / "config.toml").exists():
+            self._remove_leftovers()
+            self.write_config(config)
+            return
+        self.require_schema()
+        before, data = self.config, config.data
+        if fingerprint is not None and data.kind == before.data.kind:
+            before = dataclasses.replace(before, data=before.data.where(data))
+        differing = differing_keys(before, config)
+        if differing:
+            stored, given = (dict(flat_settings(c)) for c in (before, config))
+            detail = ", ".join(f"{k} is {stored.get(k)}, given {given.get(k)}" for k in differing)
+            raise RunDirectoryError(
+                f"{self.path} holds a run of another configuration ({detail}); use another --out, or the same settings"
+            )
+        if self.config.data != config.data and fingerprint is not None:
+            self.require_images(fingerprint)
+        self._remove_leftovers()
+        if self.config != config:
+            self.write_config(config)  # resources may change when a run goes on, and where its images lie
+
+    def _require_nothing_else(self) -> None:
+        """Raise `RunDirectoryError` if a directory holds files, but no run."""
+        path = self.path
+        try:
+            files = list(path.iterdir()) if path.is_dir() else [path] if path.exists() else []
+        except OSError as error:
+            raise RunDirectoryError(f"cannot read {path}: {error.strerror}; give another directory") from error
+        if (path / "config.toml").exists():  # looked for last: another process may have begun a run by now
+            return
         _require_configuration(path)
-        if path.exists() and (not path.is_dir() or any(not _is_beginning(file) for file in path.iterdir())):
+        if any(not _is_beginning(file) for file in files):
             raise RunDirectoryError(f"{path} exists and is not a run directory; give a new or an empty directory")
-        write_atomically(path / LOCK, b"")  # first, because it tells a run from a folder with a config.toml
-        run.write_config(config)
-        return run
 
     @staticmethod
     def open(path: Path) -> "RunDirectory":
@@ -120,24 +154,44 @@ class RunDirectory:
         if not (path / "config.toml").is_file():
             _require_configuration(path)
             raise RunDirectoryError(f"{path} is not a run directory; `fairnas run RECIPE --out {path}` makes one")
-        return RunDirectory(path)
+        run = RunDirectory(path)
+        run.require_schema()
+        return run
 
     @property
     def config(self) -> RunConfig:
         """The configuration the run was started with."""
+        text = self._config_text()
+        config = from_toml(text, source=str(self.path / "config.toml"))
+        if "[resources]" not in text:  # the last section, so all before it is there where it is
+            raise RunDirectoryError(
+                f"{self.path / 'config.toml'} is cut short; put it back (report.html shows it), or start a new run"
+            )
+        return config
+
+    def _config_text(self) -> str:
         path = self.path / "config.toml"
         try:
-            text = path.read_text(encoding="utf-8")
-            config = from_toml(text, source=str(path))
-            if "[resources]" not in text:  # the last section, so all before it is there where it is
-                raise RunDirectoryError(f"{path} is cut short; put it back (report.html shows it), or start a new run")
-            return config
+            return path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise RunDirectoryError(f"cannot read {path}: {error}; restore it or start a new run") from error
 
+    def require_schema(self) -> None:
+        """Raise `RunDirectoryError` for a run that another version of fairnas wrote, whose files have other content."""
+        found = schema_of(self._config_text(), source=str(self.path / "config.toml"))
+        if found != SCHEMA:
+            which = "an earlier version of fairnas, without a schema" if found is None else f"schema {found!r}"
+            raise RunDirectoryError(
+                f"the run in {self.path} is of {which}, and this fairnas reads schema {SCHEMA}; use the fairnas that "
+                "wrote it, or start a new run in another directory"
+            )
+
     def write_config(self, config: RunConfig) -> None:
-        """Replace the configuration; only for settings that what is there does not depend on."""
-        write_atomically(self.path / "config.toml", to_toml(config).encode())
+        """Replace the configuration; only for settings that what is there does not depend on.
+
+        Raises `ConfigError`, before anything is written, if what is written could not be read back.
+        """
+        write_atomically(self.path / "config.toml", f"schema = {SCHEMA}\n".encode() + to_file(config))
 
     def require_images(self, fingerprint: str) -> None:
         """Raise `RunDirectoryError` if the run was begun with other images than those of a fingerprint."""
@@ -147,67 +201,67 @@ class RunDirectory:
                 "another --out"
             )
 
-    def remember_root(self) -> None:
-        """Write down where the images of `data.root` lay when the run was begun, before they are said to be elsewhere.
-
-        Trainings of earlier versions are known by it. Their `name` is in `data.json` anyway.
-        """
-        if self.config.data.root is not None and not (self.path / BEGUN).exists():
-            self.write_json(BEGUN, {"root": self.config.data.root})
-
-    def begun_root(self) -> str | None:
-        """Where the images of `data.root` lay when the run was begun."""
-        return self.read_json(BEGUN)["root"] if (self.path / BEGUN).exists() else self.config.data.root
-
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run for this process. Raises `RunDirectoryError` at once if another process holds it.
 
         The lock vanishes with its process, however that ends.
         """
-        require_locks()
-        import fcntl  # absent on Windows, where exported networks can be used all the same
-
-        try:
-            handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise RunDirectoryError(
-                f"cannot write in {self.path}: {error.strerror}; make it writable, or give a copy of the run"
-            ) from error
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "?"
-                raise RunDirectoryError(
-                    f"{self.path} is in use by process {holder}; wait for it, or give another directory"
-                ) from None
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-            for leftover in self.path.rglob(f".*{TEMPORARY}"):  # of a process that was killed while it wrote
-                leftover.unlink(missing_ok=True)
-            shutil.rmtree(self.path / FORMER, ignore_errors=True)  # likewise
+        with held(self.path):
+            self._remove_leftovers()
             yield
-        finally:
-            os.close(handle)
+
+    def _remove_leftovers(self) -> None:
+        """Remove what processes left that were killed."""
+        for leftover in self.path.rglob(f".*{TEMPORARY}"):
+            leftover.unlink(missing_ok=True)
+        forget_former(self.path)
 
     def write_json(self, name: str, content: Any) -> None:
-        """Write one JSON file atomically."""
+        """Write one JSON file atomically; of a file that no stage records, the content with its own checksum."""
+        content = sealed(content) if name in SEALED else content
         write_atomically(self.path / name, (json.dumps(content, indent=1) + "\n").encode())
 
     def read_json(self, name: str) -> Any:
-        """Read one JSON file. Raises `RunDirectoryError` if it is absent or damaged, naming the stage to repeat."""
+        """Read one JSON file, which has to be what its stage wrote.
+
+        Raises:
+            RunDirectoryError: if it is absent, damaged or changed; the message names the stage that makes it again.
+        """
         path = self.path / name
-        maker = _MAKERS.get(Path(name).parts[0], "run")
-        remedy = f"`fairnas {maker} --run {self.path}` makes it"
-        if maker == "run":
-            remedy = f"the `fairnas run {self.config.recipe}` command that began {self.path} makes it"
+        remedy = self.remedy(name)
         try:
-            return parse_json(path.read_text(encoding="utf-8"))
+            octets = path.read_bytes()
+            content = parse_json(octets.decode("utf-8"))
         except FileNotFoundError:
             raise RunDirectoryError(f"{path} is not there yet; {remedy}") from None
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise RunDirectoryError(f"{path} is damaged ({error}); delete it, then {remedy}") from None
+        if name in SEALED:
+            return unsealed(path, content, f"delete it, then {remedy}")
+        self._require_recorded(name, octets)
+        return content
+
+    def _require_recorded(self, name: str, octets: bytes) -> None:
+        """Raise `RunDirectoryError` unless a file is what the stage that has finished wrote.
+
+        A stage that is done again writes its files before its record. Its own process reads them then, and so may
+        another; they are whole, and the old ones are kept aside meanwhile (`former_files`).
+        """
+        stage = changed_since(self.path, name, octets)
+        if stage is not None and not is_kept_aside(self.path, name):
+            time.sleep(_SETTLING_S)
+            if changed_since(self.path, name, (self.path / name).read_bytes()) is not None:
+                raise RunDirectoryError(
+                    f"{self.path / name} was changed or damaged since '{stage}' wrote it; "
+                    f"`fairnas {stage} --run {self.path}` makes it again"
+                )
+
+    def remedy(self, name: str) -> str:
+        """The command that makes a file, in words."""
+        maker = MAKERS.get(Path(name).parts[0])
+        command = f"fairnas {maker} --run {self.path}" if maker else f"fairnas run {self.config.recipe}"
+        return f"`{command}` makes it" if maker else f"the `{command}` command that began {self.path} makes it"
 
     # Finished stages ------------------------------------------------------------------------------------------
 
@@ -217,7 +271,7 @@ class RunDirectory:
         if rows := self.metrics(stage):
             record["metrics"] = rows
         stages = self._stages() | {stage: record}
-        self.write_json("stages.json", {"schema": SCHEMA, "stages": stages})
+        write_atomically(self.path / RECORDS, records_text(stages))
 
     @contextlib.contextmanager
     def former_kept(self, stages: Iterable[str]) -> Iterator[None]:
@@ -228,45 +282,20 @@ class RunDirectory:
         """
         stages = [stage for stage in stages if self.is_finished(stage)]
         names = [name for stage in stages for name in (*self._stages()[stage]["files"], *_UNRECORDED.get(stage, ()))]
-        kept = self._kept_aside(dict.fromkeys(names))
-        try:
-            yield
-        except BaseException as error:
-            if isinstance(error, Exception):
-                for name, copy in kept.items():
-                    (self.path / name).parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(copy, self.path / name)
-            for stage in stages:
-                self.restore_metrics(stage)
-            raise
-        finally:
-            shutil.rmtree(self.path / FORMER, ignore_errors=True)
-
-    def _kept_aside(self, names: Iterable[str]) -> dict[str, Path]:
-        """Second names of files: who writes a file anew leaves the old one under its second name."""
-        folder = self.path / FORMER
-        kept: dict[str, Path] = {}
-        try:
-            for name in names:
-                if (self.path / name).is_file():
-                    folder.mkdir(exist_ok=True)
-                    copy = folder / str(len(kept))
-                    try:
-                        os.link(self.path / name, copy)
-                    except OSError:  # a file system without second names
-                        shutil.copy2(self.path / name, copy)
-                    kept[name] = copy
-        except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise RunDirectoryError(
-                f"cannot write {folder}: {error.strerror}; make room or permission and run it again"
-            ) from error
-        return kept
+        with kept_aside(self.path, dict.fromkeys(names)) as kept:
+            try:
+                yield
+            except BaseException as error:
+                if isinstance(error, Exception):
+                    kept.put_back()
+                for stage in stages:
+                    self.restore_metrics(stage)
+                raise
 
     def forget_stages(self, names: tuple[str, ...]) -> None:
         """Drop the records of stages that have to run again."""
         stages = {name: record for name, record in self._stages().items() if name not in names}
-        self.write_json("stages.json", {"schema": SCHEMA, "stages": stages})
+        write_atomically(self.path / RECORDS, records_text(stages))
 
     def is_finished(self, stage: str) -> bool:
         """Whether a stage was recorded as done (its files may still be damaged; see `damaged_files`)."""
@@ -312,29 +341,7 @@ class RunDirectory:
         return True
 
     def _stages(self) -> dict[str, Any]:
-        if not (self.path / "stages.json").exists():
-            return {}
-        content = self.read_json("stages.json")
-        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-            raise RunDirectoryError(
-                f"{self.path} was written by another version of fairnas (schema {SCHEMA} is read here); "
-                "use that version, or start a new run"
-            )
-        stages = content.get("stages")
-        if not isinstance(stages, dict) or not all(
-            isinstance(record, dict)
-            and isinstance(record.get("files"), dict)
-            and isinstance(record.get("metrics", []), list)
-            for record in stages.values()
-        ):
-            raise RunDirectoryError(f"{self.path / 'stages.json'} is damaged; delete it and run the same command again")
-        for name in (name for record in stages.values() for name in record["files"]):
-            if "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
-                raise RunDirectoryError(
-                    f"{self.path / 'stages.json'} names a file outside the run, {name!r}; "
-                    "delete it and run the same command again"
-                )
-        return stages
+        return read_records(self.path)
 
     # Measurements ---------------------------------------------------------------------------------------------
 
@@ -342,6 +349,7 @@ class RunDirectory:
         """Add one line to `metrics.jsonl`."""
         line = json.dumps({"stage": stage, "step": step, **values}) + "\n"
         path = self.path / "metrics.jsonl"
+        require_in_place(path)
         try:
             with open(path, "a+b") as file:
                 if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
@@ -361,6 +369,10 @@ class RunDirectory:
         rows = [row for row in rows if isinstance(row, dict) and isinstance(row.get("step"), int) and "stage" in row]
         return [row for row in rows if stage is None or row["stage"] == stage]
 
+    def recorded_metrics(self, stage: str) -> list[dict[str, Any]]:
+        """The measurements of a stage; of a finished one from its record, which is checked, not from the file."""
+        return self._stages().get(stage, {}).get("metrics") or self.metrics(stage)
+
     def rewind_metrics(self, stage: str, step: int) -> None:
         """Drop a stage's measurements after `step`: they are made again when the stage goes on from there."""
         self._write_metrics([row for row in self.metrics() if row["stage"] != stage or row["step"] <= step])
@@ -368,24 +380,6 @@ class RunDirectory:
     def _write_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
         content = "".join(json.dumps(row) + "\n" for row in rows)
         write_atomically(self.path / "metrics.jsonl", content.encode())
-
-
-_MAKERS = {
-    "space.json": "train",
-    "data.json": "train",
-    "versions.json": "train",
-    "supernet": "train",
-    "ledger.json": "train",
-    "search.json": "search",
-    "archive.sqlite": "search",
-    "latency.json": "latency",
-    "stand_alone": "retrain",
-    "retrained": "retrain",
-    "ranking.json": "rank",
-    NO_STUDY: "rank",
-    "similarity.json": "similarity",
-    "models": "export",
-}
 
 
 def _require_configuration(path: Path) -> None:

@@ -306,12 +306,12 @@ FILES = [
     ("[train]\nepochs = 3.0", "f.toml: key 'train.epochs' = 3.0: Input should be a valid integer"),
     ("[train]\nlr = true", "f.toml: key 'train.lr' = True: Input should be a valid number"),
     ("[train]\nlr = nan", "f.toml: train.lr is nan; give a number above 0"),
-    ('[search]\nmax_madds = "330M"', "f.toml: key 'search.max_madds' = '330M': Input should be a valid number"),
+    ('[search]\nmax_madds = "many"', "f.toml: key 'search.max_madds': 'many' is not a quantity; write a number above"),
     ('[stand_alone]\ngenomes = "01"', "f.toml: key 'stand_alone.genomes' = '01': Input should be a valid array"),
     ("[stand_alone]\ngenomes = [1]", "f.toml: key 'stand_alone.genomes.0' = 1: Input should be a valid string"),
     ('[resources]\ndevice = "tpu"', "f.toml: key 'resources.device' = 'tpu': Input should be 'auto', 'cpu' or 'cuda'"),
     ("[train]\nepochs = 0", "f.toml: train.epochs is 0; give 1 or more"),
-    ("lr =", "f.toml is not valid TOML: Invalid value (at end of document); see `fairnas run --help` for the keys"),
+    ("lr =", "f.toml is not valid TOML: Invalid value (at end of document); see `fairnas run --help-all` for the keys"),
 ]
 
 

@@ -90,13 +90,13 @@ def test_commands_over_several_lines_can_be_pasted(page):
 
 
 def test_the_tutorial_shows_what_is_printed_of_its_own_numbers():
-    from fairnas.cli.run import bound_lines
+    from fairnas.cli.summary import bound_lines
 
     text = by_name["tutorial-images.md"].read_text()
     table = text.partition("\n ONNX files ")[2].partition("\n\n")[0]
     found = [line.split() for line in table.splitlines()[1:]]
-    rows = [{"genome": row[0], "onnx_ms": float(row[1]), "int8_ms": float(row[2])} for row in found]
-    assert re.findall(r"^bound {5}.*$", text, re.MULTILINE) == bound_lines({"latency_bound": 0.15, "selected": rows})
+    files = [(row[0], float(row[1]), float(row[2])) for row in found]
+    assert re.findall(r"^bound {5}.*$", text, re.MULTILINE) == bound_lines(0.15, files)
 
 
 def test_the_figures_of_the_readme_are_those_of_the_code():

@@ -42,6 +42,7 @@ from fairnas.rundir import RunDirectory
 from fairnas.search import Archive
 from fairnas.space import get_space
 from fairnas.space.file import load_space
+from fairnas.stage_records import records_text
 from fairnas.train import read_checkpoint
 from fairnas.untrusted import parse_json, parse_toml
 
@@ -290,7 +291,7 @@ def test_a_genome_is_never_a_path(name):
 def test_files_that_a_run_names_lie_in_it(name, tmp_path):
     run = RunDirectory(tmp_path)
     (tmp_path / "config.toml").write_bytes((ROOT / "benchmarks/fuzz/corpus/config.toml").read_bytes())
-    run.write_json("stages.json", {"schema": 1, "stages": {"train": {"at": 0, "files": {name: "0"}}}})
+    (tmp_path / "stages.json").write_bytes(records_text({"train": {"at": 0, "files": {name: "0"}}}))
     with pytest.raises(RunDirectoryError, match="names a file outside"):
         run.damaged_files("train")
 
@@ -299,7 +300,7 @@ def test_files_that_a_run_names_lie_in_it(name, tmp_path):
 def test_a_name_that_no_file_can_have_is_a_lost_file(name, tmp_path):
     run = RunDirectory(tmp_path)
     (tmp_path / "config.toml").write_bytes((ROOT / "benchmarks/fuzz/corpus/config.toml").read_bytes())
-    run.write_json("stages.json", {"schema": 1, "stages": {"train": {"at": 0, "files": {name: "0"}}}})
+    (tmp_path / "stages.json").write_bytes(records_text({"train": {"at": 0, "files": {name: "0"}}}))
     assert run.damaged_files("train") == (name,)
 
 

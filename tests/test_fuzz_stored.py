@@ -11,11 +11,13 @@ import pytest
 
 from benchmarks.fuzz.attempt import attempt
 from benchmarks.fuzz.mutations import places_of
+from benchmarks.fuzz.records import RECORDS
 from benchmarks.fuzz.targets import TARGETS
 
 KINDS = (None, True, -1, 0.5, float("nan"), float("inf"), 10**29, "x", "", [], {}, [None], {"x": 1}, "../x")
 STORED = (
     *("latency table", "figure.json", "zoo latencies", "scores of an arm", "scores of a system"),
+    *(f"record, {name}" for name in RECORDS),
     *("profiles of systems", "searches of Figure 6", "model.json of an export", "ledger", "stages.json", "space JSON"),
 )
 DEAR = ("stages.json", "scores of a system", "space JSON")  # a tenth of a second each

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from fairnas.atomic_files import checksum, temporary_folder, write_atomically
 from fairnas.config import DataConfig, RunConfig
+from fairnas.configfile import read_config
 from fairnas.errors import ConfigError, RunDirectoryError
 from fairnas.recipes import digits, get_recipe
-from fairnas.rundir import RunDirectory, is_run_directory
+from fairnas.rundir import SCHEMA, RunDirectory, is_run_directory
 
 
 @pytest.fixture
@@ -162,6 +163,34 @@ def test_a_damaged_configuration_names_its_file(run: RunDirectory) -> None:
         _ = run.config
 
 
+@pytest.mark.parametrize(
+    ("schema", "which"),
+    [
+        ("schema = 1\n", "schema 1"),
+        (f"schema = {SCHEMA + 1}\n", f"schema {SCHEMA + 1}"),
+        ('schema = "2"\n', "schema '2'"),
+        ("", "an earlier version of fairnas, without a schema"),
+    ],
+)
+def test_a_run_of_another_schema_is_refused(run: RunDirectory, schema: str, which: str) -> None:
+    path = run.path / "config.toml"
+    text = path.read_text()
+    assert text.startswith(f"schema = {SCHEMA}\n")
+    path.write_text(schema + text.partition("\n")[2])
+    message = (
+        f"the run in {run.path} is of {which}, and this fairnas reads schema {SCHEMA}; use the fairnas that wrote it, "
+        "or start a new run in another directory"
+    )
+    for act in (lambda: RunDirectory.open(run.path), lambda: RunDirectory.create(run.path, digits())):
+        with pytest.raises(RunDirectoryError, match=f"^{re.escape(message)}$"):
+            act()
+    assert path.read_text() == schema + text.partition("\n")[2]
+
+
+def test_the_configuration_of_a_run_is_a_file_for_another(run: RunDirectory) -> None:
+    assert read_config(run.path / "config.toml") == run.config
+
+
 # Temporary folders --------------------------------------------------------------------------------------------
 
 
@@ -248,7 +277,7 @@ def test_a_second_process_is_refused_until_the_first_ends_even_by_a_kill(run: Ru
         os.kill(holder.pid, signal.SIGKILL)
         assert holder.wait(30) == -signal.SIGKILL
         with run.locked():
-            assert (run.path / ".lock").read_text() == f"{os.getpid()}\n"
+            assert (run.path / ".lock").read_text().startswith(f"{os.getpid()} ")
     finally:
         holder.kill()
         holder.communicate()
@@ -350,19 +379,17 @@ def test_damage_is_noticed_wherever_it_is(run: RunDirectory, damage: str) -> Non
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"schema": 2, "stages": {}}', "was written by another version of fairnas (schema 1 is read here)"),
-        ('{"stages": {}}', "was written by another version of fairnas (schema 1 is read here)"),
-        ("[]", "was written by another version of fairnas"),
-        ('{"schema": 1', "stages.json is damaged (Expecting"),
+        ("[]", "stages.json is damaged; delete it and run the same command again"),
+        ('{"stages": ', "stages.json is damaged (Expecting"),
         ("", "stages.json is damaged (Expecting"),
-        ('{"schema": 1}', "stages.json is damaged; delete it and run the same command again"),
-        ('{"schema": 1, "stages": []}', "stages.json is damaged; delete it"),
-        ('{"schema": 1, "stages": {"train": 3}}', "stages.json is damaged; delete it"),
-        ('{"schema": 1, "stages": {"train": {"files": ["a"]}}}', "stages.json is damaged; delete it"),
-        ('{"schema": 1, "stages": {"train": {"files": {}, "metrics": 3}}}', "stages.json is damaged; delete it"),
+        ("{}", "stages.json is damaged; delete it and run the same command again"),
+        ('{"stages": []}', "stages.json is damaged; delete it"),
+        ('{"stages": {"train": 3}}', "stages.json is damaged; delete it"),
+        ('{"stages": {"train": {"files": ["a"]}}}', "stages.json is damaged; delete it"),
+        ('{"stages": {"train": {"files": {}, "metrics": 3}}}', "stages.json is damaged; delete it"),
     ],
 )
-def test_foreign_newer_and_damaged_records_are_refused(run: RunDirectory, content: str, message: str) -> None:
+def test_damaged_records_are_refused(run: RunDirectory, content: str, message: str) -> None:
     (run.path / "stages.json").write_text(content)
     (run.path / "a").write_text("")
     for act in (
@@ -442,10 +469,6 @@ def test_the_place_of_images_is_kept_as_an_absolute_path(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path / "below")
     again = RunDirectory.create(run.path, _with_images("folder:../images/", "../downloads"))
     assert again.config == run.config
-    spelled = _with_images("folder:./images")  # by an earlier version
-    run.write_config(spelled)
-    monkeypatch.chdir(tmp_path)
-    assert RunDirectory.create(run.path, _with_images("folder:images")).config == spelled
     assert RunDirectory.create(tmp_path / "other", digits()).config == digits()
 
 
@@ -463,4 +486,8 @@ def test_images_may_move_but_not_become_others(tmp_path: Path) -> None:
         with pytest.raises(RunDirectoryError, match=message):
             RunDirectory.create(run.path, config, fingerprint)
         assert (run.path / "config.toml").read_text() == text
+    with run.locked(), pytest.raises(RunDirectoryError, match=f"^{run.path} is in use by process"):
+        RunDirectory.create(run.path, there, "abc")
+    assert (run.path / "config.toml").read_text() == text
+    assert not (run.path / "begun.json").exists()
     assert RunDirectory.create(run.path, there, "abc").config == there

@@ -13,11 +13,12 @@ from unittest import mock
 import numpy as np
 import torch
 
-from benchmarks.fuzz import formats, places
+from benchmarks.fuzz import formats, places, records
 from benchmarks.fuzz.attempt import Target
+from benchmarks.fuzz.bent_run import CORPUS, RUN_FILES, run_files, run_with, sealed_again, written
 from benchmarks.fuzz.mutations import bent_bytes, bent_json, bent_lines, bent_toml, one_of
 from fairnas.analysis.nas_bench_macro import read_nas_bench_macro
-from fairnas.cli.rank import _read as read_genomes
+from fairnas.cli.rank import read_genomes
 from fairnas.configfile import read_config, to_toml
 from fairnas.data import cifar10
 from fairnas.data.decode import check, deep_values, look, quiet_pillow, read_square
@@ -33,7 +34,7 @@ from fairnas.latency.measurement_log import open_records
 from fairnas.latency.table import LatencyTable, read_latency_table
 from fairnas.nets import build, cost
 from fairnas.paper import figure_6_study, table_1_study
-from fairnas.paper.output_folder import claim
+from fairnas.paper.output_folder import claimed
 from fairnas.paper.supernet_runs import SCORES, read_scores
 from fairnas.recipes import RECIPES
 from fairnas.report.page import render
@@ -45,21 +46,8 @@ from fairnas.space.file import load_space
 from fairnas.train import read_checkpoint
 
 cost(get_space("digits"), (0,) * 8)  # its first call imports for seconds, which are no reader's
-CORPUS = Path(__file__).parent / "corpus"
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 DIGITS = get_space("digits")
-RUN_FILES = (
-    *("config.toml", "space.json", "data.json", "metrics.jsonl", "ledger.json", "search.json", "ranking.json"),
-    *("versions.json", "similarity.json", "stages.json"),
-)
-"""Files of a run, in the corpus under the same names."""
-
-
-def _written(folder: Path, name: str, content: bytes) -> Path:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
 
 
 # Text -----------------------------------------------------------------------------------------------------------
@@ -70,16 +58,16 @@ def _genome(_: Path, content: bytes) -> None:
 
 
 def _genomes(folder: Path, content: bytes) -> None:
-    read_genomes(_written(folder, "genomes.txt", content), DIGITS)
+    read_genomes(written(folder, "genomes.txt", content), DIGITS)
 
 
 def _config(folder: Path, content: bytes) -> None:
-    to_toml(read_config(_written(folder, "config.toml", content), RECIPES["digits"]()))
+    to_toml(read_config(written(folder, "config.toml", content), RECIPES["digits"]()))
 
 
 def _space(name: str) -> Callable[[Path, bytes], None]:
     def read(folder: Path, content: bytes) -> None:
-        space = load_space(_written(folder, name, content))
+        space = load_space(written(folder, name, content))
         cost(space, (0,) * space.depth)
 
     return read
@@ -88,32 +76,9 @@ def _space(name: str) -> Callable[[Path, bytes], None]:
 # A run ----------------------------------------------------------------------------------------------------------
 
 
-@functools.cache
-def run_files() -> Mapping[str, bytes]:
-    """A finished run, small: name and content of its files."""
-    files = {name: (CORPUS / name).read_bytes() for name in RUN_FILES}
-    search = json.loads(files["search.json"])
-    for row in search["selected"]:
-        files[f"stand_alone/{row['genome']}-s0.json"] = (CORPUS / "training.json").read_bytes()
-        files[f"models/{row['genome']}/model.json"] = (CORPUS / "model.json").read_bytes()
-    for row in json.loads(files["ranking.json"])["models"]:
-        for seed in range(len(row["stand_alone"])):
-            files[f"stand_alone/{row['genome']}-s{seed}.json"] = (CORPUS / "training.json").read_bytes()
-    return files
-
-
-def _run_with(name: str) -> Callable[[Path, bytes], RunDirectory]:
-    def make(folder: Path, content: bytes) -> RunDirectory:
-        for each, valid in run_files().items():
-            _written(folder, each, content if each == name else valid)
-        return RunDirectory.open(folder)
-
-    return make
-
-
 def _report(name: str) -> Callable[[Path, bytes], None]:
     """All that `fairnas report` does, but for the megabytes of plotly.js, which are always the same."""
-    make = _run_with(name)
+    make = run_with(name)
 
     def read(folder: Path, content: bytes) -> None:
         with mock.patch("plotly.offline.get_plotlyjs", return_value="var Plotly;"):
@@ -123,15 +88,15 @@ def _report(name: str) -> Callable[[Path, bytes], None]:
 
 
 def _stages(folder: Path, content: bytes) -> None:
-    run = _run_with("stages.json")(folder, content)
+    run = run_with("stages.json")(folder, content)
     for stage in ("train", "search", "retrain", "rank"):
         run.is_finished(stage)
         run.damaged_files(stage)
 
 
 def _ledger(folder: Path, content: bytes) -> None:
-    _written(folder, "config.toml", (CORPUS / "config.toml").read_bytes())
-    _written(folder, "ledger.json", content)
+    written(folder, "config.toml", (CORPUS / "config.toml").read_bytes())
+    written(folder, "ledger.json", content)
     audit = Ledger.from_dict(RunDirectory(folder).read_json("ledger.json")).audit()
     json.dumps(dataclasses.asdict(audit))
 
@@ -147,7 +112,7 @@ def _model(folder: Path, content: bytes) -> None:
 
 
 def _archive(folder: Path, content: bytes) -> None:
-    path = _written(folder, "archive.sqlite", content)
+    path = written(folder, "archive.sqlite", content)
     for read_only in (True, False):
         with Archive(path, formats.SETTING, read_only=read_only) as archive:
             len(archive), archive.candidates(), archive.reasons(), archive.get([(0, 1), (1, 1)]), archive.fingerprint()
@@ -156,7 +121,7 @@ def _archive(folder: Path, content: bytes) -> None:
 
 
 def _checkpoint(folder: Path, content: bytes) -> None:
-    found = read_checkpoint(_written(folder, "checkpoint.pt", content), "supernet")
+    found = read_checkpoint(written(folder, "checkpoint.pt", content), "supernet")
     found.get("identity"), found.get("step")
 
 
@@ -178,44 +143,45 @@ _SEARCHED = {
 
 
 def _latency_table(folder: Path, content: bytes) -> None:
-    table = read_latency_table(_written(folder, "latency.json", content), DIGITS)
+    table = read_latency_table(written(folder, "latency.json", content), DIGITS)
     table((0,) * DIGITS.depth), table.fingerprint, table.to_json()
 
 
 def _records(folder: Path, content: bytes) -> None:
-    with open_records(_written(folder, "latency.jsonl", content), {"space": "digits"}) as records:
+    with open_records(written(folder, "latency.jsonl", content), {"space": "digits"}) as records:
         records.append({"step": 1})
 
 
 def _figure(folder: Path, content: bytes) -> None:
-    _written(folder, "figure.json", content)
-    claim(folder, _SETTINGS)
+    written(folder, "figure.json", content)
+    with claimed(folder, _SETTINGS):
+        pass
 
 
 def _zoo_latency(folder: Path, content: bytes) -> None:
-    for each in zoo_latency._read(_written(folder, "zoo.json", content), _HEADER).values():
+    for each in zoo_latency._read(written(folder, "zoo.json", content), _HEADER).values():
         _ = each["latency_ms"] * each["anchor_ms"]
 
 
 def _scores(folder: Path, content: bytes) -> None:
     run = RunDirectory(folder)
-    _written(folder, SCORES, content)
+    written(folder, SCORES, sealed_again(content))
     read_scores(run)
 
 
 def _judged(folder: Path, content: bytes) -> None:
-    _written(folder, table_1_study.RESULT, content)
-    _written(folder, "stages.json", (CORPUS / "stages.json").read_bytes())
-    _written(folder, "config.toml", (CORPUS / "config.toml").read_bytes())
+    written(folder, table_1_study.RESULT, sealed_again(content))
+    written(folder, "stages.json", (CORPUS / "stages.json").read_bytes())
+    written(folder, "config.toml", (CORPUS / "config.toml").read_bytes())
     table_1_study._result(RunDirectory(folder), [(0,) * 8])
 
 
 def _profiles(folder: Path, content: bytes) -> None:
-    table_1_study._stored_profiles(_written(folder, "profiles.json", content))
+    table_1_study._stored_profiles(written(folder, "profiles.json", content))
 
 
 def _searched(folder: Path, content: bytes) -> None:
-    figure_6_study._read(_written(folder, "search.json", content), 0, DIGITS, "top1")
+    figure_6_study._read(written(folder, "search.json", content), 0, DIGITS, "top1")
 
 
 @functools.cache
@@ -232,14 +198,14 @@ def _bent_macro(rng: Random, content: bytes) -> bytes:
 
 
 def _nas_bench(folder: Path, content: bytes) -> None:
-    read_nas_bench_macro(_written(folder, "truth.json", content))
+    read_nas_bench_macro(written(folder, "truth.json", content))
 
 
 # Images ---------------------------------------------------------------------------------------------------------
 
 
 def _image(folder: Path, content: bytes) -> None:
-    path = str(_written(folder, "image.png", content))
+    path = str(written(folder, "image.png", content))
     with quiet_pillow():
         look(path), check(path)
         for channels, fit, value_range in ((1, "crop", (0.0, 65_535.0)), (3, "pad", (-1e300, 1e300))):
@@ -253,7 +219,7 @@ def _cifar() -> tuple[bytes, ...]:
 
 
 def _cifar10(folder: Path, content: bytes) -> None:
-    cifar10._read_file(_written(folder, "data_batch_1.bin", content), 0)
+    cifar10._read_file(written(folder, "data_batch_1.bin", content), 0)
 
 
 # Exported networks ----------------------------------------------------------------------------------------------
@@ -271,12 +237,12 @@ def weights() -> tuple[bytes, ...]:
 
 
 def _weights(folder: Path, content: bytes) -> None:
-    load(_written(folder, "model.safetensors", content))
+    load(written(folder, "model.safetensors", content))
 
 
 def _model_folder(folder: Path, content: bytes) -> None:
-    _written(folder, "model.safetensors", weights()[0])
-    _written(folder, "model.json", content)
+    written(folder, "model.safetensors", weights()[0])
+    written(folder, "model.json", content)
     load(folder)
 
 
@@ -332,7 +298,7 @@ def with_metadata(facts: Mapping[str, str]) -> bytes:
 def _onnx(folder: Path, content: bytes) -> None:
     if content == _metadata()[0]:  # the example stands for the model that has it
         content = with_metadata({key: json.dumps(value) for key, value in json.loads(content).items()})
-    model, image = _written(folder, "model.onnx", content), _written(folder, "a.png", _onnx_parts()[1])
+    model, image = written(folder, "model.onnx", content), written(folder, "a.png", _onnx_parts()[1])
     found = list(Classifier(model).predict([str(image)], 2))
     assert all(isinstance(each, Prediction) for each in found)
 
@@ -378,6 +344,7 @@ TARGETS: dict[str, Target] = {
             Target(f"report, {name}", _corpus(name), _BENDS.get(name, bent_json), _report(name), 0.2)
             for name in RUN_FILES
         ),
+        *records.targets(),
         Target("report, stand_alone/", _corpus("training.json"), bent_json, _training, 0.2),
         Target("report, models/", _corpus("model.json"), bent_json, _model, 0.2),
         Target("latency table", _stored(TABLE.to_dict()), bent_json, _latency_table, 80),

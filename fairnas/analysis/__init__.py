@@ -6,6 +6,7 @@ from fairnas.analysis.correction import Correction, fitted_correction
 from fairnas.analysis.difference import TauDifference, paired_difference
 from fairnas.analysis.gap import AccuracyGap, accuracy_gap
 from fairnas.analysis.ranking import RankAgreement, rank_agreement
+from fairnas.analysis.record import PredictedNetwork, RankingRecord, SecondChoice
 from fairnas.analysis.study import LossOrder, NoiseCeiling, OtherScores, RankingStudy, StudiedModel, study_ranking
 
 __all__ = [
@@ -16,8 +17,11 @@ __all__ = [
     "LossOrder",
     "NoiseCeiling",
     "OtherScores",
+    "PredictedNetwork",
     "RankAgreement",
+    "RankingRecord",
     "RankingStudy",
+    "SecondChoice",
     "StudiedModel",
     "TauDifference",
     "accuracy_gap",

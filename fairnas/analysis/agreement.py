@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from fairnas.analysis.ranking import same_models
+from fairnas.record import MaybeNan
 
 
 @dataclass(frozen=True)
 class BestAgreement:
     """Agreement of two lists about the best models, in addition to `RankAgreement`, which covers all models."""
 
-    pearson: float
+    pearson: MaybeNan
     """Linear correlation; NaN if either list is constant."""
-    best_tau: float
+    best_tau: MaybeNan
     """Kendall's tau-b among the truly best share of the models; NaN if either list is constant there."""
     best_n: int
     """Number of models in that share, including those tied with the last."""

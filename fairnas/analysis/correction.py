@@ -14,6 +14,7 @@ import numpy as np
 from fairnas.analysis.difference import TauDifference, difference_of
 from fairnas.analysis.ranking import same_models
 from fairnas.analysis.resampling import PAIRWISE_LIMIT, Pairs, bca_interval, counts_of, signs_of
+from fairnas.record import MaybeNan
 
 FEWEST_MODELS = 6
 """Smallest number of models: two are left out, and two weights are fitted to the rest."""
@@ -34,11 +35,10 @@ class Correction:
     intercept: float
     """Intercept: predicted accuracy = intercept + weighted sum."""
     tau: float
-    """Tau-b with the truth; each pair of models is ordered by a sum that was fitted to all others."""
-    interval: tuple[float, float]
-    """95 % interval: BCa bootstrap over models, without refitting; for a perfect order, that of the order with its
-    middle two models exchanged, extended to the perfect end.
-    """
+    """Tau-b with the truth; each pair of models is ordered by a sum fitted to all others."""
+    interval: tuple[MaybeNan, MaybeNan]
+    """95 % interval: BCa bootstrap over models, with the fits as they are; for a perfect order, that of one with its
+    middle two exchanged, widened to the perfect end."""
     n: int
     """Number of models."""
     difference: TauDifference

@@ -9,6 +9,7 @@ import numpy as np
 
 from fairnas.analysis.ranking import same_models
 from fairnas.analysis.resampling import PAIRWISE_LIMIT, Pairs, bca_interval, counts_of, signs_of
+from fairnas.record import MaybeNan
 
 AGREED_WIDTH = 0.2
 """Width of a tau interval for `models_for_width`: tau is then known to about 0.1."""
@@ -18,9 +19,9 @@ AGREED_WIDTH = 0.2
 class TauDifference:
     """Difference between the taus of two predictors on the same models."""
 
-    difference: float
+    difference: MaybeNan
     """Tau-b of the first with the truth less that of the second; NaN if a list is constant."""
-    interval: tuple[float, float]
+    interval: tuple[MaybeNan, MaybeNan]
     """95 % interval: BCa bootstrap over models, both taus from the same resamples. NaN if a list is constant."""
     n: int
     """Number of models."""

@@ -7,28 +7,48 @@ in either list. 13 models are 78 pairs, so the paper's 0.9487 is 2 discordant pa
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from fairnas.analysis.resampling import PAIRWISE_LIMIT, Pairs, bca_interval, counts_of, signs_of
 from fairnas.errors import FairnasError
+from fairnas.record import MaybeNan
 
 
 @dataclass(frozen=True)
 class RankAgreement:
     """Agreement of two lists of numbers about the order of models."""
 
-    tau: float
+    tau: MaybeNan
     """Kendall's tau-b, from -1 (reversed) to 1 (same order); NaN if either list is constant."""
-    interval: tuple[float, float]
+    interval: tuple[MaybeNan, MaybeNan]
     """95 % interval of tau: bias-corrected and accelerated bootstrap over models. NaN with a constant list."""
     n: int
-    """Number of models."""
-    p_value: float
-    """P-value for no association (two-sided)."""
-    spearman: float
+    """Models."""
+    p_value: MaybeNan
+    """Of no association (two-sided)."""
+    spearman: MaybeNan
     """Spearman's rank correlation, for comparison with other work."""
+
+
+class Agreement(Protocol):
+    """A tau with its interval, wherever it comes from."""
+
+    @property
+    def tau(self) -> float:
+        """Kendall's tau-b."""
+        ...
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval."""
+        ...
+
+    @property
+    def n(self) -> int:
+        """Models."""
+        ...
 
 
 def rank_agreement(predicted: Sequence[float], truth: Sequence[float], *, seed: int = 0) -> RankAgreement:

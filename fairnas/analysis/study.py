@@ -16,6 +16,8 @@ from fairnas.analysis.gap import AccuracyGap, accuracy_gap
 from fairnas.analysis.ranking import RankAgreement, kendall_tau, rank_agreement
 from fairnas.analysis.resampling import PAIRWISE_LIMIT, Pairs, bca_interval, counts_of, signs_of
 from fairnas.errors import TooFewNetworksError
+from fairnas.record import FiniteOrNone, MaybeNan, Record
+from fairnas.space.genome import StoredGenome
 
 LOW_CEILING = 0.6
 """Ceiling below which two trainings of the same networks disagree too much to evaluate any predictor."""
@@ -29,32 +31,37 @@ PREDICTORS = {"madds": "multiply-adds", "params": "parameters", "depth": "layers
 class StudiedModel:
     """Network of the study."""
 
-    genome: str
+    genome: StoredGenome
     one_shot: float
-    """Top-1 with inherited weights, on the validation images."""
+    """Accuracy with inherited weights, on the validation images."""
     stand_alone: tuple[float | None, ...]
-    """Top-1 on the test images per training seed; None for a training that diverged."""
+    """Accuracy on the test images per training seed; None for a training that diverged."""
     madds: int
     params: int
     depth: int = 0
-    """Number of layers that are not skips."""
-    loss: float | None = None
-    """Mean cross-entropy on the images of `one_shot`, in nats; None in old studies, which did not keep it."""
+    """Layers that are no skips."""
+    loss: FiniteOrNone = None
+    """Mean cross-entropy where `one_shot` is the accuracy, in nats; None where it is not known."""
+
+    @property
+    def finished(self) -> tuple[float, ...]:
+        """Stand-alone accuracies; none if any training diverged, as such a network has no place in the study."""
+        known = tuple(value for value in self.stand_alone if value is not None)
+        return known if len(known) == len(self.stand_alone) else ()
 
     @property
     def mean(self) -> float | None:
         """Mean over the seeds, or None if any training diverged or there was none."""
-        known = [value for value in self.stand_alone if value is not None]
-        return math.fsum(known) / len(known) if known and len(known) == len(self.stand_alone) else None
+        return math.fsum(self.finished) / len(self.finished) if self.finished else None
 
 
 @dataclass(frozen=True)
 class NoiseCeiling:
     """Agreement about the order of the same networks between trainings that differ only in the seed."""
 
-    tau: float
+    tau: MaybeNan
     """Tau-b of one seed against another, mean over all pairs of seeds; NaN if all accuracies of a seed are equal."""
-    interval: tuple[float, float]
+    interval: tuple[MaybeNan, MaybeNan]
     """95 % interval of that mean: BCa bootstrap over networks. NaN where tau is."""
     n: int
     """Number of networks."""
@@ -73,8 +80,8 @@ class OtherScores:
     """Scores of the same networks by another supernet, or with other BN statistics."""
 
     name: str
-    scores: tuple[float, ...]
-    """One-shot top-1 per network, including diverged ones."""
+    scores: tuple[MaybeNan, ...]
+    """One-shot accuracy per network, diverged ones included."""
     tau: RankAgreement
     best: BestAgreement
     gap: AccuracyGap
@@ -93,8 +100,8 @@ class LossOrder:
 
 
 @dataclass(frozen=True)
-class RankingStudy:
-    """Results of the study. Every number is over the same networks: those that trained without diverging."""
+class RankingStudy(Record):
+    """What the study found. Every number is over the same networks: those that trained without diverging."""
 
     models: tuple[StudiedModel, ...]
     tau: RankAgreement
@@ -124,6 +131,13 @@ class RankingStudy:
     """Number of networks left out because a training diverged."""
     advice: tuple[str, ...]
     """Conclusions, in sentences."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; each network with its mean accuracy."""
+        plain = super().to_dict()
+        for row, model in zip(plain["models"], self.models, strict=True):
+            row["mean"] = model.mean
+        return plain
 
     @property
     def sum_is_better(self) -> bool:
@@ -202,24 +216,6 @@ def _by_loss(losses: Sequence[float], one_shot: Sequence[float], truth: Sequence
         best=best_agreement(upwards, truth, counts=TOP_COUNTS),
         difference=paired_difference(one_shot, upwards, truth),
     )
-
-
-def as_plain(study: RankingStudy) -> dict[str, Any]:
-    """Study as data for JSON, with None in place of NaN."""
-    plain = dataclasses.asdict(study)
-    for row, model in zip(plain["models"], study.models, strict=True):
-        row["mean"] = model.mean
-    return _without_nan(plain)
-
-
-def _without_nan(content: Any) -> Any:
-    if isinstance(content, float) and not math.isfinite(content):
-        return None
-    if isinstance(content, dict):
-        return {key: _without_nan(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_without_nan(value) for value in content]
-    return content
 
 
 def _ceiling(trainings: Sequence[Sequence[float | None]]) -> NoiseCeiling | None:

@@ -1,11 +1,12 @@
 """`fairnas audit --run DIR`: the fairness verdict."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fairnas.cli.output import print_json, print_table
 from fairnas.cli.parsing import RunArguments, parse
-from fairnas.cli.run import fairness_line
+from fairnas.cli.summary import fairness_line
 from fairnas.rundir import RunDirectory
 
 
@@ -24,16 +25,16 @@ BARS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
 def main(arguments: Sequence[str]) -> None:
     """Parse, audit, print."""
     given = parse(AuditVerb, arguments, "audit")
-    from fairnas.fairness import Ledger
+    from fairnas.fairness import read_ledger
     from fairnas.pipeline.summary import audit
 
     run = RunDirectory.open(given.run)
     verdict = audit(run)
-    ledger = Ledger.from_dict(run.read_json("ledger.json"))
+    ledger = read_ledger(run)
     names = ("passes", "updates", "last_step", "gradient_norms")
     blocks = {name: [row.tolist() for row in getattr(ledger, name)] for name in names}
     if given.json:
-        print_json({**verdict, **blocks})
+        print_json({**dataclasses.asdict(verdict), **blocks})
         return
     most = max(ledger.choices)
     rows = [
@@ -52,14 +53,18 @@ def main(arguments: Sequence[str]) -> None:
     print("          bars: updates and gradient norms of the blocks of a layer; half the height is the layer's mean,")
     print("          full height twice the mean or more; last step: of the block whose last update is longest ago")
     print(fairness_line(verdict))
-    if verdict["level_every"] > 1:
+    if verdict.level_every > 1:
         print(
-            f"          level after every {verdict['level_every']} steps, because layers differ in their number of "
-            f"choices; last after step {verdict['level_at']:,}"
+            f"          level after every {verdict.level_every} steps, because layers differ in their number of "
+            f"choices; last after step {verdict.level_at:,}"
         )
-    low, high = verdict["gradient_share"]
     print(
-        f"          chi-square p = {verdict['p_value']:.3g}; variance of the passes is {verdict['variance_ratio']:.3g} "
+        f"          these counts belong to supernet/checkpoint.pt, by a chain of {len(ledger.chain):,} records, "
+        f"one per epoch; weights {ledger.chain[-1].weights[:16]}..."
+    )
+    low, high = verdict.gradient_share
+    print(
+        f"          chi-square p = {verdict.p_value:.3g}; variance of the passes is {verdict.variance_ratio:.3g} "
         f"of uniform sampling's; a block's gradients are {low:.2f} to {high:.2f} of its layer's mean"
     )
 

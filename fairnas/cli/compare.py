@@ -1,16 +1,15 @@
 """`fairnas compare`: weight-sharing systems beside each other, the paper's Table 1 as measurements."""
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from fairnas.cli.output import command_line, print_json, print_table
-from fairnas.cli.parsing import parse
-from fairnas.cli.run import recipe_config
+from fairnas.cli.parsing import given_flags, show_help, wants_help
+from fairnas.cli.settings import configured, recipe_config, shown_config
 from fairnas.config import RunConfig
 
 _MODELS = 24
@@ -31,9 +30,9 @@ class CompareVerb:
         fairnas compare cifar10 --space nas_bench_macro --data.root DIR --truth nas-bench-macro_cifar10.json
     """
 
-    name: tyro.conf.Positional[str]
-    """Recipe: what all systems share."""
-    config: Annotated[RunConfig, tyro.conf.arg(name="")]
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")] = "digits"
+    """What all systems share."""
+    config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=lambda: RunConfig(""))
     strategies: tuple[str, ...] = ()
     """Who is compared; default: all of the paper's Table 1, its baselines, ENAS and the sandwich rule."""
     seeds: int = 1
@@ -44,23 +43,18 @@ class CompareVerb:
     """The JSON file of NAS-Bench-Macro for CIFAR-10, instead of training networks from scratch."""
     out: Path = Path("runs/table1")
     """Folder of the page and of the trainings."""
-    data: str | None = None
-    """Short for --data.name."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, train, print."""
-    name = next((argument for argument in arguments[:1] if not argument.startswith("-")), None)
-    wants_help = "--help" in arguments or "-h" in arguments
-    if name is None:
-        arguments, name = (arguments, "digits") if wants_help else (["digits", *arguments], "digits")
-    base = recipe_config(name, arguments, wants_help)
-    given = parse(CompareVerb, arguments, "compare", CompareVerb(name, base))
-    config = given.config
-    if given.data is not None:
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, name=given.data))
+    if wants_help(arguments):
+        name = next((each for each in arguments[:1] if not each.startswith("-")), "digits")
+        show_help(CompareVerb, arguments, "compare", CompareVerb(name, shown_config(name)))
+    flags = given_flags(CompareVerb, arguments, "compare")
+    given = CompareVerb(**flags.own)
+    config = configured(recipe_config(given.name, flags, flags.settings), flags, flags.settings)
     # torch is only needed from here on
     from fairnas.cli.progress import interruptible, narrated
     from fairnas.paper.table_1_study import SystemComparison, measure_table_1

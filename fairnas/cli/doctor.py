@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fairnas.atomic_files import has_locks
 from fairnas.cli.lists import ListArguments
 from fairnas.cli.output import print_json, print_table
 from fairnas.cli.parsing import parse
+from fairnas.directory_lock import has_locks
 from fairnas.versions import PACKAGES, version_of
 
 

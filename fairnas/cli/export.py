@@ -35,7 +35,8 @@ def main(arguments: Sequence[str]) -> None:
     """Parse, export, print."""
     given = parse(ExportVerb, arguments, "export")
     config = RunDirectory.open(given.run).config
-    do_stage("export", given, config=dataclasses.replace(config, export=_settings(given, config.export)))
+    changed = dataclasses.replace(config, export=_settings(given, config.export))
+    do_stage("export", given, config=changed, instead_of=config)
 
 
 def _settings(given: ExportVerb, ours: ExportConfig) -> ExportConfig:

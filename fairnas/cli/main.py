@@ -53,8 +53,9 @@ Weight-sharing neural architecture search that can be trusted.
 
 {verbs}
 
-`fairnas VERB --help` tells more. Every verb takes --json (one JSON object on standard output, nothing else there)
-and --debug (tracebacks). Exit codes: 0 done, 2 wrong input, 130 interrupted, 129 terminal closed, 1 our fault.
+`fairnas VERB --help` tells more, `fairnas run --help-all` lists every setting. Every verb takes --json (one JSON object
+on standard output, nothing else there) and --debug (tracebacks). Exit codes: 0 done, 2 wrong input, 130 interrupted,
+129 terminal closed, 1 our fault.
 
 example: fairnas run digits --out runs/digits
 """
@@ -105,7 +106,7 @@ def _outcome(arguments: Sequence[str] | None) -> int:
     except Exception as error:
         if debug:
             raise
-        if line := too_little_memory(error):
+        if line := too_little_memory(error, arguments[0]):
             print(f"fairnas: {line}", file=sys.stderr)
             return WRONG_INPUT
         if isinstance(error, PermissionError) and error.filename is not None:  # any path may lie in a locked folder

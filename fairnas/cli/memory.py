@@ -4,10 +4,17 @@ import re
 
 from fairnas.errors import FairnasError
 
-_SMALLER = (
-    "make train.batch_size, evaluate.batch_size, data.image_size or resources.processes smaller, "
-    "keep fewer images (data.train_per_class), or use a machine with more memory"
+_OF_A_RUN = (
+    "make --train.batch-size, --evaluate.batch-size, --data.image-size or --resources.processes smaller, "
+    "keep fewer images (--data.train-per-class), or "
 )
+SMALLER = {
+    **dict.fromkeys(("run", "plan", "train", "compare"), _OF_A_RUN),
+    "search": "make --evaluate.batch-size or --resources.workers smaller, or ",
+    "retrain": "make --resources.processes smaller, or with the recipe product --batch-size, or ",
+    "rank": "make --resources.processes smaller, or ",
+}
+"""What makes the work of a verb smaller, by flags that it takes."""
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "P": 2**50, "E": 2**60}
 _TORCH_CPU = re.compile(r"allocate memory: you tried to allocate (\d+) bytes")
 _WITH_UNIT = re.compile(r"(?:tried to allocate|unable to allocate) ([\d.]+) ([KMGTPE]?)iB", re.IGNORECASE)
@@ -17,8 +24,8 @@ class TooLittleMemoryError(FairnasError):
     """A machine or a GPU that has less memory than the work takes."""
 
 
-def too_little_memory(error: BaseException) -> TooLittleMemoryError | None:
-    """What to tell the user if an error says that there is too little memory; None if it says something else.
+def too_little_memory(error: BaseException, verb: str) -> TooLittleMemoryError | None:
+    """What to tell the user of a verb if an error says that there is too little memory; None for another error.
 
     Python and numpy raise `MemoryError`; torch raises a `RuntimeError` on the CPU, and a class of its own for GPUs.
     """
@@ -30,7 +37,10 @@ def too_little_memory(error: BaseException) -> TooLittleMemoryError | None:
     place = "of the GPU " if on_gpu else ""
     size = _asked(text)
     wanted = f"another {size / 1e9:,.3g} GB " if size is not None else ""
-    return TooLittleMemoryError(f"there is too little memory: {wanted}{place}could not be had; {_SMALLER}")
+    return TooLittleMemoryError(
+        f"there is too little memory: {wanted}{place}could not be had; "
+        f"{SMALLER.get(verb, '')}use a machine with more memory"
+    )
 
 
 def _asked(text: str) -> float | None:

@@ -4,11 +4,14 @@ import json
 import math
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from fairnas.analysis.ranking import Agreement
 
 
 def print_json(content: Any) -> None:
@@ -75,16 +78,16 @@ def column(name: str, unit: str) -> str:
     return f" {name} ({unit})" if unit else f" {name}"
 
 
-def interval(agreement: dict[str, Any]) -> str:
+def interval(found: "Agreement") -> str:
     """A rank correlation with its interval and n."""
-    return f"{bracketed(agreement['tau'], agreement['interval'])}, n = {agreement['n']}"
+    return f"{bracketed(found.tau, found.interval)}, n = {found.n}"
 
 
-def bracketed(number: float | None, interval: Sequence[float | None]) -> str:
+def bracketed(number: float, interval: tuple[float, float]) -> str:
     """A number with two digits and its interval, or a dash if it is not defined."""
     low, high = interval
-    if number is None or not math.isfinite(number):
+    if not math.isfinite(number):
         return "-"
-    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+    if not (math.isfinite(low) and math.isfinite(high)):
         return f"{number:.2f}"
     return f"{number:.2f} [{low:.2f}, {high:.2f}]"

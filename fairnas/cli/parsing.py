@@ -4,40 +4,132 @@ import contextlib
 import inspect
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import tyro
 
+from fairnas.cli.flags import SHORT, fields_of, has_more, help_type, read_type, section_name, shorts_of
+from fairnas.configfile import leaves
 from fairnas.errors import FairnasError
 
 T = TypeVar("T")
+HELP = ("--help", "-h", "--help-all")
 
 
 class UsageError(FairnasError):
     """A flag that does not exist, or a value that it cannot take."""
 
 
-def parse(kind: type[T], arguments: Sequence[str], verb: str, default: T | None = None) -> T:
+@dataclass(frozen=True)
+class GivenSetting:
+    """A setting that the user gives."""
+
+    value: Any
+    origin: Literal["flag", "file"]
+    said: str
+    """As it was written, for messages: `--minutes 3`."""
+
+
+Settings = Mapping[str, GivenSetting]
+"""What the user gives of the settings of a run, by dotted names: by flags and in a file, which count the same."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """The flags that a command gives."""
+
+    own: Mapping[str, Any]
+    """Those of the verb, by the names of its fields."""
+    settings: Settings
+
+
+def values_of(settings: Settings) -> dict[str, Any]:
+    """The values of settings by dotted names."""
+    return {key: setting.value for key, setting in settings.items()}
+
+
+def wants_help(arguments: Sequence[str]) -> bool:
+    """Whether a command asks for help rather than work."""
+    return not set(HELP).isdisjoint(arguments)
+
+
+def without_help(arguments: Sequence[str]) -> list[str]:
+    """The arguments that ask for no help."""
+    return [argument for argument in arguments if argument not in HELP]
+
+
+def given_flags(kind: type, arguments: Sequence[str], verb: str) -> Given:
+    """Read the flags of a verb that takes settings of a run: those that are given, and no others.
+
+    Args:
+        kind: dataclass of the verb.
+        arguments: what stands after it.
+        verb: its name, for messages.
+
+    Raises:
+        FairnasError: in one line.
+    """
+    read, default = read_type(kind)
+    tree = _quietly(lambda: tyro.cli(read, args=arguments, prog=f"fairnas {verb}", default=default), verb)
+    own: dict[str, Any] = {}
+    settings: dict[str, GivenSetting] = {}
+    for field in fields_of(kind):
+        if field.section:
+            for name, value in leaves(tree[field.name]):
+                flag = name if field.is_root else f"{field.name}.{name}"
+                said = f"--{flag.replace('_', '-')} {value}"
+                settings[section_name(field.section) + name] = GivenSetting(value, "flag", said)
+        elif field.name in tree:
+            own[field.name] = tree[field.name]
+    for name, (setting, short) in shorts_of(kind).items():
+        if SHORT + name in tree:
+            value = tree[SHORT + name]
+            said = f"--{name} {value:g}" if isinstance(value, float) else f"--{name} {value}"
+            if setting.key in settings:
+                other = settings[setting.key].said.split()[0]
+                raise UsageError(f"{said} and {other} are both given; give one of them")
+            settings[setting.key] = GivenSetting(short.read(value) if short.read else value, "flag", said)
+    return Given(own, settings)
+
+
+def show_help(kind: type, arguments: Sequence[str], verb: str, default: Any = None) -> NoReturn:
+    """Print the flags of a verb and exit.
+
+    Args:
+        kind: dataclass of the verb; its docstring says what the verb does.
+        arguments: `--help-all` among them shows all settings, else the common ones are shown.
+        verb: its name.
+        default: an instance of `kind`, whose values are shown; None: those that its fields have.
+    """
+    everything = "--help-all" in arguments
+    shown, values = help_type(kind, default, everything)
+    text = inspect.getdoc(kind) or ""  # given as it stands, because tyro takes the examples out of docstrings
+    if has_more(kind) and not everything:
+        text += f"\n\nThese are the settings that most runs need; `fairnas {verb} --help-all` shows all of them."
+    style = (tyro.conf.FlagCreatePairsOff,)
+    tyro.cli(shown, args=["--help"], prog=f"fairnas {verb}", description=text, default=values, config=style)
+    raise AssertionError("tyro exits after help")
+
+
+def parse(kind: type[T], arguments: Sequence[str], verb: str) -> T:
     """Read the flags of a verb into a dataclass. Raises `UsageError` in one line; `--help` prints and exits."""
-    if "--help" in arguments or "-h" in arguments:
-        return _cli(kind, arguments, verb, default)
+    if wants_help(arguments):
+        show_help(kind, arguments, verb)
+    style = (tyro.conf.FlagCreatePairsOff,)
+    return _quietly(lambda: tyro.cli(kind, args=arguments, prog=f"fairnas {verb}", config=style), verb)
+
+
+def _quietly(read: Callable[[], T], verb: str) -> T:
+    """What tyro reads; what it says of a mistake becomes a `UsageError`."""
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed):
-            return _cli(kind, arguments, verb, default)
+            return read()
     except SystemExit:
         raise UsageError(_one_line(printed.getvalue(), verb)) from None
-
-
-def _cli(kind: type[T], arguments: Sequence[str], verb: str, default: T | None) -> T:
-    style = (tyro.conf.FlagCreatePairsOff,)
-    text = inspect.getdoc(kind)  # given as it stands, because tyro takes the examples out of docstrings
-    if default is None:
-        return tyro.cli(kind, args=arguments, prog=f"fairnas {verb}", description=text, config=style)
-    return tyro.cli(kind, args=arguments, prog=f"fairnas {verb}", description=text, default=default, config=style)
 
 
 def _one_line(box: str, verb: str) -> str:
@@ -79,21 +171,11 @@ def _in_our_words(message: str) -> str:
     return message
 
 
-def peek(arguments: Sequence[str], flag: str) -> str | None:
-    """The value of a flag before the rest can be read, because defaults depend on it."""
-    for position, argument in enumerate(arguments):
-        if argument.startswith(flag + "="):
-            return argument[len(flag) + 1 :]
-        if argument == flag and position + 1 < len(arguments):
-            return arguments[position + 1]
-    return None
-
-
 @dataclass(frozen=True)
 class RunArguments:
     """What every verb over a run directory takes."""
 
     run: Annotated[Path, tyro.conf.arg(aliases=("--out",))]
-    """The run directory. (torchrun takes `--run` for an option of its own; there, write `--out`.)"""
+    """The run directory."""
     json: bool = False
     """Print one JSON object and nothing else."""

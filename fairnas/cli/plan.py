@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fairnas.atomic_files import require_locks
-from fairnas.cli.dial import dial_lines, given_settings
+from fairnas.cli.dial import dial_lines
 from fairnas.cli.output import print_json, print_table
 from fairnas.cli.run import RunVerb, read_arguments
+from fairnas.directory_lock import require_locks
 
 if TYPE_CHECKING:
     from fairnas.planning import Plan
@@ -35,7 +35,8 @@ class PlanVerb(RunVerb):
 def main(arguments: Sequence[str]) -> None:
     """Parse, measure, print."""
     begun = time.monotonic()
-    config, verb = read_arguments(arguments, "plan", PlanVerb)
+    command = read_arguments(arguments, "plan", PlanVerb)
+    config, verb = command.config, command.verb
     require_locks()
     # torch is only needed from here on
     from fairnas.cli.progress import narrated
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
                 require_study(prepared)
                 plan = measure_plan(prepared, narrator)
             else:
-                budgeted = dial(config, given_settings(arguments), begun, narrator)
+                budgeted = dial(config, command.given, begun, narrator)
                 prepared, plan = budgeted.prepared, budgeted.plan
                 record, lines = {"dial": budgeted.to_dict()}, dial_lines(budgeted)
     except KeyboardInterrupt:

@@ -2,18 +2,20 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from fairnas.cli.output import print_json
-from fairnas.cli.parsing import RunArguments, UsageError, parse
+from fairnas.cli.parsing import RunArguments, UsageError, given_flags, show_help, wants_help
 from fairnas.cli.ranking import print_study
+from fairnas.cli.settings import stage_settings
 from fairnas.cli.stage import do_stage
-from fairnas.config import StandAloneConfig
+from fairnas.config import Resources, StandAloneConfig
 from fairnas.errors import FairnasError, GenomeError
+from fairnas.record import read_record
 from fairnas.rundir import RunDirectory
-from fairnas.space import SearchSpace, get_space
+from fairnas.space import Genome, SearchSpace, format_genome, get_space
 from fairnas.space.file import from_dict
 
 
@@ -44,11 +46,15 @@ class RankVerb(RunArguments):
     """Another run with the same space and data: its supernet judges the networks, too. `none`: no other."""
     show: bool = False
     """Print the study that is there; nothing is trained."""
+    resources: Resources = field(default_factory=Resources)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, rank, print."""
-    given = parse(RankVerb, arguments, "rank")
+    if wants_help(arguments):
+        show_help(RankVerb, arguments, "rank")
+    flags = given_flags(RankVerb, arguments, "rank")
+    given = RankVerb(**flags.own)
     run = RunDirectory.open(given.run)
     if given.models == 0:
         raise UsageError("--models is 0, which is no study; give 3 or more")
@@ -58,22 +64,20 @@ def main(arguments: Sequence[str]) -> None:
             from fairnas.pipeline.other_scorers import require_comparable
 
             require_comparable(run, Path(study.against))
-        do_stage("rank", given, config=dataclasses.replace(config, stand_alone=study))
-    else:
-        _require_nothing_else(given)
+        _, resources = stage_settings(config, flags)
+        changed = dataclasses.replace(config, stand_alone=study)
+        do_stage("rank", given, config=changed, instead_of=config, resources=resources)
+    elif not flags.own.keys() <= {"run", "json", "show"} or flags.settings:
+        raise UsageError("--show prints the study that is there; leave --show out to make another one")
+    from fairnas.analysis import RankingRecord  # numpy
+
     if not run.is_finished("rank"):
         raise FairnasError(f"{run.path} has no finished ranking study; `fairnas rank --run {run.path}` makes it")
-    study = run.read_json("ranking.json")
+    record = read_record(run, "ranking.json", RankingRecord)
     if not given.json:
-        print_study(study)
+        print_study(record)
     elif given.show:
-        print_json(study)
-
-
-def _require_nothing_else(given: RankVerb) -> None:
-    changed = RankVerb(given.run, json=given.json, show=True)
-    if given != changed:
-        raise UsageError("--show prints the study that is there; leave --show out to make another one")
+        print_json(record.to_dict())
 
 
 def _study(given: RankVerb, run: RunDirectory) -> StandAloneConfig:
@@ -94,34 +98,32 @@ def _study(given: RankVerb, run: RunDirectory) -> StandAloneConfig:
 
 
 def _named(given: RankVerb, run: RunDirectory) -> tuple[str, ...]:
-    """The genomes that are given, each of the run's space."""
+    """The genomes that are given, each of the run's space, as its configuration holds them."""
     if not given.genome and given.genomes is None:
         return ()
-    from fairnas.pipeline.rank_stage import parse_models
-
     stored = run.path / "space.json"
     space = from_dict(run.read_json("space.json")) if stored.exists() else get_space(run.config.space)
-    texts = (*given.genome, *(_read(given.genomes, space) if given.genomes else ()))
-    parse_models(space, texts)
-    return texts
+    genomes = [*map(space.parse, given.genome), *(read_genomes(given.genomes, space) if given.genomes else ())]
+    space.require_distinct(genomes)
+    return tuple(map(format_genome, genomes))
 
 
-def _read(path: Path, space: SearchSpace) -> list[str]:
+def read_genomes(path: Path, space: SearchSpace) -> list[Genome]:
+    """The networks of a text file, a genome per line. Raises `UsageError`, or `GenomeError` with the line."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise UsageError(f"cannot read {path} ({error.strerror}); give a text file with one genome per line") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not a text file; give one with one genome per line") from None
-    texts = []
+    genomes = []
     for number, line in enumerate(lines, start=1):
         text = line.partition("#")[0].strip()
         if text:
             try:
-                space.parse(text)
+                genomes.append(space.parse(text))
             except GenomeError as error:
                 raise GenomeError(f"{path}, line {number}: {error}") from None
-            texts.append(text)
-    if not texts:
+    if not genomes:
         raise UsageError(f"{path} names no network; give one genome per line")
-    return texts
+    return genomes

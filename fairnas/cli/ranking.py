@@ -1,143 +1,163 @@
 """The ranking study as tables for people."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Sequence
 
+from fairnas.analysis import (
+    BestAgreement,
+    Correction,
+    NoiseCeiling,
+    RankAgreement,
+    RankingRecord,
+    RankingStudy,
+    SecondChoice,
+    TauDifference,
+)
+from fairnas.analysis.gap import AccuracyGap
+from fairnas.analysis.ranking import Agreement
 from fairnas.cli.output import bracketed, interval, millions, percent, print_table
 from fairnas.config import ACCURACY_WORDS, Measure
+from fairnas.space import format_genome
 
 _PREDICTORS = {"madds": "multiply-adds", "params": "parameters", "depth": "layers that are no skips"}
 
+_Judge = tuple[str, RankAgreement, BestAgreement, TauDifference | None, AccuracyGap | None]
+"""Who orders the networks, and what is known of it. The run's own scores are ahead of nobody; losses have no gap."""
 
-def print_study(study: Mapping[str, Any]) -> None:
-    """Print what `ranking.json` holds; a study of an earlier version has fewer numbers."""
-    _print_models(study)
-    against = study.get("against")
-    others = [(f"one-shot, BN statistics: {each['name']}", each) for each in study.get("statistics", ())]
-    others += [(f"supernet of {against['name']}", against)] if against else []
-    scored_by = study.get("scored_by")
-    own = f"one-shot, BN statistics: {scored_by}" if scored_by else "one-shot accuracy"
-    rows = [[own, _tau(study["tau"]), ""]]
+
+def print_study(record: RankingRecord) -> None:
+    """Print what `ranking.json` holds."""
+    study = record.study
+    _print_models(record)
+    own: _Judge = (f"one-shot, BN statistics: {record.scored_by}", study.tau, study.best, None, study.gap)
+    losses, others = _by_loss(study), _others(study)
+    rows = [[own[0], _tau(study.tau), ""]]
     rows += [
-        [f"{_PREDICTORS.get(name, name)} alone", _tau(found), _lead(study.get("differences", {}).get(name))]
-        for name, found in study["predictors"].items()
+        [f"{_PREDICTORS.get(name, name)} alone", _tau(found), _lead(study.differences.get(name))]
+        for name, found in study.predictors.items()
     ]
-    by_loss, corrected = study.get("by_loss"), study.get("corrected")
-    if corrected and "cost" not in corrected:
-        corrected = None
-    losses = [("one-shot cross-entropy", by_loss)] if by_loss else []
-    rows += [[name, _tau(each["tau"]), _lead(each["difference"])] for name, each in losses]
-    if corrected:
-        rows.append([_summed(corrected), _tau(corrected), _lead(corrected["difference"])])
-    rows += [[name, _tau(each["tau"]), _lead(each["difference"])] for name, each in others]
+    rows += [[name, _tau(tau), _lead(lead)] for name, tau, _, lead, _ in losses]
+    if study.corrected:
+        rows.append([_summed(study.corrected), _tau(study.corrected), _lead(study.corrected.difference)])
+    rows += [[name, _tau(tau), _lead(lead)] for name, tau, _, lead, _ in others]
     head = ["order by", " tau-b [95 % interval]", " first row ahead by"]
-    print_table(head, [*rows, *_ceiling_rows(study["ceiling"])], "Who predicts the stand-alone order?")
-    if "best" in study:
-        _print_choosing([(own, study), *losses, *others])
-    _print_gaps(study["gap"], [(own, study), *others])
-    if study.get("second_choice") and corrected:
-        _print_second_choice(study["second_choice"], corrected, study.get("measure", "top1"))
+    print_table(head, [*rows, *_ceiling_rows(study.ceiling)], "Who predicts the stand-alone order?")
+    _print_choosing([own, *losses, *others])
+    _print_gaps(study.gap, [own, *others])
+    if record.second_choice and study.corrected:
+        _print_second_choice(record.second_choice, study.corrected, record.measure)
 
 
-def _summed(corrected: Mapping[str, Any]) -> str:
-    return f"cross-entropy and {_PREDICTORS[corrected['cost']]}, fitted to the others"
+def _by_loss(study: RankingStudy) -> list[_Judge]:
+    found = study.by_loss
+    return [("one-shot cross-entropy", found.tau, found.best, found.difference, None)] if found else []
 
 
-def _print_second_choice(found: Mapping[str, Any], corrected: Mapping[str, Any], measure: str) -> None:
+def _others(study: RankingStudy) -> list[_Judge]:
+    """The ways to score the networks beside the run's own."""
+    named = [(f"one-shot, BN statistics: {each.name}", each) for each in study.statistics]
+    named += [(f"supernet of {study.against.name}", study.against)] if study.against else []
+    return [(name, each.tau, each.best, each.difference, each.gap) for name, each in named]
+
+
+def _summed(corrected: Correction) -> str:
+    return f"cross-entropy and {_PREDICTORS[corrected.cost]}, fitted to the others"
+
+
+def _print_second_choice(found: SecondChoice, corrected: Correction, measure: Measure) -> None:
     rows = [
         [
-            row["genome"],
-            percent(row["foreseen"]),
-            percent(row[measure]),
-            millions(row["madds"]),
-            millions(row["params"]),
-            "yes" if row["selected"] else "no",
+            format_genome(each.genome),
+            percent(each.foreseen),
+            percent(each.one_shot(measure)),
+            millions(each.madds),
+            millions(each.params),
+            "yes" if each.selected else "no",
         ]
-        for row in found["networks"]
+        for each in found.networks
     ]
-    summed = f"cross-entropy and {_PREDICTORS[corrected['cost']]}"
-    title = f"Second choice: of {found['looked_at']:,} networks that the search scored, by the fitted sum of {summed}"
+    summed = f"cross-entropy and {_PREDICTORS[corrected.cost]}"
+    title = f"Second choice: of {found.looked_at:,} networks that the search scored, by the fitted sum of {summed}"
     head = ["genome", " foreseen (test)", " one-shot (validation)", " MAdds", " params", " was selected"]
     print_table(head, rows, title)
 
 
-def _tau(found: Mapping[str, Any]) -> str:
-    return interval(dict(found)) if found["tau"] is not None else f"constant, n = {found['n']}"
+def _tau(found: Agreement) -> str:
+    return f"constant, n = {found.n}" if math.isnan(found.tau) else interval(found)
 
 
-def _lead(found: Mapping[str, Any] | None) -> str:
-    if not found or found["difference"] is None:
+def _lead(found: TauDifference | None) -> str:
+    if not found or math.isnan(found.difference):
         return ""
-    return f"{bracketed(found['difference'], found['interval'])}, n = {found['n']}"
+    return f"{bracketed(found.difference, found.interval)}, n = {found.n}"
 
 
-def _ceiling_rows(ceiling: Mapping[str, Any] | None) -> list[list[str]]:
+def _ceiling_rows(ceiling: NoiseCeiling | None) -> list[list[str]]:
     if not ceiling:
         return []
-    pairs = ceiling.get("pairs", 1)
-    name = "another seed: noise ceiling" + (f", mean of {pairs} pairs" if pairs > 1 else "")
+    name = "another seed: noise ceiling" + (f", mean of {ceiling.pairs} pairs" if ceiling.pairs > 1 else "")
     rows = [[name, _tau(ceiling), ""]]
-    if ceiling.get("reachable") is not None:
-        reach = f"{ceiling['reachable']:.2f}, n = {ceiling['n']}"
-        rows.append([f"without error, for the mean of {ceiling['seeds']} seeds (estimate)", reach, ""])
+    if ceiling.reachable is not None:
+        reach = f"{ceiling.reachable:.2f}, n = {ceiling.n}"
+        rows.append([f"without error, for the mean of {ceiling.seeds} seeds (estimate)", reach, ""])
     return rows
 
 
-def _print_choosing(judges: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+def _print_choosing(judges: Sequence[_Judge]) -> None:
     """Further measures per judge."""
-    counts = " / ".join(judges[0][1]["best"]["regret"])
+    counts = " / ".join(str(k) for k in judges[0][2].regret)
     rows = [
         [
             name,
-            str(each["tau"]["n"]),
-            _number(each["tau"]["spearman"]),
-            _number(each["best"]["pearson"]),
-            f"{_number(each['best']['best_tau'])}, n = {each['best']['best_n']}",
-            " / ".join(f"{100 * lost:.1f}" for lost in each["best"]["regret"].values()),
+            str(tau.n),
+            _number(tau.spearman),
+            _number(best.pearson),
+            f"{_number(best.best_tau)}, n = {best.best_n}",
+            " / ".join(f"{100 * lost:.1f}" for lost in best.regret.values()),
         ]
-        for name, each in judges
+        for name, tau, best, _, _ in judges
     ]
     head = ["order by", " n", " Spearman", " Pearson", " tau among the best tenth (at least 3)"]
     print_table([*head, f" points lost by the top {counts}"], rows, "Choosing by an order")
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2f}"
 
 
-def _print_models(study: Mapping[str, Any]) -> None:
-    against = study.get("against")
+def _print_models(record: RankingRecord) -> None:
+    study, against = record.study, record.study.against
     columns = ["genome", " one-shot (validation)"]
-    columns += [f" by {against['name']}"] if against else []
+    columns += [f" by {against.name}"] if against else []
     columns += [" stand-alone (test)", " per seed", " MAdds", " params"]
-    others: Sequence[float | None] = against["scores"] if against else [None] * len(study["models"])
+    others: Sequence[float | None] = against.scores if against else [None] * len(study.models)
     rows = [
-        [model["genome"], percent(model["one_shot"])]
+        [format_genome(model.genome), percent(model.one_shot)]
         + ([percent(other)] if against else [])
         + [
-            percent(model["mean"]) if model["mean"] is not None else "diverged",
-            " ".join("diverged" if value is None else percent(value) for value in model["stand_alone"]),
-            millions(model["madds"]),
-            millions(model["params"]),
+            percent(model.mean) if model.mean is not None else "diverged",
+            " ".join("diverged" if value is None else percent(value) for value in model.stand_alone),
+            millions(model.madds),
+            millions(model.params),
         ]
         for model, other in sorted(
-            zip(study["models"], others, strict=True), key=lambda pair: (-pair[0]["one_shot"], pair[0]["genome"])
+            zip(study.models, others, strict=True), key=lambda pair: (-pair[0].one_shot, pair[0].genome)
         )
     ]
-    lost = f", {study['diverged']} of them left out because a training diverged" if study["diverged"] else ""
-    measure: Measure = study.get("measure", "top1")
-    accuracy = "" if measure == "top1" else f"; accuracy is {ACCURACY_WORDS[measure]}"
-    print_table(columns, rows, f"{len(rows)} networks ({study['choose']}){lost}{accuracy}")
+    lost = f", {study.diverged} of them left out because a training diverged" if study.diverged else ""
+    accuracy = "" if record.measure == "top1" else f"; accuracy is {ACCURACY_WORDS[record.measure]}"
+    print_table(columns, rows, f"{len(rows)} networks ({record.choose}){lost}{accuracy}")
 
 
-def _print_gaps(gap: Mapping[str, Any], judges: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+def _print_gaps(own: AccuracyGap, judges: Sequence[_Judge]) -> None:
     rows = [
         [
             name,
-            *(f"{percent(low)} to {percent(high)}" for low, high in (each["gap"]["one_shot"], gap["stand_alone"])),
-            f"{each['gap']['gap']:.3f}",
-            str(each["gap"]["n"]),
+            *(f"{percent(low)} to {percent(high)}" for low, high in (gap.one_shot, own.stand_alone)),
+            f"{gap.gap:.3f}",
+            str(gap.n),
         ]
-        for name, each in judges
+        for name, _, _, _, gap in judges
+        if gap is not None
     ]
     print_table(["scored by", " one-shot", " stand-alone", " lambda", " n"], rows, "Supernet accuracy gap")

@@ -1,5 +1,6 @@
 """`fairnas retrain --run DIR [GENOME ...]`: train networks for use."""
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,9 +9,12 @@ from typing import Annotated
 
 import tyro
 
-from fairnas.cli.parsing import RunArguments, UsageError, parse, peek
+from fairnas.cli.parsing import Given, RunArguments, UsageError, given_flags, show_help, wants_help, without_help
+from fairnas.cli.settings import stage_settings
 from fairnas.cli.stage import do_stage
-from fairnas.config import RetrainConfig
+from fairnas.config import Resources, RetrainConfig, RunConfig
+from fairnas.config.settings import with_settings
+from fairnas.errors import FairnasError
 from fairnas.rundir import RunDirectory
 
 
@@ -31,23 +35,35 @@ class RetrainVerb(RunArguments):
     genomes: tyro.conf.Positional[tuple[str, ...]] = ()
     """More genomes, in text form."""
     settings: Annotated[RetrainConfig, tyro.conf.arg(name="")] = field(default_factory=RetrainConfig)
+    resources: Resources = field(default_factory=Resources)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, retrain, print."""
-    given = parse(RetrainVerb, arguments, "retrain", _stored(arguments))
-    if peek(arguments, "--temperature") is not None and not given.settings.distillation:
+    if wants_help(arguments):
+        show_help(RetrainVerb, arguments, "retrain", _shown(without_help(arguments)))
+    flags = given_flags(RetrainVerb, arguments, "retrain")
+    given = RetrainVerb(**flags.own)
+    stored = RunDirectory.open(given.run).config
+    config, resources = stage_settings(_base(stored, flags), flags)
+    if "retrain.temperature" in flags.settings and not config.retrain.distillation:
         raise UsageError("--temperature is of distillation, which is 0; give --distillation, too")
-    config = RunDirectory.open(given.run).config
     named = tuple(dict.fromkeys([*config.stand_alone.genomes, *given.genomes]))
-    alone = dataclasses.replace(config.stand_alone, genomes=named)
-    do_stage("retrain", given, config=dataclasses.replace(config, stand_alone=alone, retrain=given.settings))
+    config = with_settings(config, {"stand_alone.genomes": named})
+    do_stage("retrain", given, config=config, instead_of=stored, resources=resources)
 
 
-def _stored(arguments: Sequence[str]) -> RetrainVerb | None:
+def _shown(arguments: Sequence[str]) -> RetrainVerb | None:
+    """What help shows: the settings of the run, if it is named."""
+    with contextlib.suppress(FairnasError):
+        flags = given_flags(RetrainVerb, arguments, "retrain")
+        config = _base(RunDirectory.open(flags.own["run"]).config, flags)
+        return RetrainVerb(Path(), settings=config.retrain, resources=config.resources)
+    return None
+
+
+def _base(stored: RunConfig, flags: Given) -> RunConfig:
     """The run's own settings, which flags replace. The supernet's recipe has none, so with it they begin anew."""
-    path = peek(arguments, "--run") or peek(arguments, "--out")
-    if path is None or "--help" in arguments or "-h" in arguments:
-        return None
-    stored = RunDirectory.open(Path(path)).config.retrain
-    return RetrainVerb(Path(path), settings=RetrainConfig() if peek(arguments, "--recipe") == "supernet" else stored)
+    recipe = flags.settings.get("retrain.recipe")
+    anew = recipe is not None and recipe.value == "supernet"
+    return dataclasses.replace(stored, retrain=RetrainConfig()) if anew else stored

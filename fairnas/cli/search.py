@@ -1,26 +1,32 @@
 """`fairnas search --run DIR`: stage two alone."""
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import tyro
 
 from fairnas.cli.output import column, millions, percent, print_json, print_table, value
-from fairnas.cli.parsing import RunArguments, parse, peek
-from fairnas.cli.shortforms import ShortForms
+from fairnas.cli.parsing import RunArguments, given_flags, show_help, wants_help, without_help
+from fairnas.cli.settings import stage_settings, with_objectives
 from fairnas.cli.stage import do_stage
-from fairnas.config import ACCURACY_WORDS, EvaluateConfig, Measure, SearchConfig
+from fairnas.config import ACCURACY_WORDS, EvaluateConfig, Measure, Resources, RunConfig, SearchConfig
+from fairnas.errors import FairnasError
+from fairnas.record import read_record
 from fairnas.rundir import RunDirectory
+
+if TYPE_CHECKING:
+    from fairnas.search.record import SearchRecord
 
 _TELLING = 0.005
 """Difference of two accuracies of a network that shows in a table."""
 
 
 @dataclass(frozen=True)
-class SearchVerb(RunArguments, ShortForms):
+class SearchVerb(RunArguments):
     """Search the trained supernet of a run, and select networks from the front.
 
     Settings given here replace the run's when the search has ended well; if it fails, the run is as it was. Genomes
@@ -39,10 +45,9 @@ class SearchVerb(RunArguments, ShortForms):
 
     search: SearchConfig = field(default_factory=SearchConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
-    workers: int | None = None
-    """Score genomes in so many processes on this machine."""
-    scheduler: str | None = None
-    """Score genomes on the workers of the Dask scheduler at this address."""
+    resources: Resources = field(default_factory=Resources)
+    objective: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """One more objective: balanced_accuracy, top5, loss, latency, or FILE.py:NAME. May be given several times."""
     without: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Take an objective out again, by its name, and its bound with it. May be given several times."""
     show: bool = False
@@ -55,36 +60,48 @@ class SearchVerb(RunArguments, ShortForms):
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, search, print."""
-    path = peek(arguments, "--run") or peek(arguments, "--out")
-    stored = RunDirectory.open(Path(path)).config if path is not None else None
-    default = SearchVerb(Path(path), search=stored.search, evaluate=stored.evaluate) if path and stored else None
-    given = parse(SearchVerb, arguments, "search", default)
+    if wants_help(arguments):
+        show_help(SearchVerb, arguments, "search", _shown(without_help(arguments)))
+    flags = given_flags(SearchVerb, arguments, "search")
+    given = SearchVerb(**flags.own)
     if given.show or given.csv or given.parquet:
         _tell(given)
         return
     run = RunDirectory.open(given.run)
-    config = dataclasses.replace(run.config, search=_left(given, run), evaluate=given.evaluate)
-    resources = None
-    if given.workers is not None or given.scheduler is not None:
-        resources = dataclasses.replace(config.resources, workers=given.workers, scheduler=given.scheduler)
-    do_stage("search", given, config=given.over(config), resources=resources)
+    stored = run.config
+    config, resources = stage_settings(stored, flags)
+    config = with_objectives(_left(given, config, run), given.objective)
+    do_stage("search", given, config=config, instead_of=stored, resources=resources)
 
 
-def _left(given: SearchVerb, run: RunDirectory) -> SearchConfig:
-    """The settings of the search without the objectives that are to be taken out."""
+def _shown(arguments: Sequence[str]) -> SearchVerb | None:
+    """What help shows: the settings of the run, if it is named."""
+    with contextlib.suppress(FairnasError):
+        config = RunDirectory.open(given_flags(SearchVerb, arguments, "search").own["run"]).config
+        return SearchVerb(Path(), search=config.search, evaluate=config.evaluate, resources=config.resources)
+    return None
+
+
+def _left(given: SearchVerb, config: RunConfig, run: RunDirectory) -> RunConfig:
+    """A configuration without the objectives that are to be taken out."""
     if not given.without:
-        return given.search
+        return config
     from fairnas.search.objectives import without_objectives
+    from fairnas.search.record import SearchRecord
 
-    rows = run.read_json("search.json")["objectives"] if (run.path / "search.json").exists() else []
-    return without_objectives(given.search, given.without, {row["name"]: row.get("text") for row in rows})
+    there = (run.path / "search.json").exists()
+    objectives = read_record(run, "search.json", SearchRecord).objectives if there else ()
+    texts = {each.name: each.text for each in objectives}
+    return dataclasses.replace(config, search=without_objectives(config.search, given.without, texts))
 
 
 def _tell(given: SearchVerb) -> None:
     """What a search found, without searching."""
+    from fairnas.search.record import SearchRecord
+
     run = RunDirectory.open(given.run)
-    search = run.read_json("search.json")
-    front, files, written = search["front"], {"csv": given.csv, "parquet": given.parquet}, 0
+    search = read_record(run, "search.json", SearchRecord)
+    files, written = {"csv": given.csv, "parquet": given.parquet}, 0
     if any(files.values()):
         from fairnas.pipeline.candidate_table import read_candidates
 
@@ -95,52 +112,53 @@ def _tell(given: SearchVerb) -> None:
         if given.parquet is not None:
             table.write_parquet(given.parquet)
     if given.json:
-        paths = {kind: str(path) if path else None for kind, path in files.items()}
-        print_json({"front": front, "objectives": search["objectives"], **paths, "candidates": written})
+        paths, plain = {kind: str(path) if path else None for kind, path in files.items()}, search.to_dict()
+        print_json({"front": plain["front"], "objectives": plain["objectives"], **paths, "candidates": written})
         return
     if given.show:
-        from fairnas.pipeline.summary import further_objectives
-
-        units, measure = further_objectives(search), search.get("measure", "top1")
-        other = _other_measure(front, measure)
-        other = None if other in units else other
-        rows = [
-            [
-                row["genome"],
-                percent(row[measure]),
-                *([percent(row[other])] if other else []),
-                millions(row["madds"]),
-                millions(row["params"]),
-                *(value(row.get(name)) for name in units),
-                str(row["generation"]),
-            ]
-            for row in front
-        ]
-        further = (column(name, unit) for name, unit in units.items())
-        accuracies = [f" one-shot {ACCURACY_WORDS[measure]}", *([f" {ACCURACY_WORDS[other]}"] if other else [])]
-        names = ("genome", *accuracies, " MAdds", " params", *further, " generation")
-        print_table(names, rows, title="the front")
-        _print_objectives(search["objectives"])
-        if search["failed"]:
-            print(f"failed    {search['failed']:,} networks; the first: {search.get('failure') or 'reason unknown'}")
+        _print_front(search)
     for kind, path in files.items():
         if path is not None:
             print(f"{kind:9} {path}: {written:,} candidates")
 
 
-def _other_measure(front: Sequence[Mapping[str, Any]], measure: Measure) -> Measure | None:
+def _print_front(search: "SearchRecord") -> None:
+    further, measure = search.further_objectives, search.measure
+    other = _other_measure(search)
+    other = None if other in {each.name for each in further} else other
+    rows = [
+        [
+            each.text,
+            percent(each.value(measure)),
+            *([percent(each.get(other))] if other else []),
+            millions(each.value("madds")),
+            millions(each.value("params")),
+            *(value(each.get(objective.name)) for objective in further),
+            str(each.generation),
+        ]
+        for each in search.front
+    ]
+    accuracies = [f" one-shot {ACCURACY_WORDS[measure]}", *([f" {ACCURACY_WORDS[other]}"] if other else [])]
+    heads = (column(objective.name, objective.unit) for objective in further)
+    print_table(("genome", *accuracies, " MAdds", " params", *heads, " generation"), rows, title="the front")
+    _print_objectives(search)
+    if search.failed:
+        print(f"failed    {search.failed:,} networks; the first: {search.failure or 'reason unknown'}")
+
+
+def _other_measure(search: "SearchRecord") -> Measure | None:
     """Which accuracy has something to say beside the one that was searched by; balanced accuracy where it differs."""
-    if measure != "top1":
+    if search.measure != "top1":
         return "top1"
-    apart = [abs(row["top1"] - row.get("balanced_accuracy", row["top1"])) for row in front]
+    both = [(each.value("top1"), each.get("balanced_accuracy")) for each in search.front]
+    apart = [abs(top1 - balanced) for top1, balanced in both if balanced is not None]
     return "balanced_accuracy" if max(apart, default=0.0) > _TELLING else None
 
 
-def _print_objectives(objectives: Sequence[Mapping[str, Any]]) -> None:
+def _print_objectives(search: "SearchRecord") -> None:
     rows = []
-    for each in objectives:
-        bound = each["bound"]
-        limit = "" if bound is None else f"{'up to' if each['direction'] == 'min' else 'from'} {value(bound)}"
-        wanted = "more is better" if each["direction"] == "max" else "less is better"
-        rows.append([each["name"], wanted, limit, each.get("origin", "not recorded"), each.get("text", each["name"])])
+    for each in search.objectives:
+        limit = "" if each.bound is None else f"{'up to' if each.direction == 'min' else 'from'} {value(each.bound)}"
+        wanted = "more is better" if each.direction == "max" else "less is better"
+        rows.append([each.name, wanted, limit, each.origin, each.text])
     print_table(("objective", "", "bound", "from", "given as"), rows, title="what the search optimised")

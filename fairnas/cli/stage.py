@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from fairnas.cli.output import print_json
 from fairnas.cli.parsing import RunArguments
-from fairnas.cli.run import print_summary
+from fairnas.cli.summary import print_summary
 from fairnas.config import Resources, RunConfig
+from fairnas.errors import RunDirectoryError
 from fairnas.rundir import RunDirectory
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ def do_stage(
     given: RunArguments,
     *,
     config: RunConfig | None = None,
+    instead_of: RunConfig | None = None,
     prepared: "Prepared | None" = None,
     resources: Resources | None = None,
 ) -> None:
@@ -27,18 +29,23 @@ def do_stage(
         name: of the stage.
         given: the verb's arguments.
         config: settings to do it with, where the verb can change them; they become the run's when it has ended well.
-        prepared: the run's space and data, where they are at hand.
+        instead_of: the run's configuration that `config` was made of.
+        prepared: the run's space and data, by who holds the run already.
         resources: where and how to do it, this time; default: as the run's configuration says.
     """
     from fairnas.cli.progress import interruptible, narrated
     from fairnas.pipeline import Experiment, prepare, require_changeable, run_stage, summarise
     from fairnas.pipeline.costs import MEASURED, check_measured
-    from fairnas.train import Group, in_all_processes
+    from fairnas.train import Group
 
     run = RunDirectory.open(given.run)
     group = prepared.group if prepared else Group()
-    with contextlib.ExitStack() as held, interruptible() as stop, narrated() as narrator:
-        in_all_processes(group, lambda: held.enter_context(run.locked()))
+    lock = run.locked() if prepared is None else contextlib.nullcontext()
+    with lock, interruptible() as stop, narrated() as narrator:
+        if instead_of is not None and instead_of != run.config:
+            raise RunDirectoryError(
+                f"another command changed the settings of {run.path} since this one began; run the same command again"
+            )
         if config is not None and config != run.config:
             prepared = prepare(config, narrator=narrator)
             check_measured(prepared.space, config.search, run.path / MEASURED)
@@ -48,4 +55,4 @@ def do_stage(
         opened = (prepared.space, prepared.dataset) if prepared else None
         run_stage(Experiment(run, narrator, stop, opened, group, resources, config), name)
     result = summarise(run)
-    print_json(result) if given.json else print_summary(result)
+    print_json(result.to_dict()) if given.json else print_summary(result)

@@ -1,21 +1,23 @@
 """`fairnas train`: stage one alone, in one process or in several."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairnas.cli.parsing import RunArguments, parse
-from fairnas.cli.run import read_arguments
+from fairnas.cli.parsing import Given, RunArguments, UsageError, given_flags, wants_help
+from fairnas.cli.run import RunVerb, command_from, show_run_help
 from fairnas.cli.stage import do_stage
 from fairnas.rundir import RunDirectory
 
 
 @dataclass(frozen=True)
-class TrainVerb(RunArguments):
+class TrainVerb(RunVerb):
     """Train the supernet of a run, going on from its checkpoint.
 
-    With a recipe in front it starts a run, and takes every flag that `fairnas run` takes.
-    Under torchrun, several processes share out the paths of a step, its images, or both.
+    With a recipe it starts a run, and takes every flag that `fairnas run` takes; without, --run says which run goes on.
+    Under torchrun, several processes share out the paths of a step, its images, or both. (torchrun takes `--run` for an
+    option of its own; there, write `--out`.)
 
     Examples:
         fairnas train digits --run runs/digits
@@ -26,24 +28,48 @@ class TrainVerb(RunArguments):
 
 def main(arguments: Sequence[str]) -> None:
     """Start a run from a recipe and train its supernet, or go on with the training of a run."""
-    if not arguments or arguments[0].startswith("-"):
-        given, config = parse(TrainVerb, arguments, "train"), None
-    else:
-        config, verb = read_arguments(arguments, "train")
-        given = TrainVerb(verb.out or Path("runs") / verb.name, verb.json)
+    if wants_help(arguments):
+        show_run_help(arguments, "train", TrainVerb)
+    given = given_flags(TrainVerb, arguments, "train")
+    config = command_from(given, "train", TrainVerb).config if "name" in given.own else None
+    chosen = RunArguments(_directory(given), given.own.get("json", False))
     from fairnas.cli.progress import interruptible
     from fairnas.pipeline import follow, prepare
     from fairnas.train import in_all_processes, joined_group
 
-    with joined_group() as group:
-        prepared = in_all_processes(group, lambda: prepare(config or RunDirectory.open(given.run).config, group))
+    with joined_group() as group, contextlib.ExitStack() as held:
+
+        def hold() -> None:
+            if group.is_first:
+                held.enter_context(RunDirectory.begin(chosen.run) if config else RunDirectory.open(chosen.run).locked())
+
+        in_all_processes(group, hold)
+        prepared = in_all_processes(group, lambda: prepare(config or RunDirectory.open(chosen.run).config, group))
         in_all_processes(group, prepared.require_same)
         if config is not None:
-            images = prepared.dataset.fingerprint
-            in_all_processes(group, lambda: RunDirectory.create(given.run, config, images) if group.is_first else None)
+            run, images = RunDirectory(chosen.run), prepared.dataset.fingerprint
+            in_all_processes(group, lambda: run.configure(config, images) if group.is_first else None)
         if group.is_first:
-            do_stage("train", given, prepared=prepared)
+            do_stage("train", chosen, prepared=prepared)
         else:
-            in_all_processes(group, lambda: None)  # while the first opens the run
             with interruptible(silent=True) as stop:
                 follow(prepared, stop)
+
+
+def _directory(given: Given) -> Path:
+    """The run directory. Without a recipe, which begins a run, it has to be named, and its settings stay."""
+    if "name" in given.own:
+        return given.own.get("out") or Path("runs") / given.own["name"]
+    if given.own.get("out") is None:
+        raise UsageError("`fairnas train` needs --run PATH, or a recipe to begin with; try `fairnas train digits`")
+    others = [
+        *(setting.said for setting in given.settings.values()),
+        *(f"--objective {each}" for each in given.own["objective"]),
+    ]
+    if "config_file" in given.own:
+        others.append(f"--config {given.own['config_file']}")
+    if others:
+        raise UsageError(
+            f"{others[0]} is for a run that begins, and no recipe is given; leave it out, or name the recipe"
+        )
+    return given.own["out"]

@@ -93,7 +93,9 @@ def _latencies(given: ZooVerb) -> None:
     print_table(columns, rows, f"one image of {given.image_size} pixels, median")
     print(f"{found['device']}")
     if found["agreement"] is not None:
-        print(f"rank correlation of the two columns: tau {interval(found['agreement'])}")
+        from fairnas.analysis import RankAgreement  # numpy
+
+        print(f"rank correlation of the two columns: tau {interval(RankAgreement(**found['agreement']))}")
 
 
 def _cells(rows: Sequence[dict[str, Any]]) -> list[list[str]]:

@@ -6,23 +6,46 @@ from typing import Any
 
 from fairnas.errors import ConfigError, UnknownNameError
 
+LARGEST_COUNT = 2**53
+"""Of a whole number that is counted with: all up to it are also floating point numbers."""
 
-def at_least(name: str, value: float | None, low: float) -> None:
-    """Raise `ConfigError` unless the value is None, or a finite number of at least `low`."""
-    if value is not None and not low <= value < float("inf"):
-        raise ConfigError(f"{name} is {value}; give {low} or more")
+
+def at_least(name: str, value: float | None, low: float, most: int = LARGEST_COUNT) -> None:
+    """Raise `ConfigError` unless the value is None, or a finite number of at least `low`.
+
+    Args:
+        name: of the setting.
+        value: that was given.
+        low: the least.
+        most: for whole numbers.
+    """
+    if value is None:
+        return
+    if isinstance(value, int) and value > most:
+        raise ConfigError(f"{name} is {as_text(value)}; give {most:,} or less")
+    if not low <= value < float("inf"):
+        raise ConfigError(f"{name} is {as_text(value)}; give {low} or more")
 
 
 def above_zero(name: str, value: float | None) -> None:
     """Raise `ConfigError` unless the value is None, or a finite number above 0."""
+    if isinstance(value, int) and value > LARGEST_COUNT:
+        raise ConfigError(f"{name} is {as_text(value)}; give {LARGEST_COUNT:,} or less")
     if value is not None and not 0 < value < float("inf"):
-        raise ConfigError(f"{name} is {value}; give a number above 0")
+        raise ConfigError(f"{name} is {as_text(value)}; give a number above 0")
 
 
 def in_range(name: str, value: float, low: float, high: float) -> None:
     """Raise `ConfigError` unless the value is from `low` to `high`."""
     if not low <= value <= high:
-        raise ConfigError(f"{name} is {value}; give a number from {low} to {high}")
+        raise ConfigError(f"{name} is {as_text(value)}; give a number from {low} to {high}")
+
+
+def as_text(value: float) -> str:
+    """A number as text. Python writes none of more than some thousand digits."""
+    if isinstance(value, int) and abs(value) >= 10**40:
+        return f"a number of about {int(value.bit_length() * 0.30103):,} digits"
+    return str(value)
 
 
 def one_of(name: str, value: str, literal: Any) -> None:

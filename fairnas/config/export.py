@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from fairnas.config.checks import at_least
+from fairnas.config.settings import Advanced, Common
 from fairnas.errors import ConfigError
 
 _SPDX = re.compile(r"[A-Za-z0-9.+:() -]{1,200}")
@@ -13,11 +14,11 @@ _SPDX = re.compile(r"[A-Za-z0-9.+:() -]{1,200}")
 class ExportConfig:
     """The files of an exported network."""
 
-    int8: bool = False
+    int8: Common[bool] = False
     """Also an ONNX model in 8 bits, calibrated on training images, with the accuracy that it loses."""
-    calibration_images: int = 256
+    calibration_images: Advanced[int] = 256
     """Training images that the ranges of its activations are taken from."""
-    licence: str | None = None
+    licence: Common[str | None] = None
     """Of the weights, which are yours: an SPDX expression such as Apache-2.0; it stands in every file that is exported.
     Default: none is stated."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fairnas.config.checks import above_zero, at_least, in_range, one_of
+from fairnas.config.settings import Advanced, Common
 from fairnas.errors import ConfigError
 
 RetrainRecipe = Literal["supernet", "product"]
@@ -15,51 +16,51 @@ InitialWeights = Literal["scratch", "inherit"]
 class RetrainConfig:
     """Training of the selected networks for use, rather than for their ranking."""
 
-    recipe: RetrainRecipe = "supernet"
+    recipe: Common[RetrainRecipe] = "supernet"
     """`supernet`: as the networks of the ranking study, with the supernet's hyper-parameters (B.2); `product`: with the
-    tricks of MnasNet (4.1 b), which the settings below are for."""
-    epochs: int | None = None
+    tricks of MnasNet (4.1 b), which the other settings are for."""
+    epochs: Common[int | None] = None
     """Passes over the training images; default: as many as the networks of the ranking study have."""
-    batch_size: int | None = None
+    batch_size: Advanced[int | None] = None
     """Images per mini-batch; default: the supernet's."""
-    lr: float = 0.016
+    lr: Advanced[float] = 0.016
     """Highest learning rate for mini-batches of 256 images; in proportion for others, so 0.256 for 4096."""
-    warmup_epochs: float | None = None
+    warmup_epochs: Advanced[float | None] = None
     """Epochs in which the rate rises from 0; default: 5 of 350, in proportion."""
-    decay_epochs: float | None = None
+    decay_epochs: Advanced[float | None] = None
     """Epochs after which the rate falls by `decay`, again and again; default: 2.4 of 350, in proportion."""
-    decay: float = 0.97
+    decay: Advanced[float] = 0.97
     """Factor on the rate every `decay_epochs`."""
-    rms_decay: float = 0.9
+    rms_decay: Advanced[float] = 0.9
     """RMSProp's memory of squared gradients."""
-    momentum: float = 0.9
+    momentum: Advanced[float] = 0.9
     """RMSProp's momentum."""
-    epsilon: float = 1e-3
+    epsilon: Advanced[float] = 1e-3
     """Added to RMSProp's mean square, inside the root, as TensorFlow does."""
-    weight_decay: float = 1e-5
+    weight_decay: Advanced[float] = 1e-5
     """L2 weight decay on every parameter but those of BN."""
-    label_smoothing: float = 0.1
+    label_smoothing: Advanced[float] = 0.1
     """Share of the target that is spread evenly over all classes."""
-    dropout: float = 0.2
+    dropout: Advanced[float] = 0.2
     """Chance that a feature is left out before the classifier."""
-    average: float = 0.9999
+    average: Advanced[float] = 0.9999
     """Decay of the moving average of weights and BN statistics that is evaluated and exported; 0: no average."""
-    bn_momentum: float = 0.01
+    bn_momentum: Advanced[float] = 0.01
     """Share of a new mini-batch in the running BN statistics, at least: they never look back over more than a hundredth
     of a training, or 10 steps."""
-    clip_norm: float | None = None
+    clip_norm: Advanced[float | None] = None
     """Largest norm of all gradients together; longer ones are scaled down. Default: no limit."""
-    mixup: float = 0.0
+    mixup: Advanced[float] = 0.0
     """Alpha of the Beta distribution by which images are mixed in pairs; 0: not mixed."""
-    cutout: int = 0
+    cutout: Advanced[int] = 0
     """Side in pixels of the square that is blanked in every image; 0: none."""
-    distillation: float = 0.0
+    distillation: Advanced[float] = 0.0
     """Share of the loss that is towards the classes that the supernet's best network sees; 0: none."""
-    temperature: float = 1.0
+    temperature: Advanced[float] = 1.0
     """Of distillation: both networks' logits are divided by it."""
-    initial: InitialWeights = "scratch"
+    initial: Advanced[InitialWeights] = "scratch"
     """`inherit` begins with the supernet's weights."""
-    validations: int | None = None
+    validations: Advanced[int | None] = None
     """How often validation accuracy is measured, evenly over the epochs; default: after each."""
 
     def __post_init__(self) -> None:

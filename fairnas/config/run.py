@@ -3,19 +3,22 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, get_args
 
-import tyro
-
 from fairnas.config.checks import above_zero, at_least, in_range, one_of
 from fairnas.config.export import ExportConfig
 from fairnas.config.retrain import RetrainConfig
 from fairnas.config.search import EvaluateConfig, Measure, SearchConfig
+from fairnas.config.settings import Advanced, Common, Flag, NoFlag, Short
 from fairnas.config.stand_alone import StandAloneConfig
 from fairnas.config.training import DataConfig, TrainConfig
 from fairnas.errors import ConfigError
+from fairnas.untrusted import MOST_DIGITS
 
 Device = Literal["auto", "cpu", "cuda"]
 ExecutorName = Literal["auto", "sequential", "lockstep"]
 Compilation = Literal["auto", "on", "off"]
+
+LARGEST_SEED = 10**MOST_DIGITS - 1
+"""That can be read back from a file."""
 
 
 @dataclass(frozen=True)
@@ -25,28 +28,28 @@ class Resources:
     The one exception is several processes that share out mini-batches: each then normalises its share by itself.
     """
 
-    device: Device = "auto"
+    device: Common[Device] = "auto"
     """`auto` takes a GPU if there is one."""
-    executor: ExecutorName = "auto"
+    executor: Advanced[ExecutorName] = "auto"
     """Paths of a supernet step one after another, or all layer by layer; `auto` decides by device and memory."""
-    compile: Compilation = "auto"
+    compile: Advanced[Compilation] = "auto"
     """Whether lockstep steps are recorded once as a CUDA graph and replayed; `auto` does so on a GPU."""
-    save_memory: bool = False
+    save_memory: Advanced[bool] = False
     """The lockstep executor computes the inside of blocks twice instead of keeping it (activation checkpointing)."""
-    path_processes: int | None = None
+    path_processes: Advanced[int | None] = None
     """Of the processes that torchrun starts, how many share out the paths of a step; the others share out images.
     Default: as many as divide the paths."""
-    processes: int | None = None
+    processes: Common[int | None] = None
     """Processes for stand-alone trainings on the CPU; default: one per core that this one may use, if memory allows."""
-    workers: int | None = None
+    workers: Annotated[int | None, Flag("common", Short("workers", preferred=False))] = None
     """Processes on this machine that score genomes while searching; default: this one alone."""
-    scheduler: str | None = None
+    scheduler: Annotated[str | None, Flag("common", Short("scheduler", preferred=False))] = None
     """Address of a Dask scheduler whose workers score genomes, such as tcp://HOST:8786, instead."""
-    loader_workers: int = 4
+    loader_workers: Advanced[int] = 4
     """Processes that decode images too many to be held in memory."""
-    checkpoint_seconds: float = 30.0
+    checkpoint_seconds: Advanced[float] = 30.0
     """Seconds of work that a kill can cost at most."""
-    checkpoint_steps: int | None = None
+    checkpoint_steps: Advanced[int | None] = None
     """Also save after every so many steps."""
 
     def __post_init__(self) -> None:
@@ -69,15 +72,18 @@ class Resources:
 class RunConfig:
     """One experiment from beginning to end."""
 
-    recipe: Annotated[str, tyro.conf.Suppress]
+    recipe: NoFlag[str]
     """Name of the recipe that it began as; not a flag."""
-    space: str = "mobilenet_v2"
+    space: Common[str] = "mobilenet_v2"
     """Search space: a name from `fairnas spaces`, a TOML file, or FILE.py:NAME."""
-    width: float = 1.0
+    width: Advanced[float] = 1.0
     """Factor on all channels of the space, from 0.25 to 4."""
-    minutes: float | None = None
-    """Let the whole run end within so many minutes: what is not given is chosen for this device (docs/dial.md)."""
-    seed: int = 0
+    minutes: Annotated[
+        float | None, Flag("common", Short("hours", float, lambda hours: 60 * hours, preferred=False))
+    ] = None
+    """Let the whole run end within so many minutes: what is not given is chosen for this device (docs/dial.md).
+    `--hours` takes hours instead."""
+    seed: Common[int] = 0
     """The run's only seed; every random choice derives from it."""
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -91,7 +97,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         in_range("width", self.width, 0.25, 4)
         above_zero("minutes", self.minutes)
-        at_least("seed", self.seed, 0)
+        at_least("seed", self.seed, 0, LARGEST_SEED)
         self._require_one_measure()
 
     @property

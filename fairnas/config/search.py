@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from fairnas.config.checks import above_zero, at_least, in_range, one_of
+from fairnas.config.quantities import parse_milliseconds, parse_quantity
+from fairnas.config.settings import Advanced, Common, Flag, Short
 from fairnas.config.training import Precision
 from fairnas.errors import ConfigError
 
@@ -26,23 +28,23 @@ def are_unequal(class_images: Sequence[int]) -> bool:
 class EvaluateConfig:
     """How genomes are scored by the supernet (paper 3.2), and what accuracy means in the whole run."""
 
-    measure: WantedMeasure = "auto"
+    measure: Common[WantedMeasure] = "auto"
     """What networks are searched, selected, kept and ranked by: `top1`, the share of all images that are right, or
     `balanced_accuracy`, the mean over the classes of the share of each. `auto`: the latter with a `train.balance`."""
-    bn: WantedStatistics = "auto"
+    bn: Common[WantedStatistics] = "auto"
     """BN statistics: `running` (the paper's), those of each `batch`, `recalibrated` for every path on training images
     (as SPOS does), or what the training strategy was made for."""
-    calibration: Calibration = "shared"
+    calibration: Advanced[Calibration] = "shared"
     """Images that `recalibrated` statistics are taken from: the same for all genomes (`shared`, many times faster), or
     for each genome a random draw of its `own` (as SPOS does)."""
-    calibration_images: int = 1000
+    calibration_images: Advanced[int] = 1000
     """Training images that `recalibrated` statistics are taken from, all in one batch."""
-    batch_size: int = 125
+    batch_size: Advanced[int] = 125
     """Images per batch. Changes speed and memory, and scores only where BN uses the batch's own statistics."""
-    activation_mib: float | None = None
+    activation_mib: Advanced[float | None] = None
     """Memory for activations between layers, in MiB; with less than the genomes' prefix tree wants, parts of it are
     computed again. A batch takes the more, the larger it is. Default: at most one activation per layer."""
-    precision: Precision = "float32"
+    precision: Advanced[Precision] = "float32"
     """`bfloat16` scores in half the bits, for GPUs; a search first makes sure that it ranks genomes as float32 does."""
 
     def __post_init__(self) -> None:
@@ -63,20 +65,20 @@ class EvaluateConfig:
 class HierarchyConfig:
     """MoreMNAS's hierarchical mutation (paper Table 4). Probabilities are published; rules are our reading."""
 
-    random: float = 0.2
+    random: Advanced[float] = 0.2
     """Share of mutations that are random: one layer, uniformly (p_rm)."""
-    reinforced: float = 0.65
+    reinforced: Advanced[float] = 0.65
     """Share that is reinforced (p_re)."""
-    prior: float = 0.15
+    prior: Advanced[float] = 0.15
     """Share of the prior regulator, which repeats what is good (p_pr). The three are relative to their sum."""
-    controller: float = 0.7
+    controller: Advanced[float] = 0.7
     """Of reinforced mutations, the share of the controller (p_M); the rest is roulette wheel selection (p_K-M)."""
-    controller_draws: Literal["layer", "suffix", "whole"] = "layer"
+    controller_draws: Advanced[Literal["layer", "suffix", "whole"]] = "layer"
     """What the controller draws anew: one random layer, all layers from a random one on, or the whole genome. Not
     published; one layer finds the true front of NAS-Bench-Macro soonest (docs/search.md)."""
-    controller_learns_from: Literal["all", "own"] = "all"
+    controller_learns_from: Advanced[Literal["all", "own"]] = "all"
     """Which networks it is rewarded for: all of a generation, or those it drew. Not published."""
-    prior_repeats: Literal["front", "neighbour"] = "front"
+    prior_repeats: Advanced[Literal["front", "neighbour"]] = "front"
     """Where the prior regulator takes a layer's choice from: the same layer of a network of the first front, or the
     layer beside it. Not published."""
 
@@ -94,17 +96,17 @@ class HierarchyConfig:
 class ControllerConfig:
     """The reinforced controller: an LSTM policy and PPO. The paper gives no numbers; these are ours."""
 
-    hidden: int = 64
+    hidden: Advanced[int] = 64
     """Units of the LSTM, and size of its embeddings."""
-    lr: float = 0.003
+    lr: Advanced[float] = 0.003
     """Learning rate of Adam."""
-    clip: float = 0.2
+    clip: Advanced[float] = 0.2
     """PPO: how far a genome's probability may move from what it was, relative to it."""
-    entropy: float = 0.003
+    entropy: Advanced[float] = 0.003
     """Weight of the entropy of the policy in what is maximised."""
-    epochs: int = 4
+    epochs: Advanced[int] = 4
     """PPO: gradient steps per generation."""
-    baseline: float = 0.9
+    baseline: Advanced[float] = 0.9
     """Share of the old baseline that is kept per generation; rewards are compared with it."""
 
     def __post_init__(self) -> None:
@@ -120,11 +122,11 @@ class ControllerConfig:
 class RewardConfig:
     """The one reward of `mnasnet_rl`: accuracy times (cost / target)^exponent (MnasNet)."""
 
-    cost: Literal["madds", "params", "latency"] = "madds"
+    cost: Advanced[Literal["madds", "params", "latency"]] = "madds"
     """Which cost."""
-    target: float | None = None
+    target: Advanced[float | None] = None
     """Its target; default: half way between the lightest and the heaviest network."""
-    exponent: float = -0.07
+    exponent: Advanced[float] = -0.07
     """w: with -0.07, twice the cost is worth 5 % of the accuracy."""
 
     def __post_init__(self) -> None:
@@ -137,32 +139,32 @@ class RewardConfig:
 class SearchConfig:
     """Stage two: the search over the trained supernet (paper 3.2), and the selection from its front (4.2)."""
 
-    searcher: str = "moremnas"
+    searcher: Common[str] = "moremnas"
     """Who proposes genomes; `fairnas searchers` lists them."""
-    population: int = 64
+    population: Common[int] = 64
     """Genomes per generation (paper Table 4: 64)."""
-    generations: int = 200
+    generations: Common[int] = 200
     """Generations, the first random one included (paper 4.4: 200)."""
-    crossover: float = 0.9
+    crossover: Advanced[float] = 0.9
     """Probability that two parents exchange the layers after a random point."""
-    mutation: float = 0.8
+    mutation: Advanced[float] = 0.8
     """Probability that a child is mutated (paper Table 4: 0.8)."""
-    objectives: tuple[str, ...] = ("accuracy", "madds", "params")
+    objectives: Advanced[tuple[str, ...]] = ("accuracy", "madds", "params")
     """What to optimise: of `accuracy` (by `evaluate.measure`), `top1`, `balanced_accuracy`, `top5`, `loss`,
     `balanced_loss`, `madds`, `params`, `latency`, or a function of yours as FILE.py:NAME (docs/search.md). A quantity
     with a bound is always among them. `--objective NAME` adds one."""
-    max_madds: float | None = None
-    """Upper bound on multiply-adds; `--max-madds 330M` is short for it."""
-    max_params: float | None = None
-    """Upper bound on parameters; `--max-params 4.5M` is short for it."""
-    max_latency: float | None = None
-    """Upper bound on latency in milliseconds; `--max-latency 20ms` is short for it."""
-    latency_table: str | None = None
+    max_madds: Annotated[float | None, Flag("common", Short("max-madds", str, parse_quantity))] = None
+    """Upper bound on multiply-adds, such as 330M."""
+    max_params: Annotated[float | None, Flag("common", Short("max-params", str, parse_quantity))] = None
+    """Upper bound on parameters, such as 4.5M."""
+    max_latency: Annotated[float | None, Flag("common", Short("max-latency", str, parse_milliseconds))] = None
+    """Upper bound on latency, such as 20ms; numbers in a file are milliseconds."""
+    latency_table: Annotated[str | None, Flag("common", Short("latency-table"))] = None
     """JSON file with the milliseconds of every choice block (docs/latency.md). Default: where `latency` is needed, the
     run measures its own, on one thread of this machine's CPU."""
-    latency_minutes: float = 5.0
+    latency_minutes: Advanced[float] = 5.0
     """How long to measure it at most."""
-    select: int = 3
+    select: Common[int] = 3
     """Networks taken from the front at equal distances in MAdds (paper 4.2: FairNAS-A, B, C), or in latency, where
     that has a bound."""
     hierarchy: HierarchyConfig = field(default_factory=HierarchyConfig)

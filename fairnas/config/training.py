@@ -4,10 +4,11 @@ import dataclasses
 import os
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from fairnas.config.augmentation import PRESETS, Augmentation, AugmentationPreset, CropSetting, FlipSetting, Rotation
-from fairnas.config.checks import above_zero, at_least, in_range, one_of, pattern
+from fairnas.config.checks import above_zero, as_text, at_least, in_range, one_of, pattern
+from fairnas.config.settings import Advanced, Common, Flag, Short
 from fairnas.errors import ConfigError
 
 FolderReading = Literal["auto", "classes", "splits"]
@@ -23,52 +24,52 @@ Balance = Literal["none", "sampling", "weights"]
 class DataConfig:
     """Which images, and how they are split and augmented."""
 
-    name: str = "digits"
+    name: Annotated[str, Flag("common", Short("data"))] = "digits"
     """`digits`, `cifar10`, `imagenet`, or `folder:PATH` with one subfolder per class."""
-    root: str | None = None
+    root: Common[str | None] = None
     """Folder that holds `cifar10` or `imagenet`; not used by `digits` and `folder:PATH`."""
-    layout: FolderReading = "auto"
+    layout: Advanced[FolderReading] = "auto"
     """What the folders in `folder:PATH` are: `classes` or `splits` (train/, with val/ and test/) whatever their names
     look like; `auto` finds out, and refuses what may be something else."""
-    labels: str | None = None
+    labels: Common[str | None] = None
     """CSV file with the classes of the images in `folder:PATH` (columns filename and label, and split if you like), by
     its path in that folder or an absolute one; default: labels.csv or train.csv, where no class folders are."""
-    image_size: int | None = None
+    image_size: Common[int | None] = None
     """Side of the square images in pixels; default: the space's own."""
-    validation_per_class: int = 50
+    validation_per_class: Common[int] = 50
     """Images per class carved out of the training set for search (paper 4.1: 50); where classes are too small for it
     beside far larger ones, a seventh of each at most."""
-    train_per_class: int | None = None
+    train_per_class: Advanced[int | None] = None
     """Keep at most this many training images per class; default: all."""
-    test_per_class: int | None = None
+    test_per_class: Advanced[int | None] = None
     """Where a data set brings no test images: how many per class to carve out; default: as validation."""
-    held_out_per_class: int | None = None
+    held_out_per_class: Advanced[int | None] = None
     """Keep at most this many validation images, and as many test images, per class, also of those that a data set
     brings; default: all."""
-    group: str | None = None
+    group: Common[str | None] = None
     """Images that stay in one split, such as those of a video: a regular expression whose group in the file's name
     below the folder says which they are (`video_(\\d+)`), or FILE.csv:COLUMN (also of a file in that folder)."""
-    copies: Copies = "near"
+    copies: Advanced[Copies] = "near"
     """Copies that are looked for, told and kept in one split: `near` (the same picture, encoded or resized again),
     `exact` (the same file under another name), or `none`."""
-    fit: Fit = "crop"
+    fit: Common[Fit] = "crop"
     """How images become squares: `crop` cuts out the middle, `pad` puts the whole image between black bars, `squash`
     squeezes it."""
-    range: str | None = None
+    range: Advanced[str | None] = None
     """LOW:HIGH, the values that become black and white, of images of more than 8 bits, such as 29000:33000; default:
     chosen from the training images."""
-    augmentation: AugmentationPreset = "inception"
+    augmentation: Common[AugmentationPreset] = "inception"
     """`shift` (one pixel or so, for digits), `crop_flip` (CIFAR), `inception` (random area crop and flip), `none`.
-    The four settings below change single parts of it."""
-    crop: CropSetting = "auto"
+    `crop`, `flip`, `rotate` and `colour` change single parts of it."""
+    crop: Advanced[CropSetting] = "auto"
     """`shift`, `padded` (RandomCrop with padding), `resized` (RandomResizedCrop) or `none`; `auto`: the
     augmentation's."""
-    flip: FlipSetting = "auto"
+    flip: Common[FlipSetting] = "auto"
     """Mirror half of the training images: `horizontal` (left to right), `vertical`, `both`, `none`; `auto`: the
     augmentation's. Give `none` where left and right matter, `both` for microscopy and aerial images."""
-    rotate: Rotation = "none"
+    rotate: Advanced[Rotation] = "none"
     """`quarter` turns training images by 0, 90, 180 or 270 degrees."""
-    colour: float = 0.0
+    colour: Advanced[float] = 0.0
     """Strength from 0 to 1 of random brightness, contrast and saturation (ColorJitter); 0: none."""
 
     def __post_init__(self) -> None:
@@ -162,18 +163,18 @@ def _absolute(path: str) -> str:
 class ArchitectureConfig:
     """What teaches the architecture, in strategies that learn one. Defaults are those that each was published with."""
 
-    share: float | None = None
+    share: Advanced[float | None] = None
     """Share of the training images that teach the architecture instead of the weights."""
-    lr: float | None = None
+    lr: Advanced[float | None] = None
     """Learning rate of the architecture's optimiser."""
-    warm_up: float | None = None
+    warm_up: Advanced[float | None] = None
     """Share of the training in which only the weights learn."""
-    cost_weight: float | None = None
+    cost_weight: Advanced[float | None] = None
     """How much the expected cost of the network counts in the loss; 0 leaves it out."""
 
     def __post_init__(self) -> None:
         if self.share is not None and not 0 < self.share < 1:
-            raise ConfigError(f"train.architecture.share is {self.share}; give a number between 0 and 1")
+            raise ConfigError(f"train.architecture.share is {as_text(self.share)}; give a number between 0 and 1")
         above_zero("train.architecture.lr", self.lr)
         if self.warm_up is not None:
             in_range("train.architecture.warm_up", self.warm_up, 0, 1)
@@ -184,42 +185,42 @@ class ArchitectureConfig:
 class TrainConfig:
     """Stage one: how the supernet is trained (paper 3.1 and 4.1)."""
 
-    strategy: str = "strict"
+    strategy: Common[str] = "strict"
     """Who is trained at a supernet step; `fairnas strategies` lists them. Your own: FILE.py:NAME."""
-    epochs: int = 150
+    epochs: Common[int] = 150
     """Passes over the training images."""
-    batch_size: int = 256
+    batch_size: Common[int] = 256
     """Images per mini-batch; all paths of a strict step share one mini-batch."""
-    lr: float = 0.045
+    lr: Common[float] = 0.045
     """Initial learning rate of the cosine decay to zero."""
-    lr_scale: float = 1.0
+    lr_scale: Advanced[float] = 1.0
     """Factor on the supernet's learning rate; 1/6 makes the paper's second baseline (4.3.1 b)."""
-    momentum: float = 0.9
+    momentum: Advanced[float] = 0.9
     """Momentum of SGD."""
-    weight_decay: float = 4e-5
+    weight_decay: Advanced[float] = 4e-5
     """L2 weight decay, on every parameter."""
-    shared_gradient: SharedGradient = "sum"
+    shared_gradient: Advanced[SharedGradient] = "sum"
     """Gradients of tensors that all paths share: the sum over the paths (Algorithm 1 as printed), or their mean."""
-    balance: Balance = "none"
+    balance: Common[Balance] = "none"
     """Classes of unequal size: `sampling` draws every class equally often, `weights` makes the loss of an image count
     the more, the smaller its class. Of the supernet and of every network trained by itself (docs/training.md)."""
-    idle_blocks: IdleBlocks = "rest"
+    idle_blocks: Advanced[IdleBlocks] = "rest"
     """What moves choice blocks that an update did not train: nothing, their momentum, weight decay, or both."""
-    k: int | None = None
+    k: Advanced[int | None] = None
     """`uniform_k`: passes over its one path per step (paper 4.3.1); default: the largest number of choices."""
-    accumulate: bool = False
+    accumulate: Advanced[bool] = False
     """`uniform_k`: one update with the sum of the k gradients, instead of k updates."""
-    path_dropout: float | None = None
+    path_dropout: Advanced[float | None] = None
     """`one_shot`: chance that a layer would lose all its blocks, ramped up from 0; default: 0.05 (Bender et al.)."""
     architecture: ArchitectureConfig = field(default_factory=ArchitectureConfig)
     """Of the strategies that learn an architecture beside the weights."""
-    bn_affine: bool = True
+    bn_affine: Advanced[bool] = True
     """Whether BN in the supernet has a learned scale and shift; stand-alone networks always have."""
-    bn_momentum: float = 0.1
+    bn_momentum: Advanced[float] = 0.1
     """Share of a new mini-batch in the supernet's running BN statistics."""
-    clip_norm: float | None = None
+    clip_norm: Advanced[float | None] = None
     """Largest norm of all gradients together; longer ones are scaled down. Default: no limit."""
-    precision: Precision = "float32"
+    precision: Common[Precision] = "float32"
     """`bfloat16` runs convolutions in half the bits (autocast); weights, BN statistics and updates stay float32."""
 
     def __post_init__(self) -> None:

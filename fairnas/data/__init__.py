@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from fairnas.data.images import Images
     from fairnas.data.load import load_dataset
     from fairnas.data.subsets import split_for_architecture
+    from fairnas.data.summary import DataSummary
     from fairnas.data.survey import Survey
 
 _HOMES = {
+    "DataSummary": "fairnas.data.summary",
     "Dataset": "fairnas.data.dataset",
     "FolderFacts": "fairnas.data.folder_scan",
     "Images": "fairnas.data.images",
@@ -31,6 +33,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "DataSummary",
     "Dataset",
     "FolderFacts",
     "Images",

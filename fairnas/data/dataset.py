@@ -1,7 +1,6 @@
 """Data set of a run: three splits, classes, mean and deviation, and the findings about its images."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -9,6 +8,7 @@ from fairnas.config import Augmentation, Fit
 from fairnas.data.decoding import Decoding
 from fairnas.data.finding import Finding, messages
 from fairnas.data.images import Images
+from fairnas.data.summary import DataSummary
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,27 +48,24 @@ class Dataset:
         """Lines of the findings."""
         return messages(self.findings)
 
-    def summary(self) -> dict[str, Any]:
-        """Facts as plain data, for `data.json`."""
-        return {
-            "name": self.name,
-            "classes": list(self.classes),
-            "image_size": self.image_size,
-            "image_channels": self.image_channels,
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "counts": {
-                "train": len(self.train),
-                "validation": len(self.validation),
-                "test": len(self.test),
+    def summary(self) -> DataSummary:
+        """The facts, for `data.json`."""
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return DataSummary(
+            name=self.name,
+            classes=self.classes,
+            image_size=self.image_size,
+            image_channels=self.image_channels,
+            mean=self.mean,
+            std=self.std,
+            counts={split: len(images) for split, images in splits.items()},
+            class_counts={
+                split: tuple(torch.bincount(images.labels, minlength=len(self.classes)).tolist())
+                for split, images in splits.items()
             },
-            "class_counts": {
-                split: torch.bincount(images.labels, minlength=len(self.classes)).tolist()
-                for split, images in (("train", self.train), ("validation", self.validation), ("test", self.test))
-            },
-            "augmentation": self.augmentation.to_dict(),
-            "fit": self.fit,
-            "value_range": list(self.value_range) if self.value_range else None,
-            "fingerprint": self.fingerprint,
-            "findings": [finding.to_dict() for finding in self.findings],
-        }
+            augmentation=self.augmentation,
+            fit=self.fit,
+            value_range=self.value_range,
+            fingerprint=self.fingerprint,
+            findings=self.findings,
+        )

@@ -4,7 +4,6 @@ If memory is bounded, some nodes run again (`activation_checkpointing.py`). Scor
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -13,36 +12,10 @@ from torch.nn import functional
 
 from fairnas.evaluate.eval_supernet import EvaluationCopy
 from fairnas.nets import Supernet
+from fairnas.scores import NetworkScore, Score
 from fairnas.space import Genome
 
 Batches = Iterable[tuple[Tensor, Tensor]]
-
-
-@dataclass(frozen=True)
-class Score:
-    """Scores of one network on a set of images. Accuracies are fractions of `images`."""
-
-    top1: float
-    top5: float
-    loss: float
-    """Mean cross-entropy."""
-    images: int
-    balanced_accuracy: float
-    """Mean over the classes of the share of their images that are classified correctly, without classes that have no
-    images. Equal to `top1` for classes of equal size.
-    """
-    balanced_loss: float
-    """Mean over the classes of their mean cross-entropy."""
-
-
-@dataclass(frozen=True)
-class NetworkScore(Score):
-    """Score of an ordinary network, with counts class by class."""
-
-    class_hits: tuple[int, ...]
-    """Number of images of each class that are classified correctly."""
-    class_images: tuple[int, ...]
-    """Number of images of each class."""
 
 
 def score_genomes(

@@ -10,18 +10,20 @@ from fairnas.errors import ExportError, ModelFileError
 
 if TYPE_CHECKING:
     from fairnas.export.bundle import ExportReport, export_product, load
+    from fairnas.export.facts import Aim, ModelFacts
     from fairnas.export.int8 import Quantisation
     from fairnas.export.parity import check_parity
     from fairnas.export.predict import Classifier, Prediction, Unreadable
     from fairnas.export.preprocessing import Preprocessing
-    from fairnas.export.product import Aim, Product
+    from fairnas.export.product import Product
     from fairnas.export.weights import LoadedNetwork
 
 _HOMES = {
-    "Aim": "fairnas.export.product",
+    "Aim": "fairnas.export.facts",
     "Classifier": "fairnas.export.predict",
     "ExportReport": "fairnas.export.bundle",
     "LoadedNetwork": "fairnas.export.weights",
+    "ModelFacts": "fairnas.export.facts",
     "Prediction": "fairnas.export.predict",
     "Preprocessing": "fairnas.export.preprocessing",
     "Product": "fairnas.export.product",
@@ -38,6 +40,7 @@ __all__ = [
     "ExportError",
     "ExportReport",
     "LoadedNetwork",
+    "ModelFacts",
     "ModelFileError",
     "Prediction",
     "Preprocessing",

@@ -5,6 +5,7 @@ incomplete export, which `load` refuses.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -15,11 +16,13 @@ from typing import Any
 from fairnas.atomic_files import checksum, write_atomically
 from fairnas.errors import ModelFileError
 from fairnas.export.card import model_card
+from fairnas.export.facts import INT8, ONNX, Int8Facts, ModelFacts
 from fairnas.export.graph import to_onnx
 from fairnas.export.int8 import Quantisation, accuracy_lost, to_int8
 from fairnas.export.parity import check_int8, check_labels, check_parity, check_program
 from fairnas.export.product import Product
 from fairnas.export.program import to_program
+from fairnas.export.seal import FACTS, digests_in, has_broken_seal, require_intact
 from fairnas.export.timing import latency_facts
 from fairnas.export.weights import LoadedNetwork, content_digest, encode_weights, read_weights
 from fairnas.nets import cost
@@ -28,33 +31,20 @@ from fairnas.space.file import to_dict
 from fairnas.untrusted import parse_json
 from fairnas.versions import version_of
 
-WEIGHTS, CONFIG, ONNX, PROGRAM = "model.safetensors", "config.json", "model.onnx", "model.pt2"
-INT8, CARD, FACTS = "model.int8.onnx", "README.md", "model.json"
+WEIGHTS, CONFIG, PROGRAM, CARD = "model.safetensors", "config.json", "model.pt2", "README.md"
 OLD_WEIGHTS = "weights.safetensors"
 """Name of the weights before the folder had the layout of the Hugging Face hub."""
 
-_FORM = 4  # version of the folder; increased when files or facts change, so that they are written again
-_MAKERS = ("fairnas", "torch", "onnx", "onnxscript", "onnxruntime")  # packages whose versions the files depend on
+_FORM = 5  # of the folder; counted up when files or facts change, so that they are written again
+_MAKERS = ("fairnas", "torch", "onnx", "onnxscript", "onnxruntime")  # what the files depend on beside the network
 
 
 @dataclass(frozen=True)
 class ExportReport:
     """Result of one export."""
 
-    parity_error: float
-    """Largest difference between onnxruntime and eager mode, relative to the largest output."""
-    program_parity_error: float
-    """Same difference for the PyTorch program."""
-    int8: Mapping[str, Any] | None
-    """`calibration_images`, and `accuracy` by split as from `int8.accuracy_lost`; None if not requested."""
-    files: tuple[str, ...]
-    """Names in the folder."""
-    madds: int
-    """Multiply-adds for one image."""
-    params: int
-    """Trainable numbers."""
-    latency: Mapping[str, Any]
-    """Latencies as from `timing.latency_facts`."""
+    facts: ModelFacts
+    """Content of its `model.json`."""
     unchanged: bool = False
     """True if the folder already had this content and was left alone."""
 
@@ -76,16 +66,18 @@ def export_product(folder: Path, product: Product, quantisation: Quantisation | 
     made_of = _made_of(product, quantisation)
     before = _exported_before(folder, made_of)
     if before is not None:
-        return _report(before, unchanged=True)
+        return ExportReport(before, unchanged=True)
     contents, found = _made(product, quantisation)
     size = cost(product.network.space, product.network.genome)
-    facts = product.facts() | {"madds": size.madds, "params": size.params} | found
-    facts["files"] = [*contents, CARD, FACTS]
+    files = (*contents, CARD, FACTS)
+    facts = ModelFacts(
+        **vars(product.facts()), **found, madds=size.madds, params=size.params, files=files, sha256={}, made_of=made_of
+    )
     contents[CARD] = model_card(facts).encode()
-    facts["sha256"] = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    facts["made_of"] = made_of
+    checksums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    facts = dataclasses.replace(facts, sha256=checksums)
     _write(folder, contents, facts)
-    return _report(facts)
+    return ExportReport(facts)
 
 
 def _made(product: Product, quantisation: Quantisation | None) -> tuple[dict[str, bytes], dict[str, Any]]:
@@ -103,57 +95,43 @@ def _made(product: Product, quantisation: Quantisation | None) -> tuple[dict[str
         check_int8(product.network, contents[INT8])
         check_labels(product, contents[INT8])
         lost = accuracy_lost(onnx_model, contents[INT8], quantisation)
-        int8 = {"calibration_images": len(images), "accuracy": lost}
+        int8 = Int8Facts(len(images), lost)
+    assert not any(map(has_broken_seal, contents.values()))
     latency = latency_facts({name: contents[name] for name in (ONNX, INT8) if name in contents})
     errors = {"parity_error": parity_error, "program_parity_error": program_parity_error}
     return contents, errors | {"int8": int8, "latency": latency}
 
 
-def _write(folder: Path, contents: Mapping[str, bytes], facts: Mapping[str, Any]) -> None:
-    with contextlib.suppress(OSError):  # an error here also makes the write fail, which reports it
+def _write(folder: Path, contents: Mapping[str, bytes], facts: ModelFacts) -> None:
+    with contextlib.suppress(OSError):  # what forbids this forbids writing, too, which says so
         (folder / FACTS).unlink()
     for name, content in contents.items():
         write_atomically(folder / name, content)
     for outdated in {OLD_WEIGHTS, INT8} - contents.keys():
         (folder / outdated).unlink(missing_ok=True)
-    write_atomically(folder / FACTS, (json.dumps(facts, indent=1) + "\n").encode())
+    write_atomically(folder / FACTS, (json.dumps(facts.to_dict(), indent=1) + "\n").encode())
 
 
 def _made_of(product: Product, quantisation: Quantisation | None) -> str:
-    """Hash of everything that the files depend on. Seed and data of the calibration are part of the provenance."""
-    content = [_FORM, content_digest(product), product.facts(), quantisation and quantisation.images]
+    """Hash of everything that the files depend on. The seed and the data of calibration are in the provenance."""
+    content = [_FORM, content_digest(product), product.facts().to_dict(), quantisation and quantisation.images]
     content.append([version_of(name) for name in _MAKERS])
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _exported_before(folder: Path, made_of: str) -> dict[str, Any] | None:
-    """Facts of an undamaged folder that was made from the same inputs; else None, so that it is made again."""
+def _exported_before(folder: Path, made_of: str) -> ModelFacts | None:
+    """The facts of a folder that was made of the same and is undamaged; else None: damaged ones are made again."""
     try:
-        facts = parse_json((folder / FACTS).read_text(encoding="utf-8"))
-        if facts["made_of"] != made_of:
-            return None
-        good = all(checksum(folder / name) == digest for name, digest in facts["sha256"].items())
-        return facts if good else None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        facts = ModelFacts.from_dict(parse_json((folder / FACTS).read_text(encoding="utf-8")))
+        good = all(checksum(folder / name) == digest for name, digest in facts.sha256.items())
+    except (OSError, ValueError):
         return None
-
-
-def _report(facts: Mapping[str, Any], *, unchanged: bool = False) -> ExportReport:
-    return ExportReport(
-        parity_error=facts["parity_error"],
-        program_parity_error=facts["program_parity_error"],
-        int8=facts["int8"],
-        files=tuple(facts["files"]),
-        madds=facts["madds"],
-        params=facts["params"],
-        latency=facts["latency"],
-        unchanged=unchanged,
-    )
+    return facts if good and facts.made_of == made_of else None
 
 
 def _config(product: Product) -> bytes:
-    """Content of `config.json`, for the hub. It is never read back; the weights' own metadata have a checksum."""
-    facts = product.facts()
+    """What the hub lists a model by. It is not read back: the weights' own metadata are covered by a checksum."""
+    facts = product.facts().to_dict()
     kept = {key: facts[key] for key in ("genome", "classes", "preprocessing", "licence")}
     content = {"model_type": "fairnas", "space": to_dict(product.network.space), **kept}
     return (json.dumps(content, indent=1) + "\n").encode()
@@ -168,25 +146,28 @@ def load(path: Path | str) -> LoadedNetwork:
         path: a folder that `fairnas export` of this or an earlier version wrote, or its safetensors file alone.
 
     Raises:
-        ModelFileError: if the file is missing, truncated, damaged, foreign, or has another genome's weights, or if the
-            folder is an incomplete export.
+        ModelFileError: if the file is absent, truncated, damaged, foreign, or holds another genome's weights; or if
+            the folder is half an export, or its `model.json` is of another file.
     """
     path = Path(path)
     if not path.is_dir():
         return read_weights(path)
     old = (path / OLD_WEIGHTS).exists() and not (path / WEIGHTS).exists()
     network = read_weights(path / (OLD_WEIGHTS if old else WEIGHTS))
-    genome = format_genome(network.genome)
-    if _genome_of(path / FACTS) != genome:
+    genome, facts = format_genome(network.genome), _facts(path / FACTS)
+    if facts["genome"] != genome:
         raise ModelFileError(
             f"{path} holds weights of genome '{genome}' and {FACTS} of another genome; export the model again"
         )
+    require_intact(path / (OLD_WEIGHTS if old else WEIGHTS), digests_in(facts))
     return network
 
 
-def _genome_of(path: Path) -> str:
+def _facts(path: Path) -> dict[str, Any]:
     try:
-        return parse_json(path.read_text(encoding="utf-8"))["genome"]
+        facts = parse_json(path.read_text(encoding="utf-8"))
+        _ = facts["genome"]
+        return facts
     except FileNotFoundError:
         raise ModelFileError(
             f"{path.parent} has no {FACTS}: its export was interrupted; export the model again, "

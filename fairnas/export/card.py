@@ -4,11 +4,11 @@ The front matter is that of the Hugging Face hub.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from fairnas.data.values import shown_range
-from fairnas.export.product import NOT_STATED
+from fairnas.export.facts import NOT_STATED, Aim, LatencyFacts, ModelFacts
+from fairnas.export.preprocessing import Preprocessing
 
 _SHOWN_CLASSES = 20  # classes named in the card; `config.json` has all
 _WEAKEST_SHOWN = 50  # rows in the table of accuracy by class; `model.json` has all
@@ -49,12 +49,12 @@ _PROVENANCE = {
 }
 
 
-def model_card(facts: Mapping[str, Any]) -> str:
-    """Card of an exported network, made from the content of its `model.json`."""
+def model_card(facts: ModelFacts) -> str:
+    """The card of an exported network."""
     parts = (
-        _front_matter(facts["licence"]),
-        f"# {_plain(facts['space'])} {facts['genome']}",
-        f"An image classifier of {len(facts['classes'])} classes, found by weight-sharing neural architecture search "
+        _front_matter(facts.licence),
+        f"# {_plain(facts.space)} {facts.text}",
+        f"An image classifier of {len(facts.classes)} classes, found by weight-sharing neural architecture search "
         f"(in the manner of [FairNAS](https://arxiv.org/abs/1907.01845)), then {_trained(facts)}.",
         _table(("", ""), _about(facts)),
         "## Accuracy",
@@ -64,15 +64,15 @@ def model_card(facts: Mapping[str, Any]) -> str:
         "## Use",
         *_use(facts),
         "## Files",
-        _table(("file", "what it is"), [(f"`{name}`", WHAT_FILES_ARE[name]) for name in facts["files"]]),
+        _table(("file", "what it is"), [(f"`{name}`", WHAT_FILES_ARE[name]) for name in facts.files]),
         "The folder has the layout of the Hugging Face hub: `hf upload USER/NAME .` pushes it, and so does "
         '`fairnas.export.hub.HubModel(".").push_to_hub("USER/NAME")`.',
     )
     return "\n\n".join(parts) + "\n"
 
 
-def _trained(facts: Mapping[str, Any]) -> str:
-    begun = facts["provenance"].get("initial")
+def _trained(facts: ModelFacts) -> str:
+    begun = facts.provenance.get("initial")
     return f"trained on from {_plain(begun)}" if begun else "trained from scratch"
 
 
@@ -97,54 +97,51 @@ def _front_matter(licence: str) -> str:
     return "\n".join(["---", *lines, "---"])
 
 
-def _about(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    names = [f"`{_plain(name)}`" for name in facts["classes"][:_SHOWN_CLASSES]]
-    left_out = len(facts["classes"]) - _SHOWN_CLASSES
+def _about(facts: ModelFacts) -> list[tuple[str, str]]:
+    names = [f"`{_plain(name)}`" for name in facts.classes[:_SHOWN_CLASSES]]
+    left_out = len(facts.classes) - _SHOWN_CLASSES
     more = f" and {left_out:,} more; all of them are `classes` in `config.json`" if left_out > 0 else ""
-    given, images = facts["preprocessing"], facts["images"]
-    colour = "grey" if given["image_channels"] == 1 else "colour"
+    given, images = facts.preprocessing, facts.images
+    colour = "grey" if given.image_channels == 1 else "colour"
     counts = ", ".join(f"{count:,} {split}" for split, count in images.items())
     return [
-        ("genome", f"`{facts['genome']}` in space `{_plain(facts['space'])}`"),
-        ("multiply-adds", f"{facts['madds'] / 1e6:,.3f} M for one image"),
-        ("parameters", f"{facts['params'] / 1e6:,.4f} M"),
-        *_latencies(facts.get("latency", {})),
-        ("input", f"{given['image_size']} x {given['image_size']} pixels, {colour}{_fitted(given)}"),
+        ("genome", f"`{facts.text}` in space `{_plain(facts.space)}`"),
+        ("multiply-adds", f"{facts.madds / 1e6:,.3f} M for one image"),
+        ("parameters", f"{facts.params / 1e6:,.4f} M"),
+        *_latencies(facts.latency),
+        ("input", f"{given.image_size} x {given.image_size} pixels, {colour}{_fitted(given)}"),
         ("classes, in the order of the outputs", f"{', '.join(names)}{more}"),
-        *((said, f"`{_plain(facts['provenance'][key])}`") for key, said in _PROVENANCE.items()
-          if key in facts["provenance"]),
+        *((said, f"`{_plain(facts.provenance[key])}`") for key, said in _PROVENANCE.items()
+          if key in facts.provenance),
         *((("images", counts),) if counts else ()),
-        *((("training images were", _plain(facts["provenance"]["augmentation"])),)
-          if "augmentation" in facts["provenance"] else ()),
-        ("licence of the weights", _plain(facts["licence"])),
+        *((("training images were", _plain(facts.provenance["augmentation"])),)
+          if "augmentation" in facts.provenance else ()),
+        ("licence of the weights", _plain(facts.licence)),
     ]  # fmt: skip
 
 
-def _fitted(given: Mapping[str, Any]) -> str:
-    """Unusual properties of the input, as text."""
-    fit = {"crop": "", "pad": ", the whole image between black bars", "squash": ", the whole image squeezed"}[
-        given["fit"]
-    ]
-    ends = given["value_range"]
+def _fitted(given: Preprocessing) -> str:
+    """What is out of the ordinary about the input."""
+    fit = {"crop": "", "pad": ", the whole image between black bars", "squash": ", the whole image squeezed"}[given.fit]
+    ends = given.value_range
     return fit + (f", of more than 8 bits: values {shown_range((ends[0], ends[1]))}" if ends else "")
 
 
-def _latencies(latency: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _latencies(latency: LatencyFacts) -> list[tuple[str, str]]:
     """Rows for the models that were timed."""
-    device = _plain(latency.get("device", ""))
+    device = _plain(latency.device)
     return [
         (
             f"latency of `{name}`",
-            f"{each['latency_ms']:.3g} ms for one image, quartiles {each['quartiles_ms'][0]:.3g} to "
-            f"{each['quartiles_ms'][1]:.3g} ms, on {device}",
+            f"{each.latency_ms:.3g} ms for one image, quartiles {each.quartiles_ms[0]:.3g} to "
+            f"{each.quartiles_ms[1]:.3g} ms, on {device}",
         )
-        for name, each in latency.items()
-        if name != "device"
+        for name, each in latency.models.items()
     ]
 
 
-def _accuracies(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    measures, images = facts["measures"], facts["images"]
+def _accuracies(facts: ModelFacts) -> list[tuple[str, ...]]:
+    measures, images = facts.measures, facts.images
     rows = [
         (
             kind,
@@ -156,28 +153,25 @@ def _accuracies(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
         for key, kind, split, network in _MEASURES
         if key in measures
     ]
-    if facts["int8"]:
-        for split, found in facts["int8"]["accuracy"].items():
-            points = f"{abs(found['lost']):.2%}".removesuffix("%")
-            compared = f"{points} points {'below' if found['lost'] > 0 else 'above'}" if found["lost"] else "as good as"
-            of = (
-                f"int8, {compared} float32: {found['only_float']} images that only float32 gets right, "
-                f"{found['only_int8']} that only int8 does"
-            )
-            rows.append(("top-1", split, f"{found['images']:,}", f"{found['int8_top1']:.2%}", of))
-            if "int8_balanced_accuracy" in found:
-                balanced, whole = (found[f"{of}_balanced_accuracy"] for of in ("int8", "float"))
-                of = f"int8, where float32 has {whole:.2%}"
-                rows.append(("balanced accuracy", split, f"{found['images']:,}", f"{balanced:.2%}", of))
+    for split, found in facts.int8.accuracy.items() if facts.int8 else ():
+        points = f"{abs(found.lost):.2%}".removesuffix("%")
+        compared = f"{points} points {'below' if found.lost > 0 else 'above'}" if found.lost else "as good as"
+        of = (
+            f"int8, {compared} float32: {found.only_float} images that only float32 gets right, "
+            f"{found.only_int8} that only int8 does"
+        )
+        rows.append(("top-1", split, f"{found.images:,}", f"{found.int8_top1:.2%}", of))
+        of = f"int8, where float32 has {found.float_balanced_accuracy:.2%}"
+        rows.append(("balanced accuracy", split, f"{found.images:,}", f"{found.int8_balanced_accuracy:.2%}", of))
     return rows
 
 
-def _classes(facts: Mapping[str, Any]) -> list[str]:
-    """Table of accuracies by class, the weakest first; empty if they were not counted."""
-    counts = facts.get("test_classes", {"images": [], "right": []})
+def _classes(facts: ModelFacts) -> list[str]:
+    """Accuracy class by class, the weakest first; nothing if it was not counted."""
+    counts = facts.test_classes
     rows = [
         (name, images, right)
-        for name, images, right in zip(facts["classes"], counts["images"], counts["right"], strict=False)
+        for name, images, right in zip(facts.classes, counts.images, counts.right, strict=False)
         if images
     ]
     if not rows:
@@ -199,32 +193,32 @@ def _classes(facts: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _objectives(facts: Mapping[str, Any]) -> list[str]:
+def _objectives(facts: ModelFacts) -> list[str]:
     rows = [
         (
-            f"`{_plain(each['name'])}`",
-            _OBJECTIVES[each["direction"]] + _bound(each),
-            "-" if each["value"] is None else _quantity(each["value"], each["unit"]),
+            f"`{_plain(each.name)}`",
+            _OBJECTIVES[each.direction] + _bound(each),
+            "-" if each.value is None else _quantity(each.value, each.unit),
         )
-        for each in facts["objectives"]
+        for each in facts.objectives
     ]
     return ["## What was searched for", _table(("objective", "wanted", "this network"), rows)] if rows else []
 
 
-def _bound(aim: Mapping[str, Any]) -> str:
-    if aim.get("bound") is None:
+def _bound(aim: Aim) -> str:
+    if aim.bound is None:
         return ""
-    return f", {'at most' if aim['direction'] == 'min' else 'at least'} {_quantity(aim['bound'], aim['unit'])}"
+    return f", {'at most' if aim.direction == 'min' else 'at least'} {_quantity(aim.bound, aim.unit)}"
 
 
 def _quantity(value: float, unit: str) -> str:
     return f"{f'{value:,.0f}' if abs(value) >= 10_000 else f'{value:,.4g}'} {_plain(unit)}".strip()
 
 
-def _use(facts: Mapping[str, Any]) -> list[str]:
-    given = facts["preprocessing"]
-    size, colours = given["image_size"], "grey" if given["image_channels"] == 1 else "RGB"
-    zeros = f"(1, {given['image_channels']}, {size}, {size})"
+def _use(facts: ModelFacts) -> list[str]:
+    given = facts.preprocessing
+    size, colours = given.image_size, "grey" if given.image_channels == 1 else "RGB"
+    zeros = f"(1, {given.image_channels}, {size}, {size})"
     return [
         "Of image files, with class names and probabilities: `fairnas predict . IMAGE ...`. The same in Python, which "
         "needs no PyTorch:",
@@ -241,21 +235,31 @@ def _use(facts: Mapping[str, Any]) -> list[str]:
             "logits = network(image[None])",
             "print(network.classes[logits.argmax()])",
         ),
-        "Both prepare images bit for bit as they were when the accuracies above were measured. To prepare them without "
-        "fairnas:",
+        "Both refuse a file that is not the one that was exported, and prepare images bit for bit as they were when "
+        "the accuracies above were measured. Whoever prepares them otherwise does this:",
         "\n".join(
             [
                 "1. Turn the image as its EXIF orientation says, put what is transparent on white, and convert it to "
                 f"{colours}, 8 bits.{_deep(given)}",
-                f"2. {_FITS[given['fit']].format(size=size)}, bilinear and antialiased, as Pillow's `resize` does "
-                f"(OpenCV's does not).{_BARS if given['fit'] == 'pad' else ''}",
-                f"3. Divide by 255, subtract `{given['mean']}` and divide by `{given['std']}`, per channel"
+                f"2. {_FITS[given.fit].format(size=size)}, bilinear and antialiased, as Pillow's `resize` does "
+                f"(OpenCV's does not).{_BARS if given.fit == 'pad' else ''}",
+                f"3. Divide by 255, subtract `{list(given.mean)}` and divide by `{list(given.std)}`, per channel"
                 + (", in the order red, green, blue." if colours == "RGB" else "."),
                 f"4. Pass it as float32 of shape `{zeros}`: images, channels, rows, columns; any number of images.",
             ]
         ),
         "Outputs are logits; their softmax is the probabilities. Output number i, from 0, belongs to class number i of "
-        "`classes` in `config.json`, which is also in the metadata of every file. In onnxruntime alone:",
+        "`classes` in `config.json`, which is also in the metadata of every file. Whoever uses files without fairnas "
+        "looks first whether they are those that were exported:",
+        _python(
+            "import hashlib, json, pathlib",
+            'digests = json.loads(pathlib.Path("model.json").read_text())["sha256"]',
+            'for name in ("model.onnx", "model.pt2"):',
+            "    if hashlib.sha256(pathlib.Path(name).read_bytes()).hexdigest() != digests[name]:",
+            '        raise SystemExit(f"{name} is not the file that was exported")',
+        ),
+        "Of a file alone, the last 64 characters are the SHA-256 of all that comes before them: "
+        "`head -c -64 model.onnx | sha256sum`. In onnxruntime alone:",
         _python(
             "import numpy, onnxruntime",
             'session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])',
@@ -270,11 +274,11 @@ def _use(facts: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _deep(given: Mapping[str, Any]) -> str:
-    """Mapping of images of more than 8 bits to 8 bits, if the network was trained on such images."""
-    if given["value_range"] is None:
+def _deep(given: Preprocessing) -> str:
+    """How images of more than 8 bits become images of 8 bits, where the network was trained with such."""
+    if given.value_range is None:
         return ""
-    low, high = given["value_range"]
+    low, high = given.value_range
     return (
         f" Values v of images of more than 8 bits per channel become `(v - {low!r}) / {high - low!r} * 255`, "
         "limited to 0 to 255 and rounded."

@@ -9,6 +9,7 @@ from torch import nn
 
 from fairnas.evaluate.folding import folded
 from fairnas.export.product import Product
+from fairnas.export.seal import sealed_onnx
 from fairnas.export.session import imported
 from fairnas.space import SearchSpace
 
@@ -22,12 +23,12 @@ INPUT, OUTPUT = "images", "logits"
 def to_onnx(product: Product) -> bytes:
     """Export the ONNX model: input `images` (B, C, H, W), normalised, any B; output `logits` (B, num_classes).
 
-    Its metadata hold `genome`, `space`, `licence`, and as JSON `classes` and `preprocessing`.
+    Its metadata hold `genome`, `space`, `licence`, as JSON `classes` and `preprocessing`, and `sha256` (`seal.py`).
     """
     onnx = imported("onnx", "exporting to ONNX")
     model = graph_of(product.network, image_shape(product.network.space), (OUTPUT,))
     onnx.helper.set_model_props(model, product.description())
-    return model.SerializeToString(deterministic=True)
+    return sealed_onnx(model.SerializeToString(deterministic=True))
 
 
 def graph_of(module: nn.Module, shape: tuple[int, int, int], outputs: tuple[str, ...]) -> "onnx.ModelProto":

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from fairnas.errors import ExportError
-from fairnas.export.bundle import CARD, CONFIG, FACTS, INT8, ONNX, PROGRAM, WEIGHTS, load
+from fairnas.export.bundle import CARD, CONFIG, INT8, ONNX, PROGRAM, WEIGHTS, load
+from fairnas.export.seal import FACTS, digests_beside, require_intact
 from fairnas.export.session import Labels
 from fairnas.export.weights import LoadedNetwork
 
@@ -34,15 +35,21 @@ class HubModel(LoadedNetwork, PyTorchModelHubMixin, library_name="fairnas", tags
         self._folder = Path(folder)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        """Copy the folder's files. Refuses weights that were changed after loading: other files would not fit."""
+        """Copy the folder's files, as they were exported.
+
+        Weights that were changed since are refused: the other files would not fit them.
+        """
         exported = load(self._folder).state_dict()
         if not all(torch.equal(tensor.cpu(), exported[name]) for name, tensor in self.state_dict().items()):
             raise ExportError(
                 f"the weights were changed since {self._folder} was loaded, and its ONNX model and measures are of "
                 "those before; export the network again, then push it"
             )
+        digests = digests_beside(self._folder / ONNX, is_needed=True)
         for name in _FILES:
             if (self._folder / name).exists():
+                if name != CARD:  # which people may complete
+                    require_intact(self._folder / name, digests)
                 shutil.copyfile(self._folder / name, save_directory / name)
 
     @classmethod

@@ -15,6 +15,8 @@ import numpy as np
 
 from fairnas.atomic_files import temporary_folder
 from fairnas.errors import ExportError
+from fairnas.export.facts import Int8Accuracy
+from fairnas.export.seal import sealed_onnx
 from fairnas.export.session import OnnxSession, imported
 
 Batches = Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]
@@ -77,7 +79,7 @@ def to_int8(onnx_model: bytes, images: np.ndarray, description: Mapping[str, str
         model = onnx.load(quantised)
     model.ClearField("metadata_props")  # remove the quantiser's notes
     onnx.helper.set_model_props(model, dict(description))
-    return model.SerializeToString(deterministic=True)
+    return sealed_onnx(model.SerializeToString(deterministic=True))
 
 
 def _reader(base: type, name: str, images: np.ndarray) -> Any:
@@ -92,16 +94,14 @@ def _reader(base: type, name: str, images: np.ndarray) -> Any:
     return Reader()
 
 
-def accuracy_lost(onnx_model: bytes, int8_model: bytes, quantisation: Quantisation) -> dict[str, dict[str, Any]]:
-    """Compare both models in onnxruntime on the same images, split by split.
+def accuracy_lost(onnx_model: bytes, int8_model: bytes, quantisation: Quantisation) -> dict[str, Int8Accuracy]:
+    """Both models in onnxruntime on the same images, split by split.
 
     Returns:
-        By split: `images`; `float_top1` and `int8_top1`, fractions of them; `lost`, the difference; `only_float` and
-        `only_int8`, numbers of images that only one of the models classifies correctly; `float_balanced_accuracy` and
-        `int8_balanced_accuracy`, means over the classes that have images.
+        What each of them gets right, by split.
     """
     sessions = [OnnxSession(model, quantisation.threads) for model in (onnx_model, int8_model)]
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Int8Accuracy] = {}
     for split, batches in quantisation.judged_on.items():
         images, hits = 0, np.zeros((2, 2), np.int64)  # table of counts: float right or wrong, int8 right or wrong
         of_classes: Any = 0  # (3, classes): images, correct by float, correct by int8
@@ -116,14 +116,14 @@ def accuracy_lost(onnx_model: bytes, int8_model: bytes, quantisation: Quantisati
             raise ExportError(f"the accuracy of the int8 model cannot be measured: there are no {split} images")
         met = of_classes[0] > 0
         balanced = (of_classes[1:, met] / of_classes[0, met]).mean(axis=1).tolist()
-        found[split] = {
-            "images": images,
-            "float_top1": int(hits[1].sum()) / images,
-            "int8_top1": int(hits[:, 1].sum()) / images,
-            "lost": int(hits[1, 0] - hits[0, 1]) / images,
-            "only_float": int(hits[1, 0]),
-            "only_int8": int(hits[0, 1]),
-            "float_balanced_accuracy": balanced[0],
-            "int8_balanced_accuracy": balanced[1],
-        }
+        found[split] = Int8Accuracy(
+            images=images,
+            float_top1=int(hits[1].sum()) / images,
+            int8_top1=int(hits[:, 1].sum()) / images,
+            lost=int(hits[1, 0] - hits[0, 1]) / images,
+            only_float=int(hits[1, 0]),
+            only_int8=int(hits[0, 1]),
+            float_balanced_accuracy=balanced[0],
+            int8_balanced_accuracy=balanced[1],
+        )
     return found

@@ -28,6 +28,7 @@ from fairnas.data.formats import (
 )
 from fairnas.data.values import shown_range
 from fairnas.errors import DataError, ExportError, ModelFileError
+from fairnas.export.seal import digests_beside, require_intact
 from fairnas.export.session import OnnxSession
 
 ONNX = "model.onnx"
@@ -71,10 +72,12 @@ class Classifier:
             threads: number of threads of the runtime, and of threads that decode images.
 
         Raises:
-            ModelFileError: if there is no model, it is damaged, or its metadata do not describe input and output.
+            ModelFileError: if there is no model, it is damaged or not what was exported, or doesn't say what it takes
+                and gives.
             ExportError: if onnxruntime is missing.
         """
         self.path, self._threads = find_model(Path(path)), threads
+        require_intact(self.path, digests_beside(self.path, is_needed=self.path != Path(path)))
         try:
             self._session = OnnxSession(self.path, threads)
             self._labels = self._session.labels()

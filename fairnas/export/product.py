@@ -4,29 +4,12 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
 
 from fairnas.errors import ExportError
+from fairnas.export.facts import NOT_STATED, Aim, ClassCounts, ProductFacts
 from fairnas.export.preprocessing import Preprocessing
 from fairnas.nets import StandAlone
 from fairnas.space import format_genome
-
-NOT_STATED = "not stated"
-"""Text that files contain if the owner of the weights gave no licence."""
-
-
-@dataclass(frozen=True)
-class Aim:
-    """Objective of the search that found a network, and the network's value."""
-
-    name: str
-    """Name of the objective, such as `madds`."""
-    direction: Literal["max", "min"]
-    unit: str
-    value: float | None
-    """Value of the network; None if it was not part of the search."""
-    bound: float | None = None
-    """Largest allowed value (`min`), or smallest (`max`)."""
 
 
 @dataclass(frozen=True)
@@ -93,17 +76,17 @@ class Product:
             "licence": self.licence or NOT_STATED,
         }
 
-    def facts(self) -> dict[str, Any]:
-        """Facts about it beyond its weights, as plain data."""
-        return {
-            "genome": self.genome,
-            "space": self.network.space.name,
-            "classes": list(self.classes),
-            "preprocessing": self.preprocessing.to_dict(),
-            "measures": dict(self.measures),
-            "images": dict(self.images),
-            "test_classes": {"images": list(self.class_images), "right": list(self.class_hits)},
-            "objectives": [vars(aim) for aim in self.aims],
-            "provenance": dict(self.provenance),
-            "licence": self.licence or NOT_STATED,
-        }
+    def facts(self) -> ProductFacts:
+        """What is known about it beyond its weights."""
+        return ProductFacts(
+            genome=self.network.genome,
+            space=self.network.space.name,
+            classes=self.classes,
+            preprocessing=self.preprocessing,
+            measures=dict(self.measures),
+            images=dict(self.images),
+            test_classes=ClassCounts(self.class_images, self.class_hits),
+            objectives=self.aims,
+            provenance=dict(self.provenance),
+            licence=self.licence or NOT_STATED,
+        )

@@ -11,6 +11,7 @@ from fairnas.errors import ExportError
 from fairnas.evaluate.folding import folded
 from fairnas.export.graph import image_shape
 from fairnas.export.product import Product
+from fairnas.export.seal import sealed_zip
 from fairnas.export.session import first_line
 
 DESCRIPTION = "fairnas.json"
@@ -18,8 +19,11 @@ DESCRIPTION = "fairnas.json"
 
 
 def to_program(product: Product) -> bytes:
-    """Content of a `.pt2` file: images (B, C, H, W), normalised, any B, to logits (B, num_classes); BN folded."""
-    # torch.export.save mistakes channels_last weights for parts of larger ones, and warns
+    """The content of a `.pt2` file: images (B, C, H, W), normalised, any B, to logits (B, num_classes); BN folded.
+
+    It ends with a digest of itself (`seal.py`).
+    """
+    # torch.export.save takes weights in channels_last for parts of larger ones, and warns
     network = folded(product.network).cpu().to(memory_format=torch.contiguous_format)
     # two images, because one would be treated as a constant
     images = torch.zeros(2, *image_shape(product.network.space))
@@ -29,7 +33,7 @@ def to_program(product: Product) -> bytes:
             node.meta.pop("stack_trace", None)  # it contains paths of this machine
     content = io.BytesIO()
     torch.export.save(program, content, extra_files={DESCRIPTION: json.dumps(product.description())})
-    return content.getvalue()
+    return sealed_zip(content.getvalue())
 
 
 def run_program(content: bytes) -> Callable[[np.ndarray], np.ndarray]:

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from fairnas.errors import ExportError
+from fairnas.export.facts import FileLatency, LatencyFacts
 from fairnas.export.session import first_line, imported
 from fairnas.versions import version_of
 
@@ -153,13 +153,14 @@ def in_turns(
     return tuple(Timing.of(np.concatenate(turns)) for turns in found)
 
 
-def latency_facts(models: Mapping[str, bytes]) -> dict[str, Any]:
-    """Latency of models on one thread, as plain data: `device`, and `latency_ms` and quartiles by the models' names."""
+def latency_facts(models: Mapping[str, bytes]) -> LatencyFacts:
+    """Latency of models, by their names, on one thread."""
     timings = in_turns([open_model(model) for model in models.values()], np.random.default_rng(0))
-    return {"device": device_name(1)} | {
-        name: {"latency_ms": each.median_ms, "quartiles_ms": [each.lower_ms, each.upper_ms], "runs": each.runs}
+    found = {
+        name: FileLatency(each.median_ms, (each.lower_ms, each.upper_ms), each.runs)
         for name, each in zip(models, timings, strict=True)
     }
+    return LatencyFacts(device_name(1), found)
 
 
 def _settled(found: Sequence[Sequence[Sequence[float]]]) -> bool:

@@ -2,9 +2,11 @@
 
 from fairnas.fairness.ledger import Audit, Ledger, count_passes
 from fairnas.fairness.samplers import PathDropout, PathSampler, StrictSampler, UniformSampler
+from fairnas.fairness.stored import LEDGER, read_ledger
 from fairnas.fairness.theory import equal_count_probability
 
 __all__ = [
+    "LEDGER",
     "Audit",
     "Ledger",
     "PathDropout",
@@ -13,4 +15,5 @@ __all__ = [
     "UniformSampler",
     "count_passes",
     "equal_count_probability",
+    "read_ledger",
 ]

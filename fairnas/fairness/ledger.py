@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fairnas.errors import CheckpointError, UnfairTraining
+from fairnas.fairness.chain import ChainRecord, next_record, require_unbroken, state_digest
 from fairnas.fairness.theory import uniform_variance
 from fairnas.space import Genome
 
@@ -84,6 +85,8 @@ class Ledger:
         self.block_runs = 0
         """Choice blocks run by all passes, each on one mini-batch: the compute spent."""
         self.level_at = 0
+        self.chain: tuple[ChainRecord, ...] = ()
+        """After each epoch, the counts and the weights that they belong to, each linked to the record before."""
         self._starts = np.cumsum([0, *choices])
         self._sizes = np.asarray(choices)
         blocks = int(self._starts[-1])
@@ -147,6 +150,24 @@ class Ledger:
     def set_gradient_norms(self, sums: np.ndarray) -> None:
         """Replace the sums of gradient norms, one per block; they are summed on the device, without synchronisation."""
         self._gradient_norms = np.array(sums, dtype=np.float64)
+
+    def seal(self, weights: str) -> None:
+        """Add a record to the chain: the counts as they are belong to these weights.
+
+        Args:
+            weights: SHA-256 of the supernet's parameters and buffers, in hexadecimal.
+        """
+        counts = self._passes, self._updates
+        self.chain += (next_record(self.chain, self.steps, *counts, weights, state_digest(self._state())),)
+
+    def require_sealed(self, weights: str) -> None:
+        """Raise `ValueError` unless these counts, as they are now, belong to these weights.
+
+        Args:
+            weights: as for `seal`.
+        """
+        if not self.chain or (self.chain[-1].step, self.chain[-1].weights) != (self.steps, weights):
+            raise ValueError(f"its counts of {self.steps:,} steps belong to other weights")
 
     def _is_level(self, counts: Counts) -> np.ndarray:
         """Mask of the layers whose blocks all have the same count."""
@@ -221,6 +242,9 @@ class Ledger:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint or `ledger.json`."""
+        return self._state() | {"chain": [record.to_dict() for record in self.chain]}
+
+    def _state(self) -> dict[str, Any]:
         return {
             "strategy": self.strategy,
             "steps": self.steps,
@@ -235,25 +259,50 @@ class Ledger:
 
     @staticmethod
     def from_dict(plain: dict[str, Any]) -> "Ledger":
-        """Ledger from the result of `to_dict`. Raises `CheckpointError` for anything else."""
+        """The inverse of `to_dict`.
+
+        Raises:
+            CheckpointError: for anything else, and for counts that do not follow from their chain.
+        """
         try:
             ledger = Ledger(str(plain["strategy"]), tuple(len(row) for row in plain["passes"]))
             if not all((ledger.choices, *ledger.choices)):
                 raise ValueError("a layer has no choices")
-            for name in ("steps", "backward_passes", "level_every", "level_at"):
+            for name in _NUMBERS:
                 setattr(ledger, name, _count(plain[name]))
-            # absent in ledgers that were written before architecture passes were counted
-            ledger.architecture_passes = _count(plain.get("architecture_passes", 0))
-            ledger.block_runs = _count(plain.get("block_runs", sum(map(sum, plain["passes"]))))
             for name in _COUNTS:
                 setattr(ledger, f"_{name}", ledger._flat(name, plain[name], _count, np.int64))
             ledger._gradient_norms = ledger._flat("gradient_norms", plain["gradient_norms"], _sum, np.float64)
             if len(plain["scatter"]) != len(ledger.choices):
                 raise ValueError("passes and scatter differ in shape")
             ledger._scatter = np.array([_sum(value) for value in plain["scatter"]])
+            ledger.chain = tuple(ChainRecord.from_dict(each) for each in plain["chain"])
+            ledger._require_chained()
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"this is not a ledger: {type(error).__name__}: {error}; train again") from None
         return ledger
+
+    @staticmethod
+    def of_finished_training(plain: dict[str, Any]) -> "Ledger":
+        """The ledger in `ledger.json`, whose chain reaches its last step.
+
+        Raises:
+            CheckpointError: as `from_dict`, and if records are missing at the end of the chain.
+        """
+        ledger = Ledger.from_dict(plain)
+        if (ledger.chain[-1].step if ledger.chain else 0) != ledger.steps:
+            raise CheckpointError(f"the chain of this ledger ends before its last step, {ledger.steps:,}; train again")
+        return ledger
+
+    def _require_chained(self) -> None:
+        require_unbroken(self.chain)
+        if not self.chain:
+            return
+        last = self.chain[-1]
+        if last.step > self.steps:
+            raise ValueError(f"its chain goes to step {last.step:,}, its counts to {self.steps:,}")
+        if last.step == self.steps and last.state != state_digest(self._state()):
+            raise ValueError("its counts are not those of the last record in its chain")
 
     def _flat(self, name: str, rows: Any, check: Any, dtype: type) -> np.ndarray:
         if tuple(len(row) for row in rows) != self.choices:
@@ -271,6 +320,7 @@ def gini(amounts: np.ndarray) -> float:
 
 
 _COUNTS = ("passes", "updates", "last_step")
+_NUMBERS = ("steps", "backward_passes", "architecture_passes", "block_runs", "level_every", "level_at")
 
 
 def _count(value: Any) -> int:

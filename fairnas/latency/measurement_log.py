@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from fairnas.atomic_files import require_locks
+from fairnas.directory_lock import require_locks
 from fairnas.errors import RunDirectoryError
 from fairnas.untrusted import parse_json
 

@@ -93,8 +93,7 @@ def _read(path: Path | None, header: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     try:
         found = parse_json(path.read_text(encoding="utf-8"))
-        # rows without an anchor are on an unknown scale, so these networks are measured again
-        times = {name: each for name, each in dict(found["networks"]).items() if "anchor_ms" in each}
+        times = dict(found["networks"])
         if not all(is_number(each[key]) for each in times.values() for key in ("latency_ms", "anchor_ms")):
             raise ValueError("a latency is no number")
         given = {key: found[key] for key in header}

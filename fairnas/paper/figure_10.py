@@ -73,13 +73,13 @@ def read_study_trainings(path: Path, command: str) -> StudyTrainings:
     run = RunDirectory.open(path)
     run.require_finished("rank")
     inputs = read_inputs(run)
-    counts = dict(inputs.data.counts) if inputs.data else {}
+    assert inputs.ranking is not None, "the study is finished"
     return StudyTrainings(
         run=path.resolve().name,
         space=inputs.space.name,
         data=inputs.data.name if inputs.data else inputs.config.data.name,
-        validation_images=counts.get("validation", 0),
-        curves=read_training_curves(run, run.read_json("ranking.json")["models"]),
+        validation_images=inputs.data.counts.get("validation", 0) if inputs.data else 0,
+        curves=read_training_curves(run, inputs.ranking.study.models),
         command=command,
     )
 

@@ -5,19 +5,19 @@ The page shows the networks by generation, the progress of the front, and the su
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from fairnas import __version__
 from fairnas.atomic_files import write_atomically
-from fairnas.config import ACCURACY_WORDS
+from fairnas.config import ACCURACY_WORDS, Measure
 from fairnas.errors import RunDirectoryError
 from fairnas.report.evolution_section import operator_table
 from fairnas.report.format import COST_NAMES, counted, decimal, listed, millions, percent, whole
 from fairnas.report.html import Html, Section, folded, joined, listing, paragraphs, plot, table, tag
-from fairnas.report.objectives import bounds_in_words
+from fairnas.report.objectives import bounds_in_words, candidate_numbers, extra_objectives, in_words
 from fairnas.report.page import whole_page
 from fairnas.report.plots import (
     COSTS,
@@ -31,9 +31,9 @@ from fairnas.report.plots import (
 )
 from fairnas.report.reproduction_section import versions_table
 from fairnas.report.run_data import read_inputs
-from fairnas.report.run_records import Scored, Search
 from fairnas.rundir import RunDirectory
-from fairnas.search.mutators import OperatorCounts
+from fairnas.search.candidate import Candidate
+from fairnas.search.record import SearchRecord
 from fairnas.versions import installed_versions
 
 
@@ -58,17 +58,17 @@ class Evolution:
     data: str
     space: str
     validation_images: int
-    search: Search
-    candidates: tuple[Scored, ...]
-    """All networks that this supernet scored, in the order of scoring."""
-    operators: Mapping[str, OperatorCounts]
+    search: SearchRecord
+    candidates: tuple[Candidate, ...]
+    """All that this supernet scored, in the order of scoring."""
+    measure: Measure
+    """What accuracy means in the run."""
     command: str
 
     @property
     def words(self) -> str:
-        """Name of the run's measure of accuracy."""
-        balanced = any(each.balanced_accuracy is not None for each in self.candidates)
-        return ACCURACY_WORDS["balanced_accuracy" if balanced else "top1"]
+        """What the run's measure of accuracy is called."""
+        return ACCURACY_WORDS[self.measure]
 
     @property
     def milestones(self) -> tuple[int, ...]:
@@ -76,7 +76,7 @@ class Evolution:
         last = self.search.generations - 1
         return tuple(sorted({0, last // 2, last}))
 
-    def until(self, generation: int) -> tuple[Scored, ...]:
+    def until(self, generation: int) -> tuple[Candidate, ...]:
         """Networks scored up to a generation."""
         return tuple(each for each in self.candidates if each.generation <= generation)
 
@@ -91,16 +91,14 @@ def read_evolution(path: Path, command: str) -> Evolution:
         raise RunDirectoryError(
             f"{path / 'archive.sqlite'} holds no network of this search; `fairnas search --run {path}` makes it again"
         )
-    plain = run.read_json("search.json")
-    counts = dict(inputs.data.counts) if inputs.data else {}
     return Evolution(
         run=path.resolve().name,
         data=inputs.data.name if inputs.data else inputs.config.data.name,
         space=inputs.space.name,
-        validation_images=counts.get("validation", 0),
+        validation_images=inputs.data.counts.get("validation", 0) if inputs.data else 0,
         search=inputs.search,
         candidates=inputs.candidates,
-        operators={name: OperatorCounts(**counts) for name, counts in plain.get("operators", {}).items()},
+        measure=inputs.config.measure,
         command=command,
     )
 
@@ -121,8 +119,11 @@ def as_numbers(evolution: Evolution) -> dict[str, Any]:
         "networks": len(evolution.candidates),
         "hypervolume": list(search.hypervolume),
         "milestones": list(milestones_as_numbers(evolution)),
-        "operators": {name: dataclasses.asdict(tally) for name, tally in evolution.operators.items()},
-        "candidates": [dataclasses.asdict(each) for each in evolution.candidates],
+        "operators": {name: dataclasses.asdict(tally) for name, tally in search.operators.items()},
+        "candidates": [
+            candidate_numbers(each, evolution.measure, extra_objectives(search.objectives))
+            for each in evolution.candidates
+        ],
         "sentences": list(findings(evolution)),
         "command": evolution.command,
         "versions": installed_versions(),
@@ -165,12 +166,13 @@ def findings(evolution: Evolution) -> tuple[str, ...]:
     goal = 0.99 * volumes[-1]  # as in Figure 6
     within = next(number for number, volume in enumerate(volumes, start=1) if volume >= goal)
     still = sum(later > earlier for earlier, later in zip(volumes[-11:], volumes[-10:], strict=False))
-    best = max(evolution.candidates, key=lambda each: (each.accuracy, -each.madds))
+    best = max(evolution.candidates, key=lambda each: (each.value(evolution.measure), -each.value("madds")))
     steps = min(10, len(volumes) - 1)
     sentences = [
         f"Hypervolume rose from {decimal(volumes[0], 4)} after the first generation to {decimal(volumes[-1], 4)}; 99 % "
         f"of the last value was reached in generation {within} of {search.generations}.",
-        f"The most accurate network is {best.genome}: {percent(best.accuracy)}, {millions(best.madds)} multiply-adds, "
+        f"The most accurate network is {best.text}: {percent(best.value(evolution.measure))}, "
+        f"{millions(best.value('madds'))} multiply-adds, "
         f"found in generation {best.generation + 1}.",
     ]
     if steps:
@@ -235,10 +237,10 @@ def cloud_figure(evolution: Evolution, cost: Literal["madds", "params"]) -> Figu
             "mode": "markers",
             "name": "networks",
             "showlegend": False,
-            "x": [six_digits(getattr(each, cost) / 1e6) for each in drawn],
-            "y": [six_digits(100 * each.accuracy) for each in drawn],
+            "x": [six_digits(each.value(cost) / 1e6) for each in drawn],
+            "y": [six_digits(100 * each.value(evolution.measure)) for each in drawn],
             "text": [
-                f"<b>{each.genome}</b><br>{percent(each.accuracy)}, {millions(getattr(each, cost))} "
+                f"<b>{each.text}</b><br>{percent(each.value(evolution.measure))}, {millions(each.value(cost))} "
                 f"{COST_NAMES[cost]}<br>generation {each.generation + 1}"
                 for each in drawn
             ],
@@ -247,7 +249,9 @@ def cloud_figure(evolution: Evolution, cost: Literal["madds", "params"]) -> Figu
         }
     ]
     for number, dash in zip(evolution.milestones, _DASHES[-len(evolution.milestones) :], strict=True):
-        stairs = staircase([(getattr(each, cost) / 1e6, 100 * each.accuracy) for each in evolution.until(number)])
+        stairs = staircase(
+            [(each.value(cost) / 1e6, 100 * each.value(evolution.measure)) for each in evolution.until(number)]
+        )
         data.append(
             {
                 "type": "scatter",
@@ -266,13 +270,13 @@ def cloud_figure(evolution: Evolution, cost: Literal["madds", "params"]) -> Figu
 
 
 def _milestone_table(evolution: Evolution) -> Html:
-    volumes = evolution.search.hypervolume
+    volumes, measure = evolution.search.hypervolume, evolution.measure
     rows = []
     for number in evolution.milestones:
         scored = evolution.until(number)
         born = [each for each in scored if each.generation == number]
-        best = max((each.accuracy for each in scored), default=None)
-        mean = sum(each.accuracy for each in born) / len(born) if born else None
+        best = max((each.value(measure) for each in scored), default=None)
+        mean = sum(each.value(measure) for each in born) / len(born) if born else None
         volume = decimal(volumes[number], 4) if number < len(volumes) else ""
         rows.append((whole(number + 1), whole(len(scored)), whole(len(born)), percent(mean), percent(best), volume))
     head = ("generation", "networks so far", "new in it", "mean of the new", "best so far", "hypervolume")
@@ -282,7 +286,7 @@ def _milestone_table(evolution: Evolution) -> Html:
 
 def _progress(evolution: Evolution) -> Section:
     volumes = evolution.search.hypervolume
-    of = listed([goal.words for goal in evolution.search.objectives])
+    of = listed([in_words(goal) for goal in evolution.search.objectives])
     caption = (
         f"Hypervolume of {of} of everything scored so far, from 0 to 1, after each of "
         f"{counted(len(volumes), 'generation')}."
@@ -293,7 +297,7 @@ def _progress(evolution: Evolution) -> Section:
 
 
 def _operators(evolution: Evolution) -> Section:
-    return Section("operators", "Operators", operator_table(evolution.operators, evolution.search.searcher))
+    return Section("operators", "Operators", operator_table(evolution.search.operators, evolution.search.searcher))
 
 
 def _reproduction(evolution: Evolution) -> Section:
@@ -311,7 +315,7 @@ def milestones_as_numbers(evolution: Evolution) -> Sequence[dict[str, object]]:
             "generation": number + 1,
             "networks": len(evolution.until(number)),
             "fronts": {
-                cost: staircase([(getattr(each, cost), each.accuracy) for each in evolution.until(number)])
+                cost: staircase([(each.value(cost), each.value(evolution.measure)) for each in evolution.until(number)])
                 for cost in COSTS
             },
         }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fairnas.config import RunConfig, TrainConfig
 from fairnas.errors import ConfigError
-from fairnas.train import make_strategy
+from fairnas.train import strategy_facts
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ def plan_arms(base: RunConfig, choices: tuple[int, ...], steps_per_epoch: int) -
         steps_per_epoch: steps of every arm, one mini-batch each.
     """
     train = base.train
-    k = make_strategy(train, choices, 0).passes_per_step
+    k = strategy_facts(train, choices).passes_per_step
 
     def arm(name: str, title: str, what: str, changed: TrainConfig) -> ArmPlan:
-        passes = make_strategy(changed, choices, 0).passes_per_step
+        passes = strategy_facts(changed, choices).passes_per_step
         return ArmPlan(name, title, what, changed, passes, passes * steps_per_epoch * changed.epochs)
 
     repeated = dataclasses.replace(train, strategy="uniform_k", k=k)

@@ -16,12 +16,12 @@ from typing import Any
 from fairnas.atomic_files import write_atomically
 from fairnas.config import RunConfig
 from fairnas.configfile import to_toml
-from fairnas.data import Dataset
+from fairnas.data import Dataset, DataSummary
 from fairnas.errors import ConfigError
-from fairnas.fairness import Ledger
+from fairnas.fairness import read_ledger
 from fairnas.paper.figure_1_arms import ArmPlan, plan_arms, require_common_settings
 from fairnas.paper.figure_1_page import StrategyComparison, render_comparison, verdicts
-from fairnas.paper.output_folder import claim
+from fairnas.paper.output_folder import claimed
 from fairnas.paper.supernet_runs import is_done, read_scores, stratified_genomes, train_and_score
 from fairnas.paper.training_comparison import (
     Arm,
@@ -36,6 +36,7 @@ from fairnas.pipeline.experiment import Experiment, open_data
 from fairnas.pipeline.prepare import prepare
 from fairnas.pipeline.train_stage import CURVE_GENOMES
 from fairnas.progress import Narrator
+from fairnas.record import read_record
 from fairnas.rundir import RunDirectory
 from fairnas.space import Genome, SearchSpace
 from fairnas.train import training_steps
@@ -86,8 +87,7 @@ def draw_figure_1(
     prepared = prepare(figure.base)
     arms = plan_arms(figure.base, prepared.space.choices, training_steps(prepared.dataset, figure.base.train, 1))
     genomes = stratified_genomes(prepared.space, figure.models)
-    claim(out, figure.settings())
-    with RunDirectory(out).locked():
+    with claimed(out, figure.settings()):
         for line in prepared.training_plan():
             if not line.startswith(("train", "execution")):  # these lines differ between arms
                 narrator.say(line)
@@ -123,8 +123,8 @@ def _train_seed(
     last = "" if done + 1 == figure.seeds else f"{arms[0].title}, seed {seed + 1}"
     for number, (arm, title, upcoming) in enumerate(zip(arms, titles, [*titles[1:], last], strict=True)):
         config = dataclasses.replace(figure.base, seed=seed, train=arm.train)
-        run = RunDirectory.create(out / f"{arm.name}-s{seed}", config)
-        with run.locked():
+        with RunDirectory.begin(out / f"{arm.name}-s{seed}") as run:
+            run.configure(config)
             if is_done(run, len(genomes)):
                 narrator.say(f"{title}: done before")
                 continue
@@ -151,15 +151,15 @@ def collect(out: Path, figure: FigureOne, arms: Sequence[ArmPlan], seeds: int) -
         )
         for arm in arms
     )
-    data = RunDirectory(out / f"{arms[0].name}-s{numbers[0]}").read_json("data.json")
+    data = read_record(RunDirectory(out / f"{arms[0].name}-s{numbers[0]}"), "data.json", DataSummary)
     return StrategyComparison(
         arms=found,
         space=figure.base.space,
-        data=data["name"],
+        data=data.name,
         models=figure.models,
         followed=CURVE_GENOMES,
-        validation_images=data["counts"]["validation"],
-        classes=len(data["classes"]),
+        validation_images=data.counts["validation"],
+        classes=len(data.classes),
         command=figure.command,
         config_text=to_toml(figure.base),
         versions=installed_versions(),
@@ -176,11 +176,11 @@ def _training(path: Path, arm: ArmPlan, seed: int) -> ArmTraining:
             row["one_shot_top1_mean"],
             row["one_shot_top1_std"],
         )
-        for row in run.metrics("train")
+        for row in run.recorded_metrics("train")
     )
     if scores["status"] == "diverged":
         return ArmTraining(seed, path.name, curve, None, (), scores["reason"])
-    audit = Ledger.from_dict(run.read_json("ledger.json")).audit()
+    audit = read_ledger(run).audit()
     assert audit.backward_passes == arm.backward_passes, f"{path} did not take the compute that was planned"
     return ArmTraining(seed, path.name, curve, audit, tuple(scores["top1"]))
 

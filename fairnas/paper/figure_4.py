@@ -18,7 +18,7 @@ from fairnas.errors import ConfigError
 from fairnas.fairness import equal_count_probability
 from fairnas.fairness.theory import equal_count_asymptote
 from fairnas.randomness import generator
-from fairnas.report.format import counted, listed, share_interval, whole
+from fairnas.report.format import counted, listed, whole, wilson_interval
 from fairnas.report.html import Section, folded, joined, listing, paragraphs, plot, table, tag
 from fairnas.report.page import whole_page
 from fairnas.report.plots import Figure, plain_layout, six_digits
@@ -109,7 +109,7 @@ def multiples(m: int, largest: int) -> tuple[int, ...]:
 
 def _simulated(m: int, n: int, repetitions: int, seed: int) -> Simulated:
     hits = simulate(m, n, repetitions, generator(seed, "equal counts", m, n))
-    low, high = share_interval(hits / repetitions, repetitions)
+    low, high = wilson_interval(hits / repetitions, repetitions)
     return Simulated(n, hits, hits / repetitions, low, high, equal_count_probability(m, n))
 
 

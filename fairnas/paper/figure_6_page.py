@@ -22,7 +22,7 @@ from fairnas.paper.figure_6_results import (
 from fairnas.paper.training_comparison import signed_points
 from fairnas.report.format import UNKNOWN, counted, listed, percent, whole
 from fairnas.report.html import Html, Section, folded, joined, listing, paragraphs, plot, table, tag
-from fairnas.report.objectives import bounds_in_words
+from fairnas.report.objectives import bounds_in_words, in_words
 from fairnas.report.page import whole_page
 from fairnas.report.reproduction_section import versions_table
 from fairnas.report.verdict_section import answered
@@ -70,7 +70,7 @@ def _outcome(comparison: SearchComparison) -> Section:
         if comparison.is_true
         else "The best front known is that of all searches together, and of what was scored before"
     )
-    of = listed([goal.words for goal in comparison.objectives])
+    of = listed([in_words(goal) for goal in comparison.objectives])
     note = (
         f"{best}: {counted(len(comparison.best), 'network')}, hypervolume {comparison.best_volume:.4f} of "
         f"{of} (0 to 1, each scaled to what it can be). Differences are taken seed by seed; "
@@ -124,7 +124,7 @@ def _curves(comparison: SearchComparison) -> Section:
 
 def _cut(comparison: SearchComparison) -> str:
     lowest, _ = accuracy_range(comparison)
-    below = sum(each.accuracy < lowest for each in comparison.best)
+    below = sum(each.value(comparison.measure) < lowest for each in comparison.best)
     said = f" {counted(below, 'network')} of it with less than {percent(lowest)} are below the plot."
     return said if below else ""
 

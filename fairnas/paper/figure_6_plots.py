@@ -3,11 +3,11 @@
 import statistics
 from collections.abc import Sequence
 
-from fairnas.paper.figure_6_results import GOAL, Contender, SearchComparison, share_interval
+from fairnas.config import Measure
+from fairnas.paper.figure_6_results import GOAL, Contender, SearchComparison, mean_share_interval
 from fairnas.report.format import COST_NAMES, millions, percent
 from fairnas.report.plots import Figure, plain_layout, six_digits, staircase
-from fairnas.report.run_records import Scored
-from fairnas.search import SEARCHERS
+from fairnas.search import SEARCHERS, Candidate
 
 _COLOURS = ("a", "b", "d", "c", "f", "e")
 _SYMBOLS = ("circle-open", "square-open", "diamond-open", "triangle-up-open", "star-open", "x-thin-open")
@@ -23,12 +23,12 @@ def style_of(name: str) -> tuple[str, str, str]:
 
 
 def fronts_figure(comparison: SearchComparison, cost: str) -> Figure:
-    """One staircase per searcher over that of the best front."""
-    data = [_stairs(comparison.best, cost) | _best_style(comparison)]
-    for each in reversed(comparison.contenders):  # the first one is drawn on top
+    """A staircase per searcher over that of the best front."""
+    data = [_stairs(comparison.best, cost, comparison.measure) | _best_style(comparison)]
+    for each in reversed(comparison.contenders):  # the first lies on top
         colour, symbol, _ = style_of(each.name)
         data.append(
-            _stairs(each.searches[0].front, cost)
+            _stairs(each.searches[0].front, cost, comparison.measure)
             | {
                 "name": each.name,
                 "mode": "lines+markers",
@@ -49,8 +49,8 @@ def fronts_figure(comparison: SearchComparison, cost: str) -> Figure:
 def accuracy_range(comparison: SearchComparison) -> tuple[float, float]:
     """Range of the accuracy axis: a few very light networks far below the others would flatten all curves."""
     fronts = [comparison.best, *(each.searches[0].front for each in comparison.contenders)]
-    every = [each.accuracy for front in fronts for each in front] or [0.0, 1.0]
-    middle = statistics.median([each.accuracy for each in comparison.best] or every)
+    every = [each.value(comparison.measure) for front in fronts for each in front] or [0.0, 1.0]
+    middle = statistics.median([each.value(comparison.measure) for each in comparison.best] or every)
     return max(min(every), middle - _SPREAD * (max(every) - middle)), max(every)
 
 
@@ -63,16 +63,16 @@ def _best_style(comparison: SearchComparison) -> Figure:
     }
 
 
-def _stairs(front: Sequence[Scored], cost: str) -> Figure:
+def _stairs(front: Sequence[Candidate], cost: str, measure: Measure) -> Figure:
     best = {}
     for each in front:
-        best.setdefault((getattr(each, cost), each.accuracy), each)
+        best.setdefault((each.value(cost), each.value(measure)), each)
     kept = [best[point] for point in staircase(list(best))]
     return {
         "type": "scatter",
-        "x": [six_digits(getattr(each, cost) / 1e6) for each in kept],
-        "y": [six_digits(100 * each.accuracy) for each in kept],
-        "text": [f"{each.genome}<br>{percent(each.accuracy)}, {millions(getattr(each, cost))}" for each in kept],
+        "x": [six_digits(each.value(cost) / 1e6) for each in kept],
+        "y": [six_digits(100 * each.value(measure)) for each in kept],
+        "text": [f"{each.text}<br>{percent(each.value(measure))}, {millions(each.value(cost))}" for each in kept],
     }
 
 
@@ -89,7 +89,7 @@ def shares_figure(comparison: SearchComparison) -> Figure:
         columns = _by_generation(comparison, each)
         colour, _, dash = style_of(each.name)
         means = [statistics.fmean(column) for column in columns]
-        bounds = [share_interval(column) or (mean, mean) for column, mean in zip(columns, means, strict=True)]
+        bounds = [mean_share_interval(column) or (mean, mean) for column, mean in zip(columns, means, strict=True)]
         edge = {"type": "scatter", "mode": "lines", "x": x, "line": {"width": 0}, "hoverinfo": "skip"}
         edge |= {"showlegend": False, "legendgroup": each.name}
         shade = {"fill": "tonexty", "fillcolor": colour.replace(")", "-shade)")}

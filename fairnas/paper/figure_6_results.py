@@ -12,11 +12,11 @@ from typing import Literal
 
 from fairnas.analysis import Contrast, contrast
 from fairnas.analysis.contrasts import mean_interval
+from fairnas.config import Measure
 from fairnas.paper.training_comparison import signed_points
 from fairnas.report.format import counted, interval, listed, percent, whole
-from fairnas.report.objectives import ObjectiveRecord
-from fairnas.report.run_records import Scored
 from fairnas.report.verdicts import Verdict
+from fairnas.search import Candidate, Objective
 from fairnas.search.mutators import OperatorCounts
 
 OURS = "moremnas"
@@ -42,8 +42,8 @@ class SeededSearch:
     """Different networks among them."""
     failed: int
     hypervolume: tuple[float, ...]
-    """Hypervolume after each generation; fewer than configured if the space ran out of networks."""
-    front: tuple[Scored, ...]
+    """After each generation; fewer than configured if the space ran out of networks."""
+    front: tuple[Candidate, ...]
     operators: Mapping[str, OperatorCounts]
 
 
@@ -63,8 +63,8 @@ class SearchComparison:
     """Searchers, all with the same seeds."""
     population: int
     generations: int
-    best: tuple[Scored, ...]
-    """Best front known, over all searches and earlier scores."""
+    best: tuple[Candidate, ...]
+    """The best front known: of all searches, and of what was known before."""
     best_volume: float
     """Hypervolume of the best front, 0 to 1."""
     is_true: bool
@@ -73,9 +73,11 @@ class SearchComparison:
     searched: str
     """Description of what was searched, for people."""
     accuracy: str
-    """Name of the accuracy."""
-    objectives: tuple[ObjectiveRecord, ...]
-    """Objectives and their bounds."""
+    """What is called accuracy."""
+    measure: Measure
+    """The same by its name in candidates."""
+    objectives: tuple[Objective, ...]
+    """What was optimised, within which bounds."""
     command: str
     config_text: str
     versions: Mapping[str, str]
@@ -198,8 +200,8 @@ def _finals_sentence(comparison: SearchComparison) -> str:
     )
 
 
-def share_interval(shares: Sequence[float]) -> tuple[float, float] | None:
-    """95 % interval of a mean of shares; None with one seed. Cut off at 1, because no share can be larger."""
+def mean_share_interval(shares: Sequence[float]) -> tuple[float, float] | None:
+    """95 % interval of a mean of shares; None with one seed. None can be larger than the best one known."""
     bounds = mean_interval(shares)
     return None if bounds is None else (max(bounds[0], 0.0), min(bounds[1], 1.0))
 
@@ -207,7 +209,7 @@ def share_interval(shares: Sequence[float]) -> tuple[float, float] | None:
 def over_seeds(shares: Sequence[float]) -> str:
     """Mean with its interval, in per cent."""
     mean = f"{100 * statistics.fmean(shares):.{DIGITS}f}"
-    bounds = share_interval(shares)
+    bounds = mean_share_interval(shares)
     return mean if bounds is None else f"{mean} ({interval(*(f'{100 * each:.{DIGITS}f}' for each in bounds))})"
 
 

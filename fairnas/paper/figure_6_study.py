@@ -24,16 +24,13 @@ from fairnas.paper.figure_6_results import (
     SearchComparison,
     SeededSearch,
     duels,
+    mean_share_interval,
     operator_records,
-    share_interval,
 )
-from fairnas.paper.output_folder import claim
+from fairnas.paper.output_folder import claimed
 from fairnas.paper.search_targets import Searched
-from fairnas.pipeline.search_stage import candidate_row
 from fairnas.progress import Narrator
-from fairnas.report.objectives import ObjectiveRecord
-from fairnas.report.run_records import Scored
-from fairnas.rundir import RunDirectory
+from fairnas.report.objectives import candidate_numbers
 from fairnas.search import (
     SEARCHERS,
     Archive,
@@ -45,7 +42,7 @@ from fairnas.search import (
     run_search,
 )
 from fairnas.search.mutators import OperatorCounts
-from fairnas.space import SearchSpace, format_genome
+from fairnas.space import SearchSpace
 from fairnas.untrusted import parse_json
 from fairnas.versions import installed_versions
 
@@ -106,9 +103,8 @@ def draw_figure_6(
         KeyboardInterrupt: when `stop` returned True; every score is in the archive.
     """
     figure.check()
-    claim(out, figure.settings(searched))
     numbers: dict[str, Any] = {}
-    with RunDirectory(out).locked(), Archive(out / "archive.sqlite", searched.setting) as archive:
+    with claimed(out, figure.settings(searched)), Archive(out / "archive.sqlite", searched.setting) as archive:
         archive.add({each.genome: _without(each.measures, searched.costs.sources) for each in searched.known}, 0)
         if searched.known:
             narrator.say(f"figure 6   {len(searched.known):,} networks were scored before")
@@ -185,47 +181,30 @@ def _plain(result: SearchResult) -> dict[str, Any]:
         "failed": result.failed,
         "hypervolume": list(result.hypervolume),
         "operators": {name: dataclasses.asdict(tally) for name, tally in result.operators.items()},
-        "front": [candidate_row(candidate) for candidate in result.front],
+        "front": [candidate.to_dict() for candidate in result.front],
     }
 
 
-@dataclass(frozen=True)
-class _Finished:
-    """Finished search: its data for the page, and its front with all measures."""
-
-    search: SeededSearch
-    front: tuple[Candidate, ...]
-
-
-def _read(path: Path, seed: int, space: SearchSpace, measure: Measure) -> _Finished | None:
-    """Read a finished search; None if it is missing or damaged, so that it is made again from the archive."""
+def _read(path: Path, seed: int, space: SearchSpace, measure: Measure) -> SeededSearch | None:
+    """A finished search, or None if it is not there or damaged: then it is made again, from the archive."""
     try:
         plain = parse_json(path.read_text(encoding="utf-8"))
-        front = tuple(_candidate(row, space) for row in plain["front"])
-        search = SeededSearch(
+        front = tuple(Candidate.from_dict(row) for row in plain["front"])
+        for each in front:
+            space.validate(each.genome)
+        if not all(each.has(("top1", measure, "madds", "params")) for each in front):
+            return None
+        return SeededSearch(
             seed=seed,
             evaluations=int(plain["evaluations"]),
             distinct=int(plain["distinct"]),
             failed=int(plain["failed"]),
             hypervolume=tuple(map(float, plain["hypervolume"])),
-            front=tuple(_scored(each, measure) for each in front),
+            front=front,
             operators={name: OperatorCounts(**counts) for name, counts in plain["operators"].items()},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
-    return _Finished(search, front)
-
-
-def _candidate(row: Mapping[str, Any], space: SearchSpace) -> Candidate:
-    measures = {key: value for key, value in row.items() if key not in ("genome", "generation")}
-    return Candidate.of(space.parse(row["genome"]), measures, row["generation"])
-
-
-def _scored(each: Candidate, measure: Measure) -> Scored:
-    return Scored(
-        *(format_genome(each.genome), each.value("top1"), each.value("madds"), each.value("params"), each.generation),
-        balanced_accuracy=each.value("balanced_accuracy") if measure == "balanced_accuracy" else None,
-    )
 
 
 # Numbers ------------------------------------------------------------------------------------------------------
@@ -247,7 +226,7 @@ def _collect(
             found = _read(_path(out, name, seed), seed, searched.space, searched.measure)
             if found is None:
                 raise RunDirectoryError(f"{_path(out, name, seed)} went away; run the same command again to make it")
-            searches.append(found.search)
+            searches.append(found)
             fronts += found.front
         contenders.append(Contender(name, tuple(searches)))
     best = _front_of(fronts, searched)
@@ -256,15 +235,14 @@ def _collect(
         contenders=tuple(contenders),
         population=search.population,
         generations=search.generations,
-        best=tuple(_scored(each, searched.measure) for each in best),
+        best=best,
+        measure=searched.measure,
         best_volume=hypervolume(best, searched.objectives, searched.ranges),
         is_true=_all_scored(searched, archive),
         space=searched.space.name,
         searched=searched.title,
         accuracy=searched.accuracy,
-        objectives=tuple(
-            ObjectiveRecord(each.name, each.direction, each.unit, each.bound) for each in searched.objectives
-        ),
+        objectives=searched.objectives,
         command=figure.command,
         config_text=json.dumps(figure.settings(searched)["search"], indent=1),
         versions=installed_versions(),
@@ -298,7 +276,10 @@ def as_numbers(comparison: SearchComparison) -> dict[str, Any]:
         "space": comparison.space,
         "searched": comparison.searched,
         "accuracy": comparison.accuracy,
-        "objectives": [dataclasses.asdict(each) for each in comparison.objectives],
+        "objectives": [
+            {"name": each.name, "direction": each.direction, "unit": each.unit, "bound": each.bound}
+            for each in comparison.objectives
+        ],
         "population": comparison.population,
         "generations": comparison.generations,
         "evaluations": list(comparison.evaluations),
@@ -306,7 +287,7 @@ def as_numbers(comparison: SearchComparison) -> dict[str, Any]:
         "best": {
             "true": comparison.is_true,
             "hypervolume": comparison.best_volume,
-            "front": [dataclasses.asdict(each) for each in comparison.best],
+            "front": [candidate_numbers(each, comparison.measure) for each in comparison.best],
         },
         "searchers": {each.name: _contender_numbers(comparison, each) for each in comparison.contenders},
         "duels": [dataclasses.asdict(each) | {"standing": each.standing} for each in duels(comparison)],
@@ -325,9 +306,9 @@ def _contender_numbers(comparison: SearchComparison, contender: Contender) -> di
     when = [comparison.reached(search) for search in contender.searches]
     middle = statistics.median_high(when)
     return {
-        "final": {"mean": statistics.fmean(finals), "interval": share_interval(finals), "n": len(finals)},
+        "final": {"mean": statistics.fmean(finals), "interval": mean_share_interval(finals), "n": len(finals)},
         "mean_share": [statistics.fmean(column) for column in zip(*shares, strict=True)],
-        "share_interval": [share_interval(column) for column in zip(*shares, strict=True)],
+        "share_interval": [mean_share_interval(column) for column in zip(*shares, strict=True)],
         "reached": sum(map(math.isfinite, when)),
         "median_evaluations": middle if math.isfinite(middle) else None,
         "operators": [
@@ -347,7 +328,7 @@ def _contender_numbers(comparison: SearchComparison, contender: Contender) -> di
                 "failed": search.failed,
                 "hypervolume": list(search.hypervolume),
                 "reached": evaluations if math.isfinite(evaluations) else None,
-                "front": [dataclasses.asdict(each) for each in search.front],
+                "front": [candidate_numbers(each, comparison.measure) for each in search.front],
             }
             for search, evaluations in zip(contender.searches, when, strict=True)
         ],

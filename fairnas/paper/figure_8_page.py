@@ -20,6 +20,7 @@ from fairnas.report.html import Html, Section, folded, joined, listing, paragrap
 from fairnas.report.page import whole_page
 from fairnas.report.plots import Figure, bin_edges, outline, plain_layout, six_digits
 from fairnas.report.reproduction_section import versions_table
+from fairnas.space import format_genome
 from fairnas.versions import installed_versions
 
 _COLOURS = (("--arm-a", BLUE, "o"), ("--arm-b", ORANGE, "s"))
@@ -75,12 +76,12 @@ class RankingComparison:
     def networks(self) -> tuple[tuple[str, tuple[float, ...]], ...]:
         """Genome, and stand-alone accuracies per seed, of networks that trained without diverging."""
         finished = [model for model in self.study.models if model.mean is not None]
-        return tuple((m.genome, tuple(value for value in m.stand_alone if value is not None)) for m in finished)
+        return tuple((format_genome(model.genome), model.finished) for model in finished)
 
     @property
     def diverged(self) -> tuple[str, ...]:
         """Genomes of the networks with a training that diverged."""
-        return tuple(model.genome for model in self.study.models if model.mean is None)
+        return tuple(format_genome(model.genome) for model in self.study.models if model.mean is None)
 
 
 def render_ranking_comparison(comparison: RankingComparison) -> str:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fairnas.analysis import StudiedModel, study_ranking
-from fairnas.analysis.study import as_plain
+from fairnas.analysis import study_ranking
 from fairnas.atomic_files import write_atomically
 from fairnas.errors import ConfigError
 from fairnas.paper.figure_8_page import (
@@ -23,7 +22,7 @@ from fairnas.progress import Narrator
 from fairnas.randomness import generator
 from fairnas.report.run_data import read_inputs
 from fairnas.rundir import RunDirectory
-from fairnas.space import Genome, SearchSpace
+from fairnas.space import Genome
 from fairnas.versions import installed_versions
 
 
@@ -54,34 +53,18 @@ def draw_figure_8(out: Path, figure: FigureEight, narrator: Narrator) -> dict[st
     return numbers | {"page": str(out / "figure8.html"), "files": [str(path) for path in files]}
 
 
-def stored_models(run: RunDirectory, space: SearchSpace) -> list[StudiedModel]:
-    """Networks of a run's finished ranking study."""
-    return [
-        StudiedModel(
-            genome=row["genome"],
-            one_shot=row["one_shot"],
-            stand_alone=tuple(row["stand_alone"]),
-            madds=row["madds"],
-            params=row["params"],
-            depth=space.network_depth(space.parse(row["genome"])),
-            loss=row.get("loss"),  # absent in studies from before losses were kept
-        )
-        for row in run.read_json("ranking.json")["models"]
-    ]
-
-
 def _believed(figure: FigureEight, narrator: Narrator) -> RankingComparison:
     if figure.sample < 0:
         raise ConfigError(f"--sample is {figure.sample}; give 0 or more networks")
     run = RunDirectory.open(figure.run)
     run.require_finished("rank")
     inputs = read_inputs(run)
-    stored = run.read_json("ranking.json")
-    models = stored_models(run, inputs.space)
-    # without the run's lock: it only reads files that are replaced atomically
+    assert inputs.ranking is not None, "the study is finished"
+    record, models = inputs.ranking, inputs.ranking.study.models
+    # without the run's lock: only files are read that are replaced as a whole
     experiment = Experiment(run, narrator)
     other = opened_beside(experiment, figure.against) if figure.against else other_supernet(experiment)
-    genomes = [inputs.space.parse(model.genome) for model in models]
+    genomes = [model.genome for model in models]
     name, measure = name_beside(run, other.run) if other else "", run.config.measure
     study = study_ranking(models, against=(name, one_shot(other, genomes, measure)) if other else None)
     drawn = _drawn(experiment, figure.sample) if figure.sample else ()
@@ -90,7 +73,7 @@ def _believed(figure: FigureEight, narrator: Narrator) -> RankingComparison:
     def sample(result: Experiment) -> tuple[float, ...]:
         return tuple(one_shot(result, drawn, measure))
 
-    candidates = tuple(each.accuracy for each in inputs.candidates)
+    candidates = tuple(each.value(measure) for each in inputs.candidates)
     results = [
         SupernetResult(
             name=run.path.resolve().name,
@@ -113,12 +96,12 @@ def _believed(figure: FigureEight, narrator: Narrator) -> RankingComparison:
                 sample=sample(other) if drawn else (),
             )
         )
-    counts = dict(inputs.data.counts) if inputs.data else {}
+    counts = inputs.data.counts if inputs.data else {}
     return RankingComparison(
         run=run.path.resolve().name,
         space=inputs.space.name,
         data=inputs.data.name if inputs.data else inputs.config.data.name,
-        choose=stored["choose"],
+        choose=record.choose,
         images=(counts.get("validation", 0), counts.get("test", 0)),
         study=study,
         results=tuple(results),
@@ -137,8 +120,8 @@ def _drawn(experiment: Experiment, count: int) -> Sequence[Genome]:
 
 
 def as_numbers(comparison: RankingComparison) -> dict[str, Any]:
-    """Figure as plain data."""
-    study = as_plain(comparison.study)
+    """The figure as plain data."""
+    study = comparison.study.to_dict()
     return {
         "figure": 8,
         "run": comparison.run,

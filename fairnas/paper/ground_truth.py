@@ -63,6 +63,6 @@ class Truth:
         means: list[float | None] = []
         for number in range(len(genomes)):
             own = results[number * len(seeds) : (number + 1) * len(seeds)]
-            finished = [result["test"]["top1"] for result in own if result["status"] == "done"]
+            finished = [result.test.top1 for result in own if result.test is not None]
             means.append(sum(finished) / len(finished) if finished else None)
         return means

@@ -1,18 +1,39 @@
 """Output folder of a figure, with its settings in `figure.json`: a second call continues with the same settings."""
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from fairnas.atomic_files import write_atomically
+from fairnas.directory_lock import held
 from fairnas.errors import RunDirectoryError
 from fairnas.untrusted import parse_json
 
 
-def claim(out: Path, settings: Mapping[str, Any]) -> None:
-    """Make `out` the folder of a figure, or continue with it. Raises `RunDirectoryError` for any other folder."""
+@contextlib.contextmanager
+def claimed(out: Path, settings: Mapping[str, Any]) -> Iterator[None]:
+    """Hold `out` for this process, as the folder of a new figure or of one that goes on.
+
+    Raises:
+        RunDirectoryError: if it holds anything else, is in use, or cannot be written. Nothing is changed then.
+    """
     path = out / "figure.json"
+    _require_nothing_else(out, path)  # before a lock is left among somebody's files
+    with held(out, is_begun=path.exists):
+        _require_nothing_else(out, path)
+        _settle(out, path, settings)
+        yield
+
+
+def _require_nothing_else(out: Path, path: Path) -> None:
+    holds_others = out.exists() and (not out.is_dir() or any(not file.name.startswith(".") for file in out.iterdir()))
+    if holds_others and not path.exists():  # looked for last: another process may have begun a figure by now
+        raise RunDirectoryError(f"{out} exists and is not the folder of a figure; give a new or an empty --out")
+
+
+def _settle(out: Path, path: Path, settings: Mapping[str, Any]) -> None:
     if path.exists():
         try:
             stored = dict(_leaves(parse_json(path.read_text(encoding="utf-8"))))
@@ -27,8 +48,6 @@ def claim(out: Path, settings: Mapping[str, Any]) -> None:
                 f"{out} holds a figure with other settings ({detail}); use another --out, or the same settings"
             )
         return
-    if out.exists() and (not out.is_dir() or any(not file.name.startswith(".") for file in out.iterdir())):
-        raise RunDirectoryError(f"{out} exists and is not the folder of a figure; give a new or an empty --out")
     write_atomically(path, (json.dumps(settings, indent=1) + "\n").encode())
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from fairnas.atomic_files import write_atomically
 from fairnas.errors import ConfigError
-from fairnas.fairness import Ledger
+from fairnas.fairness import read_ledger
 from fairnas.nets import Supernet
 from fairnas.paper.similarity_page import render_similarity
 from fairnas.paper.similarity_plots import draw_layer, draw_overview
@@ -144,5 +144,5 @@ def statistics_in_words(experiment: Experiment) -> str:
 
 def _training_in_words(experiment: Experiment) -> str:
     train, run = experiment.config.train, experiment.run
-    passes = Ledger.from_dict(run.read_json("ledger.json")).audit().backward_passes
+    passes = read_ledger(run).audit().backward_passes
     return f"{train.strategy}, {train.epochs} epochs, {passes:,} backward passes, seed {experiment.config.seed}"

@@ -16,7 +16,7 @@ from fairnas.config import Resources, TrainConfig
 from fairnas.data import Dataset, training_batches
 from fairnas.nets.memory import measured_peak
 from fairnas.space import SearchSpace
-from fairnas.train import make_strategy, supernet_training
+from fairnas.train import supernet_training, unsupported_reason
 from fairnas.train.executors import Sequential
 from fairnas.train.step import Batch
 from fairnas.train.strategies import Strategy
@@ -97,7 +97,7 @@ def profile(
     peak = _peak(training, batches, device)
     fewer = with_first_choices(space, 2)
     peak_of_two = None
-    if make_strategy(config, fewer.choices, seed).unsupported_reason(fewer) is None:
+    if unsupported_reason(config, fewer) is None:
         small = supernet_training(fewer, config, seed, device, one_by_one)
         small.network.train()
         again = _endless(small, dataset, config, seed, device)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fairnas.atomic_files import checksum
-from fairnas.errors import ConfigError
+from fairnas.errors import ConfigError, RunDirectoryError
 from fairnas.fairness import StrictSampler
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.scoring import score_on_validation
@@ -13,7 +13,6 @@ from fairnas.randomness import derived_seed
 from fairnas.rundir import RunDirectory
 from fairnas.space import Genome, SearchSpace, format_genome
 from fairnas.train import DivergedError
-from fairnas.untrusted import parse_json
 
 SCORES = "stratified.json"
 _PORTIONS = 8
@@ -53,8 +52,8 @@ def _weights(run: RunDirectory) -> str:
 def read_scores(run: RunDirectory) -> dict[str, Any]:
     """Scores as written; empty if the file is missing or damaged."""
     try:
-        scores = parse_json((run.path / SCORES).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        scores = run.read_json(SCORES)
+    except RunDirectoryError:
         return {}
     known = isinstance(scores, dict) and scores.get("status") in ("done", "diverged")
     return scores if known and (scores["status"] == "diverged" or isinstance(scores.get("top1"), list)) else {}

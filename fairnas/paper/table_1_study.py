@@ -18,14 +18,14 @@ from fairnas.analysis import RankAgreement, rank_agreement
 from fairnas.analysis.nas_bench_macro import SPACE
 from fairnas.atomic_files import checksum, write_atomically
 from fairnas.config import RunConfig
-from fairnas.data import Dataset
-from fairnas.errors import ConfigError
-from fairnas.fairness import Ledger
+from fairnas.data import Dataset, DataSummary
+from fairnas.errors import ConfigError, RunDirectoryError
+from fairnas.fairness import read_ledger
 from fairnas.fairness.theory import TABLE_1
 from fairnas.nets import cost_table
 from fairnas.nets.memory import activation_table
 from fairnas.paper.ground_truth import Truth
-from fairnas.paper.output_folder import claim
+from fairnas.paper.output_folder import claimed
 from fairnas.paper.step_profile import SystemProfile, profile
 from fairnas.paper.supernet_runs import score_top1, trained
 from fairnas.paper.table_1_page import System, SystemTraining, TableOne, render_table_1
@@ -35,10 +35,11 @@ from fairnas.pipeline.prepare import prepare
 from fairnas.pipeline.search_stage import known_candidates
 from fairnas.pipeline.stages import run_stage
 from fairnas.progress import Narrator
+from fairnas.record import read_record
 from fairnas.rundir import RunDirectory
 from fairnas.search.candidate import is_number
 from fairnas.space import Genome, SearchSpace, format_genome
-from fairnas.train import make_strategy
+from fairnas.train import strategy_facts
 from fairnas.untrusted import parse_json
 from fairnas.versions import installed_versions
 
@@ -85,8 +86,7 @@ def measure_table_1(
     prepared = prepare(given.base)
     opened = (prepared.space, prepared.dataset)
     check_systems(given.base, given.systems, prepared.space)
-    claim(out, given.settings())
-    with RunDirectory(out).locked():
+    with claimed(out, given.settings()):
         for line in prepared.training_plan():
             if not line.startswith(("train", "execution")):  # these lines differ between systems
                 narrator.say(line)
@@ -102,8 +102,8 @@ def measure_table_1(
             seed = given.base.seed + done
             for number, plan in enumerate(plans):
                 title = f"{plan.name}, seed {seed}"
-                run = _run_of(out, given, plan, seed)
-                with run.locked():
+                with RunDirectory.begin(_folder_of(out, plan, seed)) as run:
+                    run.configure(dataclasses.replace(given.base, seed=seed, train=plan.train))
                     if _result(run, networks) is not None:
                         narrator.say(f"{title}: done before")
                         continue
@@ -158,18 +158,15 @@ def _stored_profiles(path: Path) -> dict[str, SystemProfile]:
     return stored if all(good) else {}
 
 
-def _run_of(out: Path, given: SystemComparison, plan: SystemPlan, seed: int) -> RunDirectory:
-    config = dataclasses.replace(given.base, seed=seed, train=plan.train)
-    return RunDirectory.create(out / f"{plan.name}-s{seed}", config)
+def _folder_of(out: Path, plan: SystemPlan, seed: int) -> Path:
+    return out / f"{plan.name}-s{seed}"
 
 
 def _result(run: RunDirectory, genomes: Sequence[Genome]) -> dict[str, Any] | None:
     """Result of a training; None if it is missing, or not of these networks and weights."""
     try:
-        found = parse_json((run.path / RESULT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(found, dict):
+        found = run.read_json(RESULT)
+    except RunDirectoryError:
         return None
     if found.get("status") == "diverged":
         return found
@@ -220,7 +217,7 @@ def _derived(
 ) -> list[Genome]:
     """Distinct architectures that the systems derived."""
     seen = range(given.base.seed, given.base.seed + seeds)
-    results = [read_result(_run_of(out, given, plan, seed)) for plan in plans for seed in seen]
+    results = [read_result(RunDirectory(_folder_of(out, plan, seed))) for plan in plans for seed in seen]
     return list(dict.fromkeys(space.parse(result["derived"]) for result in results if result["status"] == "done"))
 
 
@@ -238,13 +235,13 @@ def _collect(
     for plan in plans:
         results = []
         for seed in range(given.base.seed, given.base.seed + seeds):
-            run = _run_of(out, given, plan, seed)
+            run = RunDirectory(_folder_of(out, plan, seed))
             results.append((seed, run, read_result(run)))
         done = [each for each in results if each[2]["status"] == "done"]
         trainings = [_training(seed, run, result, plan, true, space) for seed, run, result in done]
         diverged = tuple(result["reason"] for _, _, result in results if result["status"] == "diverged")
         systems.append(_system(plan.name, plan, space, tuple(trainings), diverged))
-    data = RunDirectory(out / f"{plans[0].name}-s{given.base.seed}").read_json("data.json")
+    data = read_record(RunDirectory(_folder_of(out, plans[0], given.base.seed)), "data.json", DataSummary)
     activations = activation_table(space)
     single = SystemPlan(SINGLE_PATH, given.base.train, profiles[SINGLE_PATH], 0.0)
     return TableOne(
@@ -253,8 +250,8 @@ def _collect(
         space=space.name,
         choices=max(space.choices),
         whole_supernet=activations.of_all_blocks / activations.of_largest_path,
-        data=data["name"],
-        validation_images=data["counts"]["validation"],
+        data=data.name,
+        validation_images=data.counts["validation"],
         truth="NAS-Bench-Macro" if given.truth else f"{given.base.stand_alone.seeds} trainings from scratch each",
         networks=networks,
         command=given.command,
@@ -279,7 +276,7 @@ def _system(
         peak_of_two=found.peak_of_two,
         trainings=trainings,
         diverged=diverged,
-        draws_alike=make_strategy(plan.train, space.choices, 0).fairness != "none",
+        draws_alike=strategy_facts(plan.train, space.choices).fairness != "none",
     )
 
 
@@ -291,7 +288,7 @@ def _training(
     true: Mapping[Genome, float | None],
     space: SearchSpace,
 ) -> SystemTraining:
-    ledger = Ledger.from_dict(run.read_json("ledger.json"))
+    ledger = read_ledger(run)
     genomes = [space.parse(text) for text in result["genomes"]]
     known = [number for number, genome in enumerate(genomes) if true[genome] is not None]
     truth = [true[genomes[number]] for number in known]
@@ -305,7 +302,7 @@ def _training(
         table.blocks[layer][choice].madds == min(cost.madds for cost in table.blocks[layer])
         for layer, choice in enumerate(derived)
     ]
-    rows = run.metrics("train")
+    rows = run.recorded_metrics("train")
     return SystemTraining(
         seed=seed,
         audit=ledger.audit(),

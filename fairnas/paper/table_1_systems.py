@@ -10,7 +10,7 @@ from fairnas.data import Dataset
 from fairnas.errors import ConfigError, UnknownNameError
 from fairnas.paper.step_profile import SystemProfile
 from fairnas.space import SearchSpace
-from fairnas.train import STRATEGIES, make_strategy, training_steps
+from fairnas.train import STRATEGIES, strategy_facts, training_steps, unsupported_reason
 from fairnas.train.supernet import parts_of
 
 TABLE_1_SYSTEMS = (
@@ -53,7 +53,7 @@ def system_config(base: TrainConfig, name: str, choices: tuple[int, ...]) -> Tra
         raise UnknownNameError("strategy", name, [*STRATEGIES, *VARIANTS], plural="strategies")
     config = dataclasses.replace(base, strategy=strategy)
     if name in VARIANTS:
-        passes = make_strategy(config, choices, 0).passes_per_step
+        passes = strategy_facts(config, choices).passes_per_step
         config = dataclasses.replace(config, lr_scale=1 / passes)
     return config
 
@@ -68,7 +68,7 @@ def check_systems(base: RunConfig, names: Sequence[str], space: SearchSpace) -> 
             raise ConfigError(f"train.{key} is {getattr(base.train, key)}, but each system has its own; leave it out")
     for name in names:
         config = system_config(base.train, name, space.choices)
-        reason = make_strategy(config, space.choices, base.seed).unsupported_reason(space)
+        reason = unsupported_reason(config, space)
         if reason:
             raise ConfigError(f"'{name}' cannot train space '{space.name}': {reason}; leave it out of --strategies")
 
@@ -86,7 +86,7 @@ def plan_systems(
     """
 
     def per_epoch(config: TrainConfig, profile: SystemProfile) -> float:
-        strategy = make_strategy(config, space.choices, base.seed)
+        strategy = strategy_facts(config, space.choices)
         own, _ = parts_of(dataset, strategy)
         return profile.paths_per_step * training_steps(own, config, strategy.batches_per_step) * config.batch_size
 

@@ -109,7 +109,7 @@ def read_growth(run: RunDirectory, layers: int) -> tuple[Growth, ...]:
     """What `followed_similarity` gave while a run was trained, as far as the run recorded it."""
     return tuple(
         Growth(int(row["epoch"]), tuple(float(row.get(f"{_FOLLOWED}{layer}", math.nan)) for layer in range(layers)))
-        for row in run.metrics("train")
+        for row in run.recorded_metrics("train")
         if any(key.startswith(_FOLLOWED) for key in row)
     )
 

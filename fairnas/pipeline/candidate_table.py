@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from fairnas.atomic_files import write_atomically
+from fairnas.record import read_record
 from fairnas.rundir import RunDirectory
 from fairnas.search import Archive, Candidate
+from fairnas.search.record import SearchRecord
 from fairnas.search.scoring import Scoring
 from fairnas.space import Genome, format_genome
 
@@ -63,14 +65,14 @@ def read_candidates(run: RunDirectory) -> CandidateTable:
 
     Raises `RunDirectoryError` for a run without a search.
     """
-    search = run.read_json("search.json")
+    search = read_record(run, "search.json", SearchRecord)
     found: dict[Genome, Candidate] = {}
     measures: dict[Genome, dict[str, float]] = {}
-    with Archive(run.path / "archive.sqlite", search["setting"], read_only=True) as archive:
+    with Archive(run.path / "archive.sqlite", search.setting, read_only=True) as archive:
         for candidate in archive.candidates():
             found[candidate.genome], measures[candidate.genome] = candidate, dict(candidate.items)
         reasons = archive.reasons()
-        settings = [Scoring.value_setting(name, source) for name, source in search.get("sources", {}).items()]
+        settings = [Scoring.value_setting(name, source) for name, source in search.sources.items()]
         values = [(archive.candidates(setting), archive.reasons(setting)) for setting in settings]
     for candidates, failures in values:
         for candidate in candidates:

@@ -96,12 +96,26 @@ def costs_of_run(experiment: Experiment) -> RunCosts:
         narrator.say(f"measuring latency on this machine, for {config.latency_minutes:g} minutes at most")
         table = measure_table(experiment.space, path, config.latency_minutes, narrator=narrator, stop=experiment.stop)
         narrator.say(f"latency measured on {table.device}{format_check(table.check)}")
-        narrator.say(f"networks of space '{experiment.space.name}' take {format_range(experiment.space, config, path)}")
-    costs = search_costs(experiment.space, config, path)
+        experiment.latency_table, costs = table, RunCosts(experiment.space, table)
+        narrator.say(f"networks of space '{experiment.space.name}' take {format_range(costs, config)}")
+    costs = known_costs(experiment)
     if measures_latency(config) and costs.latency is not None and costs.latency.device != device_name(1):
         files = f"{MEASURED} and {path.with_suffix('.jsonl').name}"
         narrator.say(f"{MEASURED} was measured on {costs.latency.device}; delete {files} to measure it here")
     return costs
+
+
+def known_costs(experiment: Experiment) -> RunCosts:
+    """The costs that the search of a run knows by now. The run's own latency table is read once.
+
+    Raises `ConfigError` if that is needed, and not measured yet.
+    """
+    config, space = experiment.config.search, experiment.space
+    if not measures_latency(config):
+        return search_costs(space, config)
+    if experiment.latency_table is None:
+        experiment.latency_table = search_costs(space, config, experiment.run.path / MEASURED).latency
+    return RunCosts(space, experiment.latency_table)
 
 
 def measured_first(search: SearchConfig) -> bool:
@@ -138,9 +152,9 @@ def _check_bounds(costs: RunCosts, search: SearchConfig) -> None:
     check_bounds(costs.space, objectives_from(search), cost_ranges(costs.space, costs))
 
 
-def format_range(space: SearchSpace, search: SearchConfig, path: Path) -> str:
+def format_range(costs: RunCosts, search: SearchConfig) -> str:
     """From which latency to which, and whether a bound binds."""
-    low, high = cost_ranges(space, search_costs(space, search, path))[LATENCY.name]
+    low, high = cost_ranges(costs.space, costs)[LATENCY.name]
     said = f"{low:.3g} to {high:.3g} ms"
     if search.max_latency is not None and search.max_latency >= high:
         return f"{said}; the bound of {search.max_latency:g} ms leaves none out"

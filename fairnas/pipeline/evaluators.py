@@ -28,7 +28,7 @@ from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.scoring import evaluation_setting, score_on_validation
 from fairnas.rundir import RunDirectory
 from fairnas.search import Evaluator, Measures
-from fairnas.space import Genome, SearchSpace, format_genome
+from fairnas.space import Genome, SearchSpace
 
 CONNECT_SECONDS = 8.0
 """How long a scheduler may take to answer."""
@@ -163,9 +163,8 @@ class RemoteEvaluator:
         futures: dict[Future[Answer], tuple[Genome, ...]] = {}
         try:
             for piece in pieces:
-                texts = tuple(format_genome(genome) for genome in piece)
                 with _explained():
-                    futures[self._executor.submit(score_piece, self._assignment, texts)] = piece
+                    futures[self._executor.submit(score_piece, self._assignment, piece)] = piece
             self._wait(futures)
         except BaseException:
             for future in futures:
@@ -223,13 +222,13 @@ _at_work = threading.Lock()  # a worker with several threads scores one piece at
 _opened: dict[Assignment, Experiment] = {}  # the last one only
 
 
-def score_piece(assignment: Assignment, genomes: tuple[str, ...]) -> Answer:
-    """Score some genomes, given as text, with the supernet of a run directory. Runs on a worker."""
+def score_piece(assignment: Assignment, genomes: tuple[Genome, ...]) -> Answer:
+    """Score some genomes with the supernet of a run directory. Runs on a worker."""
     worker = f"{socket.gethostname()}:{os.getpid()}"
     with _at_work:
         try:
             experiment = _experiment(assignment)
-            scores = score_on_validation(experiment, [experiment.space.parse(text) for text in genomes])
+            scores = score_on_validation(experiment, genomes)
         except (FairnasError, OSError) as error:
             return Answer(worker, refusal=str(error))
     return Answer(worker, tuple(dict(score) for score in scores))

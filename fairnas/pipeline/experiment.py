@@ -12,19 +12,20 @@ from typing import Any
 import torch
 
 from fairnas.atomic_files import checksum
-from fairnas.config import ArchitectureConfig, Precision, Resources, RunConfig, TrainConfig
+from fairnas.config import Precision, Resources, RunConfig, TrainConfig
 from fairnas.data import Dataset, Survey, load_dataset
 from fairnas.data.progress import Progress, silent
 from fairnas.errors import CheckpointError, ConfigError, RunDirectoryError
 from fairnas.evaluate import EvaluationCopy, OwnImagesCopy, OwnNetworks, RecalibratedCopy
+from fairnas.latency import LatencyTable
 from fairnas.nets import Supernet, cost_table
 from fairnas.pipeline.calibration import CalibrationImages
 from fairnas.pipeline.timetable import NoWatch, Watch
 from fairnas.progress import Narrator, SilentNarrator
 from fairnas.rundir import RunDirectory
-from fairnas.space import SearchSpace, get_space, scaled
+from fairnas.space import Genome, SearchSpace, get_space, scaled
 from fairnas.space.file import from_dict, to_dict
-from fairnas.train import Group, Strategy, make_strategy, new_supernet, read_checkpoint, scoring_statistics
+from fairnas.train import Group, Strategy, new_supernet, read_checkpoint, scoring_statistics, strategy_facts
 from fairnas.train.strategies import own_file
 from fairnas.train.supernet import SupernetTraining
 
@@ -91,18 +92,10 @@ def training_identity(train: TrainConfig, config: RunConfig, space: SearchSpace,
     """
     left_out = ("name", "root", "layout", "labels", "group", "copies")
     data = {key: value for key, value in dataclasses.asdict(config.data).items() if key not in left_out}
-    return _identity(train, data, config.seed, space, dataset)
-
-
-def _identity(train: TrainConfig, data: Mapping[str, Any], seed: int, space: SearchSpace, dataset: Dataset) -> str:
     settings = dataclasses.asdict(train)
-    if train.architecture == ArchitectureConfig():
-        del settings["architecture"]  # trainings from before it was a setting go on
-    if train.balance == "none":
-        del settings["balance"]  # likewise
     if (own := own_file(train)) is not None:
         settings["strategy_file"] = checksum(own)
-    content = [settings, to_dict(space), dataset.fingerprint, seed, data]
+    content = [settings, to_dict(space), dataset.fingerprint, config.seed, data]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -163,6 +156,8 @@ class Experiment:
         config = config or run.config
         self.config = dataclasses.replace(config, resources=resources) if resources else config
         self._given = opened
+        self.latency_table: LatencyTable | None = None
+        """The table that the run has measured itself, as soon as a stage has measured or read it."""
 
     def stop(self) -> bool:
         """Whether the work should be saved and ended: the user has said so, or it is too slow to end in time."""
@@ -170,12 +165,19 @@ class Experiment:
 
     def watched(self, watch: Watch) -> "Experiment":
         """The same, with the configuration as the run has it by now, and a watch."""
-        return Experiment(self.run, self.narrator, self.is_stopped, self._opened, self.group, watch=watch)
+        other = Experiment(self.run, self.narrator, self.is_stopped, self._opened, self.group, watch=watch)
+        other.latency_table = self.latency_table
+        return other
 
     @functools.cached_property
     def device(self) -> torch.device:
         """Where networks live."""
         return pick_device(self.config.resources.device)
+
+    def require_data(self) -> None:
+        """Raise `FairnasError` if the images or the device are not to be had, before anything is changed."""
+        _ = self.device
+        self._given = self._given or open_data(self.config, said_by(self.narrator))
 
     @functools.cached_property
     def _opened(self) -> tuple[SearchSpace, Dataset]:
@@ -184,7 +186,7 @@ class Experiment:
             torch.set_num_threads(1)
         self.run.require_images(dataset.fingerprint)
         if not (self.run.path / "data.json").exists():
-            self.run.write_json("data.json", dataset.summary())
+            self.run.write_json("data.json", dataset.summary().to_dict())
         if not (self.run.path / "space.json").exists():
             self.run.write_json("space.json", to_dict(space))
         elif from_dict(self.run.read_json("space.json")) != space:
@@ -202,6 +204,18 @@ class Experiment:
     def dataset(self) -> Dataset:
         """The images."""
         return self._opened[1]
+
+    @functools.cached_property
+    def named(self) -> tuple[Genome, ...]:
+        """Networks that the configuration names for retraining beside the selected ones. May raise `GenomeError`."""
+        return tuple(map(self.space.parse, self.config.stand_alone.genomes))
+
+    @functools.cached_property
+    def studied(self) -> tuple[Genome, ...]:
+        """Networks that the configuration names for the ranking study. May raise `GenomeError`."""
+        genomes = tuple(map(self.space.parse, self.config.stand_alone.study))
+        self.space.require_distinct(genomes)
+        return genomes
 
     @functools.cached_property
     def identity(self) -> str:
@@ -257,7 +271,7 @@ class Experiment:
     @property
     def has_own_networks(self) -> bool:
         """Whether a genome's weights are made for it (`Strategy.network`); loads no weights."""
-        return make_strategy(self.config.train, self.space.choices, self.config.seed).has_own_networks
+        return strategy_facts(self.config.train, self.space.choices).has_own_networks
 
     @functools.cached_property
     def scorer(self) -> EvaluationCopy:

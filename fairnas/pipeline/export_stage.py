@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import torch
@@ -12,15 +12,17 @@ from fairnas.config import ACCURACY_WORDS, Measure
 from fairnas.data import ordered_batches
 from fairnas.errors import RunDirectoryError
 from fairnas.export import Aim, ExportReport, Preprocessing, Product, Quantisation, export_product
-from fairnas.export.bundle import INT8, ONNX
+from fairnas.export.facts import INT8, ONNX
 from fairnas.export.int8 import Batches
 from fairnas.nets import StandAlone, build, cost
 from fairnas.pipeline.calibration import CalibrationImages
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.retrain_stage import retrain_context, retrained_genomes
 from fairnas.pipeline.scoring import score_on_validation
+from fairnas.pipeline.search_stage import read_search
 from fairnas.pipeline.training_job import Job
 from fairnas.report import write_report
+from fairnas.scores import NetworkScore
 from fairnas.space import Genome, format_genome
 from fairnas.train import read_checkpoint
 
@@ -50,20 +52,21 @@ def export_network(experiment: Experiment, genome: Genome, one_shot: Mapping[str
         raise RunDirectoryError(
             f"{format_genome(genome)} has no trained weights; `fairnas retrain --run {experiment.run.path}` makes them"
         )
-    if result["status"] != "done":
+    if result.validation is None or result.test is None:
         experiment.narrator.say(f"{format_genome(genome)} is not exported: its training diverged")
         return ()
     network = build(experiment.space, genome)
     network.load_state_dict(read_checkpoint(job_context.weights_path(job), "stand-alone network")["network"])
-    measures = {"test_top5": result["test"]["top5"]}
+    measures = {"test_top5": result.test.top5}
     for name in get_args(Measure):
         measures[f"one_shot_{name}"] = one_shot[name]
-        measures |= {f"{part}_{name}": result[part][name] for part in ("validation", "test") if name in result[part]}
-    product = product_of(experiment, network, measures, aims_of(experiment, genome, one_shot), result["test"])
+        measures[f"validation_{name}"] = result.validation.accuracy(name)
+        measures[f"test_{name}"] = result.test.accuracy(name)
+    product = product_of(experiment, network, measures, aims_of(experiment, genome, one_shot), result.test)
     folder = experiment.run.path / "models" / format_genome(genome)
     report = export_product(folder, product, quantisation_of(experiment))
     experiment.narrator.say(export_line(product.genome, report))
-    return tuple(f"models/{format_genome(genome)}/{name}" for name in report.files)
+    return tuple(f"models/{format_genome(genome)}/{name}" for name in report.facts.files)
 
 
 def product_of(
@@ -71,9 +74,9 @@ def product_of(
     network: StandAlone,
     measures: Mapping[str, float],
     aims: tuple[Aim, ...] = (),
-    test: Mapping[str, Any] | None = None,
+    test: NetworkScore | None = None,
 ) -> Product:
-    """A trained network of a run, with what its user needs to know; `test` are its counts of test images by class."""
+    """A trained network of a run, with what its user needs to know; `test` counts its test images by class."""
     dataset, config = experiment.dataset, experiment.config
     return Product(
         network=network.eval(),
@@ -97,8 +100,8 @@ def product_of(
         },
         images={split: len(getattr(dataset, split)) for split in ("train", "validation", "test")},
         aims=aims,
-        class_images=tuple((test or {}).get("class_images", ())),
-        class_hits=tuple((test or {}).get("class_hits", ())) if (test or {}).get("class_images") else (),
+        class_images=test.class_images if test else (),
+        class_hits=test.class_hits if test else (),
         licence=config.export.licence,
     )
 
@@ -120,13 +123,12 @@ def _public_name(data: str) -> str:
 
 def aims_of(experiment: Experiment, genome: Genome, one_shot: Mapping[str, float]) -> tuple[Aim, ...]:
     """What the run's search was after, with the values of one network; it may be one that the search never met."""
-    search = experiment.run.read_json("search.json")
-    rows = {row["genome"]: row for row in (*search["front"], *search["selected"])}
+    search = read_search(experiment.run)
+    found = {each.genome: each.measures for each in (*search.front, *search.selected)}
     size = cost(experiment.space, genome)
-    known = {**one_shot, "madds": size.madds, "params": size.params} | rows.get(format_genome(genome), {})
+    known = {**one_shot, "madds": size.madds, "params": size.params, **found.get(genome, {})}
     return tuple(
-        Aim(each["name"], each["direction"], each["unit"], known.get(each["name"]), each["bound"])
-        for each in search.get("objectives", ())
+        Aim(each.name, each.direction, each.unit, known.get(each.name), each.bound) for each in search.objectives
     )
 
 
@@ -160,17 +162,18 @@ def export_line(genome: str, report: ExportReport) -> str:
     """What came of one export, in a line."""
     if report.unchanged:
         return f"{genome}: its files are there and unchanged"
-    error = max(report.parity_error, report.program_parity_error)
+    facts = report.facts
+    error = max(facts.parity_error, facts.program_parity_error)
     line = (
         f"{genome}: ONNX and torch.export agree with PyTorch to {error:.0e}; "
-        f"ONNX takes {report.latency[ONNX]['latency_ms']:.3g} ms for one image"
+        f"ONNX takes {facts.latency.models[ONNX].latency_ms:.3g} ms for one image"
     )
-    if report.int8 is None:
+    if facts.int8 is None:
         return line
-    test = report.int8["accuracy"]["test"]
+    test = facts.int8.accuracy["test"]
     return (
-        f"{line}; int8 takes {report.latency[INT8]['latency_ms']:.3g} ms and has {test['int8_top1']:.1%} top-1 "
-        f"where float32 has {test['float_top1']:.1%} ({test['images']:,} test images)"
+        f"{line}; int8 takes {facts.latency.models[INT8].latency_ms:.3g} ms and has {test.int8_top1:.1%} top-1 "
+        f"where float32 has {test.float_top1:.1%} ({test.images:,} test images)"
     )
 
 

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import forkserver, resource_tracker
@@ -33,26 +33,21 @@ from fairnas.pipeline.job_run import make_training_run
 from fairnas.pipeline.orders import Orders, Steps
 from fairnas.pipeline.training_job import Job, JobContext
 from fairnas.randomness import derived_seed
+from fairnas.scores import TrainingEpoch, TrainingResult
 from fairnas.space import SearchSpace, format_genome
 from fairnas.train import DivergedError, LoopOptions, read_checkpoint, train, training_steps
 
 
 def run_job(
     job_context: JobContext, job: Job, space: SearchSpace, dataset: Dataset, options: LoopOptions
-) -> dict[str, Any]:
+) -> TrainingResult:
     """Train one network, score it on validation and test images, write its result."""
     seed = derived_seed(job_context.config.seed, "stand-alone", job.seed)
     training_run = make_training_run(job_context, job, space, dataset, seed)
     checkpoint = job_context.checkpoint_path(job)
     job_context.result_path(job).unlink(missing_ok=True)
     _make_way(checkpoint, job_context, training_run.training.kind)
-    result: dict[str, Any] = {
-        "genome": format_genome(job.genome),
-        "seed": job.seed,
-        "identity": job_context.identity,
-        "epochs": job_context.train.epochs,
-        "status": "done",
-    }
+    about = (job.genome, job.seed, job_context.identity, job_context.train.epochs)
     try:
         resources = job_context.config.resources
         options = LoopOptions(
@@ -69,13 +64,13 @@ def run_job(
         )
         train(training_run.training, dataset, job_context.train, seed, options)
     except DivergedError as error:
-        result |= {"status": "diverged", "reason": str(error)}
+        found: dict[str, Any] = {"status": "diverged", "reason": str(error)}
     else:
-        result |= training_run.finish()
+        found = {"status": "done", **training_run.finish()}
         if job.keep_weights:
             job_context.seal(job)
-    result["curve"] = training_run.curve
-    write_atomically(job_context.result_path(job), (json.dumps(result, indent=1) + "\n").encode())
+    result = TrainingResult(*about, **found, curve=tuple(TrainingEpoch(**row) for row in training_run.curve))
+    write_atomically(job_context.result_path(job), (json.dumps(result.to_dict(), indent=1) + "\n").encode())
     if job_context.weights_path(job) != checkpoint or not job_context.has_weights(job):
         checkpoint.unlink(missing_ok=True)
     return result
@@ -97,7 +92,7 @@ def run_jobs(
     stop: Callable[[], bool],
     say: Callable[[str], None] = lambda text: None,
     on_steps: Callable[[int, int], None] = lambda taken, done_before: None,
-) -> list[dict[str, Any]]:
+) -> list[TrainingResult]:
     """Results of all jobs, in order; those done before are not done again.
 
     On a GPU one after another, on the CPU in as many processes as the resources say.
@@ -163,12 +158,13 @@ def process_count(
     return found
 
 
-def describe(result: Mapping[str, Any], measure: Measure) -> str:
+def describe(result: TrainingResult, measure: Measure) -> str:
     """A result in a few words, with the accuracy that a run measures."""
-    if result["status"] != "done":
-        return f"{result['genome']} diverged"
+    genome = format_genome(result.genome)
+    if result.test is None:
+        return f"{genome} diverged"
     balanced = "" if measure == "top1" else f" {ACCURACY_WORDS[measure]}"
-    return f"{result['genome']} reached {result['test'][measure]:.1%}{balanced}"
+    return f"{genome} reached {result.test.accuracy(measure):.1%}{balanced}"
 
 
 def _in_processes(
@@ -179,7 +175,7 @@ def _in_processes(
     space: SearchSpace,
     dataset: Dataset,
     on_steps: Callable[[int, int], None],
-) -> Iterator[tuple[Job, dict[str, Any]]]:
+) -> Iterator[tuple[Job, TrainingResult]]:
     with workers(job_context, processes, space, dataset) as (pool, orders):
         futures = {pool.submit(_work, job): job for job in jobs}
         waiting = set(futures)
@@ -272,7 +268,7 @@ def at_work() -> tuple[JobContext, SearchSpace, Dataset, Orders]:
     return job_context, space, dataset, orders
 
 
-def _work(job: Job) -> dict[str, Any]:
+def _work(job: Job) -> TrainingResult:
     job_context, space, dataset, orders = at_work()
     try:
         return run_job(
@@ -293,7 +289,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def run_experiment_jobs(experiment: Experiment, job_context: JobContext, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+def run_experiment_jobs(experiment: Experiment, job_context: JobContext, jobs: Sequence[Job]) -> list[TrainingResult]:
     """Train the networks of a stage, and report progress to the experiment's narrator."""
     missing = sum(job_context.finished(job) is None for job in dict.fromkeys(jobs))
     steps = missing * job_context.train.epochs * training_steps(experiment.dataset, job_context.train, 1)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, Literal, Protocol, get_args
 
 import torch
@@ -14,7 +13,8 @@ from fairnas.evaluate import score_network
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.training_job import Job, JobContext
 from fairnas.rundir import RunDirectory
-from fairnas.space import Genome, SearchSpace, format_genome
+from fairnas.scores import NetworkScore
+from fairnas.space import Genome, SearchSpace
 from fairnas.train import Training, product_training, stand_alone_training, write_checkpoint
 from fairnas.train.product import Teacher
 
@@ -40,7 +40,7 @@ class TrainingRun(Protocol):
         ...
 
     def finish(self) -> dict[str, Any]:
-        """Score on validation and test images, keep the weights if they are wanted, and return what to record."""
+        """Score on validation and test images, keep the weights if they are wanted; give fields of the result."""
         ...
 
 
@@ -50,12 +50,11 @@ class _Evaluator:
     def __init__(self, job_context: JobContext, dataset: Dataset) -> None:
         self.job_context, self.dataset = job_context, dataset
 
-    def score(self, network: nn.Module, part: Literal["validation", "test"]) -> dict[str, Any]:
+    def score(self, network: nn.Module, part: Literal["validation", "test"]) -> NetworkScore:
         images, batch_size = getattr(self.dataset, part), self.job_context.config.evaluate.batch_size
         device = torch.device(self.job_context.device)
         batches = ordered_batches(images, self.dataset, batch_size=batch_size, device=device)
-        found = asdict(score_network(network, batches))
-        return {key: list(each) if isinstance(each, tuple) else each for key, each in found.items()}  # as from a file
+        return score_network(network, batches)
 
 
 class StandAloneRun:
@@ -117,7 +116,7 @@ class ProductRun:
             found = raw = self._evaluator.score(training.kept, "validation")
             if training.average is not None:
                 raw = self._evaluator.score(training.network, "validation")
-            training.consider(epoch, found[self._job_context.config.measure])
+            training.consider(epoch, found.accuracy(self._job_context.config.measure))
         self.curve.append(row | _validated(found) | _validated(raw, "raw_"))
 
     def finish(self) -> dict[str, Any]:
@@ -133,14 +132,14 @@ class ProductRun:
         return found | {
             "recipe": settings.recipe,
             "initial": settings.initial,
-            "teacher": self._teacher and format_genome(self._teacher),
+            "teacher": self._teacher,
             "best_epoch": best.epoch,
         }
 
 
-def _validated(found: Mapping[str, Any] | None, above: str = "") -> dict[str, float | None]:
+def _validated(found: NetworkScore | None, above: str = "") -> dict[str, float | None]:
     """A row's accuracies on the validation images by every measure; None where they were not looked at."""
-    return {f"{above}validation_{name}": None if found is None else found[name] for name in get_args(Measure)}
+    return {f"{above}validation_{name}": None if found is None else found.accuracy(name) for name in get_args(Measure)}
 
 
 def measured_epochs(epochs: int, wanted: int | None) -> frozenset[int]:

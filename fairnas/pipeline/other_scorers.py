@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 from fairnas.config import Measure
+from fairnas.data import DataSummary
 from fairnas.errors import RunDirectoryError
 from fairnas.evaluate import Statistics
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.scoring import score_on_validation, statistics_of
+from fairnas.record import read_record
 from fairnas.rundir import RunDirectory
 from fairnas.space import Genome
 
@@ -64,7 +66,9 @@ def require_comparable(ours: RunDirectory, path: Path) -> RunDirectory:
     """
     if path.resolve() == ours.path.resolve():
         raise RunDirectoryError(f"{path} is this run itself; give another run to compare it against")
-    return require_like(path, ours.read_json("space.json"), ours.read_json("data.json")["fingerprint"], str(ours.path))
+    return require_like(
+        path, ours.read_json("space.json"), read_record(ours, "data.json", DataSummary).fingerprint, str(ours.path)
+    )
 
 
 def require_like(path: Path, space: dict[str, Any], fingerprint: str, ours: str) -> RunDirectory:
@@ -86,7 +90,7 @@ def require_like(path: Path, space: dict[str, Any], fingerprint: str, ours: str)
         raise RunDirectoryError(
             f"{path} has search space '{theirs['name']}' or other layers than {ours}; give a run of the same space"
         )
-    if run.read_json("data.json")["fingerprint"] != fingerprint:
+    if read_record(run, "data.json", DataSummary).fingerprint != fingerprint:
         raise RunDirectoryError(
             f"{path} has other images than {ours}, or splits them otherwise; "
             "give a run with the same data and the same seed"

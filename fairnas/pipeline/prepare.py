@@ -12,7 +12,6 @@ from fairnas.pipeline.balancing import balance_lines
 from fairnas.pipeline.costs import costs_before_run, measured_first, measures_latency, networks_wanted
 from fairnas.pipeline.experiment import open_data, pick_device, require_scorable, said_by, training_identity
 from fairnas.pipeline.other_scorers import require_like
-from fairnas.pipeline.rank_stage import parse_models
 from fairnas.pipeline.retrain_stage import require_retrainable, retrain_config, retraining_length
 from fairnas.progress import Narrator, SilentNarrator
 from fairnas.search import SEARCHERS, Objective, check_bounds, cost_ranges, objectives_from, scarcities
@@ -23,9 +22,10 @@ from fairnas.train import (
     Group,
     arranged,
     choose_execution,
-    make_strategy,
     require_own_gpu,
+    strategy_facts,
     training_steps,
+    unsupported_reason,
 )
 from fairnas.train.supernet import parts_of
 
@@ -100,7 +100,7 @@ class Prepared:
         """The part of it that concerns stage one."""
         config, space, dataset = self.config, self.space, self.dataset
         train = config.train
-        strategy = make_strategy(train, space.choices, config.seed)
+        strategy = strategy_facts(train, space.choices)
         paths = strategy.passes_per_step
         batches = "" if strategy.batches_per_step == 1 else f"{strategy.batches_per_step} x "
         light, heavy = cost_table(space).lightest, cost_table(space).heaviest
@@ -128,7 +128,7 @@ class Prepared:
     def steps(self) -> int:
         """Supernet steps of the whole training."""
         train = self.config.train
-        strategy = make_strategy(train, self.space.choices, self.config.seed)
+        strategy = strategy_facts(train, self.space.choices)
         return train.epochs * training_steps(parts_of(self.dataset, strategy)[0], train, strategy.batches_per_step)
 
     def _processes(self) -> str:
@@ -166,8 +166,8 @@ def prepare(
         raise UnknownNameError("searcher", config.search.searcher, SEARCHERS)
     require_own_gpu(pick_device(config.resources.device))
     space, dataset = open_data(config, said_by(narrator or SilentNarrator()), survey)
-    strategy = make_strategy(config.train, space.choices, config.seed)
-    reason = strategy.unsupported_reason(space)
+    strategy = strategy_facts(config.train, space.choices)
+    reason = unsupported_reason(config.train, space)
     if reason:
         raise ConfigError(f"'{config.train.strategy}' cannot train space '{space.name}': {reason}")
     require_scorable(config, strategy.has_own_networks)
@@ -187,8 +187,9 @@ def prepare(
             f"stand_alone.models is {config.stand_alone.models}; space '{space.name}' has only {space.size} networks"
         )
     require_retrainable(config, space, dataset)
-    for text in (*config.stand_alone.genomes, *config.stand_alone.study):
+    for text in config.stand_alone.genomes:
         space.parse(text)
+    space.require_distinct([space.parse(text) for text in config.stand_alone.study])
     return Prepared(config, space, dataset, execution, group)
 
 
@@ -196,12 +197,10 @@ def require_study(prepared: Prepared) -> None:
     """Refuse, before anything is trained, a ranking study that a new run could not make in the end.
 
     Raises:
-        GenomeError: if a network is named twice.
         RunDirectoryError: if the run to compare with is not there, or is of another space or other images.
         ConfigError: if it wants more networks than the search looks at.
     """
     ours, search = prepared.config.stand_alone, prepared.config.search
-    parse_models(prepared.space, ours.study)
     if ours.against is not None:
         require_like(Path(ours.against), to_dict(prepared.space), prepared.dataset.fingerprint, "this run")
     most = search.population * search.generations

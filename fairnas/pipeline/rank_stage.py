@@ -1,12 +1,10 @@
 """The rank stage: networks trained from scratch, to see how well one-shot accuracies rank them (paper 4.4)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from fairnas.analysis import StudiedModel, study_ranking
-from fairnas.analysis.study import as_plain
+from fairnas.analysis import RankingRecord, StudiedModel, study_ranking
 from fairnas.config import Measure
-from fairnas.errors import GenomeError, TooFewNetworksError
+from fairnas.errors import TooFewNetworksError
 from fairnas.nets import cost_table
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.job_pool import run_experiment_jobs
@@ -16,10 +14,11 @@ from fairnas.pipeline.scoring import score_on_validation, statistics_of
 from fairnas.pipeline.search_stage import front_and_selected, known_candidates, spread_over_front
 from fairnas.pipeline.training_job import Job, JobContext
 from fairnas.randomness import generator
-from fairnas.rundir import NO_STUDY
+from fairnas.scores import TrainingResult
 from fairnas.search import MADDS, Candidate
 from fairnas.search.objectives import LOSS_OF, accuracy_by
-from fairnas.space import Genome, SearchSpace, format_genome
+from fairnas.space import Genome, format_genome
+from fairnas.stage_records import NO_STUDY
 
 LEAST = 3
 """Networks that have an order to speak of."""
@@ -75,32 +74,31 @@ def rank(experiment: Experiment, least: int | None = None) -> tuple[str, ...]:
         if genome not in done:
             continue
         trainings = [results[Job(genome, seed, False)] for seed in range(seeds)]
-        accuracies = tuple(r["test"][measure] if r["status"] == "done" else None for r in trainings)
+        accuracies = tuple(each.test.accuracy(measure) if each.test else None for each in trainings)
         cost, depth = table(genome), experiment.space.network_depth(genome)
-        text = format_genome(genome)
         mine = scores[number]
         loss = mine[LOSS_OF[measure]]
-        models.append(StudiedModel(text, mine[measure], accuracies, cost.madds, cost.params, depth, loss))
+        models.append(StudiedModel(genome, mine[measure], accuracies, cost.madds, cost.params, depth, loss))
         for seed, result in enumerate(trainings):
-            if result["status"] == "diverged":
-                experiment.narrator.say(f"{text} diverged with seed {seed}: {result['reason']}")
+            if result.status == "diverged":
+                experiment.narrator.say(f"{format_genome(genome)} diverged with seed {seed}: {result.reason}")
     study = study_ranking(models, statistics=statistics, against=against)
-    plain = {
-        "choose": "named" if ours.study else ours.choose,
-        "measure": measure,
-        "scored_by": statistics_of(experiment),
-        "against_run": ours.against,
-        "images": {part: len(getattr(experiment.dataset, part)) for part in ("validation", "test")},
-        **as_plain(study),
-        "second_choice": reselect(experiment, study),
-    }
-    experiment.run.write_json("ranking.json", plain)
+    record = RankingRecord(
+        choose="named" if ours.study else ours.choose,
+        measure=measure,
+        scored_by=statistics_of(experiment),
+        against_run=ours.against,
+        images={part: len(getattr(experiment.dataset, part)) for part in ("validation", "test")},
+        study=study,
+        second_choice=reselect(experiment, study),
+    )
+    experiment.run.write_json("ranking.json", record.to_dict())
     (experiment.run.path / NO_STUDY).unlink(missing_ok=True)
     return ("ranking.json", *(f"{job_context.folder.name}/{job_context.result_path(job).name}" for job in jobs))
 
 
 def _complete(
-    genomes: Sequence[Genome], seeds: int, results: Mapping[Job, Mapping[str, Any]]
+    genomes: Sequence[Genome], seeds: int, results: Mapping[Job, TrainingResult]
 ) -> tuple[int, tuple[Genome, ...]]:
     """How many trainings each network of the study has, and which have them, where its time was over before the end.
 
@@ -131,7 +129,7 @@ def choose_models(experiment: Experiment, least: int | None = None) -> tuple[Gen
     """
     ours = experiment.config.stand_alone
     if ours.study:
-        return parse_models(experiment.space, ours.study)
+        return experiment.studied
     if not ours.models:
         raise TooFewNetworksError(
             "none was wanted (stand_alone.models is 0); "
@@ -162,17 +160,6 @@ def choose_models(experiment: Experiment, least: int | None = None) -> tuple[Gen
         )
     chosen += _stratified(others, min(known, ours.models) - len(chosen), experiment.config.measure)
     return tuple(candidate.genome for candidate in chosen)
-
-
-def parse_models(space: SearchSpace, texts: Sequence[str]) -> tuple[Genome, ...]:
-    """Networks given in text form. Raises `GenomeError` if one is of another space, or two are the same network."""
-    seen: dict[Genome, str] = {}
-    for text in texts:
-        genome = space.canonical(space.parse(text))
-        if genome in seen:
-            raise GenomeError(f"{text} and {seen[genome]} are the same network; give each network of the study once")
-        seen[genome] = text
-    return tuple(space.parse(text) for text in texts)
 
 
 def _stratified(candidates: Sequence[Candidate], count: int, measure: Measure) -> list[Candidate]:

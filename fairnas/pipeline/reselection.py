@@ -6,29 +6,26 @@ at again, and nothing is scored.
 """
 
 import math
-from typing import Any, get_args
 
-from fairnas.analysis import RankingStudy
+from fairnas.analysis import PredictedNetwork, RankingStudy, SecondChoice
 from fairnas.analysis.correction import Correction
-from fairnas.config import Measure
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.search_stage import front_and_selected, known_candidates, spread_over_front
 from fairnas.search import MADDS, Candidate, Objective, objectives_from, pareto_front
 from fairnas.search.objectives import LOSS_OF, pays_with, qualifies
-from fairnas.space import SearchSpace, format_genome
+from fairnas.space import SearchSpace
 
 FORESEEN = Objective("foreseen", "max", "share of images")
 """Stand-alone test accuracy, trained as the study's networks were."""
 
 
-def reselect(experiment: Experiment, study: RankingStudy) -> dict[str, Any] | None:
+def reselect(experiment: Experiment, study: RankingStudy) -> SecondChoice | None:
     """The front of all networks that the search scored, by foreseen accuracy, and the run's number of them selected.
 
     Costs and bounds are the run's; what it took for merit, its measure of accuracy, is replaced.
 
     Returns:
-        Plain data: how many networks were looked at, and the selected ones, heaviest first; None where the study does
-        not find that its sum orders networks better than one-shot accuracy and loss do.
+        None where the study does not find that its sum orders networks better than one-shot accuracy and loss do.
     """
     if study.corrected is None or not study.sum_is_better:
         return None
@@ -45,17 +42,20 @@ def reselect(experiment: Experiment, study: RankingStudy) -> dict[str, Any] | No
     chosen = spread_over_front(
         pareto_front(looked_at, (FORESEEN, *costs)), experiment.config.search.select, (FORESEEN, *costs)
     )
-    named = ("foreseen", *get_args(Measure), "madds", "params")
     before = {candidate.genome for candidate in front_and_selected(experiment)[1]}
-    rows = [
-        {
-            "genome": format_genome(each.genome),
-            "selected": each.genome in before,
-            **{name: each.value(name) for name in named if each.has([name])},
-        }
+    networks = tuple(
+        PredictedNetwork(
+            genome=each.genome,
+            selected=each.genome in before,
+            foreseen=each.value(FORESEEN.name),
+            top1=each.value("top1"),
+            balanced_accuracy=each.value("balanced_accuracy"),
+            madds=int(each.value("madds")),
+            params=int(each.value("params")),
+        )
         for each in chosen
-    ]
-    return {"looked_at": len(looked_at), "networks": rows}
+    )
+    return SecondChoice(len(looked_at), networks)
 
 
 def predicted_accuracy(correction: Correction, space: SearchSpace, candidate: Candidate, loss: str = "loss") -> float:

@@ -19,7 +19,7 @@ from fairnas.pipeline.scoring import evaluation_setting
 from fairnas.pipeline.search_stage import front_and_selected, known_candidates
 from fairnas.pipeline.training_job import Job, JobContext, ProductWork
 from fairnas.space import Genome, SearchSpace, format_genome
-from fairnas.train import make_strategy, training_steps
+from fairnas.train import strategy_facts, training_steps
 from fairnas.train.product import IMAGES_OF_THE_RATE
 
 
@@ -73,7 +73,7 @@ def require_retrainable(config: RunConfig, space: SearchSpace, dataset: Dataset)
         raise ConfigError(
             f"retrain.cutout is {side} pixels, which blanks images of {dataset.image_size}; give less, or 0 for none"
         )
-    strategy = make_strategy(config.train, space.choices, config.seed)
+    strategy = strategy_facts(config.train, space.choices)
     if config.retrain.initial == "inherit" and strategy.has_own_networks:
         raise ConfigError(
             f"retrain.initial is 'inherit', but '{config.train.strategy}' makes weights for each network, "
@@ -89,9 +89,8 @@ def retrain_context(experiment: Experiment) -> JobContext:
     if config.retrain.recipe == "product":
         require_retrainable(config, experiment.space, experiment.dataset)
         product = ProductWork(teacher_of(experiment) if config.retrain.distillation else None)
-        settled = [dataclasses.asdict(config.retrain), product.teacher, _learned_from(experiment)]
-        if config.measure != "top1":  # which weights are kept depends on it; trainings from before there were two go on
-            settled.append(config.measure)
+        # which weights are kept depends on the measure
+        settled = [dataclasses.asdict(config.retrain), product.teacher, _learned_from(experiment), config.measure]
         known = [hashlib.sha256(json.dumps([each, *settled], sort_keys=True).encode()).hexdigest() for each in known]
     folder = experiment.run.path / config.retrain.folder
     return JobContext(config, train, known[0], folder, experiment.device.type, product, tuple(known[1:]))
@@ -125,9 +124,9 @@ def retrain(experiment: Experiment) -> tuple[str, ...]:
     job_context, jobs = retrain_context(experiment), [Job(genome, 0, True) for genome in retrained_genomes(experiment)]
     results = run_experiment_jobs(experiment, job_context, jobs)
     for job, result in zip(jobs, results, strict=True):
-        if result["status"] == "diverged":
-            experiment.narrator.say(f"{format_genome(job.genome)} diverged: {result['reason']}")
-    kept = [job for job, result in zip(jobs, results, strict=True) if result["status"] == "done"]
+        if result.status == "diverged":
+            experiment.narrator.say(f"{format_genome(job.genome)} diverged: {result.reason}")
+    kept = [job for job, result in zip(jobs, results, strict=True) if result.status == "done"]
     paths = [
         *map(job_context.result_path, jobs),
         *map(job_context.weights_path, kept),
@@ -139,5 +138,4 @@ def retrain(experiment: Experiment) -> tuple[str, ...]:
 def retrained_genomes(experiment: Experiment) -> tuple[Genome, ...]:
     """The networks that are retrained and exported: the selected ones, heaviest first, then the configured ones."""
     _, selected = front_and_selected(experiment)
-    named = [experiment.space.parse(text) for text in experiment.config.stand_alone.genomes]
-    return tuple(dict.fromkeys([*(candidate.genome for candidate in selected), *named]))
+    return tuple(dict.fromkeys([*(candidate.genome for candidate in selected), *experiment.named]))

@@ -70,11 +70,10 @@ def evaluation_setting(experiment: Experiment) -> str:
         "batch": f"BN statistics of batches of {_batch_sizes(experiment)}",
         "recalibrated": f"BN recalibrated on {evaluate.calibration_images} training images{drawn}",
     }[statistics_of(experiment)]
-    images = f"data {experiment.dataset.fingerprint[:16]} class by class"  # scores of before lack what classes count in
+    images = f"data {experiment.dataset.fingerprint[:16]} class by class"
     identity = f"weights {experiment.weights_digest[:16]}, {images}, {statistics}"
-    if precision == "float32":  # on GPUs, archives may hold scores from before convolutions were kept from TF32
+    if precision == "float32":
         return f"{identity}, in single precision" if experiment.device.type == "cuda" else identity
-    # archives may hold scores from before the classifiers of such networks were spared
     return f"{identity}, {precision}" + (" but for the classifier" if experiment.has_own_networks else "")
 
 

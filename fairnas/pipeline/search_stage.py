@@ -1,19 +1,20 @@
 """Stage two of a run: the search over the trained supernet, and the selection from its front."""
 
 import contextlib
-import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
 
-from fairnas.config import Measure, SearchConfig
+from fairnas.config import SearchConfig
 from fairnas.errors import ConfigError, RunDirectoryError
-from fairnas.pipeline.costs import MEASURED, costs_of_run, measures_latency, search_costs
+from fairnas.pipeline.costs import MEASURED, costs_of_run, known_costs, measures_latency
 from fairnas.pipeline.evaluators import evaluator_of
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.metrics_log import MetricsLog
 from fairnas.pipeline.precision_check import require_ranks_of_float32
 from fairnas.pipeline.scoring import evaluation_setting
 from fairnas.recipes import RECIPES
+from fairnas.record import read_record
 from fairnas.rundir import RunDirectory
 from fairnas.search import (
     ACCURACY,
@@ -30,10 +31,10 @@ from fairnas.search import (
     run_search,
     select_evenly,
 )
-from fairnas.search.archive import DamagedArchiveError
+from fairnas.search.archive import ArchiveContent, DamagedArchiveError
 from fairnas.search.objectives import merit, pays_with
+from fairnas.search.record import ObjectiveRecord, SearchRecord
 from fairnas.search.scoring import Scoring, candidates_with_values
-from fairnas.space import format_genome
 
 ARCHIVE = "archive.sqlite"
 
@@ -89,11 +90,8 @@ def search(experiment: Experiment, evaluator: Evaluator | None = None) -> tuple[
     if len(selected) < config.select:
         narrator.say(f"the front has only {len(selected)} networks; {config.select} were to be selected")
     sources = {**costs.sources, **{each.name: each.source for each in objectives if each.source}}
-    origin = {"sources": sources, "setting": setting, "archive": kept}
-    record = _record(config, experiment.config.measure, result, objectives, selected)
-    for row, origin_of_it in zip(record["objectives"], origins(experiment, objectives), strict=True):
-        row["origin"] = origin_of_it
-    run.write_json("search.json", record | origin)
+    record = _record(experiment, result, objectives, selected, _Origin(sources, setting, kept))
+    run.write_json("search.json", record.to_dict())
     return ("search.json",)
 
 
@@ -107,7 +105,9 @@ def _refuse_failure_of_all(
             archive.drop(Scoring.value_setting(each.name, each.source), begun)
     reason = result.failure.partition(": ")[2]
     guilty = next((each for each in functions if reason.startswith(f"{each.name} ")), None)
-    remedy = f"; mend {guilty.text}, or leave it out with --without {guilty.name}" if guilty and guilty.text else ""
+    remedy = ""
+    if guilty is not None and guilty.text:
+        remedy = f"; mend {guilty.text}, or leave it out with `fairnas search --without {guilty.name}`"
     raise ConfigError(
         f"all {result.failed:,} networks failed that the search could ask about, so the run stays as it is; "
         f"the first: {result.failure}{remedy}"
@@ -119,7 +119,7 @@ def origins(experiment: Experiment, objectives: Sequence[Objective]) -> list[str
     run, found = experiment.run, []
     before: dict[str, str] = {}
     with contextlib.suppress(RunDirectoryError):
-        before = {row["text"]: row["origin"] for row in run.read_json("search.json")["objectives"] if "origin" in row}
+        before = {each.text: each.origin for each in read_search(run).objectives}
     known = run.config.recipe in RECIPES  # that of folders has the usual objectives
     recipe = (RECIPES[run.config.recipe]().search if known else SearchConfig()).objectives
     for each in objectives:
@@ -139,60 +139,65 @@ def origins(experiment: Experiment, objectives: Sequence[Objective]) -> list[str
     return found
 
 
+@dataclass(frozen=True)
+class _Origin:
+    """What the scores of a search depend on, and what they are."""
+
+    sources: dict[str, str]
+    setting: str
+    archive: ArchiveContent
+
+
 def _record(
-    config: SearchConfig,
-    measure: Measure,
+    experiment: Experiment,
     result: SearchResult,
     objectives: Sequence[Objective],
-    selected: Sequence[Candidate],
-) -> dict[str, Any]:
-    """What `search.json` says of a search."""
-    bounds = {MADDS.name: None, PARAMS.name: None}
-    return {
-        "searcher": config.searcher,
-        "measure": measure,
-        "population": config.population,
-        "generations": result.generations,
-        "evaluations": result.evaluations,
-        "distinct": result.distinct,
-        "rejected": result.rejected,
-        "failed": result.failed,
-        "failure": result.failure,
-        "operators": {name: dataclasses.asdict(tally) for name, tally in result.operators.items()},
-        "hypervolume": list(result.hypervolume),
-        "reference": list(result.reference),
-        "objectives": [_objective_row(each, result) for each in objectives],
-        "bounds": bounds | {each.name: each.bound for each in objectives if each.bound is not None},
-        "front": [candidate_row(candidate) for candidate in result.front],
-        "selected": [candidate_row(candidate) for candidate in selected],
-    }
+    selected: tuple[Candidate, ...],
+    origin: _Origin,
+) -> SearchRecord:
+    config, bounds = experiment.config.search, {MADDS.name: None, PARAMS.name: None}
+    return SearchRecord(
+        searcher=config.searcher,
+        measure=experiment.config.measure,
+        population=config.population,
+        generations=result.generations,
+        evaluations=result.evaluations,
+        distinct=result.distinct,
+        rejected=result.rejected,
+        failed=result.failed,
+        failure=result.failure,
+        operators=dict(result.operators),
+        hypervolume=result.hypervolume,
+        reference=result.reference,
+        objectives=_objective_records(experiment, objectives, result),
+        bounds=bounds | {each.name: each.bound for each in objectives if each.bound is not None},
+        front=result.front,
+        selected=selected,
+        **vars(origin),
+    )
 
 
-def _objective_row(objective: Objective, result: SearchResult) -> dict[str, Any]:
-    return {
-        "name": objective.name,
-        "text": objective.text or objective.name,
-        "direction": objective.direction,
-        "unit": objective.unit,
-        "bound": objective.bound,
-        "range": list(result.ranges[objective.name]) if objective.name in result.ranges else None,
-        "range_is_estimated": objective.name in result.estimated,
-    }
+def _objective_records(
+    experiment: Experiment, objectives: Sequence[Objective], result: SearchResult
+) -> tuple[ObjectiveRecord, ...]:
+    return tuple(
+        ObjectiveRecord(
+            name=each.name,
+            text=each.text or each.name,
+            direction=each.direction,
+            unit=each.unit,
+            bound=each.bound,
+            range=result.ranges.get(each.name),
+            range_is_estimated=each.name in result.estimated,
+            origin=origin,
+        )
+        for each, origin in zip(objectives, origins(experiment, objectives), strict=True)
+    )
 
 
-def candidate_row(candidate: Candidate) -> dict[str, Any]:
-    """A candidate as plain data."""
-    return {
-        "genome": format_genome(candidate.genome),
-        "generation": candidate.generation,
-        **dict(candidate.measures),
-    }
-
-
-def candidate_from_row(experiment: Experiment, row: Mapping[str, Any]) -> Candidate:
-    """The inverse of `candidate_row`."""
-    measures = {key: value for key, value in row.items() if key not in ("genome", "generation")}
-    return Candidate.of(experiment.space.parse(row["genome"]), measures, row["generation"])
+def read_search(run: RunDirectory) -> SearchRecord:
+    """`search.json`. Raises `RunDirectoryError` if it is not there, or not what fairnas writes."""
+    return read_record(run, "search.json", SearchRecord)
 
 
 def known_candidates(experiment: Experiment) -> tuple[Candidate, ...]:
@@ -200,41 +205,37 @@ def known_candidates(experiment: Experiment) -> tuple[Candidate, ...]:
 
     Values that depend on a file of the user's, such as latency, are those of the last search's file.
     """
-    stored = experiment.run.read_json("search.json")
-    with Archive(experiment.run.path / ARCHIVE, stored["setting"]) as archive:
-        return candidates_with_values(archive, stored.get("sources", {}))
+    stored = read_search(experiment.run)
+    with Archive(experiment.run.path / ARCHIVE, stored.setting) as archive:
+        return candidates_with_values(archive, stored.sources)
 
 
 def has_lost_candidates(run: RunDirectory) -> bool:
     """Whether the archive of a finished search no longer holds, unchanged, what the search left in it."""
-    stored, path = run.read_json("search.json"), run.path / ARCHIVE
-    if "archive" not in stored:  # a search of before
-        return False
+    stored, path = read_search(run), run.path / ARCHIVE
     if not path.is_file() or path.stat().st_size == 0:
         return True
     try:
-        with Archive(path, stored["setting"], read_only=True) as archive:
-            return archive.fingerprint(stored["archive"]["rows"]) != stored["archive"]
+        with Archive(path, stored.setting, read_only=True) as archive:
+            return archive.fingerprint(stored.archive.rows) != stored.archive
     except DamagedArchiveError:
         return True
 
 
 def front_and_selected(experiment: Experiment) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
     """The front that the search found, and the networks selected from it, heaviest first."""
-    stored = experiment.run.read_json("search.json")
-    front, selected = (
-        tuple(candidate_from_row(experiment, row) for row in stored[key]) for key in ("front", "selected")
-    )
-    return front, selected
+    stored = read_search(experiment.run)
+    for each in (*stored.front, *stored.selected):
+        experiment.space.validate(each.genome)
+    return stored.front, stored.selected
 
 
 def changed_sources(experiment: Experiment) -> tuple[str, ...]:
     """Objectives and costs whose file is not what it was when the search finished."""
     config = experiment.config.search
-    stored = experiment.run.read_json("search.json").get("sources", {})
-    path = experiment.run.path / MEASURED
-    lost = measures_latency(config) and not path.exists()
-    now = {} if lost else dict(search_costs(experiment.space, config, path).sources)
+    stored = read_search(experiment.run).sources
+    lost = measures_latency(config) and not (experiment.run.path / MEASURED).exists()
+    now = {} if lost else dict(known_costs(experiment).sources)
     objectives = objectives_from(config, experiment.config.measure)
     now |= {each.name: each.source for each in objectives if each.source}
     return tuple(name for name in {**stored, **now} if stored.get(name) != now.get(name))

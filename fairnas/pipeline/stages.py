@@ -16,7 +16,8 @@ from fairnas.pipeline.retrain_stage import retrain
 from fairnas.pipeline.search_stage import ARCHIVE, changed_sources, has_lost_candidates, search
 from fairnas.pipeline.timetable import Shortened, Timetable, with_shortened
 from fairnas.pipeline.train_stage import train
-from fairnas.rundir import NO_STUDY, RunDirectory
+from fairnas.rundir import RunDirectory
+from fairnas.stage_records import NO_STUDY
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,13 @@ class RunStage:
     """Does it, going on where it stopped, and returns the files it wrote."""
     in_story: Callable[[Experiment], tuple[str, ...]] | None = None
     """The same in the whole story, where that puts up with more."""
-    check: Callable[[Experiment], object] = lambda experiment: None
+    check: Callable[[Experiment], object] = Experiment.require_data
     """Raises before anything is forgotten if it cannot be done."""
+
+
+def _check_study(experiment: Experiment) -> None:
+    experiment.require_data()
+    choose_models(experiment)
 
 
 STAGES: tuple[RunStage, ...] = (
@@ -43,10 +49,10 @@ STAGES: tuple[RunStage, ...] = (
     RunStage("retrain", "train the selected networks for use", ("search",), ("stand_alone", "retrain"), retrain),
     RunStage(
         *("rank", "train more networks and judge the ranking", ("search",), ("stand_alone",)),
-        *(rank, rank_if_possible, choose_models),
+        *(rank, rank_if_possible, _check_study),
     ),
     RunStage("export", "export the selected networks", ("retrain",), ("export",), export),
-    RunStage("report", "write the report", (), (), report),
+    RunStage("report", "write the report", (), (), report, check=lambda experiment: None),
 )
 _BY_NAME = {stage.name: stage for stage in STAGES}
 

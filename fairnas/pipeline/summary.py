@@ -1,94 +1,157 @@
-"""What a run found, as plain data: for the table at its end, and for `--json`."""
+"""What a run found, as one value: for the table at its end, and as plain data for `--json`."""
 
 import dataclasses
+from dataclasses import dataclass
 from typing import Any, get_args
 
-from fairnas.config import Measure
-from fairnas.fairness import Ledger
-from fairnas.rundir import NO_STUDY, RunDirectory
-from fairnas.space import format_genome, parse_genome
+from fairnas.analysis import RankingRecord
+from fairnas.config import Measure, RunConfig
+from fairnas.data import DataSummary
+from fairnas.errors import RunDirectoryError
+from fairnas.export import ModelFacts
+from fairnas.export.facts import INT8, ONNX
+from fairnas.fairness import LEDGER, Audit, read_ledger
+from fairnas.record import read_record
+from fairnas.rundir import RunDirectory
+from fairnas.scores import NetworkScore, TrainingResult
+from fairnas.search import Candidate
+from fairnas.search.record import SearchRecord
+from fairnas.stage_records import NO_STUDY
+from fairnas.train import read_checkpoint, weights_digest
 
 
-def audit(run: RunDirectory) -> dict[str, Any]:
-    """The fairness verdict over the run's ledger."""
-    return dataclasses.asdict(Ledger.from_dict(run.read_json("ledger.json")).audit())
+@dataclass(frozen=True)
+class SelectedNetwork:
+    """A network that the search selected, with what was done with it since."""
+
+    candidate: Candidate
+    test: NetworkScore | None
+    """Of its training for use, on the test images; None if it is not trained yet, or diverged."""
+    onnx: str | None
+    """Its ONNX file; None if it is not exported yet."""
+    facts: ModelFacts | None
+    """Of its exported files."""
+
+    @property
+    def onnx_ms(self) -> float | None:
+        """Milliseconds of its ONNX file for one image; None where it was not measured."""
+        return self.facts.latency.of(ONNX) if self.facts else None
+
+    @property
+    def int8_ms(self) -> float | None:
+        """The same of its model in 8 bits."""
+        return self.facts.latency.of(INT8) if self.facts else None
+
+    @property
+    def int8_top1(self) -> float | None:
+        """Top-1 on the test images that its model in 8 bits has left."""
+        return self.facts.int8_top1 if self.facts else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for `--json`."""
+        found: dict[str, Any] = {"genome": self.candidate.text}
+        found |= {key: self.candidate.value(key) for key in ("madds", "params")}
+        for name in get_args(Measure):
+            found[f"one_shot_{name}"] = self.candidate.get(name)
+            found[f"stand_alone_{name}"] = self.test.accuracy(name) if self.test else None
+        for name in ("class_images", "class_hits"):
+            found[name] = list(getattr(self.test, name)) if self.test else None
+        files = {"onnx": self.onnx, "onnx_ms": self.onnx_ms, "int8_ms": self.int8_ms, "int8_top1": self.int8_top1}
+        return found | files
 
 
-def summarise(run: RunDirectory) -> dict[str, Any]:
-    """Everything that the run directory holds by now, in short. Keys of stages not done yet are None."""
-    data = run.read_json("data.json") if (run.path / "data.json").exists() else None
-    result: dict[str, Any] = {
-        "run": str(run.path),
-        "recipe": run.config.recipe,
-        "space": run.config.space,
-        "seed": run.config.seed,
-        "classes": data["classes"] if data else None,
-        "findings": data["findings"] if data else None,
-        "fairness": audit(run) if (run.path / "ledger.json").exists() else None,
-        "operators": None,
-        "measure": run.config.measure,
-        "units": {},
-        "selected": None,
-        "ranking": None,
-        "no_ranking": run.read_json(NO_STUDY)["reason"] if (run.path / NO_STUDY).exists() else None,
-        "latency_bound": None,
-        "report": str(run.path / "report.html") if run.is_finished("report") else None,
-    }
-    if run.is_finished("search"):
-        search = run.read_json("search.json")
-        result["operators"] = search.get("operators")
-        result["selected"] = [_selected(run, row) | further(search, row) for row in search["selected"]]
-        result["units"] = further_objectives(search)
-        result["latency_bound"] = measured_bound(run)
-    if run.is_finished("rank"):
-        result["ranking"] = run.read_json("ranking.json")
-    return result
+@dataclass(frozen=True)
+class RunSummary:
+    """Everything that a run directory holds by now, in short. None stands for stages not done yet."""
+
+    run: str
+    config: RunConfig
+    data: DataSummary | None
+    fairness: Audit | None
+    search: SearchRecord | None
+    selected: tuple[SelectedNetwork, ...]
+    ranking: RankingRecord | None
+    no_ranking: str | None
+    """Why there is no ranking study, where the run could have none."""
+    report: str | None
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Units of the objectives beyond accuracy, multiply-adds and parameters, by name."""
+        return {each.name: each.unit for each in self.search.further_objectives} if self.search else {}
+
+    @property
+    def latency_bound(self) -> float | None:
+        """The bound in milliseconds, where it is one on this machine's latency: the run measured its own table."""
+        search = self.config.search
+        return search.max_latency if self.search and search.latency_table is None else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for `--json`."""
+        search, data = self.search, self.data
+        selected = [each.to_dict() | {name: each.candidate.get(name) for name in self.units} for each in self.selected]
+        return {
+            "run": self.run,
+            "recipe": self.config.recipe,
+            "space": self.config.space,
+            "seed": self.config.seed,
+            "classes": list(data.classes) if data else None,
+            "findings": [finding.to_dict() for finding in data.findings] if data else None,
+            "fairness": dataclasses.asdict(self.fairness) if self.fairness else None,
+            "operators": search.to_dict()["operators"] if search else None,
+            "measure": self.config.measure,
+            "units": self.units,
+            "selected": selected if search else None,
+            "ranking": self.ranking.to_dict() if self.ranking else None,
+            "no_ranking": self.no_ranking,
+            "latency_bound": self.latency_bound,
+            "report": self.report,
+        }
 
 
-def further_objectives(search: dict[str, Any]) -> dict[str, str]:
-    """Of a search's record, the units of its objectives beyond its accuracy, multiply-adds and parameters, by name."""
-    objectives = search.get("objectives", ())
-    known = (search.get("measure", "top1"), "madds", "params")
-    return {each["name"]: each["unit"] for each in objectives if each["name"] not in known}
+def audit(run: RunDirectory) -> Audit:
+    """The fairness verdict over the run's ledger, whose counts have to belong to the weights of its supernet.
+
+    Raises:
+        RunDirectoryError: if they do not, or a file is lost or damaged.
+    """
+    ledger = read_ledger(run)
+    path = run.path / "supernet" / "checkpoint.pt"
+    try:
+        ledger.require_sealed(weights_digest(read_checkpoint(path, "supernet")["network"]))
+    except ValueError as error:
+        raise RunDirectoryError(
+            f"{run.path / LEDGER} is not the ledger of {path}: {error}; `fairnas train --run {run.path}` writes "
+            "it again from the checkpoint"
+        ) from None
+    return ledger.audit()
 
 
-def further(search: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
-    """A candidate's values of those objectives."""
-    return {name: row.get(name) for name in further_objectives(search)}
+def summarise(run: RunDirectory) -> RunSummary:
+    """Read what the run directory holds by now. Raises `RunDirectoryError` for a file that is damaged."""
+    search = read_record(run, "search.json", SearchRecord) if run.is_finished("search") else None
+    return RunSummary(
+        run=str(run.path),
+        config=run.config,
+        data=read_record(run, "data.json", DataSummary) if (run.path / "data.json").exists() else None,
+        fairness=audit(run) if (run.path / "ledger.json").exists() else None,
+        search=search,
+        selected=tuple(_selected(run, candidate) for candidate in search.selected) if search else (),
+        ranking=read_record(run, "ranking.json", RankingRecord) if run.is_finished("rank") else None,
+        no_ranking=run.read_json(NO_STUDY)["reason"] if (run.path / NO_STUDY).exists() else None,
+        report=str(run.path / "report.html") if run.is_finished("report") else None,
+    )
 
 
-def measured_bound(run: RunDirectory) -> float | None:
-    """The bound on latency in milliseconds, where it is one on this machine's: the run measured its own table."""
-    search = run.config.search
-    return search.max_latency if search.latency_table is None else None
-
-
-def _selected(run: RunDirectory, row: dict[str, Any]) -> dict[str, Any]:
-    genome = format_genome(parse_genome(row["genome"]))
-    found: dict[str, Any] = {key: row[key] for key in ("madds", "params")}
-    for name in get_args(Measure):  # None: a search or training from before classes were counted
-        found |= {f"one_shot_{name}": row.get(name), f"stand_alone_{name}": None}
-    found |= {"class_images": None, "class_hits": None}
+def _selected(run: RunDirectory, candidate: Candidate) -> SelectedNetwork:
+    test = None
     if run.is_finished("retrain"):
-        result = run.read_json(f"{run.config.retrain.folder}/{genome}-s0.json")
-        if result["status"] == "done":
-            test = result["test"]
-            found |= {f"stand_alone_{name}": test.get(name) for name in get_args(Measure)}
-            found |= {name: test.get(name) for name in ("class_images", "class_hits")}
-    model = run.path / "models" / genome / "model.onnx"
-    onnx = str(model) if run.is_finished("export") and model.exists() else None  # else it may be of weights of before
-    return {"genome": genome, **found, "onnx": onnx, **exported_facts(run, genome)}
-
-
-def exported_facts(run: RunDirectory, genome: str) -> dict[str, float | None]:
-    """Of a network's files, what was measured: milliseconds for one image, and the test accuracy that int8 leaves."""
-    found: dict[str, float | None] = {"onnx_ms": None, "int8_ms": None, "int8_top1": None}
-    name = f"models/{genome}/model.json"
-    if not run.is_finished("export") or not (run.path / name).exists():
-        return found
-    facts = run.read_json(name)
-    for key, file in (("onnx_ms", "model.onnx"), ("int8_ms", "model.int8.onnx")):
-        found[key] = facts.get("latency", {}).get(file, {}).get("latency_ms")
-    if facts.get("int8"):
-        found["int8_top1"] = facts["int8"]["accuracy"]["test"]["int8_top1"]
-    return found
+        test = read_record(run, f"{run.config.retrain.folder}/{candidate.text}-s0.json", TrainingResult).test
+    name, model = f"models/{candidate.text}/model.json", run.path / "models" / candidate.text / ONNX
+    exported = run.is_finished("export")  # else files there may be of weights that are gone
+    return SelectedNetwork(
+        candidate=candidate,
+        test=test,
+        onnx=str(model) if exported and model.exists() else None,
+        facts=read_record(run, name, ModelFacts) if exported and (run.path / name).exists() else None,
+    )

@@ -43,7 +43,7 @@ def train(experiment: Experiment) -> tuple[str, ...]:
                 accuracies = [score[measure] for score in scores]
                 curve[f"one_shot_{measure}_mean"] = statistics.fmean(accuracies)
                 curve[f"one_shot_{measure}_std"] = statistics.pstdev(accuracies)
-            training.extra_state()  # brings the gradient norms into the ledger
+            training.seal_ledger()
             curve["updates_gini"], curve["gradient_gini"] = training.ledger.unevenness()
             alike = is_followed(epoch, config.train.epochs)
             similarity = followed_similarity(experiment, training.network) if alike else {}
@@ -95,6 +95,7 @@ def follow(prepared: Prepared, stop: Callable[[], bool]) -> None:
         seconds=config.resources.checkpoint_seconds,
         steps=config.resources.checkpoint_steps,
         loader_workers=config.resources.loader_workers,
+        on_epoch=lambda epoch, step, values: training.seal_ledger(),  # as the first process, whose ledger is compared
     )
     run_training(training, prepared.dataset, config.train, config.seed, options, group)
 

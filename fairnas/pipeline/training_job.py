@@ -1,12 +1,11 @@
 """What the trainings of single networks of a run share, and where each keeps its files."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fairnas.atomic_files import checksum, write_atomically
 from fairnas.config import RunConfig, TrainConfig
+from fairnas.scores import TrainingResult
 from fairnas.space import Genome, format_genome
 from fairnas.untrusted import parse_json
 
@@ -84,18 +83,14 @@ class JobContext:
         except (OSError, UnicodeDecodeError, IndexError):  # not there, or damaged at rest
             return False
 
-    def finished(self, job: Job) -> dict[str, Any] | None:
+    def finished(self, job: Job) -> TrainingResult | None:
         """The result of a job done before with the same settings, or None."""
         try:
-            result = parse_json(self.result_path(job).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            result = TrainingResult.from_dict(parse_json(self.result_path(job).read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return None  # not there, or damaged at rest: train it again
+        if result.identity not in (self.identity, *self.legacy_identities):
             return None
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError):
-            return None  # damaged at rest: train it again
-        if not isinstance(result, dict) or result.get("identity") not in (self.identity, *self.legacy_identities):
-            return None
-        if result.get("status") == "done" and self.config.measure not in result.get("test", {}):
-            return None  # from before it was measured
-        if job.keep_weights and result.get("status") == "done" and not self.has_weights(job):
+        if job.keep_weights and result.status == "done" and not self.has_weights(job):
             return None
         return result

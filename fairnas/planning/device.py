@@ -20,7 +20,7 @@ from fairnas.planning.operating_points import StepTimes, points_of
 from fairnas.planning.plan import Plan, StagePlan
 from fairnas.planning.setting_ranges import ALL, ImagesPerClass
 from fairnas.progress import Narrator
-from fairnas.train import make_strategy, training_steps
+from fairnas.train import strategy_facts, training_steps
 from fairnas.train.supernet import parts_of
 
 FEWER = 1.5
@@ -186,7 +186,7 @@ class Device:
         train = self.config.train
         try:
             dataset = self.counted(self.base.dataset.image_size, images)
-            strategy = make_strategy(train, self.base.space.choices, self.config.seed)
+            strategy = strategy_facts(train, self.base.space.choices)
             training_steps(parts_of(dataset, strategy)[0], train, strategy.batches_per_step)
         except FairnasError:
             return False
@@ -194,7 +194,7 @@ class Device:
 
     def _rough(self, config: RunConfig, point: OperatingPoint, dataset: Dataset) -> CostEstimate:
         """Without a rehearsal: from the time of a supernet step, and of measuring the first."""
-        strategy = make_strategy(config.train, self.base.space.choices, config.seed)
+        strategy = strategy_facts(config.train, self.base.space.choices)
         batches, passes = strategy.batches_per_step, strategy.passes_per_step
         batch, search, alone = config.train.batch_size, config.search, config.stand_alone
         per_epoch = training_steps(parts_of(dataset, strategy)[0], config.train, batches)
@@ -221,7 +221,7 @@ class Device:
 
     def _rough_plan(self, config: RunConfig, point: OperatingPoint, dataset: Dataset) -> Plan:
         found = self._rough(config, point, dataset)
-        search, strategy = config.search, make_strategy(config.train, self.base.space.choices, config.seed)
+        search, strategy = config.search, strategy_facts(config.train, self.base.space.choices)
         works = {
             "train": f"{config.train.epochs} epochs, {found.steps:,} steps",
             "search": f"{search.generations} generations of {search.population}",

@@ -30,7 +30,7 @@ from fairnas.pipeline.prepare import Prepared
 from fairnas.pipeline.rank_stage import choose_models
 from fairnas.pipeline.retrain_stage import retrained_genomes
 from fairnas.pipeline.scoring import MEASURES, score, validation_batches
-from fairnas.pipeline.search_stage import ARCHIVE, search
+from fairnas.pipeline.search_stage import ARCHIVE, read_search, search
 from fairnas.pipeline.train_stage import curve_genomes
 from fairnas.planning.timing import Limits, SpreadSteps, TrainingTimes, time_scoring, time_training, timed
 from fairnas.planning.training_times import QUICK, SCORING_SECONDS, JobTimes, product_ratio, time_jobs
@@ -232,7 +232,7 @@ def _search(experiment: Experiment, left: int, narrator: Narrator, patience: flo
         tries = range(2 if number == 0 else 1)
         seconds = min(_scoring(experiment, asked[place], experiment.supernet, patience) for _ in tries)
         per_genome.append((place, seconds / len(asked[place])))
-    ended = experiment.run.read_json("search.json")["generations"] < experiment.config.search.generations
+    ended = read_search(experiment.run).generations < experiment.config.search.generations
     return SearchTimes(tuple(map(len, asked)), 0 if ended else left, tuple(per_genome), bookkeeping, archive)
 
 
@@ -260,7 +260,7 @@ def _invented_study(experiment: Experiment, genomes: Sequence[Genome]) -> list[S
     costs = [table(genome) for genome in genomes]
     return [
         StudiedModel(
-            format_genome(genome),
+            genome,
             rng.random(),
             tuple(rng.random(seeds).tolist()),
             cost.madds,

@@ -21,7 +21,7 @@ from fairnas.randomness import generator
 from fairnas.recipes import IMAGE_SIZES, folder_augmentation, folder_space
 from fairnas.search import check_bounds, cost_ranges, objectives_from
 from fairnas.space import SearchSpace, get_space, scaled
-from fairnas.train import make_strategy, supernet_training
+from fairnas.train import strategy_facts, supernet_training
 
 LEAST_SIDE = 32
 """Photographs below it lose what they show; sets of smaller images keep their size."""
@@ -121,7 +121,7 @@ class StepTimes:
         """Take a few steps on noise, which costs the same and need not be decoded."""
         prepared, config = self._prepared, point.at(self._prepared.config)
         space, device = self._space(point), pick_device(config.resources.device)
-        batches = PROBE_BATCHES * make_strategy(config.train, space.choices, config.seed).batches_per_step
+        batches = PROBE_BATCHES * strategy_facts(config.train, space.choices).batches_per_step
         dataset = _noise(prepared.dataset, space, batches * config.train.batch_size, config)
         with threads_put_back():
             if device.type == "cpu" and is_small_work(space, config.train.batch_size):

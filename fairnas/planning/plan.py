@@ -19,7 +19,7 @@ from fairnas.pipeline.stages import STAGES
 from fairnas.planning.dry_run import FLOAT, DryRunTimes, rehearse
 from fairnas.progress import Narrator, SilentNarrator
 from fairnas.space import Genome
-from fairnas.train import make_strategy
+from fairnas.train import strategy_facts
 
 LOG_OF_AN_EPOCH = 1000
 """Bytes of an epoch in `metrics.jsonl` and `tensorboard/`."""
@@ -84,7 +84,7 @@ def measure_plan(prepared: Prepared, narrator: Narrator | None = None) -> Plan:
 def foresee(prepared: Prepared, measured: DryRunTimes) -> Plan:
     """The costs of a whole run from those of its parts."""
     config = prepared.config
-    strategy = make_strategy(config.train, prepared.space.choices, config.seed)
+    strategy = strategy_facts(config.train, prepared.space.choices)
     images = min(config.train.batch_size, len(prepared.dataset.train))
     device = pick_device(config.resources.device)
     works = {

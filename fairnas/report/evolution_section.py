@@ -17,8 +17,9 @@ def evolution(inputs: Inputs) -> Section:
         return Section(name, title, paragraphs([missing("search result", "search", inputs.path)]))
     search, body, plots, pair = inputs.search, [], [], []
     if inputs.candidates:
-        early = [each.accuracy for each in inputs.candidates if each.generation == 0]
-        late = [each.accuracy for each in inputs.candidates if each.generation == search.generations - 1]
+        measure = inputs.config.measure
+        early = [each.value(measure) for each in inputs.candidates if each.generation == 0]
+        late = [each.value(measure) for each in inputs.candidates if each.generation == search.generations - 1]
         caption = "Every candidate at the generation that scored it first; the line is the best so far."
         foreign = len(inputs.candidates) - search.scored
         if foreign > 0:
@@ -46,7 +47,7 @@ def evolution(inputs: Inputs) -> Section:
         pair.append(plot("hypervolume", "Hypervolume over generations, described below.", caption))
         plots.append(("hypervolume", hypervolume_figure(values)))
     body.append(tag("div", *pair, classes="pair"))
-    operators = dict(search.operators)
+    operators = search.operators
     body.append(tag("h3", "Operators"))
     numbers = operator_table(operators, search.searcher)
     if busiest_first(operators):

@@ -85,7 +85,7 @@ def balanced_interval(hits: Sequence[int], images: Sequence[int]) -> tuple[float
     the legs of a right triangle do. So a class of four images that are all right does not pass for certain.
     """
     counted = [(right / count, count) for right, count in zip(hits, images, strict=True) if count]
-    ends = [(share, *share_interval(share, count)) for share, count in counted]
+    ends = [(share, *wilson_interval(share, count)) for share, count in counted]
     accuracy = sum(share for share, _ in counted) / len(counted)
     below = math.hypot(*(share - low for share, low, _ in ends)) / len(counted)
     above = math.hypot(*(high - share for share, _, high in ends)) / len(counted)
@@ -101,8 +101,11 @@ def effective_images(images: Sequence[int]) -> float:
     return len(met) ** 2 / sum(1 / count for count in met)
 
 
-def share_interval(share: float, images: float) -> tuple[float, float]:
-    """Wilson's 95 % interval of an accuracy that was measured on so many images."""
+def wilson_interval(share: float, images: float) -> tuple[float, float]:
+    """Wilson's 95 % interval of an accuracy that was measured on so many images.
+
+    scipy has it for whole counts only, but a mean over seeds, or over classes, is of no whole number of images.
+    """
     z2 = _Z_95**2
     centre = (share + z2 / (2 * images)) / (1 + z2 / images)
     half = _Z_95 * math.sqrt(share * (1 - share) / images + z2 / (4 * images**2)) / (1 + z2 / images)

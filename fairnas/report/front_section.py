@@ -1,11 +1,12 @@
 """The section on the front: linked views of all candidates, what is marked in them, and one network in full."""
 
+from fairnas.config import ACCURACY_WORDS, Measure
 from fairnas.report.format import counted, listed, millions, percent, whole
 from fairnas.report.html import Html, Section, joined, missing, paragraphs, plot, script_json, table, tag
 from fairnas.report.networks import GENERATION, Quantity, costs_of, network_data, networks_of, view_figure
-from fairnas.report.objectives import bounds_in_words, extra_objectives, quantity
+from fairnas.report.objectives import bounds_in_words, extra_objectives, in_words, quantity
 from fairnas.report.run_data import Inputs
-from fairnas.report.run_records import Search
+from fairnas.search.record import SearchRecord
 
 _HOW = (
     "The plots here and that of the generations are linked. Drag a box over networks in one of them, or give limits "
@@ -45,7 +46,7 @@ def front(inputs: Inputs) -> Section:
         tag("div", *places, classes="pair"),
         _limits((networks.accuracy, *costs, GENERATION)),
         _one_network(),
-        _front_table(search, inputs.accuracy_words),
+        _front_table(search, inputs.config.measure),
         data,
     ]
     plots = [(f"front-{cost.name}", view_figure(networks, cost)) for cost in costs]
@@ -86,8 +87,9 @@ def _one_network() -> Html:
     return tag("aside", empty, attributes='id="network" aria-label="The chosen network" tabindex="-1"')
 
 
-def _search_summary(search: Search) -> str:
+def _search_summary(search: SearchRecord) -> str:
     bounds = bounds_in_words(search.objectives)
+    goals = listed([in_words(objective) for objective in search.objectives], "or")
     return (
         f"Searcher {search.searcher} scored {counted(search.scored, 'different network')} in "
         f"{counted(search.generations, 'generation')}"
@@ -95,7 +97,7 @@ def _search_summary(search: Search) -> str:
         + (f"; {counted(search.rejected, 'network')} missed a bound" if search.rejected else "")
         + (f"; {counted(search.failed, 'network')} failed" if search.failed else "")
         + f". {counted(len(search.front), 'network')} on the front: no other is better in "
-        f"{listed([objective.words for objective in search.objectives], 'or')} without being worse in another of them."
+        f"{goals} without being worse in another of them."
     )
 
 
@@ -104,20 +106,20 @@ def network_button(genome: str) -> Html:
     return tag("button", tag("code", genome), classes="genome", attributes=f'type="button" data-genome="{genome}"')
 
 
-def _front_table(search: Search, accuracy: str) -> Html:
+def _front_table(search: SearchRecord, measure: Measure) -> Html:
     further = extra_objectives(search.objectives)
     rows = [
         (
-            network_button(each.genome),
-            millions(each.madds),
-            millions(each.params),
-            percent(each.accuracy),
-            *(quantity(value, objective.unit) for value, objective in zip(each.further, further, strict=True)),
+            network_button(each.text),
+            millions(each.value("madds")),
+            millions(each.value("params")),
+            percent(each.value(measure)),
+            *(quantity(each.get(objective.name), objective.unit) for objective in further),
             whole(each.generation + 1),
         )
         for each in search.front
     ]
-    names = [objective.words for objective in further]
-    head = ("genome", "MAdds", "parameters", f"one-shot {accuracy}, validation", *names, "generation")
+    names = [in_words(objective) for objective in further]
+    head = ("genome", "MAdds", "parameters", f"one-shot {ACCURACY_WORDS[measure]}, validation", *names, "generation")
     shown = table(f"The front, {counted(len(rows), 'network')}, lightest first", head, rows, classes="front")
     return tag("div", shown, classes="tall")

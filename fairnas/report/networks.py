@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from fairnas.config import ACCURACY_WORDS, Measure
 from fairnas.report.drawing import block_words, pieces_of
 from fairnas.report.format import COST_NAMES, UNKNOWN, interval, is_known, percent
-from fairnas.report.objectives import ObjectiveRecord, extra_objectives
+from fairnas.report.objectives import Goal, extra_objectives, in_words
 from fairnas.report.plots import FADING, Figure, linked, outline, plain_layout, six_digits, staircase, thinned
 from fairnas.report.run_data import Inputs
-from fairnas.report.run_records import Scored
 from fairnas.report.verdicts import accuracy_interval
+from fairnas.search.candidate import Candidate
+from fairnas.space import format_genome
 
 Kind = Literal["share", "millions", "generation", "plain"]
 
@@ -29,14 +31,14 @@ class Quantity:
     kind: Kind
     unit: str
     """Of the numbers that are drawn."""
-    place: int = -1
-    """Among the further objectives of the search."""
+    key: str = ""
+    """Of the number among the candidate's own, where that is not `name`."""
 
-    def of(self, each: Scored) -> float | None:
+    def of(self, each: Candidate) -> float | None:
         """The number of a network, as it is drawn."""
         if self.kind == "generation":
             return each.generation + 1
-        value = each.further[self.place] if self.place >= 0 and each.further else getattr(each, self.name, None)
+        value = each.get(self.key or self.name)
         if value is None or not is_known(value):
             return None
         return six_digits(value * {"share": 100, "millions": 1e-6, "plain": 1}[self.kind])
@@ -51,22 +53,21 @@ GENERATION = Quantity("generation", "generation", "generation", "")
 _COSTS = tuple(Quantity(name, words, "millions", "M") for name, words in COST_NAMES.items())
 
 
-def accuracy_of(words: str) -> Quantity:
+def accuracy_by(measure: Measure) -> Quantity:
     """One-shot accuracy, called as the run's measure is."""
-    return Quantity("accuracy", f"one-shot {words}, validation", "share", "%")
+    return Quantity("accuracy", f"one-shot {ACCURACY_WORDS[measure]}, validation", "share", "%", measure)
 
 
-def costs_of(objectives: Sequence[ObjectiveRecord]) -> tuple[Quantity, ...]:
+def costs_of(objectives: Sequence[Goal]) -> tuple[Quantity, ...]:
     """What accuracy is drawn over: multiply-adds, parameters, and whatever else the search was after."""
     further = [
         Quantity(
             objective.name,
-            objective.words,
+            in_words(objective),
             "share" if objective.unit.startswith("share of") else "plain",
             objective.unit,
-            place,
         )
-        for place, objective in enumerate(extra_objectives(objectives))
+        for objective in extra_objectives(objectives)
     ]
     return (*_COSTS, *further)
 
@@ -75,7 +76,7 @@ def costs_of(objectives: Sequence[ObjectiveRecord]) -> tuple[Quantity, ...]:
 class Networks:
     """The networks that the views show, each once."""
 
-    rows: tuple[Scored, ...]
+    rows: tuple[Candidate, ...]
     cloud: tuple[int, ...]
     """Rows of the candidates that are drawn, in the order of scoring."""
     front: tuple[int, ...]
@@ -88,15 +89,15 @@ def networks_of(inputs: Inputs) -> Networks:
     assert inputs.search is not None
     search, drawn = inputs.search, thinned(inputs.candidates)
     known = {each.genome: each for each in (*drawn, *search.front, *search.selected)}
-    named = {each.genome: each for each in inputs.named if is_known(each.accuracy)}
+    named = {each.genome: each for each in inputs.named if is_known(each.value(inputs.config.measure))}
     place = {genome: number for number, genome in enumerate(known | named)}
 
-    def rows(scored: Sequence[Scored]) -> tuple[int, ...]:
+    def rows(scored: Sequence[Candidate]) -> tuple[int, ...]:
         return tuple(place[each.genome] for each in scored)
 
     # those of the search know all of its objectives, so they come last and win
     every = tuple((known | named).values())
-    return Networks(every, rows(drawn), rows(search.front), rows(search.selected), accuracy_of(inputs.accuracy_words))
+    return Networks(every, rows(drawn), rows(search.front), rows(search.selected), accuracy_by(inputs.config.measure))
 
 
 def network_data(inputs: Inputs, networks: Networks) -> dict[str, Any]:
@@ -104,9 +105,9 @@ def network_data(inputs: Inputs, networks: Networks) -> dict[str, Any]:
     assert inputs.search is not None
     costs = costs_of(inputs.search.objectives)
     pieces = pieces_of(inputs.space)
-    number = {each.genome: row for row, each in enumerate(networks.rows)}
+    number = {each.text: row for row, each in enumerate(networks.rows)}
     return {
-        "genomes": [each.genome for each in networks.rows],
+        "genomes": [each.text for each in networks.rows],
         "quantities": [
             {"name": each.name, "words": each.words, "kind": each.kind, "unit": each.unit}
             | {"values": [each.of(scored) for scored in networks.rows]}
@@ -115,7 +116,7 @@ def network_data(inputs: Inputs, networks: Networks) -> dict[str, Any]:
         "front": list(networks.front),
         "selected": list(networks.selected),
         "told": {number[genome]: facts for genome, facts in _further_facts(inputs).items() if genome in number},
-        "retrained": [number[genome] for genome in inputs.trained if genome in number],
+        "retrained": [number[text] for text in map(format_genome, inputs.trained) if text in number],
         "run": shlex.quote(str(inputs.path)),
         "drawing": {
             "frame": pieces.frame,
@@ -130,16 +131,17 @@ def network_data(inputs: Inputs, networks: Networks) -> dict[str, Any]:
 def _further_facts(inputs: Inputs) -> Mapping[str, list[tuple[str, str]]]:
     """Per genome, what is known of it beyond the search: names and texts."""
     facts: dict[str, list[tuple[str, str]]] = {}
+    measure = inputs.config.measure
     for genome, result in inputs.trained.items():
         if result.test is None:
             said = "diverged"
         else:
-            images = result.test_images
-            said = f"{percent(result.test, images)} ({interval(*(percent(b) for b in accuracy_interval(result)))})"
-        facts.setdefault(genome, []).append((f"stand-alone {inputs.accuracy_words}, test", said))
-    for model in inputs.ranking.models if inputs.ranking else ():
+            images, limits = result.test.images, accuracy_interval(result.test, measure)
+            said = f"{percent(result.test.accuracy(measure), images)} ({interval(*map(percent, limits))})"
+        facts.setdefault(format_genome(genome), []).append((f"stand-alone {inputs.accuracy_words}, test", said))
+    for model in inputs.ranking.study.models if inputs.ranking else ():
         values = ", ".join(percent(each) if each is not None else "diverged" for each in model.stand_alone)
-        facts.setdefault(model.genome, []).append(("in the ranking study", values or UNKNOWN))
+        facts.setdefault(format_genome(model.genome), []).append(("in the ranking study", values or UNKNOWN))
     for genome in inputs.files:
         facts.setdefault(genome, []).append(("exported to", f"models/{genome}/"))
     return facts

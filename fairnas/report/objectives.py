@@ -2,61 +2,77 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Protocol, TypeVar, get_args
 
 from fairnas.config import Measure
 from fairnas.report.format import COST_NAMES, UNKNOWN, millions
+from fairnas.search.candidate import Candidate
 
 _NAMES = {**COST_NAMES, "top1": "accuracy", "balanced_accuracy": "balanced accuracy", "top5": "top-5 accuracy"}
-_PAPER = (("top1", "max", "share of images"), ("madds", "min", "multiply-adds"), ("params", "min", "parameters"))
+_PAPER = ("top1", "madds", "params")
 
 
-@dataclass(frozen=True)
-class ObjectiveRecord:
-    """An objective of a search, with its bound."""
-
-    name: str
-    direction: str
-    unit: str
-    bound: float | None
+class Goal(Protocol):
+    """An objective with its bound, of a search that is over or of one to come."""
 
     @property
-    def words(self) -> str:
-        """How it is called in sentences."""
-        return _NAMES.get(self.name, self.name)
+    def name(self) -> str:
+        """Of the cost or measure, such as `madds`."""
+        ...
+
+    @property
+    def direction(self) -> str:
+        """`max` where more is better, `min` where less is."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """Of its values and its bound."""
+        ...
+
+    @property
+    def bound(self) -> float | None:
+        """The worst value allowed; None for no bound."""
+        ...
 
 
-def parse_objectives(plain: Any) -> tuple[ObjectiveRecord, ...]:
-    """Read the objectives in `search.json`."""
-    if "objectives" not in plain:  # a search of an earlier version always had the paper's three
-        return tuple(ObjectiveRecord(name, way, unit, _bound(plain["bounds"].get(name))) for name, way, unit in _PAPER)
-    return tuple(
-        ObjectiveRecord(str(each["name"]), str(each["direction"]), str(each["unit"]), _bound(each["bound"]))
-        for each in plain["objectives"]
-    )
+GoalT = TypeVar("GoalT", bound=Goal)
 
 
-def _bound(value: Any) -> float | None:
-    return None if value is None else float(value)
+def in_words(goal: Goal) -> str:
+    """What an objective is called in sentences."""
+    return _NAMES.get(goal.name, goal.name)
 
 
-def extra_objectives(objectives: Sequence[ObjectiveRecord]) -> tuple[ObjectiveRecord, ...]:
+def extra_objectives(objectives: Sequence[GoalT]) -> tuple[GoalT, ...]:
     """Those beyond accuracy, multiply-adds and parameters, which every table has."""
-    known = {name for name, _, _ in _PAPER} | ({"balanced_accuracy"} if _is_measure(objectives) else set())
+    known = {*_PAPER} | ({"balanced_accuracy"} if _is_measure(objectives) else set())
     return tuple(objective for objective in objectives if objective.name not in known)
 
 
-def _is_measure(objectives: Sequence[ObjectiveRecord]) -> bool:
+def candidate_numbers(each: Candidate, measure: Measure, further: Sequence[Goal] = ()) -> dict[str, Any]:
+    """A candidate as figures store it: with its values of further objectives, in their order."""
+    return {
+        "genome": each.text,
+        "top1": each.value("top1"),
+        "madds": each.value("madds"),
+        "params": each.value("params"),
+        "generation": each.generation,
+        "further": [each.get(objective.name) for objective in further],
+        "balanced_accuracy": each.value(measure) if measure == "balanced_accuracy" else None,
+    }
+
+
+def _is_measure(objectives: Sequence[Goal]) -> bool:
     """Whether a search was after balanced accuracy first: it is then what every table has as accuracy."""
     accuracies = [objective.name for objective in objectives if objective.name in get_args(Measure)]
     return accuracies[:1] == ["balanced_accuracy"]
 
 
-def bounds_in_words(objectives: Sequence[ObjectiveRecord]) -> list[str]:
+def bounds_in_words(objectives: Sequence[Goal]) -> list[str]:
     """One phrase per bound: `multiply-adds up to 330 M`."""
     return [
-        f"{objective.words} {'up to' if objective.direction == 'min' else 'at least'} "
+        f"{in_words(objective)} {'up to' if objective.direction == 'min' else 'at least'} "
         f"{quantity(objective.bound, objective.unit)}"
         for objective in objectives
         if objective.bound is not None

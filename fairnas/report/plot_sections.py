@@ -19,20 +19,20 @@ def accuracies(inputs: Inputs) -> Section:
     name, title = "accuracies", "One-shot accuracies"
     if not inputs.candidates:
         return Section(name, title, paragraphs([missing("archive of candidates", "search", inputs.path)]))
-    values = [each.accuracy for each in inputs.candidates]
+    values = [each.value(inputs.config.measure) for each in inputs.candidates]
     caption = (
         f"{counted(len(values), 'candidate')}: lowest {percent(min(values))}, "
         f"median {percent(statistics.median(values))}, highest {percent(max(values))}. "
         "A search prefers good networks, so this is no random sample of the space."
     )
     if inputs.ranking:
-        study = inputs.ranking
-        spans = [decimal(high - low, 3) for low, high in (study.one_shot_range, study.stand_alone_range)]
+        study, gap = inputs.ranking.study, inputs.ranking.study.gap
+        spans = [decimal(high - low, 3) for low, high in (gap.one_shot, gap.stand_alone)]
         caption += (
             f" Supernet accuracy gap over the {counted(study.tau.n, 'network')} of the ranking study: "
-            f"λ = |{spans[0]} \u2212 {spans[1]}| = {decimal(study.gap, 3)}, with one-shot accuracies from "
-            f"{interval(*map(percent, study.one_shot_range))} and stand-alone ones from "
-            f"{interval(*map(percent, study.stand_alone_range))}."
+            f"λ = |{spans[0]} \u2212 {spans[1]}| = {decimal(gap.gap, 3)}, with one-shot accuracies from "
+            f"{interval(*map(percent, gap.one_shot))} and stand-alone ones from "
+            f"{interval(*map(percent, gap.stand_alone))}."
         )
     place = plot(name, "Histogram of one-shot accuracies, described below.", caption)
     return Section(name, title, place, ((name, plots.histogram_figure(values, inputs.accuracy_words)),))
@@ -81,9 +81,9 @@ def drawings(inputs: Inputs) -> Section:
     )
     body = [paragraphs([intro]), tag("ul", *legend, classes="legend")]
     for number, network in enumerate(inputs.search.selected, start=1):
-        svg = Html(draw_network(inputs.space, inputs.space.parse(network.genome)))
-        facts = f" {millions(network.madds)} multiply-adds, {millions(network.params)} parameters"
-        caption = tag("figcaption", tag("strong", str(number)), " ", tag("code", network.genome), facts)
+        svg = Html(draw_network(inputs.space, network.genome))
+        facts = f" {millions(network.value('madds'))} multiply-adds, {millions(network.value('params'))} parameters"
+        caption = tag("figcaption", tag("strong", str(number)), " ", tag("code", network.text), facts)
         frame = scrollable(f"Drawing of network {number}", svg)
         body.append(tag("figure", caption, frame, classes="drawing"))
     return Section("drawings", title, joined(body))

@@ -4,7 +4,6 @@ Colours are names of CSS variables, `var(--front)`: the page's script puts the v
 the reader's system turns dark. Texts for hovering are escaped here, because plotly.js reads them as HTML.
 """
 
-import html
 import itertools
 import math
 from collections.abc import Sequence
@@ -12,9 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fairnas.report.format import millions, percent, share_interval
-from fairnas.report.ranking_record import Ranked
-from fairnas.report.run_records import Epoch, Scored
+from fairnas.analysis.study import StudiedModel
+from fairnas.report.format import millions, percent, wilson_interval
+from fairnas.report.run_records import Epoch
+from fairnas.search.candidate import Candidate
+from fairnas.space import format_genome
 
 Figure = dict[str, Any]
 
@@ -24,7 +25,7 @@ _BINS = 40
 COSTS: tuple[Literal["madds", "params"], ...] = ("madds", "params")
 
 
-def thinned(candidates: Sequence[Scored]) -> tuple[Scored, ...]:
+def thinned(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
     """Every k-th candidate, so that at most `MOST_POINTS` are left, in the same order."""
     return tuple(candidates[:: -(-len(candidates) // MOST_POINTS)]) if candidates else ()
 
@@ -39,7 +40,7 @@ def staircase(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float
 
 
 def rank_figure(
-    models: Sequence[Ranked], validation_images: float = 0, test_images: float = 0, accuracy: str = "top-1"
+    models: Sequence[StudiedModel], validation_images: float = 0, test_images: float = 0, accuracy: str = "top-1"
 ) -> Figure:
     """Stand-alone over one-shot accuracy, mean over seeds, with bars.
 
@@ -51,7 +52,7 @@ def rank_figure(
     one_shot = [_ends(each.one_shot, (each.one_shot,), validation_images) for each in shown]
     alone = [_ends(mean, each.finished, test_images) for each, mean in zip(shown, means, strict=True)]
     text = [
-        f"<b>{html.escape(each.genome)}</b><br>one-shot {percent(each.one_shot)}<br>"
+        f"<b>{format_genome(each.genome)}</b><br>one-shot {percent(each.one_shot)}<br>"
         f"stand-alone {', '.join(percent(value) for value in each.stand_alone)}<br>"
         f"{millions(each.madds)} multiply-adds"
         for each in shown
@@ -75,7 +76,7 @@ def rank_figure(
 def _ends(mean: float, values: Sequence[float], images: float) -> tuple[float, float]:
     """Ends of the bar at a mean of some trainings; of one, the interval from so many images."""
     if len(values) == 1 and images:
-        return share_interval(mean, images)
+        return wilson_interval(mean, images)
     return min(values), max(values)
 
 

@@ -15,7 +15,8 @@ from typing import Any
 from fairnas.atomic_files import temporary_folder
 from fairnas.errors import FairnasError, RunDirectoryError
 from fairnas.report.format import counted
-from fairnas.rundir import NO_STUDY, RunDirectory
+from fairnas.rundir import RunDirectory
+from fairnas.stage_records import NO_STUDY
 
 STAGES = ("train", "search", "retrain", "rank", "export", "report")
 """In the order of the whole story."""

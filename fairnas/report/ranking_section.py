@@ -3,7 +3,18 @@
 import statistics
 from collections.abc import Mapping, Sequence
 
-from fairnas.config import ACCURACY_WORDS
+from fairnas.analysis import (
+    BestAgreement,
+    Correction,
+    OtherScores,
+    RankAgreement,
+    RankingRecord,
+    SecondChoice,
+    TauDifference,
+)
+from fairnas.analysis.ranking import Agreement
+from fairnas.analysis.study import RankingStudy
+from fairnas.config import ACCURACY_WORDS, Measure
 from fairnas.report import plots
 from fairnas.report.format import (
     PREDICTOR_NAMES,
@@ -18,9 +29,9 @@ from fairnas.report.format import (
     percent,
 )
 from fairnas.report.html import Html, Section, folded, joined, missing, paragraphs, plot, table, tag
-from fairnas.report.ranking_record import Agreement, Choosing, Corrected, Lead, OtherJudge, Ranking, SecondChoice
 from fairnas.report.run_data import Inputs
 from fairnas.report.verdicts import agreement_text, is_low
+from fairnas.space import format_genome
 
 _CHOSEN = {"front": "taken along the front", "stratified": "stratified over one-shot accuracy"}
 _CHOSEN |= {"random": "drawn at random", "named": "named by the user"}
@@ -40,22 +51,20 @@ def ranking(inputs: Inputs) -> Section:
     title = "Ranking"
     if not inputs.ranking:
         return Section("ranking", title, paragraphs([no_study(inputs)]))
-    study = inputs.ranking
+    record, study = inputs.ranking, inputs.ranking.study
     seeds = max((len(model.stand_alone) for model in study.models), default=0)
     counts = dict(inputs.data.counts) if inputs.data else {}
-    lost = [model.genome for model in study.models if not model.finished]
+    lost = [format_genome(model.genome) for model in study.models if not model.finished]
     caption = (
-        f"{counted(len(study.models), 'network')}, {_CHOSEN.get(study.choose, study.choose)}, each trained from "
+        f"{counted(len(study.models), 'network')}, {_CHOSEN[record.choose]}, each trained from "
         f"scratch with {counted(seeds, 'seed')}. {_bars_in_words(seeds, counts)}"
         + (f" {counted(len(lost), 'network')} left out, because a training diverged: {listed(lost)}." if lost else "")
     )
     description = f"Scatter plot of stand-alone over one-shot accuracy, tau = {agreement_text(study.tau)}."
-    pair = tag("div", plot("ranking", description, caption), _agreement_table(study), classes="pair")
-    body = [pair]
-    if study.choosing:
-        body += [_choosing_table(study, study.choosing), _gap_table(study)]
-    if study.second_choice and study.corrected:
-        body.append(_second_choice_table(study.second_choice, study.corrected))
+    pair = tag("div", plot("ranking", description, caption), _agreement_table(record), classes="pair")
+    body = [pair, _choosing_table(record), _gap_table(record)]
+    if record.second_choice and study.corrected:
+        body.append(_second_choice_table(record.second_choice, study.corrected, record.measure))
     body.append(folded("The networks of the study as a table", _study_table(study)))
     drawn = plots.rank_figure(
         study.models, told_by(inputs, "validation"), told_by(inputs, "test"), inputs.accuracy_words
@@ -68,8 +77,8 @@ def told_by(inputs: Inputs, split: str) -> float:
     if inputs.data is None:
         return 0
     if inputs.config.measure == "top1":
-        return dict(inputs.data.counts).get(split, 0)
-    return effective_images(dict(inputs.data.class_counts).get(split, ()))
+        return inputs.data.counts.get(split, 0)
+    return effective_images(inputs.data.class_counts.get(split, ()))
 
 
 def _bars_in_words(seeds: int, counts: Mapping[str, int]) -> str:
@@ -81,84 +90,88 @@ def _bars_in_words(seeds: int, counts: Mapping[str, int]) -> str:
     return said
 
 
-def _agreement_table(study: Ranking) -> Html:
+def _agreement_table(record: RankingRecord) -> Html:
+    study = record.study
+
     def row(name: str, value: Agreement, remark: str = "") -> Sequence[str]:
-        known = is_known(value.low) and is_known(value.high)
-        limits = interval(decimal(value.low), decimal(value.high)) if known else UNKNOWN
+        low, high = value.interval
+        limits = interval(decimal(low), decimal(high)) if is_known(low) and is_known(high) else UNKNOWN
         return (name, decimal(value.tau) + remark, limits, str(value.n))
 
     rows = [row("one-shot accuracy", study.tau)]
-    constant = {name for name, value in study.predictors if not is_known(value.tau)} if is_known(study.tau.tau) else ()
+    constant = (
+        {name for name, value in study.predictors.items() if not is_known(value.tau)} if is_known(study.tau.tau) else ()
+    )
     rows += [
         (f"{PREDICTOR_NAMES.get(name, name)} alone", "constant", "", str(value.n))
         if name in constant
         else row(f"{PREDICTOR_NAMES.get(name, name)} alone", value)
-        for name, value in study.predictors
+        for name, value in study.predictors.items()
     ]
     if study.by_loss:
         rows.append(row(_BY_LOSS, study.by_loss.tau))
     if study.corrected:
-        rows.append(row(_summed(study.corrected), study.corrected.tau))
+        rows.append(row(_summed(study.corrected), study.corrected))
     if study.against:
         rows.append(row(f"the supernet of {study.against.name}", study.against.tau))
     ceiling = "another seed: noise ceiling"
     low = " (low)" if is_low(study.ceiling) else ""
     rows.append(row(ceiling, study.ceiling, low) if study.ceiling else (ceiling, "not known, one seed", "", ""))
     note = (
-        f"Spearman's rho of one-shot accuracy: {decimal(study.spearman)}. "
+        f"Spearman's rho of one-shot accuracy: {decimal(study.tau.spearman)}. "
         "The order is that of stand-alone test accuracy, mean over seeds."
-        + (f" Accuracy is {ACCURACY_WORDS[study.measure]}." if study.measure != "top1" else "")
+        + (f" Accuracy is {ACCURACY_WORDS[record.measure]}." if record.measure != "top1" else "")
     )
-    if study.seeds > 2:
-        note += f" The noise ceiling is the mean over all pairs of {study.seeds} seeds."
+    if study.ceiling and study.ceiling.seeds > 2:
+        note += f" The noise ceiling is the mean over all pairs of {study.ceiling.seeds} seeds."
     if study.corrected:
         note += " A fitted sum orders each pair of networks by weights that all others gave it."
-    if study.reachable is not None:
+    if study.ceiling and study.ceiling.reachable is not None:
         note += (
-            f" A predictor without error would reach about {decimal(study.reachable)} with the mean of "
-            f"{study.seeds} seeds (an estimate, n = {study.ceiling.n if study.ceiling else study.tau.n})."
+            f" A predictor without error would reach about {decimal(study.ceiling.reachable)} with the mean of "
+            f"{study.ceiling.seeds} seeds (an estimate, n = {study.ceiling.n})."
         )
     head = ("order by", "tau", "95\u00a0% interval", "n")
     agreement = table("Who predicts the order? Kendall's tau", head, rows)
     return tag("div", agreement, tag("p", note, classes="note"))
 
 
-def _summed(corrected: Corrected) -> str:
+def _summed(corrected: Correction) -> str:
     return f"cross-entropy and {PREDICTOR_NAMES.get(corrected.cost, corrected.cost)}, fitted to the others"
 
 
-def _judges(study: Ranking) -> Sequence[tuple[str, OtherJudge]]:
+def _judges(study: RankingStudy) -> Sequence[tuple[str, OtherScores]]:
     """The ways to score the networks beside the run's own."""
     others = [(f"BN statistics: {each.name}", each) for each in study.statistics]
     return [*others, (f"the supernet of {study.against.name}", study.against)] if study.against else others
 
 
-def _choosing_table(study: Ranking, own: Choosing) -> Html:
+def _choosing_table(record: RankingRecord) -> Html:
     """Further measures of the run's order and of others on the same networks."""
+    study = record.study
 
-    def row(name: str, tau: Agreement, found: Choosing | None, lead: Lead | None) -> Sequence[str]:
-        measures: Sequence[str] = ("", "", "", "")
-        if found:
-            best = f"{decimal(found.best_tau)} (n\u00a0=\u00a0{found.best_n})"
-            regret = " / ".join(decimal(100 * lost, 1) for _, lost in found.regret)
-            measures = (decimal(found.spearman), decimal(found.pearson), best, regret)
-        ahead = _bracketed(lead.difference, lead.low, lead.high) if lead else ""
-        return (name, str(tau.n), _bracketed(tau.tau, tau.low, tau.high), *measures, ahead)
+    def row(name: str, tau: Agreement, lead: TauDifference | None) -> list[str]:
+        ahead = _bracketed(lead.difference, *lead.interval) if lead else ""
+        return [name, str(tau.n), _bracketed(tau.tau, *tau.interval), "", "", "", "", ahead]
 
-    name = f"BN statistics: {study.scored_by}" if study.scored_by else "one-shot accuracy"
-    rows = [row(name, study.tau, own, None)]
-    rows += [row(name, each.tau, each.choosing, each.lead) for name, each in _judges(study)]
+    def full_row(name: str, tau: RankAgreement, found: BestAgreement, lead: TauDifference | None) -> list[str]:
+        best = f"{decimal(found.best_tau)} (n\u00a0=\u00a0{found.best_n})"
+        regret = " / ".join(decimal(100 * lost, 1) for lost in found.regret.values())
+        *begin, _, _, _, _, ahead = row(name, tau, lead)
+        return [*begin, decimal(tau.spearman), decimal(found.pearson), best, regret, ahead]
+
+    rows = [full_row(_own_name(record), study.tau, study.best, None)]
+    rows += [full_row(name, each.tau, each.best, each.difference) for name, each in _judges(study)]
     if study.by_loss:
-        rows.append(row(_BY_LOSS, study.by_loss.tau, study.by_loss.choosing, study.by_loss.lead))
+        rows.append(full_row(_BY_LOSS, study.by_loss.tau, study.by_loss.best, study.by_loss.difference))
     if study.corrected:
-        rows.append(row(_summed(study.corrected), study.corrected.tau, None, study.corrected.lead))
-    leads = dict(study.leads)
+        rows.append(row(_summed(study.corrected), study.corrected, study.corrected.difference))
     rows += [
-        row(f"{PREDICTOR_NAMES.get(name, name)} alone", tau, None, leads.get(name))
-        for name, tau in study.predictors
+        row(f"{PREDICTOR_NAMES.get(name, name)} alone", tau, study.differences.get(name))
+        for name, tau in study.predictors.items()
         if is_known(tau.tau)
     ]
-    counts = " / ".join(str(k) for k, _ in own.regret)
+    counts = " / ".join(str(k) for k in study.best.regret)
     best = "tau among the best tenth, at least 3"
     head = ("order by", "n", "tau", "Spearman", "Pearson", best, f"points lost by the top {counts}")
     caption = (
@@ -174,24 +187,26 @@ def _bracketed(number: float, low: float, high: float) -> str:
     return f"{decimal(number)} [{decimal(low)},\u00a0{decimal(high)}]" if is_known(low) else decimal(number)
 
 
-def _gap_table(study: Ranking) -> Html:
-    alone, n = interval(*map(percent, study.stand_alone_range)), str(study.tau.n)
-    name = f"BN statistics: {study.scored_by}" if study.scored_by else "one-shot accuracy"
-    rows = [(name, interval(*map(percent, study.one_shot_range)), alone, decimal(study.gap, 3), n)]
-    rows += [
-        (name, interval(*map(percent, each.one_shot_range)), alone, decimal(each.gap, 3), n)
-        for name, each in _judges(study)
-    ]
+def _own_name(record: RankingRecord) -> str:
+    """What the run's own scores are called in tables."""
+    return f"BN statistics: {record.scored_by}"
+
+
+def _gap_table(record: RankingRecord) -> Html:
+    study = record.study
+    alone, n = interval(*map(percent, study.gap.stand_alone)), str(study.tau.n)
+    gaps = [(_own_name(record), study.gap), *((name, each.gap) for name, each in _judges(study))]
+    rows = [(name, interval(*map(percent, gap.one_shot)), alone, decimal(gap.gap, 3), n) for name, gap in gaps]
     head = ("scored by", "one-shot", "stand-alone", "lambda", "n")
     return table("Ranges of accuracy and the supernet accuracy gap lambda", head, rows)
 
 
-def _second_choice_table(found: SecondChoice, corrected: Corrected) -> Html:
+def _second_choice_table(found: SecondChoice, corrected: Correction, measure: Measure) -> Html:
     rows = [
         (
-            tag("code", each.genome),
+            tag("code", format_genome(each.genome)),
             percent(each.foreseen),
-            percent(each.one_shot),
+            percent(each.one_shot(measure)),
             millions(each.madds),
             millions(each.params),
             "yes" if each.selected else "no",
@@ -207,13 +222,13 @@ def _second_choice_table(found: SecondChoice, corrected: Corrected) -> Html:
     return table(caption, ("genome", "foreseen, test", "one-shot, validation", "MAdds", "params", "was selected"), rows)
 
 
-def _study_table(study: Ranking) -> Html:
+def _study_table(study: RankingStudy) -> Html:
     seeds = max((len(model.stand_alone) for model in study.models), default=0)
     numbers = [f"seed {number}" for number in range(1, seeds + 1)]
     head = ("genome", "one-shot, validation", "mean, test", *numbers, "MAdds")
     rows = [
         (
-            tag("code", model.genome),
+            tag("code", format_genome(model.genome)),
             percent(model.one_shot),
             percent(statistics.fmean(model.finished)) if model.finished else "diverged",
             *("diverged" if value is None else percent(value) for value in model.stand_alone),

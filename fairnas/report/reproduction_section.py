@@ -3,11 +3,11 @@
 import shlex
 from collections.abc import Mapping, Sequence
 
+from fairnas.data.summary import DataSummary
 from fairnas.data.values import shown_range
 from fairnas.report.format import counted, listed, whole
 from fairnas.report.html import Html, Section, joined, listing, missing, paragraphs, table, tag
 from fairnas.report.run_data import Inputs
-from fairnas.report.run_records import Data
 from fairnas.versions import installed_versions
 
 
@@ -39,7 +39,7 @@ def versions_table(versions: Mapping[str, str], caption: str = "") -> Html:
     return table(caption or "Versions", ("package", "version"), list(versions.items()))
 
 
-def _class_sizes(data: Data) -> str:
+def _class_sizes(data: DataSummary) -> str:
     """The smallest and the largest class of every split."""
 
     def of(counts: Sequence[int]) -> str:
@@ -47,7 +47,7 @@ def _class_sizes(data: Data) -> str:
         names = (data.classes[counts.index(low)], data.classes[counts.index(high)])
         return whole(low) if low == high else f"{whole(low)} ({names[0]}) to {whole(high)} ({names[1]})"
 
-    return "; ".join(f"{split} {of(counts)}" for split, counts in data.class_counts)
+    return "; ".join(f"{split} {of(counts)}" for split, counts in data.class_counts.items())
 
 
 def _data(inputs: Inputs) -> Html:
@@ -58,7 +58,7 @@ def _data(inputs: Inputs) -> Html:
     shown = listed(data.classes[:12]) if len(data.classes) <= 12 else f"{', '.join(data.classes[:12])}, ..."
     rows = [
         ("name", data.name),
-        ("images", joined([f"{whole(count)} {split}" for split, count in data.counts], ", ")),
+        ("images", joined([f"{whole(count)} {split}" for split, count in data.counts.items()], ", ")),
         *([("images of a class", _class_sizes(data))] if data.class_counts else []),
         ("size", f"{data.image_size} x {data.image_size} pixels, {colours}"),
         ("classes", f"{whole(len(data.classes))}: {shown}"),
@@ -67,6 +67,6 @@ def _data(inputs: Inputs) -> Html:
         *((("values that become black and white", shown_range(data.value_range)),) if data.value_range else ()),
         ("fingerprint", tag("code", data.fingerprint)),
     ]
-    notes = [tag("li", note) for note in data.notes]
+    notes = [tag("li", finding.message) for finding in data.findings]
     listed_notes = joined([tag("p", "Notes:"), tag("ul", *notes)]) if notes else Html("")
     return joined([table("What was trained on", ("", ""), rows), listed_notes])

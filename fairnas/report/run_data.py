@@ -11,25 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fairnas.analysis import RankingRecord
 from fairnas.config import ACCURACY_WORDS, Measure, RunConfig
+from fairnas.data.summary import DataSummary
 from fairnas.errors import RunDirectoryError
-from fairnas.fairness import Ledger
-from fairnas.report.objectives import ObjectiveRecord, extra_objectives
-from fairnas.report.ranking_record import Ranking, parse_ranking
-from fairnas.report.run_records import (
-    Data,
-    Epoch,
-    Exported,
-    Scored,
-    Search,
-    Trained,
-    parse_data,
-    parse_epochs,
-    parse_exported,
-    parse_search,
-    parse_training,
-    parse_versions,
-)
+from fairnas.export.facts import ModelFacts
+from fairnas.fairness import Ledger, read_ledger
+from fairnas.record import read_record
+from fairnas.report.run_records import Epoch, parse_epochs, parse_versions
 from fairnas.report.similarity_section import SimilaritySummary, parse_matrices, parse_summary
 from fairnas.report.table_records import (
     TABLE_1_FILE,
@@ -42,11 +31,14 @@ from fairnas.report.table_records import (
     parse_times,
 )
 from fairnas.report.training_curves import TrainingCurve, read_training_curves
-from fairnas.rundir import NO_STUDY, RunDirectory
-from fairnas.search import Archive
+from fairnas.rundir import RunDirectory
+from fairnas.scores import TrainingResult
+from fairnas.search import Archive, Candidate
+from fairnas.search.record import SearchRecord
 from fairnas.search.scoring import candidates_with_values
-from fairnas.space import SearchSpace, format_genome, get_space, scaled
+from fairnas.space import Genome, SearchSpace, get_space, scaled
 from fairnas.space.file import from_dict
+from fairnas.stage_records import NO_STUDY
 
 T = TypeVar("T")
 _MATRICES = "similarity/similarity.json"
@@ -65,20 +57,21 @@ class Inputs:
     config: RunConfig
     config_text: str
     space: SearchSpace
-    data: Data | None
+    data: DataSummary | None
     ledger: Ledger | None
     epochs: tuple[Epoch, ...]
-    search: Search | None
-    candidates: tuple[Scored, ...]
+    search: SearchRecord | None
+    candidates: tuple[Candidate, ...]
     """All that were scored without failing, in the order of scoring."""
-    named: tuple[Scored, ...]
-    """Networks that the configuration names for retraining beside the selected ones; top-1 is NaN if never scored."""
-    trained: Mapping[str, Trained]
+    named: tuple[Candidate, ...]
+    """Networks that the configuration names for retraining beside the selected ones; of those that were never
+    scored, accuracy is NaN."""
+    trained: Mapping[Genome, TrainingResult]
     """Per genome, the training whose weights are exported: that with the first seed."""
-    ranking: Ranking | None
+    ranking: RankingRecord | None
     files: Mapping[str, tuple[tuple[str, int], ...]]
     """Per exported genome: (file name, octets)."""
-    exported: Mapping[str, Exported]
+    exported: Mapping[str, ModelFacts]
     """Per exported genome, what was measured of its files."""
     versions: Mapping[str, str]
     """Of the packages that made the run; empty if the run did not keep them."""
@@ -118,47 +111,73 @@ def read_inputs(run: RunDirectory, archive: Path | None = None) -> Inputs:
             f"{run.path} has no space.json yet, and a report runs no Python; `fairnas train --run {run.path}` makes it"
         )
     space = from_dict(run.read_json("space.json")) if resolved else scaled(get_space(config.space), config.width)
-    search = _made(run, "search", "search.json", lambda plain: parse_search(plain, space, config.measure))
-    path = archive or run.path / "archive.sqlite"
-    candidates = _candidates(run, path, search.objectives, config.measure) if search else ()
+    search = _search(run, space) if run.is_finished("search") else None
+    candidates = _candidates(run, archive, search, config.measure) if search else ()
     selected = search.selected if search else ()
-    named = _named(config.stand_alone.genomes, space, selected, candidates)
+    named = _named(config, space, selected, candidates)
+    ranking = _ranking(run, space) if run.is_finished("rank") else None
     return Inputs(
         path=run.path,
         config=config,
         config_text=(run.path / "config.toml").read_text(encoding="utf-8"),
         space=space,
-        data=_parsed(run, "data.json", "train", parse_data) if _exists(run, "data.json") else None,
-        ledger=_made(run, "train", "ledger.json", Ledger.from_dict),
+        data=read_record(run, "data.json", DataSummary) if _exists(run, "data.json") else None,
+        ledger=read_ledger(run) if run.is_finished("train") else None,
         epochs=_checked(
-            *(run, "metrics.jsonl", "train"), lambda rows: parse_epochs(rows, config.measure), run.metrics("train")
+            *(run, "metrics.jsonl", "train"),
+            lambda rows: parse_epochs(rows, config.measure),
+            run.recorded_metrics("train"),
         ),
         search=search,
         candidates=candidates,
         named=named,
         trained=_trained(run, (*selected, *named)) if run.is_finished("retrain") else {},
-        ranking=_made(run, "rank", "ranking.json", lambda plain: parse_ranking(plain, space)),
+        ranking=ranking,
         files=_files(run) if run.is_finished("export") else {},
         exported=_exported(run) if run.is_finished("export") else {},
         versions=_parsed(run, "versions.json", "train", parse_versions) if _exists(run, "versions.json") else {},
         similarity=_similarity(run),
-        curves=_lessons(run) if run.is_finished("rank") else (),
+        curves=_curves(run, ranking) if ranking else (),
         table_1=_parsed(run, TABLE_1_FILE, "compare", parse_table_1) if _exists(run, TABLE_1_FILE) else None,
         table_2=_table_2(run),
         unranked=_parsed(run, NO_STUDY, "rank", lambda plain: str(plain["reason"])) if _exists(run, NO_STUDY) else "",
     )
 
 
-def _lessons(run: RunDirectory) -> tuple[TrainingCurve, ...]:
-    models = _parsed(run, "ranking.json", "rank", lambda plain: plain["models"])
+def _search(run: RunDirectory, space: SearchSpace) -> SearchRecord:
+    """`search.json`, whose networks must be of the space and have what every table shows."""
 
-    def read(models: Any) -> tuple[TrainingCurve, ...]:
-        try:
-            return read_training_curves(run, models)
-        except RunDirectoryError:
-            return ()
+    def checked(search: SearchRecord) -> SearchRecord:
+        for each in (*search.front, *search.selected):
+            space.validate(each.genome)
+            for name in _shown(run.config.measure):
+                each.value(name)
+        return search
 
-    return _checked(run, "ranking.json or a training of it", "rank", read, models)
+    return _checked(run, "search.json", "search", checked, read_record(run, "search.json", SearchRecord))
+
+
+def _shown(measure: Measure) -> tuple[str, ...]:
+    """Costs and measures that every network of a search has."""
+    return ("top1", measure, "madds", "params")
+
+
+def _ranking(run: RunDirectory, space: SearchSpace) -> RankingRecord:
+    """`ranking.json`, whose networks must be of the space."""
+
+    def checked(ranking: RankingRecord) -> RankingRecord:
+        for each in (*ranking.study.models, *(ranking.second_choice.networks if ranking.second_choice else ())):
+            space.validate(each.genome)
+        return ranking
+
+    return _checked(run, "ranking.json", "rank", checked, read_record(run, "ranking.json", RankingRecord))
+
+
+def _curves(run: RunDirectory, ranking: RankingRecord) -> tuple[TrainingCurve, ...]:
+    try:
+        return read_training_curves(run, ranking.study.models)
+    except RunDirectoryError:
+        return ()
 
 
 def _similarity(run: RunDirectory) -> SimilaritySummary | None:
@@ -185,11 +204,6 @@ def _exists(run: RunDirectory, name: str) -> bool:
     return (run.path / name).exists()
 
 
-def _made(run: RunDirectory, stage: str, name: str, parse: Callable[[Any], T]) -> T | None:
-    """What a file of a stage holds, or None if the stage is not finished."""
-    return _parsed(run, name, stage, parse) if run.is_finished(stage) else None
-
-
 def _parsed(run: RunDirectory, name: str, verb: str, parse: Callable[[Any], T]) -> T:
     return _checked(run, name, verb, parse, run.read_json(name))
 
@@ -205,57 +219,47 @@ def _checked(run: RunDirectory, name: str, verb: str, parse: Callable[[Any], T],
         ) from error
 
 
-def _candidates(
-    run: RunDirectory, path: Path, objectives: Sequence[ObjectiveRecord], measure: Measure
-) -> tuple[Scored, ...]:
+def _candidates(run: RunDirectory, copy: Path | None, search: SearchRecord, measure: Measure) -> tuple[Candidate, ...]:
     """Candidates of the setting that `search.json` belongs to; none if the archive was not kept."""
+    path = copy or run.path / "archive.sqlite"
     if not path.exists():
         return ()
-    stored = _parsed(run, "search.json", "search", lambda plain: (plain["setting"], dict(plain.get("sources", {}))))
-    setting, sources = stored
-    further = [objective.name for objective in extra_objectives(objectives)]
-    with Archive(path, setting, read_only=True) as archive:
-        return tuple(
-            Scored(
-                *(format_genome(c.genome), c.value("top1"), c.value("madds"), c.value("params"), c.generation),
-                tuple(c.value(name) if c.has([name]) else None for name in further),
-                c.value(measure) if measure == "balanced_accuracy" else None,
+    with Archive(path, search.setting, read_only=True) as archive:
+        if archive.fingerprint(search.archive.rows) != search.archive:
+            raise RunDirectoryError(
+                f"{run.path / 'archive.sqlite'} was changed or damaged since 'search' wrote it; "
+                f"`fairnas search --run {run.path}` makes it again"
             )
-            for c in candidates_with_values(archive, sources)
-            if not c.failed and c.has(("top1", measure, "madds", "params"))
-        )
+        known = candidates_with_values(archive, search.sources)
+    return tuple(each for each in known if not each.failed and each.has(_shown(measure)))
 
 
 def _named(
-    genomes: Sequence[str], space: SearchSpace, selected: Sequence[Scored], candidates: Sequence[Scored]
-) -> tuple[Scored, ...]:
-    known = {each.genome: each for each in candidates}
-    taken = {each.genome for each in selected}
-    return tuple(known.get(text) or _unscored(text, space) for text in genomes if text not in taken)
+    config: RunConfig, space: SearchSpace, selected: Sequence[Candidate], candidates: Sequence[Candidate]
+) -> tuple[Candidate, ...]:
+    known, taken = {each.genome: each for each in candidates}, {each.genome for each in selected}
+    genomes = [space.parse(text) for text in config.stand_alone.genomes]
+    return tuple(
+        known.get(genome) or _unscored(genome, space, config.measure) for genome in genomes if genome not in taken
+    )
 
 
-def _unscored(text: str, space: SearchSpace) -> Scored:
+def _unscored(genome: Genome, space: SearchSpace, measure: Measure) -> Candidate:
     from fairnas.nets import cost  # needs torch
 
-    size = cost(space, space.parse(text))
-    return Scored(text, math.nan, size.madds, size.params, 0)
+    size = cost(space, genome)
+    return Candidate.of(genome, {measure: math.nan, "madds": size.madds, "params": size.params})
 
 
-def _trained(run: RunDirectory, networks: Sequence[Scored]) -> dict[str, Trained]:
+def _trained(run: RunDirectory, networks: Sequence[Candidate]) -> dict[Genome, TrainingResult]:
     folder = run.config.retrain.folder
-    names = {each.genome: f"{folder}/{each.genome}-s0.json" for each in networks}
-    return {
-        genome: _parsed(run, name, "retrain", lambda plain: parse_training(plain, run.config.measure))
-        for genome, name in names.items()
-        if _exists(run, name)
-    }
+    names = {each.genome: f"{folder}/{each.text}-s0.json" for each in networks}
+    return {genome: read_record(run, name, TrainingResult) for genome, name in names.items() if _exists(run, name)}
 
 
-def _exported(run: RunDirectory) -> dict[str, Exported]:
+def _exported(run: RunDirectory) -> dict[str, ModelFacts]:
     folders = sorted(path.parent for path in (run.path / "models").glob("*/model.json"))
-    return {
-        folder.name: _parsed(run, f"models/{folder.name}/model.json", "export", parse_exported) for folder in folders
-    }
+    return {folder.name: read_record(run, f"models/{folder.name}/model.json", ModelFacts) for folder in folders}
 
 
 def _files(run: RunDirectory) -> dict[str, tuple[tuple[str, int], ...]]:

@@ -5,6 +5,8 @@ import shlex
 from collections.abc import Callable, Sequence
 
 from fairnas import __version__
+from fairnas.analysis.ranking import Agreement
+from fairnas.analysis.study import RankingStudy
 from fairnas.fairness import Audit
 from fairnas.report.format import (
     COST_NAMES,
@@ -23,7 +25,6 @@ from fairnas.report.format import (
 from fairnas.report.html import Html, Section, folded, joined, listing, missing, paragraphs, plot, table, tag
 from fairnas.report.page import whole_page
 from fairnas.report.plots import FADING, Figure, linked, plain_layout, six_digits, staircase
-from fairnas.report.ranking_record import Agreement, Ranking
 from fairnas.report.ranking_section import no_study
 from fairnas.report.run_data import Inputs
 from fairnas.report.two_runs import TwoRuns, side_of
@@ -170,7 +171,7 @@ def _front_figure(runs: TwoRuns, cost: str) -> Figure:
     data: list[Figure] = []
     for place, (name, run, colour, symbol) in enumerate(zip(runs.names, runs.both, _ARMS, _SYMBOLS, strict=True)):
         front = run.search.front if run.search else ()
-        x, y = [getattr(each, cost) / 1e6 for each in front], [100 * each.accuracy for each in front]
+        x, y = [each.value(cost) / 1e6 for each in front], [100 * each.value(run.config.measure) for each in front]
         stairs = staircase(list(zip(x, y, strict=True)))
         shared = {"type": "scatter", "name": name, "legendgroup": name}
         line = {"mode": "lines", "line": {"shape": "hv", "width": 1.5, "color": colour}, "showlegend": False}
@@ -178,10 +179,10 @@ def _front_figure(runs: TwoRuns, cost: str) -> Figure:
         marks = {"mode": "markers", "marker": {"size": 8, "symbol": symbol, "color": colour}}
         marks |= {"x": [six_digits(each) for each in x], "y": [six_digits(each) for each in y]}
         marks["text"] = [
-            f"<b>{each.genome}</b><br>one-shot {percent(each.accuracy)}<br>{millions(getattr(each, cost))}"
+            f"<b>{each.text}</b><br>one-shot {percent(each.value(run.config.measure))}<br>{millions(each.value(cost))}"
             for each in front
         ]
-        marks |= FADING | {"customdata": [f"{place} {each.genome}" for each in front]}  # both may have a network
+        marks |= FADING | {"customdata": [f"{place} {each.text}" for each in front]}  # both may have a network
         told = {"hovertemplate": "%{text}<extra>%{fullData.name}</extra>"}
         data += [shared | line | {"hoverinfo": "skip"}, shared | marks | told]
     axes = f"{COST_NAMES[cost]} (M)", f"one-shot {_words(runs)}, validation (%)"
@@ -216,12 +217,12 @@ def _ranking(runs: TwoRuns) -> Section:
     lacking = [no_study(run) for run in runs.both if not run.ranking]
     if len(lacking) == 2:
         return Section(name, title, paragraphs(lacking))
-    studies = [run.ranking for run in runs.both]
+    studies = [run.ranking.study if run.ranking else None for run in runs.both]
 
-    def row(what: str, shown: Callable[[Ranking], str]) -> Sequence[str]:
+    def row(what: str, shown: Callable[[RankingStudy], str]) -> Sequence[str]:
         return (what, *(shown(study) if study else UNKNOWN for study in studies))
 
-    predictors = dict.fromkeys(each for study in studies if study for each, _ in study.predictors)
+    predictors = dict.fromkeys(each for study in studies if study for each in study.predictors)
     rows = [
         row("networks", lambda study: whole(study.tau.n)),
         row("tau of one-shot accuracy", lambda study: _tau(study.tau)),
@@ -229,11 +230,11 @@ def _ranking(runs: TwoRuns) -> Section:
         *(
             row(
                 f"tau of {PREDICTOR_NAMES.get(each, each)}",
-                lambda study, each=each: _tau(dict(study.predictors).get(each)),
+                lambda study, each=each: _tau(study.predictors.get(each)),
             )
             for each in predictors
         ),
-        row("supernet accuracy gap lambda", lambda study: decimal(study.gap, 3)),
+        row("supernet accuracy gap lambda", lambda study: decimal(study.gap.gap, 3)),
     ]
     numbers = table("Both ranking studies; in brackets 95\u00a0% intervals", ("", *runs.names), rows)
     return Section(name, title, joined([numbers, paragraphs([*tau_sentences(runs), *lacking])]))
@@ -242,8 +243,9 @@ def _ranking(runs: TwoRuns) -> Section:
 def _tau(value: Agreement | None) -> str:
     if value is None or not is_known(value.tau):
         return UNKNOWN
-    known = is_known(value.low) and is_known(value.high)
-    return decimal(value.tau) + (f" ({interval(decimal(value.low), decimal(value.high))})" if known else "")
+    low, high = value.interval
+    known = is_known(low) and is_known(high)
+    return decimal(value.tau) + (f" ({interval(decimal(low), decimal(high))})" if known else "")
 
 
 def tau_sentences(runs: TwoRuns) -> tuple[str, ...]:

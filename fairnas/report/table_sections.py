@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from fairnas.export.facts import ONNX
 from fairnas.report.format import UNKNOWN, decimal, interval, is_known, millions, percent
 from fairnas.report.html import Html, Section, folded, joined, listing, paragraphs, table, tag
 from fairnas.report.run_data import Inputs
 from fairnas.report.table_records import TABLE_1_PAGE, Published, TableTwo
 from fairnas.report.verdicts import accuracy_interval
+from fairnas.space import Genome
 
 _IMAGENET = 1000
 """Classes of the data that the printed accuracies are of."""
@@ -49,10 +51,10 @@ def table_2(inputs: Inputs) -> Section:
     head = ("network", "MAdds", "printed", "parameters", "printed", "top-1", *(["latency"] if timed else []), "counts")
     rows: list[Sequence[str]] = [
         (
-            joined([tag("strong", f"this run, network {number}"), " ", tag("code", network.genome)]),
-            *(millions(network.madds), "", millions(network.params), ""),
+            joined([tag("strong", f"this run, network {number}"), " ", tag("code", network.text)]),
+            *(millions(network.value("madds")), "", millions(network.value("params")), ""),
             _tested(inputs, network.genome),
-            *([_own_time(inputs, network.genome)] if timed else []),
+            *([_own_time(inputs, network.text)] if timed else []),
             "",
         )
         for number, network in enumerate(inputs.search.selected if inputs.search else (), start=1)
@@ -98,14 +100,13 @@ def _ms(value: float | None) -> str:
 
 def _own_time(inputs: Inputs, genome: str) -> str:
     exported = inputs.exported.get(genome)
-    return _ms(exported.onnx_ms) if exported else UNKNOWN
+    return _ms(exported.latency.of(ONNX)) if exported else UNKNOWN
 
 
-def _tested(inputs: Inputs, genome: str) -> str:
+def _tested(inputs: Inputs, genome: Genome) -> str:
     result = inputs.trained.get(genome)
     if result is None or result.test is None:
         return UNKNOWN
-    images = result.test_images
-    return (
-        f"{percent(result.test, images)} ({interval(*(percent(each, images) for each in accuracy_interval(result)))})"
-    )
+    measure, images = inputs.config.measure, result.test.images
+    limits = interval(*(percent(each, images) for each in accuracy_interval(result.test, measure)))
+    return f"{percent(result.test.accuracy(measure), images)} ({limits})"

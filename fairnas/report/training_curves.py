@@ -2,16 +2,19 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from fairnas.analysis.study import StudiedModel
 from fairnas.config import ACCURACY_WORDS, Measure
 from fairnas.errors import RunDirectoryError
+from fairnas.record import read_record
 from fairnas.report.format import counted, percent
 from fairnas.report.html import Section, plot, tag
 from fairnas.report.plots import Figure, plain_layout, six_digits
 from fairnas.rundir import RunDirectory
+from fairnas.scores import TrainingResult
+from fairnas.space import format_genome
 
 _BEST, _WORST = (11, 102, 194), (240, 140, 60)
 """Red, green and blue of the network that the supernet likes best, and of the one that it likes least."""
@@ -39,50 +42,49 @@ class TrainingCurve:
         return self.balanced_accuracy or self.top1
 
 
-def read_training_curves(run: RunDirectory, models: Sequence[Mapping[str, Any]]) -> tuple[TrainingCurve, ...]:
+def read_training_curves(run: RunDirectory, models: Sequence[StudiedModel]) -> tuple[TrainingCurve, ...]:
     """The trainings of a finished study, best one-shot accuracy first.
 
     Args:
         run: its directory.
-        models: the networks, as `ranking.json` has them.
+        models: the networks of its study.
 
     Raises:
         RunDirectoryError: if a training left no curve.
     """
-    ordered = sorted(models, key=lambda row: (-row["one_shot"], row["genome"]))
+    ordered = sorted(models, key=lambda model: (-model.one_shot, model.genome))
     return tuple(_lesson(run, model) for model in ordered)
 
 
-def _lesson(run: RunDirectory, model: Mapping[str, Any]) -> TrainingCurve:
-    losses, top1, balanced = [], [], []
-    for seed in range(len(model["stand_alone"])):
-        name = f"stand_alone/{model['genome']}-s{seed}.json"
-        result = run.read_json(name)
-        if "curve" not in result or (not result["curve"] and result["status"] == "done"):
+def _lesson(run: RunDirectory, model: StudiedModel) -> TrainingCurve:
+    losses, top1, balanced, genome = [], [], [], format_genome(model.genome)
+    for seed in range(len(model.stand_alone)):
+        name = f"stand_alone/{genome}-s{seed}.json"
+        result = read_record(run, name, TrainingResult)
+        if not result.curve and result.status == "done":
             raise RunDirectoryError(
                 f"{run.path / name} holds no training curve, as it is of an earlier fairnas; delete it, and "
                 f"`fairnas rank --run {run.path}` trains the network again"
             )
-        rows = result["curve"]
-        losses.append([(row["epoch"], row["loss"]) for row in rows if math.isfinite(row["loss"])])
-        top1.append(_measured(rows, "top1"))
+        losses.append([(each.epoch, each.loss) for each in result.curve if math.isfinite(each.loss)])
+        top1.append(_measured(result, "top1"))
         if run.config.measure == "balanced_accuracy":
-            balanced.append(_measured(rows, "balanced_accuracy"))
+            balanced.append(_measured(result, "balanced_accuracy"))
     return TrainingCurve(
-        genome=model["genome"],
-        one_shot=model["one_shot"],
+        genome=genome,
+        one_shot=model.one_shot,
         loss=mean_curve(losses),
         top1=mean_curve(top1),
         seeds=len(losses),
-        final=model["mean"],
+        final=model.mean,
         balanced_accuracy=mean_curve(balanced) if balanced else (),
     )
 
 
-def _measured(rows: Sequence[Mapping[str, Any]], measure: Measure) -> list[tuple[int, float]]:
+def _measured(result: TrainingResult, measure: Measure) -> list[tuple[int, float]]:
     """Epoch and validation accuracy, where it was measured."""
-    name = f"validation_{measure}"
-    return [(row["epoch"], row[name]) for row in rows if row[name] is not None]
+    known = [(each.epoch, each.validation(measure)) for each in result.curve]
+    return [(epoch, accuracy) for epoch, accuracy in known if accuracy is not None]
 
 
 def mean_curve(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[tuple[int, float], ...]:

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fairnas.analysis import paired_difference
+from fairnas.analysis.ranking import Agreement
 from fairnas.configfile import differing_keys
-from fairnas.report.ranking_record import Agreement
 from fairnas.report.run_data import Inputs
-from fairnas.report.run_records import Scored
 from fairnas.search.candidate import Candidate
 from fairnas.search.objectives import ACCURACY, MADDS, PARAMS, Objective
 from fairnas.search.pareto import hypervolume
-from fairnas.space import parse_genome
 
 _GOALS: tuple[Objective, ...] = (ACCURACY, MADDS, PARAMS)
 _FEWEST = 3
@@ -87,8 +85,8 @@ class TwoRuns:
         if fronts is None:
             return None
         every = [each for run in self.both for each in (*run.candidates, *(run.search.front if run.search else ()))]
-        ranges = {name: (0.0, max(getattr(each, name) for each in every)) for name in ("madds", "params")}
-        one, other = (hypervolume([_candidate(each) for each in front], _GOALS, ranges) for front in fronts)
+        ranges = {name: (0.0, max(each.value(name) for each in every)) for name in ("madds", "params")}
+        one, other = (hypervolume([self._by_top1(each) for each in front], _GOALS, ranges) for front in fronts)
         return one, other
 
     def beaten(self) -> tuple[int, int] | None:
@@ -96,19 +94,31 @@ class TwoRuns:
         fronts = self._fronts()
         if fronts is None:
             return None
-        a, b = fronts
+        a, b = ([self._goals(each) for each in front] for front in fronts)
         return sum(any(_beats(y, x) for y in b) for x in a), sum(any(_beats(x, y) for x in a) for y in b)
 
-    def _fronts(self) -> tuple[Sequence[Scored], Sequence[Scored]] | None:
+    def _fronts(self) -> tuple[Sequence[Candidate], Sequence[Candidate]] | None:
         a, b = self.first.search, self.second.search
         if not self.same_measure:
             return None
         return (a.front, b.front) if a and b and a.front and b.front else None
 
+    def _goals(self, each: Candidate) -> tuple[float, float, float]:
+        """What a network is judged by, less is better: multiply-adds, parameters, and accuracy with its sign turned."""
+        return each.value("madds"), each.value("params"), -each.value(self.first.config.measure)
+
+    def _by_top1(self, each: Candidate) -> Candidate:
+        """The network with its accuracy, by whichever measure, as the first goal."""
+        madds, params, less = self._goals(each)
+        return Candidate.of(each.genome, {"top1": -less, "madds": madds, "params": params}, each.generation)
+
     def tau_gap(self) -> TauGap | None:
         """Difference of the taus; on the networks that both studies have, if there are enough. None if not known."""
-        a, b = self.first.ranking, self.second.ranking
-        if a is None or b is None or not (math.isfinite(a.tau.tau) and math.isfinite(b.tau.tau)):
+        one, other = self.first.ranking, self.second.ranking
+        if one is None or other is None:
+            return None
+        a, b = one.study, other.study
+        if not (math.isfinite(a.tau.tau) and math.isfinite(b.tau.tau)):
             return None
         if self.same_space and self.same_data and self.same_measure:
             theirs = {model.genome: model for model in b.models if model.finished}
@@ -133,7 +143,7 @@ class TwoRuns:
             "strict_fair": [run.ledger.audit().strict_fair if run.ledger else None for run in self.both],
             "hypervolume": self.volumes(),
             "beaten": self.beaten(),
-            "tau": [_known(run.ranking.tau.tau) if run.ranking else None for run in self.both],
+            "tau": [_known(run.ranking.study.tau.tau) if run.ranking else None for run in self.both],
             "tau_difference": gap
             and {"difference": gap.difference, "interval": [_known(each) for each in gap.interval], "shared": gap.n},
         }
@@ -146,8 +156,9 @@ def independent_gap(one: Agreement, other: Agreement) -> TauGap:
     the legs of a right triangle do. It is wider than that of one study on the same networks.
     """
     gap = one.tau - other.tau
-    low = gap - math.hypot(one.tau - one.low, other.high - other.tau)
-    high = gap + math.hypot(one.high - one.tau, other.tau - other.low)
+    (one_low, one_high), (other_low, other_high) = one.interval, other.interval
+    low = gap - math.hypot(one.tau - one_low, other_high - other.tau)
+    high = gap + math.hypot(one_high - one.tau, other.tau - other_low)
     return TauGap(gap, (low, high), 0)
 
 
@@ -168,12 +179,5 @@ def _setting(config: Any, key: str) -> Any:
     return config
 
 
-def _candidate(each: Scored) -> Candidate:
-    return Candidate.of(
-        parse_genome(each.genome), {"top1": each.accuracy, "madds": each.madds, "params": each.params}, each.generation
-    )
-
-
-def _beats(one: Scored, other: Scored) -> bool:
-    a, b = ((each.madds, each.params, -each.accuracy) for each in (one, other))
-    return a != b and all(x <= y for x, y in zip(a, b, strict=True))
+def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one != other and all(x <= y for x, y in zip(one, other, strict=True))

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from fairnas.config import are_unequal
+from fairnas.export.facts import INT8, ONNX, ModelFacts
 from fairnas.report.format import UNKNOWN, counted, interval, listed, millions, percent, size, whole
 from fairnas.report.html import Html, Section, command, folded, joined, missing, paragraphs, prose, table, tag
-from fairnas.report.objectives import ObjectiveRecord, bounds_in_words, extra_objectives, quantity
+from fairnas.report.objectives import bounds_in_words, extra_objectives, in_words, quantity
 from fairnas.report.ranking_section import no_study
 from fairnas.report.run_data import Inputs
-from fairnas.report.run_records import Exported, Scored, Trained
 from fairnas.report.verdicts import (
     Verdict,
     accuracy_interval,
@@ -19,6 +19,8 @@ from fairnas.report.verdicts import (
     ranking_verdict,
     weakest_classes,
 )
+from fairnas.scores import TrainingResult
+from fairnas.search.candidate import Candidate
 
 _SYMBOLS = {"good": "✓", "mixed": "≈", "bad": "✗", "open": "?"}
 _UNKNOWN = "Not known yet"
@@ -47,7 +49,7 @@ def offered_table(inputs: Inputs) -> Html:
     return joined([_network_table(inputs, networks), _class_table(inputs, networks)]) if networks else Html("")
 
 
-def _offered(inputs: Inputs) -> tuple[Scored, ...]:
+def _offered(inputs: Inputs) -> tuple[Candidate, ...]:
     """Networks to take: those selected from the front, then those that the user named."""
     return (*(inputs.search.selected if inputs.search else ()), *inputs.named)
 
@@ -61,7 +63,7 @@ def _fairness(inputs: Inputs) -> Verdict:
 def _ranking(inputs: Inputs) -> Verdict:
     if inputs.ranking is None:
         return Verdict("open", _UNKNOWN, (no_study(inputs),))
-    return ranking_verdict(inputs.ranking)
+    return ranking_verdict(inputs.ranking.study)
 
 
 def _networks(inputs: Inputs) -> Verdict:
@@ -69,7 +71,7 @@ def _networks(inputs: Inputs) -> Verdict:
     if inputs.search is None and not offered:
         return Verdict("open", _UNKNOWN, (missing("search result", "search", inputs.path),))
     tested = inputs.data.tested if inputs.data else ()
-    verdict = networks_verdict(offered, inputs.trained, inputs.space.num_classes, tested)
+    verdict = networks_verdict(offered, inputs.trained, inputs.space.num_classes, tested, inputs.config.measure)
     if inputs.trained or not offered:
         return verdict
     remedy = f"{command('retrain', inputs.path)} trains them from scratch and tests them."
@@ -88,30 +90,28 @@ def answer(verdict: Verdict) -> Html:
     return tag("div", said, paragraphs(verdict.sentences))
 
 
-def _network_table(inputs: Inputs, networks: Sequence[Scored]) -> Html:
+def _network_table(inputs: Inputs, networks: Sequence[Candidate]) -> Html:
     objectives, words = extra_objectives(inputs.search.objectives) if inputs.search else (), inputs.accuracy_words
-    files = [inputs.exported[each.genome] for each in networks if each.genome in inputs.exported]
-    devices = {each.device: None for each in files if each.onnx_ms is not None}
+    files = [inputs.exported[each.text] for each in networks if each.text in inputs.exported]
+    devices = {each.latency.device: None for each in files if each.latency.of(ONNX) is not None}
     measured = bool(devices)
     rows = [
         (
             str(number),
-            tag("code", network.genome),
-            millions(network.madds),
-            millions(network.params),
-            percent(network.accuracy),
-            *(
-                quantity(value, objective.unit)
-                for value, objective in zip(_further(network, objectives), objectives, strict=True)
-            ),
-            _tested(inputs.trained.get(network.genome), inputs.data.tested if inputs.data else ()),
-            *([_measured(inputs.exported.get(network.genome))] if measured else []),
-            _file_links(inputs, network.genome),
+            tag("code", network.text),
+            millions(network.value("madds")),
+            millions(network.value("params")),
+            percent(network.value(inputs.config.measure)),
+            *(quantity(network.get(objective.name), objective.unit) for objective in objectives),
+            _tested(inputs, inputs.trained.get(network.genome)),
+            *([_measured(inputs.exported.get(network.text))] if measured else []),
+            _file_links(inputs, network),
         )
         for number, network in enumerate(networks, start=1)
     ]
     names = [
-        f"{objective.words}, predicted" if objective.name == "latency" else objective.words for objective in objectives
+        f"{in_words(objective)}, predicted" if objective.name == "latency" else in_words(objective)
+        for objective in objectives
     ]
     head = ("network", "genome", "MAdds", "parameters", f"one-shot {words}, validation", *names)
     head = (*head, f"stand-alone {words}, test", *(["ONNX for one image, measured"] if measured else []), "files")
@@ -125,13 +125,14 @@ def _network_table(inputs: Inputs, networks: Sequence[Scored]) -> Html:
     return table(caption, head, rows, classes="networks", stacked=True)
 
 
-def _class_table(inputs: Inputs, networks: Sequence[Scored]) -> Html:
+def _class_table(inputs: Inputs, networks: Sequence[Candidate]) -> Html:
     """Accuracy of each class, the weakest first; nothing if it was not counted."""
     tested = inputs.data.tested if inputs.data else ()
+    trained = [inputs.trained.get(network.genome) for network in networks]
     results = {
-        f"network {number}": inputs.trained[network.genome]
-        for number, network in enumerate(networks, start=1)
-        if network.genome in inputs.trained and len(inputs.trained[network.genome].class_hits) == len(tested) > 0
+        f"network {number}": result.test
+        for number, result in enumerate(trained, start=1)
+        if result is not None and result.test is not None and len(result.test.class_hits) == len(tested) > 0
     }
     if not results:
         return Html("")
@@ -146,41 +147,39 @@ def _class_table(inputs: Inputs, networks: Sequence[Scored]) -> Html:
     return folded("Accuracy class by class", table(caption, ("class", "test images", *results), rows))
 
 
-def _further(network: Scored, objectives: Sequence[ObjectiveRecord]) -> tuple[float | None, ...]:
-    """Its values of the further objectives; a network that only the user named has none."""
-    return network.further or (None,) * len(objectives)
-
-
-def _measured(exported: Exported | None) -> Html:
+def _measured(exported: ModelFacts | None) -> Html:
     """Median latency of a network's ONNX file, and what its int8 file is like."""
-    if exported is None or exported.onnx_ms is None:
+    onnx_ms = exported.latency.of(ONNX) if exported else None
+    if exported is None or onnx_ms is None:
         return Html(UNKNOWN)
-    parts = [tag("strong", quantity(exported.onnx_ms, "ms"))]
-    if exported.int8_ms is not None and exported.int8_top1 is not None:
-        told = f"int8 {quantity(exported.int8_ms, 'ms')}, {percent(exported.int8_top1)} top-1 on the test images"
+    parts, int8_ms = [tag("strong", quantity(onnx_ms, "ms"))], exported.latency.of(INT8)
+    if int8_ms is not None and exported.int8_top1 is not None:
+        told = f"int8 {quantity(int8_ms, 'ms')}, {percent(exported.int8_top1)} top-1 on the test images"
         parts += [Html("<br>"), tag("small", told)]
     return joined(parts)
 
 
-def _tested(result: Trained | None, tested: Sequence[tuple[str, int]]) -> Html:
+def _tested(inputs: Inputs, result: TrainingResult | None) -> Html:
+    """Test accuracy of a network with its interval; the other measure beside it where classes are of unequal sizes."""
     if result is None:
         return Html(UNKNOWN)
     if result.test is None:
         return Html("diverged")
-    images = result.test_images
-    bounds = interval(*(percent(bound, images) for bound in accuracy_interval(result)))
+    measure, test, tested = inputs.config.measure, result.test, inputs.data.tested if inputs.data else ()
+    images = test.images
+    bounds = interval(*(percent(bound, images) for bound in accuracy_interval(test, measure)))
     detail = f"{bounds}, {counted(images, 'image')}"
-    if result.test_top1 is not None:
-        detail += f"; top-1 {percent(result.test_top1, images)}"
-    elif len(result.class_hits) == len(tested) and are_unequal([count for _, count in tested]):
-        shares = [hits / count for hits, (_, count) in zip(result.class_hits, tested, strict=True) if count]
+    if measure == "balanced_accuracy":
+        detail += f"; top-1 {percent(test.top1, images)}"
+    elif len(test.class_hits) == len(tested) and are_unequal([count for _, count in tested]):
+        shares = [hits / count for hits, (_, count) in zip(test.class_hits, tested, strict=True) if count]
         detail += f"; balanced accuracy {percent(statistics.fmean(shares))}"
-    return joined([tag("strong", percent(result.test, images)), Html("<br>"), tag("small", detail)])
+    return joined([tag("strong", percent(test.accuracy(measure), images)), Html("<br>"), tag("small", detail)])
 
 
-def _file_links(inputs: Inputs, genome: str) -> Html:
-    files = inputs.files.get(genome, ())
-    if genome in inputs.trained and inputs.trained[genome].test is None:
+def _file_links(inputs: Inputs, network: Candidate) -> Html:
+    genome, files = network.text, inputs.files.get(network.text, ())
+    if network.genome in inputs.trained and inputs.trained[network.genome].test is None:
         return Html("none, it diverged")
     if not files:
         return tag("span", "not exported: ", prose(command("export", inputs.path)))

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from fairnas.analysis.study import LOW_CEILING
+from fairnas.analysis.ranking import Agreement
+from fairnas.analysis.study import LOW_CEILING, RankingStudy
+from fairnas.config import Measure
 from fairnas.fairness import Audit, equal_count_probability
 from fairnas.report.format import (
     PREDICTOR_NAMES,
@@ -21,11 +23,12 @@ from fairnas.report.format import (
     millions,
     p_value,
     percent,
-    share_interval,
     whole,
+    wilson_interval,
 )
-from fairnas.report.ranking_record import Agreement, Ranking
-from fairnas.report.run_records import Scored, Trained
+from fairnas.scores import NetworkScore, TrainingResult
+from fairnas.search.candidate import Candidate
+from fairnas.space import Genome
 
 Status = Literal["good", "mixed", "bad", "open"]
 
@@ -108,7 +111,7 @@ def _chance(audit: Audit, choices: Sequence[int]) -> tuple[str, ...]:
     )
 
 
-def ranking_verdict(ranking: Ranking) -> Verdict:
+def ranking_verdict(ranking: RankingStudy) -> Verdict:
     """Can the supernet's order of networks be believed (paper 4.4)? What to do about it, the study's advice says."""
     sentences = [_tau_sentence(ranking.tau)]
     if ranking.ceiling:
@@ -125,31 +128,32 @@ def is_low(ceiling: Agreement | None) -> bool:
     return ceiling is not None and not ceiling.tau >= LOW_CEILING
 
 
-def best_trivial(ranking: Ranking) -> float:
+def best_trivial(ranking: RankingStudy) -> float:
     """Tau of the best trivial predictor, whichever way round it is used; 0 if none is defined."""
-    return max((abs(value.tau) for _, value in ranking.predictors if is_known(value.tau)), default=0.0)
+    return max((abs(value.tau) for value in ranking.predictors.values() if is_known(value.tau)), default=0.0)
 
 
 def agreement_text(value: Agreement) -> str:
     """Tau with its interval and n: `0.87 (95 % interval 0.60 to 0.97, n = 13)`."""
-    known = is_known(value.low) and is_known(value.high)
-    limits = f"95\u00a0% interval {decimal(value.low)} to {decimal(value.high)}" if known else "no interval"
+    low, high = value.interval
+    known = is_known(low) and is_known(high)
+    limits = f"95\u00a0% interval {decimal(low)} to {decimal(high)}" if known else "no interval"
     return f"{decimal(value.tau)} ({limits}, n\u00a0=\u00a0{value.n})"
 
 
-def _believed(ranking: Ranking) -> tuple[Status, str]:
-    tau = ranking.tau
+def _believed(ranking: RankingStudy) -> tuple[Status, str]:
+    tau, (low, high) = ranking.tau, ranking.tau.interval
     if not is_known(tau.tau):
         return "open", "This cannot be said"
     if is_low(ranking.ceiling):
         return "open", "This study cannot tell: tau means little here"
-    if tau.low > 0 and tau.tau <= best_trivial(ranking):
+    if low > 0 and tau.tau <= best_trivial(ranking):
         return "mixed", "It orders well, but so does counting"
-    if tau.low > 0 and any(lead.low <= 0 for _, lead in ranking.leads):  # of what is constant it is NaN
+    if low > 0 and any(lead.interval[0] <= 0 for lead in ranking.differences.values()):  # of what is constant it is NaN
         return "mixed", "It orders well, but perhaps no better than counting"
-    if tau.low > 0:
+    if low > 0:
         return "good", "Yes, as far as this study sees"
-    if tau.high < 0:
+    if high < 0:
         return "bad", "No, it is upside down"
     return "bad", "Not on this evidence"
 
@@ -166,18 +170,21 @@ def _tau_sentence(tau: Agreement) -> str:
     )
 
 
-def _predictor_sentence(ranking: Ranking) -> str:
-    known = [(PREDICTOR_NAMES.get(name, name), found) for name, found in ranking.predictors if is_known(found.tau)]
+def _predictor_sentence(ranking: RankingStudy) -> str:
+    known = [
+        (PREDICTOR_NAMES.get(name, name), found) for name, found in ranking.predictors.items() if is_known(found.tau)
+    ]
     if not known:
         return "No trivial predictor tells these networks apart: they are all of one size."
     return f"Without any supernet, {listed([f'counting {name} gives {agreement_text(t)}' for name, t in known])}."
 
 
 def networks_verdict(
-    networks: Sequence[Scored],
-    trained: Mapping[str, Trained],
+    networks: Sequence[Candidate],
+    trained: Mapping[Genome, TrainingResult],
     classes: int,
     tested: Sequence[tuple[str, int]] = (),
+    measure: Measure = "top1",
 ) -> Verdict:
     """Which networks to take (paper 4.2)?
 
@@ -186,6 +193,7 @@ def networks_verdict(
         trained: their trainings from scratch by genome; untrained ones are absent.
         classes: of the data; an accuracy of 1/classes is guessing.
         tested: every class with its number of test images, in order; none if that is not known.
+        measure: what accuracy means.
     """
     if not networks:
         why = "No network was selected, because the front is empty. Widen the bounds and search again."
@@ -193,49 +201,56 @@ def networks_verdict(
     results = [(network, trained[network.genome]) for network in networks if network.genome in trained]
     done = [(network, result) for network, result in results if result.test is not None]
     if not done:
-        best = max(networks, key=lambda network: network.accuracy if is_known(network.accuracy) else 0.0)
+        best = max(networks, key=lambda network: _known_or_0(network.value(measure)))
         why = (
-            f"By one-shot accuracy on validation images the best of them is {best.genome} "
-            f"({percent(best.accuracy)}, {millions(best.madds)} multiply-adds)."
+            f"By one-shot accuracy on validation images the best of them is {best.text} "
+            f"({percent(best.value(measure))}, {millions(best.value('madds'))} multiply-adds)."
         )
         diverged = f"{counted(len(results), 'network')} diverged when trained from scratch"
         answer = f"{counted(len(networks), 'network')}, not trained from scratch yet"
         return Verdict("bad", diverged, (why,)) if results else Verdict("open", answer, (why,))
     # chosen on validation, because a choice made on test images would spoil the test
-    best, result = max(done, key=lambda pair: pair[1].validation or 0.0)
-    light, light_result = min(done, key=lambda pair: pair[0].madds)
-    sentences = [f"Most accurate, as chosen on validation images: {_described(best, result)}."]
+    best, result = max(done, key=lambda pair: pair[1].validation.accuracy(measure) if pair[1].validation else 0.0)
+    light, light_result = min(done, key=lambda pair: pair[0].value("madds"))
+    test, light_test = result.test, light_result.test
+    assert test is not None, "it is done"
+    assert light_test is not None, "it is done"
+    sentences = [f"Most accurate, as chosen on validation images: {_described(best, test, measure)}."]
     if light.genome != best.genome:
-        sentences.append(f"Least compute: {_described(light, light_result)}.")
-        if _overlap(accuracy_interval(result), accuracy_interval(light_result)):
+        sentences.append(f"Least compute: {_described(light, light_test, measure)}.")
+        if _overlap(accuracy_interval(test, measure), accuracy_interval(light_test, measure)):
             sentences.append("Their intervals overlap: on this test the lightest may be as good as the best.")
     missing = len(networks) - len(done)
     if missing:
         sentences.append(f"{counted(missing, 'network')} diverged or was not trained from scratch.")
-    lowest = accuracy_interval(result)[0]
+    lowest = accuracy_interval(test, measure)[0]
     if lowest <= 1 / classes:
         sentences.append(f"Guessing among {counted(classes, 'class', 'classes')} reaches {percent(1 / classes)}.")
         return Verdict("bad", "None, no better than guessing", tuple(sentences))
-    if tested and not result.class_images:  # one answer for all is guessing, where classes count
+    if tested and measure == "top1":  # one answer for all is guessing, where classes count
         name, most = max(tested, key=lambda each: each[1])
         share = most / sum(count for _, count in tested)
         if lowest <= share:
             always = f"Always answering '{name}', the largest class of the test images, reaches {percent(share)}."
             return Verdict("bad", "None, no better than one answer for all", (*sentences, always))
-    if weakest := weakest_classes(tested, [result]):
+    if weakest := weakest_classes(tested, [test]):
         place, right = weakest[0]
         name, images = tested[place]
         of_images = f"{percent(right)} of {counted(images, 'test image')}"
-        sentences.append(f"The weakest class of {best.genome} is '{name}': {of_images}.")
-    return Verdict("good", f"Take {best.genome}", tuple(sentences))
+        sentences.append(f"The weakest class of {best.text} is '{name}': {of_images}.")
+    return Verdict("good", f"Take {best.text}", tuple(sentences))
 
 
-def weakest_classes(tested: Sequence[tuple[str, int]], results: Sequence[Trained]) -> list[tuple[int, float]]:
+def _known_or_0(accuracy: float) -> float:
+    return accuracy if is_known(accuracy) else 0.0
+
+
+def weakest_classes(tested: Sequence[tuple[str, int]], results: Sequence[NetworkScore]) -> list[tuple[int, float]]:
     """Places of the classes that have test images, the least accurate first, with their mean accuracy.
 
     Args:
         tested: as `networks_verdict` has it.
-        results: trainings of which the classes were counted.
+        results: scores on the test images.
     """
     known = [result.class_hits for result in results if len(result.class_hits) == len(tested)]
     shares = [
@@ -246,20 +261,20 @@ def weakest_classes(tested: Sequence[tuple[str, int]], results: Sequence[Trained
     return sorted(shares, key=lambda each: each[1])
 
 
-def accuracy_interval(result: Trained) -> tuple[float, float]:
-    """95 % interval of the test accuracy of a network that did not diverge, from the numbers of test images."""
-    assert result.test is not None, "a diverged network has no accuracy"
-    if result.class_images:
-        return balanced_interval(result.class_hits, result.class_images)
-    return share_interval(result.test, result.test_images)
+def accuracy_interval(score: NetworkScore, measure: Measure) -> tuple[float, float]:
+    """95 % interval of an accuracy, from the numbers of images."""
+    if measure == "balanced_accuracy":
+        return balanced_interval(score.class_hits, score.class_images)
+    return wilson_interval(score.top1, score.images)
 
 
-def _described(network: Scored, result: Trained) -> str:
-    images = result.test_images
-    limits = interval(*(percent(bound, images) for bound in accuracy_interval(result)))
-    kind = " balanced accuracy" if result.class_images else ""
+def _described(network: Candidate, test: NetworkScore, measure: Measure) -> str:
+    images = test.images
+    limits = interval(*(percent(bound, images) for bound in accuracy_interval(test, measure)))
+    kind = " balanced accuracy" if measure == "balanced_accuracy" else ""
     return (
-        f"{network.genome} at {millions(network.madds)} multiply-adds, {percent(result.test, images)}{kind} on test "
+        f"{network.text} at {millions(network.value('madds'))} multiply-adds, "
+        f"{percent(test.accuracy(measure), images)}{kind} on test "
         f"(95\u00a0% interval {limits}, {counted(images, 'image')})"
     )
 

@@ -13,8 +13,6 @@ from fairnas.search.objectives import (
     PARAMS,
     Objective,
     objectives_from,
-    parse_milliseconds,
-    parse_quantity,
 )
 from fairnas.search.pareto import hypervolume, pareto_front, reference_point, select_evenly
 from fairnas.search.ranges import Ranges, check_bounds, cost_ranges, scarcities
@@ -42,8 +40,6 @@ __all__ = [
     "make_searcher",
     "objectives_from",
     "pareto_front",
-    "parse_milliseconds",
-    "parse_quantity",
     "reference_point",
     "run_search",
     "scarcities",

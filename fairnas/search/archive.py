@@ -11,6 +11,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -40,6 +41,14 @@ CREATE TABLE candidate (
     UNIQUE (setting, genome)
 ) STRICT
 """
+
+
+@dataclass(frozen=True)
+class ArchiveContent:
+    """What tells whether an archive still holds what was written: how many candidates, and their checksum."""
+
+    rows: int
+    sha256: str
 
 
 class DamagedArchiveError(RunDirectoryError):
@@ -161,7 +170,7 @@ class Archive:
             )
             return tuple(Candidate.of(parse_genome(g), _read(measures), number) for g, measures, number in rows)
 
-    def fingerprint(self, count: int | None = None) -> dict[str, Any]:
+    def fingerprint(self, count: int | None = None) -> ArchiveContent:
         """What tells whether the setting's candidates, or the first `count` of them, are still what was written.
 
         Rows of scores are only ever added, so what comes later does not change it.
@@ -169,7 +178,7 @@ class Archive:
         with self._explained():
             query = "SELECT genome, generation, measures FROM candidate WHERE setting = ? ORDER BY id LIMIT ?"
             rows = self._database.execute(query, (self._setting, -1 if count is None else count)).fetchall()
-        return {"rows": len(rows), "sha256": hashlib.sha256(json.dumps(rows).encode()).hexdigest()}
+        return ArchiveContent(len(rows), hashlib.sha256(json.dumps(rows).encode()).hexdigest())
 
     def __len__(self) -> int:
         with self._explained():

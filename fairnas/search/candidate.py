@@ -5,9 +5,9 @@ import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
-from fairnas.space import Genome
+from fairnas.space import Genome, format_genome, parse_genome
 
 Measures = Mapping[str, float]
 
@@ -68,6 +68,33 @@ class Candidate:
             if key == name:
                 return value
         raise KeyError(name)
+
+    def get(self, name: str) -> float | None:
+        """One cost or measure; None if the candidate does not have it."""
+        return self.value(name) if self.has([name]) else None
+
+    @property
+    def text(self) -> str:
+        """The genome's text form."""
+        return format_genome(self.genome)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: genome, generation, then costs and measures by name."""
+        return {"genome": self.text, "generation": self.generation, **self.measures}
+
+    @staticmethod
+    def from_dict(row: Any) -> "Candidate":
+        """The inverse of `to_dict`. Raises `ValueError` for anything else; the space is not known here."""
+        if not isinstance(row, dict) or not isinstance(row.get("genome"), str):
+            raise ValueError("should be a network with a genome")
+        measures = {key: value for key, value in row.items() if key not in ("genome", "generation")}
+        wrong = [key for key, value in measures.items() if isinstance(value, bool) or not is_number(value)]
+        if wrong:
+            raise ValueError(f"{wrong[0]} is {str(measures[wrong[0]])[:20]!r}, not a finite number")
+        generation = row.get("generation")
+        if isinstance(generation, bool) or not isinstance(generation, int) or generation < 0:
+            raise ValueError("should have the number of its generation")
+        return Candidate.of(parse_genome(row["genome"]), measures, generation)
 
     def has(self, names: Iterable[str]) -> bool:
         """Whether the candidate has all of these costs and measures."""

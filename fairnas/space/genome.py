@@ -4,8 +4,10 @@ The text form has one character per layer, `0-9a-z`, so the paper's model [2, 0,
 """
 
 from collections.abc import Sequence
+from typing import Annotated, Any
 
 from fairnas.errors import GenomeError
+from fairnas.record import StoredAs
 
 Genome = tuple[int, ...]
 
@@ -26,6 +28,16 @@ def parse_genome(text: str) -> Genome:
 def format_genome(genome: Sequence[int]) -> str:
     """Text form of a genome; the inverse of `parse_genome`."""
     return "".join(ALPHABET[choice] for choice in genome)
+
+
+def _parse_stored(value: Any) -> Genome:
+    if not isinstance(value, str):
+        raise GenomeError(f"genome {value!r} is no text; write one character of 0-9a-z per layer, such as '2023500'")
+    return parse_genome(value)
+
+
+StoredGenome = Annotated[Genome, StoredAs(_parse_stored, format_genome)]
+"""A genome in a record: its text form in JSON."""
 
 
 def distance(a: Genome, b: Genome) -> int:

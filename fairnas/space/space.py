@@ -166,6 +166,18 @@ class SearchSpace:
                 )
         return genome
 
+    def require_distinct(self, genomes: Sequence[Genome]) -> None:
+        """Raise `GenomeError` if two genomes of this space are the same network."""
+        seen: dict[Genome, Genome] = {}
+        for genome in genomes:
+            canonical = self.canonical(genome)
+            if canonical in seen:
+                raise GenomeError(
+                    f"{format_genome(genome)} and {format_genome(seen[canonical])} are the same network; "
+                    "give each network of the study once"
+                )
+            seen[canonical] = genome
+
     def sample(self, rng: np.random.Generator) -> Genome:
         """Draw one genome uniformly."""
         return tuple(int(choice) for choice in rng.integers(self.choices))

@@ -8,8 +8,16 @@ from fairnas.train.process_group import Group
 from fairnas.train.product import product_training
 from fairnas.train.scratch import stand_alone_training
 from fairnas.train.step import StepContext, StepResult, supernet_step
-from fairnas.train.strategies import STRATEGIES, Strategy, make_strategy, scoring_statistics
-from fairnas.train.supernet import new_supernet, supernet_training
+from fairnas.train.strategies import (
+    STRATEGIES,
+    Strategy,
+    StrategyFacts,
+    make_strategy,
+    scoring_statistics,
+    strategy_facts,
+    unsupported_reason,
+)
+from fairnas.train.supernet import new_supernet, supernet_training, weights_digest
 
 __all__ = [
     "STRATEGIES",
@@ -20,6 +28,7 @@ __all__ = [
     "StepContext",
     "StepResult",
     "Strategy",
+    "StrategyFacts",
     "Training",
     "arranged",
     "choose_execution",
@@ -33,9 +42,12 @@ __all__ = [
     "scoring_statistics",
     "stand_alone_training",
     "started_processes",
+    "strategy_facts",
     "supernet_step",
     "supernet_training",
     "train",
     "training_steps",
+    "unsupported_reason",
+    "weights_digest",
     "write_checkpoint",
 ]

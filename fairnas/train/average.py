@@ -3,14 +3,13 @@
 # pyright: reportPrivateImportUsage=false
 # Foreach operations, one call for all tensors, as in `rmsprop.py`.
 
-import copy
-
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 
-class MovingAverage:
-    """Copy of a network whose numbers are an exponential moving average of the trained ones.
+class MovingAverage(AveragedModel):
+    """A copy of a network whose numbers follow the trained ones slowly, exponentially.
 
     Early in a training the initial weights would dominate the average; so its decay is at most (1 + n) / (10 + n) at
     update n, as in TensorFlow, and the average covers the last tenth of a short training.
@@ -20,29 +19,30 @@ class MovingAverage:
         """Start with the network's current numbers.
 
         Args:
-            network: on its device; its tensors must be updated in place from now on.
+            network: on its device.
             decay: share of the average that an update keeps.
         """
+        super().__init__(network, multi_avg_fn=self._move, use_buffers=True)
+        self.requires_grad_(False).eval()
+        self.n_averaged += 1  # the present numbers count; else the first update would take the network's as they are
         self.decay = decay
-        self.network = copy.deepcopy(network).requires_grad_(False).eval()
-        ours, theirs = _tensors(self.network), _tensors(network)
-        pairs = [(ours[name], theirs[name]) for name in theirs]
-        self._moving = [pair for pair in pairs if pair[0].is_floating_point()]
-        self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]  # BN's counters of mini-batches
+        self._kept = decay
 
     def kept_at(self, update: int) -> float:
         """Share of the average that update number `update`, from 1, keeps."""
         return min(self.decay, (1 + update) / (10 + update))
 
-    @torch.no_grad()
-    def follow(self, update: int) -> None:
+    def follow(self, network: nn.Module, update: int) -> None:
         """Move towards the network after its update number `update`, from 1."""
-        ours, theirs = zip(*self._moving, strict=True)
-        torch._foreach_lerp_(ours, theirs, 1 - self.kept_at(update))
-        for own, other in self._counts:
-            own.copy_(other)
+        self._kept = self.kept_at(update)
+        self.update_parameters(network)
 
-
-def _tensors(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters and buffers by name."""
-    return {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    @torch.no_grad()
+    def _move(
+        self, ours: tuple[Tensor, ...] | list[Tensor], theirs: tuple[Tensor, ...] | list[Tensor], _: object
+    ) -> None:
+        """Move tensors of one type, given in the same order."""
+        if ours[0].is_floating_point():
+            torch._foreach_lerp_(ours, theirs, 1 - self._kept)
+        else:
+            torch._foreach_copy_(ours, theirs)  # counts of mini-batches, in BN

@@ -10,7 +10,7 @@ from fairnas.nets.memory import activation_table
 from fairnas.space import SearchSpace
 from fairnas.train.executors import Executor, Lockstep, RecordedLockstep, Sequential
 from fairnas.train.process_group import Group
-from fairnas.train.strategies import make_strategy
+from fairnas.train.strategies import strategy_facts
 
 SHARE_OF_MEMORY = 0.8
 """Share of the free memory of a GPU that activations may take; the rest is for weights, workspaces and fragmentation.
@@ -45,7 +45,7 @@ def choose_execution(
     Raises:
         ConfigError: if the named executor cannot run the strategy.
     """
-    strategy = make_strategy(config, space.choices, 0)
+    strategy = strategy_facts(config, space.choices)
     together = strategy.passes_together
     static = strategy.fairness == "strict" and set(space.choices) == {together} and group.path_processes == 1
     wants_lockstep = _wants_lockstep(config, resources, together, static, device)

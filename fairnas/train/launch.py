@@ -13,7 +13,7 @@ import torch
 from fairnas.errors import ConfigError, FairnasError, ProcessesDisagree
 from fairnas.train.loop import DivergedError
 from fairnas.train.process_group import Group
-from fairnas.train.strategies import Strategy
+from fairnas.train.strategies import Strategy, StrategyFacts
 
 T = TypeVar("T")
 
@@ -99,7 +99,7 @@ def in_all_processes(group: Group, work: Callable[[], T]) -> T:
 
 
 def arranged(
-    group: Group, strategy: Strategy, name: str, *, batch_size: int, path_processes: int | None = None
+    group: Group, strategy: Strategy | StrategyFacts, name: str, *, batch_size: int, path_processes: int | None = None
 ) -> Group:
     """Divide the group into processes that share paths and teams that share images.
 

@@ -81,8 +81,8 @@ class ProductTraining:
 
     @property
     def kept(self) -> nn.Module:
-        """Network whose weights would be used: the average, if there is one."""
-        return self.network if self.average is None else self.average.network
+        """The network whose weights would be used: the average, where there is one."""
+        return self.network if self.average is None else self.average.module
 
     def images(self, dataset: Dataset) -> Dataset:
         """The given data set: all of its images are used."""
@@ -106,7 +106,7 @@ class ProductTraining:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), ours.clip_norm)
         self.optimizer.step()
         if self.average is not None:
-            self.average.follow(step + 1)
+            self.average.follow(self.network, step + 1)
         return loss.detach()
 
     def _loss(self, logits: Tensor, mixed: Mixture) -> Tensor:
@@ -136,7 +136,7 @@ class ProductTraining:
         best = self.best and {"epoch": self.best.epoch, "accuracy": self.best.accuracy, "weights": self.best.weights}
         return {
             "curve": self.curve,
-            "average": None if self.average is None else self.average.network.state_dict(),
+            "average": None if self.average is None else self.average.module.state_dict(),
             "best": best,
         }
 
@@ -144,7 +144,7 @@ class ProductTraining:
         """Restore curve, average and best weights."""
         self.curve = list(content["curve"])
         if self.average is not None:
-            self.average.network.load_state_dict(content["average"])
+            self.average.module.load_state_dict(content["average"])
         self.best = Best(**content["best"]) if content["best"] else None
 
 

@@ -1,7 +1,8 @@
 """Supernet training: combines a strategy, a supernet and the ledger for the loop."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from fairnas.train.executors import Executor, Sequential
 from fairnas.train.loop import make_optimizer
 from fairnas.train.process_group import Group
 from fairnas.train.step import Batch, StepContext
-from fairnas.train.strategies import Strategy, make_strategy
+from fairnas.train.strategies import Strategy, StrategyFacts, make_strategy
 
 
 class SupernetTraining:
@@ -84,21 +85,36 @@ class SupernetTraining:
             self.ledger.require_level()
         return result.loss
 
+    def seal_ledger(self) -> None:
+        """Note in the ledger, after an epoch, that its counts belong to the weights as they are."""
+        self.ledger.set_gradient_norms(self._gradient_norms.cpu().numpy())
+        self.ledger.seal(weights_digest(self.network.state_dict()))
+
     def extra_state(self) -> dict[str, Any]:
         """Ledger, and the state of the strategy."""
         self.ledger.set_gradient_norms(self._gradient_norms.cpu().numpy())
         return {"ledger": self.ledger.to_dict(), "strategy": self.strategy.state()}
 
     def restore_extra(self, content: dict[str, Any]) -> None:
-        """Restore ledger and strategy."""
-        self.strategy.restore(content.get("strategy", {}))  # absent in checkpoints from before strategies had a state
+        """Take both back."""
+        self.strategy.restore(content["strategy"])
         self.ledger = Ledger.from_dict(content["ledger"])
         sums = torch.from_numpy(np.concatenate(self.ledger.gradient_norms))
         self._gradient_norms = sums.to(self._gradient_norms.device)
 
 
-def parts_of(dataset: Dataset, strategy: Strategy) -> tuple[Dataset, Dataset | None]:
-    """Data sets for the weights and for the architecture; None if the strategy reserves no images."""
+def weights_digest(weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 of a network's parameters and buffers: names, types, shapes and numbers, wherever they are."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        numbers = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {numbers.dtype} {tuple(numbers.shape)}\n".encode())
+        digest.update(numbers.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def parts_of(dataset: Dataset, strategy: Strategy | StrategyFacts) -> tuple[Dataset, Dataset | None]:
+    """Whose training images teach the weights, and whose the architecture, if the strategy keeps some for it."""
     if not strategy.architecture_share:
         return dataset, None
     return split_for_architecture(dataset, strategy.architecture_share)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fairnas.analysis import fitted_correction, paired_difference, rank_agreement, study_ranking
 from fairnas.analysis.correction import FEWEST_MODELS, PENALTY, left_out_order
 from fairnas.analysis.ranking import kendall_tau
-from fairnas.analysis.study import StudiedModel, as_plain
+from fairnas.analysis.study import StudiedModel
 from fairnas.errors import FairnasError
 
 
@@ -124,7 +124,7 @@ def test_what_cannot_be_fitted_is_not():
 
 def studied(loss, depth, one_shot, truth) -> list[StudiedModel]:
     return [
-        StudiedModel(f"{k}", float(o), (float(t),), 100 + k % 5, 10, int(d), float(x))
+        StudiedModel((k,), float(o), (float(t),), 100 + k % 5, 10, int(d), float(x))
         for k, (x, d, o, t) in enumerate(zip(loss, depth, one_shot, truth, strict=True))
     ]
 
@@ -152,9 +152,9 @@ def test_the_study_has_both_orders_and_says_when_the_sum_is_better():
 @pytest.mark.parametrize("loss", [None, math.inf, math.nan])
 def test_a_study_without_losses_has_neither(loss):
     rows = studied(*networks(20, 2))
-    spoiled = [*rows[:-1], StudiedModel("x", 0.1, (0.2,), 100, 10, 4, loss)]
+    spoiled = [*rows[:-1], StudiedModel((33,), 0.1, (0.2,), 100, 10, 4, loss)]
     study = study_ranking(spoiled)
     assert (study.by_loss, study.corrected) == (None, None)
-    assert as_plain(study)["corrected"] is None
-    diverged = [*rows, StudiedModel("x", 0.1, (None,), 100, 10, 4, loss)]
+    assert study.to_dict()["corrected"] is None
+    diverged = [*rows, StudiedModel((33,), 0.1, (None,), 100, 10, 4, loss)]
     assert study_ranking(diverged).corrected == study_ranking(rows).corrected

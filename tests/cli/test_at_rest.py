@@ -10,9 +10,11 @@ import torch
 
 from benchmarks.sameness import contents, differences
 from fairnas.errors import FairnasError
+from fairnas.fairness import Ledger
 from fairnas.pipeline.stages import STAGES, damaged_files
 from fairnas.rundir import RunDirectory
 from tests.cli.process import SMALLEST
+from tests.rewriting import rewrite_text
 
 NOT_OF_THE_RUN = (".lock", "archive.sqlite-wal", "archive.sqlite-shm", "events.out.tfevents")
 """Beginnings of names of files that nothing reads: the lock, SQLite's own, and TensorBoard's."""
@@ -88,9 +90,6 @@ def named_or_harmless(damage, name, run):
         assert found(run) == {}  # nothing counts as finished, so each stage is done again, from what is there
         assert not RunDirectory.open(run).is_finished("train")
         return
-    if name == "stages.json" and damage == flip:
-        assert found(run) == {"train": ["ledger.json"]}
-        return
     with pytest.raises(FairnasError, match=name) as error:
         found(run)
     assert "\n" not in str(error.value)
@@ -132,6 +131,60 @@ def test_a_single_stage_refuses_to_build_on_damage_and_says_what_mends_it(run, f
     ]
 
 
+READERS = {
+    "audit": (("audit",), "ledger.json", "train"),
+    "audit, weights": (("audit",), "supernet/checkpoint.pt", "train"),
+    "report, ledger": (("report",), "ledger.json", "train"),
+    "report, search": (("report",), "search.json", "search"),
+    "report, candidates": (("report",), "archive.sqlite", "search"),
+    "report, study": (("report",), "ranking.json", "rank"),
+    "report, data": (("report",), "data.json", "train"),
+    "report, space": (("report",), "space.json", "train"),
+    "rank": (("rank", "--show"), "ranking.json", "rank"),
+    "search": (("search", "--show"), "search.json", "search"),
+}
+"""Commands that only read a run, a file that they read, and the stage that makes it."""
+
+
+def change_a_digit(path):
+    """A change that leaves a file readable, with another number in it."""
+    if path.suffix not in (".json", ".sqlite"):
+        flip(path)
+        return
+    content = path.read_bytes()
+    begin = content.index(b'"top1":') if path.suffix == ".sqlite" else 0
+    place = next(place for place in range(begin, len(content)) if content[place : place + 1].isdigit())
+    path.write_bytes(content[:place] + (b"1" if content[place : place + 1] == b"0" else b"0") + content[place + 1 :])
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_whoever_reads_a_run_looks_first(reader, run, fairnas):
+    verb, name, stage = READERS[reader]
+    change_a_digit(run / name)
+    outcome = fairnas(*verb, "--run", run)
+    assert outcome.code == 2, outcome
+    line = outcome.err.splitlines()[-1]  # `report` says before what it does
+    assert str(run / name) in line
+    assert f"`fairnas {stage} --run {run}`" in line or "delete it to train again" in line
+
+
+def test_a_file_of_another_run_is_not_of_this_one(run, smallest_run, fairnas, tmp_path):
+    """Swapped with its checksum: the ledger and the weights of two runs, each whole and unchanged."""
+    ledger = Ledger.from_dict(json.loads((run / "ledger.json").read_text()))
+    ledger.steps, ledger.chain = ledger.steps + 1, ()
+    ledger.seal("0" * 64)  # of other weights
+    rewrite_text(run / "ledger.json", json.dumps(ledger.to_dict()))
+    outcome = fairnas("audit", "--run", run)
+    assert outcome.code == 2
+    assert outcome.err.splitlines() == [
+        f"fairnas: {run}/ledger.json is not the ledger of {run}/supernet/checkpoint.pt: its counts of "
+        f"{ledger.steps} steps belong to other weights; `fairnas train --run {run}` writes it again from the checkpoint"
+    ]
+    assert fairnas("train", "--run", run).code == 0
+    assert fairnas("audit", "--run", run).code == 0
+    assert (run / "ledger.json").read_bytes() == (smallest_run / "ledger.json").read_bytes()
+
+
 def test_the_comparison_of_runs_sees_a_change_in_every_file_that_counts(run):
     """`benchmarks.sameness` finds a difference, so the tests of kills and full disks can rely on it."""
     before = contents(run)
@@ -149,8 +202,8 @@ def test_the_comparison_of_runs_sees_a_change_in_every_file_that_counts(run):
 # Schemas ------------------------------------------------------------------------------------------------------
 
 
-def change_json(path, **values):
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+def change_schema(path, schema):
+    path.write_text(path.read_text().replace("schema = 2\n", f"schema = {schema}\n", 1))
 
 
 def change_pragma(path, version):
@@ -166,14 +219,22 @@ def change_checkpoint(path, version):
 
 
 SCHEMAS = {
-    "stages.json, newer": (lambda run: change_json(run / "stages.json", schema=2), "written by another version"),
-    "stages.json, older": (lambda run: change_json(run / "stages.json", schema=0), "written by another version"),
+    "run, newer": (
+        lambda run: change_schema(run / "config.toml", 9),
+        "is of schema 9, and this fairnas reads schema 2",
+    ),
+    "run, older": (
+        lambda run: change_schema(run / "config.toml", 1),
+        "is of schema 1, and this fairnas reads schema 2",
+    ),
     "archive, newer": (lambda run: change_pragma(run / "archive.sqlite", 2), "use the newer fairnas that wrote it"),
     "archive, older": (lambda run: change_pragma(run / "archive.sqlite", 0), "use the older fairnas that wrote it"),
     "checkpoint, newer": (lambda run: change_checkpoint(run / "supernet" / "checkpoint.pt", 2), "has version 2, this"),
     "checkpoint, older": (lambda run: change_checkpoint(run / "supernet" / "checkpoint.pt", 0), "has version 0, this"),
     "configuration, newer": (
-        lambda run: (run / "config.toml").write_text("speed = 3\n" + (run / "config.toml").read_text()),
+        lambda run: (run / "config.toml").write_text(
+            (run / "config.toml").read_text().replace("\n", "\nspeed = 3\n", 1)
+        ),
         "unknown key 'speed'",
     ),
 }

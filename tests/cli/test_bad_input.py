@@ -7,7 +7,7 @@ import pytest
 WRONG = {
     "verb": (["trian"], "unknown verb 'trian'; did you mean 'train'?"),
     "recipe": (["run", "digitz"], "unknown recipe 'digitz'; did you mean 'digits'?"),
-    "no recipe": (["run"], "needs a recipe first"),
+    "no recipe": (["run"], "needs a recipe (digits"),
     "space": (["run", "digits", "--space", "digit"], "unknown space 'digit'; did you mean 'digits'?"),
     "space of a genome": (["describe", "proxylss", "0"], "unknown space 'proxylss'; did you mean 'proxyless'?"),
     "genome too short": (["describe", "digits", "012"], "genome '012' has 3 choices; space 'digits' has 8 layers"),
@@ -104,7 +104,7 @@ def test_a_file_sets_what_flags_do_not(fairnas, tmp_path, monkeypatch):
     from fairnas.cli.run import read_arguments
 
     (tmp_path / "my.toml").write_text("seed = 3\n[train]\nepochs = 7\nlr = 0.5\n")
-    config, _ = read_arguments(["digits", "--config", str(tmp_path / "my.toml"), "--train.lr", "0.25"], "run")
+    config = read_arguments(["digits", "--config", str(tmp_path / "my.toml"), "--train.lr", "0.25"], "run").config
     assert (config.seed, config.train.epochs, config.train.lr) == (3, 7, 0.25)
     assert config.recipe == "digits"
     assert config.space == "digits"

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from fairnas.cli.dial import given_settings
+from fairnas.cli.run import read_arguments
 from fairnas.configfile import read_config
 from fairnas.planning import device, dry_run, time_budget, training_times
 from fairnas.planning.setting_ranges import BUDGETED_SETTINGS
@@ -138,4 +138,4 @@ def test_settings_are_given_by_flags_and_by_toml(tmp_path):
     (tmp_path / "my.toml").write_text("width = 0.5\n[train]\nepochs = 3\n")
     flags = ["--config", str(tmp_path / "my.toml"), "--stand-alone.models=4", "--search.population", "8"]
     expected = {"width", "train.epochs", "stand_alone.models", "search.population"}
-    assert given_settings(flags) & set(BUDGETED_SETTINGS) == expected
+    assert read_arguments(["digits", *flags], "run").given & set(BUDGETED_SETTINGS) == expected

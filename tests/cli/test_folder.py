@@ -7,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
+from fairnas.cli.parsing import UsageError
 from fairnas.cli.run import read_arguments
 from fairnas.config import Resources
 from fairnas.data.finding import RefusedImages
-from fairnas.errors import ConfigError, RunDirectoryError
+from fairnas.errors import RunDirectoryError
 from fairnas.pipeline import prepare
 from fairnas.rundir import RunDirectory
 
@@ -31,7 +32,7 @@ def images(tmp_path):
 
 
 def read(images, *arguments, verb="run"):
-    return read_arguments(["folder", "--data", f"folder:{images}", *map(str, arguments)], verb)[0]
+    return read_arguments(["folder", "--data", f"folder:{images}", *map(str, arguments)], verb).config
 
 
 def test_a_cpu_that_is_asked_for_counts_although_there_is_a_gpu(images, monkeypatch):
@@ -80,7 +81,7 @@ def test_a_way_to_read_the_folder_counts_before_anything_is_chosen_for_it(images
     (tmp_path / "settings.toml").write_text('[data]\nlayout = "classes"\n')
     for flags in (["--data.layout", "classes"], ["--data.layout=classes"], ["--config", tmp_path / "settings.toml"]):
         assert read(images, *flags).data.layout == "classes"
-    with pytest.raises(ConfigError, match="unknown value 'clases'; did you mean 'classes'"):
+    with pytest.raises(UsageError, match=r"--data\.layout is 'clases'; give one of 'auto', 'classes', 'splits'"):
         read(images, "--data.layout", "clases")
     listed = "".join(f"{each.relative_to(images)},{'ab'[int(each.stem) % 2]}\n" for each in images.rglob("*.png"))
     (images / "mine.csv").write_text(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fairnas.cli.run import bound_lines
+from fairnas.cli.summary import bound_lines
 from fairnas.config import SearchConfig
 from fairnas.errors import ConfigError
 from fairnas.export.timing import device_name
@@ -79,20 +79,14 @@ def test_a_damaged_table_of_the_runs_own_says_how_it_is_made_again(tmp_path) -> 
 
 
 def test_the_summary_tells_who_is_slower_than_was_asked_for() -> None:
-    rows = [
-        {"genome": genome, "onnx_ms": onnx, "int8_ms": None}
-        for genome, onnx in (("00", 1.5), ("01", 1.0), ("02", None))
-    ]
-    (line,) = bound_lines({"latency_bound": 1.2, "selected": rows})
+    files = [("00", 1.5, None), ("01", 1.0, None), ("02", None, None)]
+    (line,) = bound_lines(1.2, files)
     assert "00 takes 1.5 ms, 25.0% more than the 1.2 ms asked for" in line
-    assert bound_lines({"latency_bound": 1.5, "selected": rows}) == [
-        "bound     every ONNX file takes at most 1.5 ms, as measured at its export"
-    ]
-    slower = [*rows[:1], {**rows[1], "int8_ms": 1.8}]
-    (line,) = bound_lines({"latency_bound": 1.5, "selected": slower})
+    assert bound_lines(1.5, files) == ["bound     every ONNX file takes at most 1.5 ms, as measured at its export"]
+    (line,) = bound_lines(1.5, [("00", 1.5, None), ("01", 1.0, 1.8)])
     assert "01 in 8 bits takes 1.8 ms, 20.0% more than the 1.5 ms asked for" in line
-    assert bound_lines({"latency_bound": None, "selected": rows}) == []
-    assert bound_lines({"latency_bound": 1.2, "selected": rows[2:]}) == []
+    assert bound_lines(None, files) == []
+    assert bound_lines(1.2, files[2:]) == []
 
 
 SPACE = """

@@ -46,7 +46,7 @@ def test_lines_for_people(fairnas, tiny, tmp_path):
 
 
 WRONG = {
-    "no recipe": ([], "`fairnas plan` needs a recipe first"),
+    "no recipe": ([], "`fairnas plan` needs a recipe (digits, cifar10, imagenet_a, imagenet_b, folder)"),
     "recipe": (["digit"], "did you mean 'digits'?"),
     "flag": (["digits", "--train.epoch", "3"], "see `fairnas plan --help`"),
     "bound": (["digits", "--max-madds", "1k"], "max_madds"),

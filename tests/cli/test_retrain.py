@@ -10,6 +10,7 @@ import torch
 import fairnas as package
 from fairnas.atomic_files import checksum
 from fairnas.rundir import RunDirectory
+from fairnas.stage_records import read_records, records_text
 from fairnas.train import read_checkpoint, write_checkpoint
 
 
@@ -96,9 +97,9 @@ def test_a_shared_file_is_damaged_only_if_no_stage_has_written_it_as_it_is(copie
     shared = next(row["genome"] for row in copied_run.read_json("ranking.json")["models"] if row["genome"] in exported)
     path = copied_run.path / "stand_alone" / f"{shared}-s0.json"
     path.write_text(path.read_text() + "\n")
-    record = copied_run.read_json("stages.json")
-    record["stages"]["retrain"]["files"][f"stand_alone/{shared}-s0.json"] = checksum(path)
-    copied_run.write_json("stages.json", record)
+    records = read_records(copied_run.path)
+    records["retrain"]["files"][f"stand_alone/{shared}-s0.json"] = checksum(path)
+    (copied_run.path / "stages.json").write_bytes(records_text(records))
     written = path.read_bytes()
     assert copied_run.damaged_files("rank")
     assert fairnas("rank", "--run", copied_run.path, "--json").code == 0

@@ -123,10 +123,11 @@ class TestTooLittleMemory:
         with pytest.raises(RuntimeError) as by_torch:
             torch.empty(2**60, dtype=torch.uint8)
         for error, size in ((by_numpy.value, "1.15e+09"), (by_torch.value, "1.15e+09"), (MemoryError(), "")):
-            line = str(too_little_memory(error))
+            line = str(too_little_memory(error, "run"))
             assert f"another {size} GB" in line or not size
-            assert "make train.batch_size" in line
-        assert too_little_memory(ValueError("tried to allocate 3 GiB")) is None
+            assert "make --train.batch-size" in line
+            assert "; use a machine with more memory" in str(too_little_memory(error, "report"))
+        assert too_little_memory(ValueError("tried to allocate 3 GiB"), "run") is None
 
     def test_a_command_ends_with_a_line_and_2(self, monkeypatch, capsys):
         def work(words):

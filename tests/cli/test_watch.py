@@ -69,7 +69,7 @@ def test_an_address_that_cannot_be_had(fairnas, run, flags, said):
 
 def test_what_is_no_run(fairnas, tmp_path):
     assert "makes one" in fairnas("watch", "--run", tmp_path / "nowhere").err
-    (tmp_path / "config.toml").write_text("colour = 'red'\n")
+    (tmp_path / "config.toml").write_text("schema = 2\ncolour = 'red'\n")
     outcome = fairnas("watch", "--run", tmp_path)
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert "unknown key 'colour'" in outcome.err

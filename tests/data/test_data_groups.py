@@ -249,7 +249,7 @@ def test_no_video_is_divided(videos, monkeypatch):
 
 def test_classes_get_what_is_wanted_and_groups_count_in_the_fingerprint(videos):
     grouped, single = load(videos, r"(video\w\d+)"), load(videos, None)
-    assert grouped.summary()["class_counts"] == single.summary()["class_counts"]
+    assert grouped.summary().to_dict()["class_counts"] == single.summary().to_dict()["class_counts"]
     assert grouped.fingerprint != single.fingerprint
     assert load(videos, r"(\w+)_\d").fingerprint == grouped.fingerprint
     assert load(videos, r"(video\w\d+_\d)").fingerprint != grouped.fingerprint

@@ -289,7 +289,7 @@ def load(path: Path, **settings):
 def test_listed_images_become_a_data_set(photos):
     dataset = load(photos)
     assert dataset.classes == ("even", "odd")
-    assert dataset.summary()["class_counts"] == {"train": [6, 6], "validation": [3, 3], "test": [3, 3]}
+    assert dataset.summary().to_dict()["class_counts"] == {"train": [6, 6], "validation": [3, 3], "test": [3, 3]}
     assert dataset.findings[0].id == "labels-file"
 
 

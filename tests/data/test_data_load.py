@@ -44,7 +44,7 @@ def animals(tmp_path, make_split) -> Path:
 
 def test_a_folder_without_splits(animals):
     dataset = load(animals, test_per_class=3, train_per_class=10)
-    assert dataset.summary()["counts"] == {"train": 20, "validation": 4, "test": 6}
+    assert dataset.summary().to_dict()["counts"] == {"train": 20, "validation": 4, "test": 6}
     assert dataset.classes == ("cat", "dog")
     assert dataset.image_channels == 3
     assert dataset.notes == ()
@@ -59,7 +59,7 @@ def test_test_images_are_as_many_as_validation_images_by_default(animals):
 
 
 def test_summary_is_plain_data(animals):
-    summary = load(animals).summary()
+    summary = load(animals).summary().to_dict()
     assert json.loads(json.dumps(summary)) == summary
     assert list(summary) == [
         "name",
@@ -95,8 +95,8 @@ def test_official_splits_are_kept_apart(tmp_path, make_split):
     make_split(tmp_path / "val", {"cat": 3, "dog": 3})
     make_split(tmp_path / "test", {"cat": 4, "dog": 4})
     dataset = load(tmp_path, validation_per_class=50)
-    assert dataset.summary()["counts"] == {"train": 12, "validation": 6, "test": 8}
-    assert dataset.summary()["class_counts"] == {"train": [6, 6], "validation": [3, 3], "test": [4, 4]}
+    assert dataset.summary().to_dict()["counts"] == {"train": 12, "validation": 6, "test": 8}
+    assert dataset.summary().to_dict()["class_counts"] == {"train": [6, 6], "validation": [3, 3], "test": [4, 4]}
 
 
 def test_a_setting_without_effect_is_noted(tmp_path, make_split):
@@ -123,7 +123,7 @@ class TestCorruptFiles:
         (animals / "cat" / "005.jpg").write_bytes(whole[: len(whole) // 2])
         (animals / "dog" / "lost.jpg").symlink_to(animals / "gone.jpg")
         dataset = load(animals)
-        assert sum(dataset.summary()["counts"].values()) == 38
+        assert sum(dataset.summary().to_dict()["counts"].values()) == 38
         assert dataset.notes == (f"3 corrupt files left out of {animals}: cat/003.jpg, cat/005.jpg, dog/lost.jpg",)
 
     def test_the_first_five_are_named(self, tmp_path, make_split):
@@ -339,7 +339,11 @@ def test_with_few_training_images_only_few_files_are_opened(tmp_path, make_split
 def test_classes_of_very_different_sizes(tmp_path, make_split):
     make_split(tmp_path, {"cat": 21, "dog": 3, "fox": 31}, size=(8, 8))
     dataset = load(tmp_path, size=8, validation_per_class=4)
-    assert dataset.summary()["class_counts"] == {"train": [15, 1, 23], "validation": [3, 1, 4], "test": [3, 1, 4]}
+    assert dataset.summary().to_dict()["class_counts"] == {
+        "train": [15, 1, 23],
+        "validation": [3, 1, 4],
+        "test": [3, 1, 4],
+    }
     assert dataset.notes == (
         "class 'fox' has 31 training images, 'dog' only 3: in top-1, which counts images, small classes hardly count; "
         "balanced accuracy counts all classes alike",

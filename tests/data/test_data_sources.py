@@ -37,7 +37,7 @@ def test_digits_hold_out_the_other_writers():
     from sklearn.datasets import load_digits
 
     dataset = load("digits", size=8)
-    assert dataset.summary()["counts"] == {"train": 500, "validation": 500, "test": 797}
+    assert dataset.summary().to_dict()["counts"] == {"train": 500, "validation": 500, "test": 797}
     assert dataset.image_channels == 1
     given = load_digits()
     expected = torch.tensor(given["images"][1000:]).unsqueeze(1) * 255 / 16
@@ -93,7 +93,7 @@ def binary(tmp_path, monkeypatch) -> Path:
 @pytest.mark.parametrize("inner", [False, True])
 def test_binary_cifar10(binary, inner):
     dataset = load("cifar10", binary if inner else binary.parent, validation_per_class=3, copies="none")
-    assert dataset.summary()["counts"] == {"train": 170, "validation": 30, "test": 40}
+    assert dataset.summary().to_dict()["counts"] == {"train": 170, "validation": 30, "test": 40}
     assert dataset.classes[3] == "cat"
     for images, files in ((dataset.train, range(5)), (dataset.validation, range(5)), (dataset.test, [5])):
         seen = pixels(dataset, images).round()
@@ -155,7 +155,7 @@ def test_cifar10_in_folders(tmp_path, make_split):
     make_split(tmp_path / "train", ten)
     make_split(tmp_path / "test", dict.fromkeys(ten, 1))
     dataset = load("cifar10", tmp_path, validation_per_class=1)
-    assert dataset.summary()["counts"] == {"train": 30, "validation": 10, "test": 10}
+    assert dataset.summary().to_dict()["counts"] == {"train": 30, "validation": 10, "test": 10}
     assert dataset.classes == fairnas.data.cifar10.CLASSES
     for path in (*(tmp_path / "train" / "frog").iterdir(), *(tmp_path / "test" / "frog").iterdir()):
         path.unlink()
@@ -191,7 +191,7 @@ def test_the_real_cifar10(tmp_path):
     dataset = load(f"folder:{folder}", validation_per_class=1)
     assert dataset.classes == fairnas.data.cifar10.CLASSES
     assert dataset.notes == ()
-    assert dataset.summary()["counts"] == {"train": 40, "validation": 10, "test": 10}
+    assert dataset.summary().to_dict()["counts"] == {"train": 40, "validation": 10, "test": 10}
     assert all(0.35 < mean < 0.6 for mean in dataset.mean)
     assert all(0.2 < std < 0.3 for std in dataset.std)
     real = {Image.open(path).convert("RGB").tobytes() for path in folder.glob("*/*.jpg")}
@@ -213,4 +213,4 @@ def test_imagenet(tmp_path, make_split):
     (tmp_path / "test").mkdir()  # unlabelled, of no use
     dataset = load("imagenet", tmp_path, validation_per_class=2)
     assert dataset.name == "imagenet"
-    assert dataset.summary()["counts"] == {"train": 6, "validation": 4, "test": 4}
+    assert dataset.summary().to_dict()["counts"] == {"train": 6, "validation": 4, "test": 4}

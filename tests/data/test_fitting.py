@@ -151,7 +151,7 @@ def test_a_data_set_keeps_its_fit(tmp_path, monkeypatch, fit, limit):
     for part in (dataset.train, dataset.validation, dataset.test):
         ((pixels, _),) = part.batches([(0, np.arange(len(part)))], None, torch.device("cpu"), 0)
         assert {each.numpy().tobytes() for each in pixels} <= expected
-    assert dataset.summary()["fit"] == fit
+    assert dataset.summary().to_dict()["fit"] == fit
     cut = [finding.message for finding in dataset.findings if finding.id == "cut-away"]
     assert cut == (
         [

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,18 +13,32 @@ from fairnas.errors import FairnasError
 from fairnas.export import Product
 from fairnas.export.bundle import _config
 from fairnas.export.card import model_card
+from fairnas.export.facts import ModelFacts
 from fairnas.export.hub import HubModel
 from fairnas.export.weights import encode_weights
 from fairnas.nets import StandAlone
 
 LOST = {"images": 797, "float_top1": 0.975, "int8_top1": 0.97, "lost": 0.005, "only_float": 5, "only_int8": 1}
+LOST |= {"float_balanced_accuracy": 0.975, "int8_balanced_accuracy": 0.97}
 MORE = {
     "madds": 510_272,
     "params": 21_046,
     "files": ["model.safetensors", "model.json"],
-    "latency": {"device": "a CPU, 1 thread", "model.onnx": {"latency_ms": 0.25, "quartiles_ms": [0.2, 0.3125]}},
+    "latency": {
+        "device": "a CPU, 1 thread",
+        "model.onnx": {"latency_ms": 0.25, "quartiles_ms": [0.2, 0.3125], "runs": 9},
+    },
+    "parity_error": 1e-7,
+    "program_parity_error": 1e-7,
+    "sha256": {},
+    "made_of": "",
     "int8": {"calibration_images": 64, "accuracy": {"test": LOST}},
 }
+
+
+def card_of(facts: dict[str, Any]) -> str:
+    """The card of a network with these facts, as its `model.json` has them."""
+    return model_card(ModelFacts.from_dict(facts))
 
 
 def _front_matter(card: str) -> dict:
@@ -31,7 +46,7 @@ def _front_matter(card: str) -> dict:
 
 
 def test_the_card_tells_accuracies_with_n_costs_and_origin(trained: Product) -> None:
-    card = model_card({**trained.facts(), **MORE})
+    card = card_of({**trained.facts().to_dict(), **MORE})
     for said in (
         "| top-1 | test | 797 | 97.50% | trained from scratch |",
         "| top-1 | test | 797 | 97.00% | int8, 0.50 points below float32: 5 images that only float32 gets right, "
@@ -57,8 +72,10 @@ def test_the_card_tells_every_class_the_weakest_first(trained: Product) -> None:
     measures = {**trained.measures, "test_balanced_accuracy": 0.8615, "one_shot_balanced_accuracy": 0.7}
     counted = dataclasses.replace(trained, measures=measures, class_images=counts, class_hits=right)
     balanced = {**LOST, "float_balanced_accuracy": 0.8615, "int8_balanced_accuracy": 0.85}
-    card = model_card({**counted.facts(), **MORE, "int8": {"calibration_images": 1, "accuracy": {"test": balanced}}})
-    assert counted.facts()["test_classes"] == {"images": list(counts), "right": list(right)}
+    card = card_of(
+        {**counted.facts().to_dict(), **MORE, "int8": {"calibration_images": 1, "accuracy": {"test": balanced}}}
+    )
+    assert counted.facts().to_dict()["test_classes"] == {"images": list(counts), "right": list(right)}
     for said in (
         "| balanced accuracy | test | 797 | 86.15% | trained from scratch |",
         "| balanced accuracy | validation | ? | 70.00% | with the supernet's weights |",
@@ -68,15 +85,15 @@ def test_the_card_tells_every_class_the_weakest_first(trained: Product) -> None:
         assert said in card, said
     assert card.index("## Accuracy class by class") < card.index("`digit 3` | 4") < card.index("| `digit 0` | 90")
     assert "`digit 2` |" not in card, "it has no images"
-    assert "class by class" not in model_card({**trained.facts(), **MORE})
+    assert "class by class" not in card_of({**trained.facts().to_dict(), **MORE})
     with pytest.raises(FairnasError, match=r"3 counts of images and 10 of right ones for 10 classes; give one per cl"):
         dataclasses.replace(counted, class_images=(1, 2, 3))
 
 
 def test_of_very_many_classes_the_card_tells_the_weakest(trained: Product) -> None:
-    facts = {**trained.facts(), **MORE, "classes": [f"class {number}" for number in range(1000)]}
+    facts = {**trained.facts().to_dict(), **MORE, "classes": [f"class {number}" for number in range(1000)]}
     facts["test_classes"] = {"images": [1000] * 1000, "right": list(range(1000))}
-    card = model_card(facts)
+    card = card_of(facts)
     assert card.count("| 1,000 |") == 50
     assert "The other 950 are `test_classes` in `model.json`." in card
 
@@ -92,22 +109,22 @@ def test_of_very_many_classes_the_card_tells_the_weakest(trained: Product) -> No
 def test_the_front_matter_tells_the_licence_only_where_it_is_stated(
     trained: Product, licence: str | None, told: dict[str, str]
 ) -> None:
-    found = _front_matter(model_card({**dataclasses.replace(trained, licence=licence).facts(), **MORE}))
+    found = _front_matter(card_of({**dataclasses.replace(trained, licence=licence).facts().to_dict(), **MORE}))
     assert {key: value for key, value in found.items() if key.startswith("license")} == told
     assert found["library_name"] == "fairnas"
 
 
 def test_names_of_classes_cannot_break_the_card(trained: Product) -> None:
     classes = ("a|b", "`x`", "line\nbreak", "<script>", *"efghij")
-    card = model_card({**dataclasses.replace(trained, classes=classes).facts(), **MORE})
+    card = card_of({**dataclasses.replace(trained, classes=classes).facts().to_dict(), **MORE})
     (row,) = (line for line in card.splitlines() if line.startswith("| classes"))
     assert "`a/b`, `'x'`, `line break`, `(script)`, `e`" in row
     assert row.count("|") == 3
 
 
 def test_the_card_tells_how_images_become_inputs_and_outputs_classes(trained: Product) -> None:
-    facts = {**trained.facts(), **MORE}
-    card = model_card(facts)
+    facts = {**trained.facts().to_dict(), **MORE}
+    card = card_of(facts)
     for said in (
         "| classes, in the order of the outputs | `digit 0`, `digit 1`, ",
         "EXIF orientation says, put what is transparent on white, and convert it to grey, 8 bits",
@@ -120,13 +137,14 @@ def test_the_card_tells_how_images_become_inputs_and_outputs_classes(trained: Pr
     ):
         assert said in card, said
     coloured = {**trained.preprocessing.to_dict(), "image_channels": 3, "fit": "crop", "value_range": None}
-    many = model_card({**facts, "preprocessing": coloured, "classes": [f"kind {number}" for number in range(1000)]})
+    coloured |= {"mean": [0.3] * 3, "std": [0.25] * 3}
+    many = card_of({**facts, "preprocessing": coloured, "classes": [f"kind {number}" for number in range(1000)]})
     assert (
         "convert it to RGB, 8 bits.\n2. Cut out the largest square in the middle and resize it to 8 x 8 pixels of"
         in many
     )
     assert "8 x 8 pixels, colour |" in many
-    padded = model_card({**facts, "preprocessing": {**coloured, "fit": "pad"}})
+    padded = card_of({**facts, "preprocessing": {**coloured, "fit": "pad"}})
     assert "8 x 8 pixels, colour, the whole image between black bars |" in padded
     assert "2. Resize the whole image until its longer side has 8 pixels of 8 bits, bilinear and antialiased" in padded
     assert "(OpenCV's does not). Put it into the middle of a black square.\n" in padded
@@ -139,8 +157,8 @@ def folder(trained: Product, tmp_path: Path) -> Path:
     files = {
         "model.safetensors": encode_weights(trained),
         "config.json": _config(trained),
-        "README.md": model_card({**trained.facts(), **MORE}).encode(),
-        "model.json": json.dumps(trained.facts()).encode(),
+        "README.md": card_of({**trained.facts().to_dict(), **MORE}).encode(),
+        "model.json": json.dumps(trained.facts().to_dict()).encode(),
     }
     (tmp_path / "exported").mkdir()
     for name, content in files.items():

@@ -28,6 +28,7 @@ from fairnas.export import (
     check_parity,
     export_product,
 )
+from fairnas.export.facts import Int8Accuracy
 from fairnas.export.parity import check_labels, check_program
 from fairnas.export.preprocessing import parse_preprocessing
 from fairnas.export.program import to_program
@@ -80,10 +81,10 @@ def exported(trained: Product, tmp_path_factory: pytest.TempPathFactory) -> Expo
 
 def test_report_and_files(exported: Exported) -> None:
     size = cost(get_space("digits"), GENOME)
-    assert (exported.report.madds, exported.report.params) == (size.madds, size.params)
-    assert exported.report.parity_error < 1e-5
-    assert exported.report.program_parity_error < 1e-5
-    assert list(exported.report.files) == FILES
+    assert (exported.report.facts.madds, exported.report.facts.params) == (size.madds, size.params)
+    assert exported.report.facts.parity_error < 1e-5
+    assert exported.report.facts.program_parity_error < 1e-5
+    assert list(exported.report.facts.files) == FILES
     assert sorted(FILES) == sorted(file.name for file in exported.folder.iterdir())
 
 
@@ -116,8 +117,8 @@ def test_facts(exported: Exported, trained: Product) -> None:
         "test_classes": {"images": [], "right": []},
         "genome": GENOME,
         "space": "digits",
-        "madds": exported.report.madds,
-        "params": exported.report.params,
+        "madds": exported.report.facts.madds,
+        "params": exported.report.facts.params,
         "classes": list(trained.classes),
         "preprocessing": {
             "image_size": 8,
@@ -135,9 +136,9 @@ def test_facts(exported: Exported, trained: Product) -> None:
         ],
         "provenance": {"recipe": "digits", "seed": "3", "augmentation": "shifted by up to 1 pixel; not flipped"},
         "licence": "Apache-2.0",
-        "parity_error": exported.report.parity_error,
-        "program_parity_error": exported.report.program_parity_error,
-        "int8": exported.report.int8,
+        "parity_error": exported.report.facts.parity_error,
+        "program_parity_error": exported.report.facts.program_parity_error,
+        "int8": exported.report.facts.to_dict()["int8"],
         "files": FILES,
     }
 
@@ -147,7 +148,7 @@ def test_onnx_carries_its_facts(exported: Exported, trained: Product, name: str)
     model = onnx.load(exported.folder / name)
     onnx.checker.check_model(model)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    assert set(metadata) == {"genome", "space", "classes", "preprocessing", "licence"}
+    assert set(metadata) == {"genome", "space", "classes", "preprocessing", "licence", "sha256"}
     assert metadata["genome"] == GENOME
     assert metadata["licence"] == "Apache-2.0"
     assert json.loads(metadata["classes"]) == list(trained.classes)
@@ -199,29 +200,38 @@ def test_every_convolution_of_the_int8_model_runs_in_8_bits(exported: Exported, 
 
 
 def test_the_accuracy_that_int8_loses_is_counted(exported: Exported, network: StandAlone) -> None:
-    assert exported.report.int8 is not None
-    assert exported.report.int8["calibration_images"] == 40
-    found = exported.report.int8["accuracy"]["test"]
+    assert exported.report.facts.int8 is not None
+    assert exported.report.facts.int8.calibration_images == 40
+    found = exported.report.facts.int8.accuracy["test"]
     judged = list(_quantisation(network).judged_on["test"]())
     session = OnnxSession(exported.folder / "model.int8.onnx")
     wrong = sum(int((session.run(images).argmax(1) != labels).sum()) for images, labels in judged)
-    assert found.pop("float_balanced_accuracy") == 1.0
-    assert (found.pop("int8_balanced_accuracy") < 1.0) == (wrong > 0)
-    assert found == {
-        "images": 50,
-        "float_top1": 1.0,  # the labels are its own answers
-        "int8_top1": 1 - wrong / 50,
-        "lost": wrong / 50,
-        "only_float": wrong,
-        "only_int8": 0,
-    }
+    assert (found.int8_balanced_accuracy < 1.0) == (wrong > 0)
+    assert found == Int8Accuracy(
+        images=50,
+        float_top1=1.0,  # the labels are its own answers
+        int8_top1=1 - wrong / 50,
+        lost=wrong / 50,
+        only_float=wrong,
+        only_int8=0,
+        float_balanced_accuracy=1.0,
+        int8_balanced_accuracy=found.int8_balanced_accuracy,
+    )
 
 
 def test_the_lines_of_the_card_run(exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card = (exported.folder / "README.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     _run(blocks, exported.folder, tmp_path, monkeypatch)
+    looks = next(block for block in blocks if "hashlib" in block)
+    for name in ("model.onnx", "model.pt2"):
+        content = bytearray((tmp_path / name).read_bytes())
+        content[5000] ^= 1
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(SystemExit, match=f"^{name} is not the file that was exported$"):
+            exec(looks, {})
+        shutil.copy(exported.folder / name, tmp_path / name)
 
 
 def test_the_card_says_what_training_images_went_through(exported: Exported) -> None:
@@ -252,7 +262,7 @@ def _run(blocks: list[str], exported: Path, folder: Path, monkeypatch: pytest.Mo
         exec(block, names)
         if "logits" in names:
             assert tuple(names["logits"].shape) == (1, 10)
-        else:
+        elif "digests" not in names:  # else it looks whether files are whole
             assert isinstance(names["found"], Prediction)
 
 
@@ -268,7 +278,7 @@ def test_onnx_takes_any_batch_and_computes_the_same(exported: Exported, network:
 
 
 def test_parity_of_the_file(exported: Exported, network: StandAlone) -> None:
-    assert check_parity(network, exported.folder / "model.onnx") == exported.report.parity_error
+    assert check_parity(network, exported.folder / "model.onnx") == exported.report.facts.parity_error
 
 
 def test_parity_sees_wrong_statistics(exported: Exported, network: StandAlone) -> None:

@@ -23,6 +23,7 @@ from fairnas.export import (
     bundle,
     export_product,
 )
+from fairnas.export.facts import LatencyFacts
 from fairnas.nets import StandAlone
 
 GENOME = "04215320"  # of the network in conftest.py
@@ -34,7 +35,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, result in (
         ("to_onnx", b"onnx"), ("to_program", b"program"), ("to_int8", b"int8"),
         ("check_parity", 1e-7), ("check_program", 2e-7), ("check_labels", None), ("check_int8", None),
-        ("accuracy_lost", {}), ("latency_facts", {"device": "a CPU"}),
+        ("accuracy_lost", {}), ("latency_facts", LatencyFacts("a CPU", {})),
     ):  # fmt: skip
         monkeypatch.setattr(bundle, name, lambda *_, result=result: result)
 
@@ -59,7 +60,7 @@ def test_a_second_export_replaces_the_first(trained: Product, tmp_path: Path) ->
     first = _contents(tmp_path)
     report = export_product(tmp_path, dataclasses.replace(trained, measures={"test_top1": 0.5}), INT8)
     assert not report.unchanged
-    assert sorted(report.files) == sorted(file.name for file in tmp_path.iterdir())
+    assert sorted(report.facts.files) == sorted(file.name for file in tmp_path.iterdir())
     assert not export_product(tmp_path, trained).unchanged
     again = _contents(tmp_path)
     assert {**again, "model.json": b""} == {**first, "model.json": b""}
@@ -71,7 +72,7 @@ def test_an_unchanged_folder_is_left_alone_and_a_damaged_one_made_again(trained:
     before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
     assert export_product(tmp_path, trained) == dataclasses.replace(first, unchanged=True)
     assert before == {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
-    for name in first.files:
+    for name in first.facts.files:
         content = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(content[:-2])
         assert not export_product(tmp_path, trained).unchanged, name

@@ -44,14 +44,14 @@ def test_accuracies_are_counted_image_by_image(small_onnx: Callable[..., bytes])
     parts = [(IMAGES[:41], labels[:41]), (IMAGES[41:], labels[41:])]
     found = accuracy_lost(model, other, Quantisation(1, lambda: IMAGES, {"test": lambda: parts}))["test"]
     right = [answer == labels for answer in answers]
-    assert found["only_float"] == int((right[0] & ~right[1]).sum()) > 0
-    assert found["only_int8"] == int((right[1] & ~right[0]).sum()) > 0
-    assert (found["float_top1"], found["int8_top1"]) == (right[0].mean(), right[1].mean())
-    assert found["lost"] == pytest.approx(right[0].mean() - right[1].mean())
-    assert found["images"] == 70
+    assert found.only_float == int((right[0] & ~right[1]).sum()) > 0
+    assert found.only_int8 == int((right[1] & ~right[0]).sum()) > 0
+    assert (found.float_top1, found.int8_top1) == (right[0].mean(), right[1].mean())
+    assert found.lost == pytest.approx(right[0].mean() - right[1].mean())
+    assert found.images == 70
     for each, name in zip(right, ("float", "int8"), strict=True):
         of_classes = [each[labels == label].mean() for label in np.unique(labels)]
-        assert found[f"{name}_balanced_accuracy"] == pytest.approx(np.mean(of_classes))
+        assert getattr(found, f"{name}_balanced_accuracy") == pytest.approx(np.mean(of_classes))
 
 
 def test_without_images(small_onnx: Callable[..., bytes]) -> None:

@@ -15,17 +15,22 @@ from fairnas.paper.figure_6_results import (
     SeededSearch,
     claim_verdict,
     duels,
+    mean_share_interval,
     operator_records,
-    share_interval,
 )
-from fairnas.report.objectives import ObjectiveRecord
-from fairnas.report.run_records import Scored
-from fairnas.search import SEARCHERS
+from fairnas.search import ACCURACY, MADDS, SEARCHERS, Candidate
 from fairnas.search.mutators import OperatorCounts
+from fairnas.space import parse_genome
 
 POPULATION = 10
-FRONT = (Scored("00", 0.5, 1e6, 1e6, 0), Scored("01", 0.8, 2e6, 1e6, 1), Scored("11", 0.9, 3e6, 2e6, 1))
-GOALS = (ObjectiveRecord("top1", "max", "share of images", None), ObjectiveRecord("madds", "min", "multiply-adds", 3e6))
+
+
+def candidate(genome: str, top1: float, madds: float, params: float, generation: int) -> Candidate:
+    return Candidate.of(parse_genome(genome), {"top1": top1, "madds": madds, "params": params}, generation)
+
+
+FRONT = (candidate("00", 0.5, 1e6, 1e6, 0), candidate("01", 0.8, 2e6, 1e6, 1), candidate("11", 0.9, 3e6, 2e6, 1))
+GOALS = (ACCURACY, dataclasses.replace(MADDS, bound=3e6))
 OPERATORS = {
     "first": OperatorCounts(10, 5, 5),
     "random": OperatorCounts(40, 10, 5),
@@ -61,6 +66,7 @@ def comparison(*contenders, is_true=True):
         space="toy",
         searched="a toy",
         accuracy="one-shot top-1",
+        measure="top1",
         objectives=GOALS,
         command="fairnas figure 6",
         config_text="{}",
@@ -161,8 +167,8 @@ def test_operators_are_counted_over_seeds_without_the_first_generation():
 
 
 def test_no_share_is_larger_than_the_best():
-    assert share_interval([1.0, 0.9])[1] == 1
-    assert share_interval([0.5]) is None
+    assert mean_share_interval([1.0, 0.9])[1] == 1
+    assert mean_share_interval([0.5]) is None
 
 
 def test_each_searcher_has_a_style_of_its_own():
@@ -172,7 +178,7 @@ def test_each_searcher_has_a_style_of_its_own():
 def test_the_axis_of_accuracy_leaves_out_what_is_far_below():
     found = comparison(searched("moremnas", (1.0,)))
     assert accuracy_range(found) == pytest.approx((0.5, 0.9))
-    light = (Scored("22", 0.1, 1e5, 1e5, 0), *FRONT, Scored("12", 0.91, 4e6, 2e6, 1))
+    light = (candidate("22", 0.1, 1e5, 1e5, 0), *FRONT, candidate("12", 0.91, 4e6, 2e6, 1))
     low, high = accuracy_range(dataclasses.replace(found, best=light))
     assert (low, high) == pytest.approx((0.8 - 3 * 0.11, 0.91))
 

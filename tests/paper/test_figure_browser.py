@@ -8,8 +8,9 @@ from fairnas.paper.figure_6_page import render_search_comparison
 from fairnas.paper.figure_8_page import render_ranking_comparison
 from fairnas.paper.figure_10 import render_study_trainings
 from fairnas.paper.figure_11 import Evolution, render_evolution
-from fairnas.report.run_records import Scored, Search
-from tests.paper.test_figure_6_results import GOALS, OPERATORS, searched
+from fairnas.search.archive import ArchiveContent
+from fairnas.search.record import ObjectiveRecord, SearchRecord
+from tests.paper.test_figure_6_results import GOALS, OPERATORS, candidate, searched
 from tests.paper.test_figure_6_results import comparison as search_comparison
 from tests.paper.test_rank_figures import ranking_comparison, study_trainings
 from tests.paper.test_training_comparison import STRICT, comparison, make_arm
@@ -42,12 +43,35 @@ def pages(tmp_path_factory):
 def evolution() -> Evolution:
     """A made-up search of 12 generations of 10."""
     candidates = tuple(
-        Scored(f"{n:03}", 0.5 + 0.3 * (n % 7) / 7 + n / 600, 1e6 * (5 - n / 60 + n % 5), 1e6 * (1 + n % 9), n // 10)
+        candidate(f"{n:03}", 0.5 + 0.3 * (n % 7) / 7 + n / 600, 1e6 * (5 - n / 60 + n % 5), 1e6 * (1 + n % 9), n // 10)
         for n in range(120)
     )
     volumes = tuple(0.5 + 0.03 * min(n, 8) for n in range(12))
-    search = Search("moremnas", 12, 120, 120, 0, volumes, GOALS, candidates[-5:], candidates[-2:])
-    return Evolution("run", "digits", "digits", 300, search, candidates, OPERATORS, "fairnas figure 11")
+    search = SearchRecord(
+        searcher="moremnas",
+        measure="top1",
+        population=10,
+        generations=12,
+        evaluations=120,
+        distinct=120,
+        rejected=0,
+        failed=0,
+        failure="",
+        operators=OPERATORS,
+        hypervolume=volumes,
+        reference=(),
+        objectives=tuple(
+            ObjectiveRecord(each.name, each.name, each.direction, each.unit, each.bound, None, False, "")
+            for each in GOALS
+        ),
+        bounds={},
+        front=candidates[-5:],
+        selected=candidates[-2:],
+        sources={},
+        setting="",
+        archive=ArchiveContent(120, ""),
+    )
+    return Evolution("run", "digits", "digits", 300, search, candidates, "top1", "fairnas figure 11")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1400, "dark")])

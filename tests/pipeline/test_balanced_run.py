@@ -155,7 +155,7 @@ def zip_rows(columns):
 
 
 def test_summary_curve_and_report_say_balanced_accuracy(finished):
-    found = summarise(finished)
+    found = summarise(finished).to_dict()
     assert (found["measure"], found["units"]) == ("balanced_accuracy", {})
     for row in found["selected"]:
         result = finished.read_json(f"retrained/{row['genome']}-s0.json")["test"]

@@ -15,7 +15,8 @@ from fairnas.pipeline.rank_stage import choose_models
 from fairnas.pipeline.stages import forget
 from fairnas.progress import SilentNarrator
 from fairnas.report.progress import read_state
-from fairnas.rundir import NO_STUDY, RunDirectory
+from fairnas.rundir import RunDirectory
+from fairnas.stage_records import NO_STUDY
 
 
 class Listener(SilentNarrator):
@@ -73,7 +74,7 @@ def test_a_run_with_one_network_ends_without_a_study_and_says_why(make_run, ligh
     with pytest.raises(TooFewNetworksError, match="evaluated 1 network; the study wants 4, so search longer or give a"):
         run_stage(Experiment(run), "rank")
     assert read_state(run).done, "what cannot be done takes nothing away"
-    assert summarise(run)["no_ranking"] == reason
+    assert summarise(run).no_ranking == reason
     run_story(Experiment(run))
     forget(run, "search")
     assert not (run.path / NO_STUDY).exists()

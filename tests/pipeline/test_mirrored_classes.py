@@ -9,12 +9,12 @@ from PIL import Image, ImageDraw
 
 from fairnas.cli.run import read_arguments
 from fairnas.config import Augmentation, RunConfig
-from fairnas.data import Dataset, load_dataset, ordered_batches, training_batches
+from fairnas.data import Dataset, DataSummary, load_dataset, ordered_batches, training_batches
 from fairnas.nets import build
 from fairnas.pipeline import Experiment, prepare
 from fairnas.pipeline.experiment import training_identity
 from fairnas.pipeline.export_stage import product_of
-from fairnas.report.run_records import parse_data
+from fairnas.record import read_record
 from fairnas.rundir import RunDirectory
 
 CPU = torch.device("cpu")
@@ -43,7 +43,7 @@ def arrows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def configured(folder: Path, *flags: str) -> RunConfig:
-    return read_arguments(["folder", "--data", f"folder:{folder}", *flags], "run")[0]
+    return read_arguments(["folder", "--data", f"folder:{folder}", *flags], "run").config
 
 
 def opened(config: RunConfig) -> Dataset:
@@ -122,7 +122,7 @@ def test_a_training_with_another_augmentation_is_another_training(flags, arrows)
     one, other = prepare(configured(arrows)), prepare(configured(arrows, f"--data.{flags[0]}", flags[1]))
     identities = [training_identity(each.config.train, each.config, each.space, each.dataset) for each in (one, other)]
     assert identities[0] != identities[1]
-    assert one.dataset.summary()["augmentation"] != other.dataset.summary()["augmentation"]
+    assert one.dataset.summary().to_dict()["augmentation"] != other.dataset.summary().to_dict()["augmentation"]
 
 
 def test_records_and_exported_networks_say_what_was_done(arrows, tmp_path):
@@ -135,5 +135,5 @@ def test_records_and_exported_networks_say_what_was_done(arrows, tmp_path):
     said = product_of(experiment, network, {}).provenance["augmentation"]
     assert said == f"{prepared.dataset.augmentation.words(24)}; mixed in pairs (mixup, alpha 0.2)"
     assert "not flipped; turned by 0, 90, 180 or 270 degrees" in said
-    stored = parse_data(run.read_json("data.json"))
+    stored = read_record(run, "data.json", DataSummary)
     assert stored.augmentation == prepared.dataset.augmentation == Augmentation("padded", "none", "quarter")

@@ -9,6 +9,7 @@ from fairnas.errors import RunDirectoryError
 from fairnas.pipeline import Experiment
 from fairnas.pipeline.retrain_stage import retrain_context
 from fairnas.rundir import RunDirectory
+from tests.rewriting import rewrite_json
 
 
 @pytest.fixture
@@ -33,6 +34,6 @@ def test_identities_do_not_depend_on_where_images_lie(run):
 
 def test_other_images_are_refused(run):
     data = run.read_json("data.json")
-    run.write_json("data.json", data | {"fingerprint": "of others"})
+    rewrite_json(run, "data.json", data | {"fingerprint": "of others"})
     with pytest.raises(RunDirectoryError, match=r"the images are not those that .*run was begun with; put them back"):
         Experiment(run).identity  # noqa: B018

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fairnas.analysis import StudiedModel, study_ranking
+from fairnas.analysis import SecondChoice, StudiedModel, study_ranking
 from fairnas.config import SearchConfig
 from fairnas.latency import LatencyTable, write_latency_table
 from fairnas.latency.table import channels_of
@@ -15,7 +15,7 @@ from fairnas.pipeline.reselection import reselect
 from fairnas.pipeline.search_stage import front_and_selected, known_candidates, search
 from fairnas.recipes import get_recipe
 from fairnas.rundir import RunDirectory
-from fairnas.space import format_genome, get_space
+from fairnas.space import get_space
 
 SPACE = get_space("digits")
 
@@ -30,7 +30,9 @@ class Scores:
         rows = []
         for genome in genomes:
             rng = np.random.default_rng(genome)
-            rows.append({"top1": float(rng.random()), **({} if self.lossless else {"loss": float(rng.random())})})
+            accuracy = float(rng.random())
+            loss = {} if self.lossless else {"loss": float(rng.random())}
+            rows.append({"top1": accuracy, "balanced_accuracy": accuracy, **loss})
         return rows
 
 
@@ -56,7 +58,7 @@ def study_in_which(weight_of_loss: float, count: int = 14):
         genome = SPACE.sample(rng)
         loss, madds = float(rng.random()), table(genome).madds
         true = 0.5 + weight_of_loss * loss + madds / 1e8
-        models.append(StudiedModel(format_genome(genome), float(rng.random()), (true,), madds, 10, SPACE.depth, loss))
+        models.append(StudiedModel(genome, float(rng.random()), (true,), madds, 10, SPACE.depth, loss))
     return study_ranking(models)
 
 
@@ -65,34 +67,33 @@ def test_the_front_of_all_that_was_scored_by_what_the_sum_foresees(searched):
     assert study.sum_is_better
     found = reselect(experiment, study)
     candidates = known_candidates(experiment)
-    assert found["looked_at"] == len(candidates) > 8
-    rows = found["networks"]
+    assert found.looked_at == len(candidates) > 8
+    rows = found.networks
     assert len(rows) == 3
-    assert [row["madds"] for row in rows] == sorted((row["madds"] for row in rows), reverse=True)
+    assert [row.madds for row in rows] == sorted((row.madds for row in rows), reverse=True)
     foreseen = {
-        format_genome(each.genome): (study.corrected.predicted(each.value("loss"), each.value("madds")), each)
-        for each in candidates
+        each.genome: (study.corrected.predicted(each.value("loss"), each.value("madds")), each) for each in candidates
     }
     _, before = front_and_selected(experiment)
     for row in rows:
-        value, candidate = foreseen[row["genome"]]
-        assert row["foreseen"] == value
-        assert row["top1"] == candidate.value("top1")
-        assert row["selected"] == (candidate.genome in {each.genome for each in before})
+        value, candidate = foreseen[row.genome]
+        assert row.foreseen == value
+        assert row.top1 == candidate.value("top1")
+        assert row.selected == (candidate.genome in {each.genome for each in before})
         as_cheap = [
             other
             for other, each in foreseen.values()
-            if all(each.value(cost) <= row[cost] for cost in ("madds", "params"))
+            if all(each.value(cost) <= getattr(row, cost) for cost in ("madds", "params"))
         ]
         assert max(as_cheap) == value
-    assert not all(row["selected"] for row in rows)
+    assert not all(row.selected for row in rows)
 
 
 def test_bounds_of_the_run_hold(searched):
-    free = reselect(searched(), study_in_which(-0.1))["networks"]
-    bound = 0.9 * free[0]["madds"]
-    bounded = reselect(searched(max_madds=bound), study_in_which(-0.1))["networks"]
-    assert free[0]["madds"] > bound >= bounded[0]["madds"]
+    free = reselect(searched(), study_in_which(-0.1)).networks
+    bound = 0.9 * free[0].madds
+    bounded = reselect(searched(max_madds=bound), study_in_which(-0.1)).networks
+    assert free[0].madds > bound >= bounded[0].madds
 
 
 def test_no_second_choice_where_the_sum_is_no_better_or_losses_are_unknown(searched):
@@ -102,7 +103,7 @@ def test_no_second_choice_where_the_sum_is_no_better_or_losses_are_unknown(searc
     study = study_in_which(-0.1)
     perfect = dataclasses.replace(study.by_loss, tau=dataclasses.replace(study.tau, tau=1.0))
     assert reselect(experiment, dataclasses.replace(study, by_loss=perfect)) is None
-    assert reselect(searched(lossless=True), study) == {"looked_at": 0, "networks": []}
+    assert reselect(searched(lossless=True), study) == SecondChoice(0, ())
 
 
 def test_costs_from_files_of_the_users_hold_too(searched, tmp_path):
@@ -116,7 +117,7 @@ def test_costs_from_files_of_the_users_hold_too(searched, tmp_path):
     wanted = ("top1", "madds", f"{tmp_path / 'energy.py'}:energy")
     experiment = searched(latency_table=str(tmp_path / "phone.json"), max_latency=25, objectives=wanted)
     found = reselect(experiment, study_in_which(-0.1))
-    assert found["looked_at"] == len(known_candidates(experiment)) > 8
-    genomes = [SPACE.parse(row["genome"]) for row in found["networks"]]
+    assert found.looked_at == len(known_candidates(experiment)) > 8
+    genomes = [row.genome for row in found.networks]
     assert len(genomes) == 3
     assert all(table(genome) <= 25 for genome in genomes)

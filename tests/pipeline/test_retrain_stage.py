@@ -86,12 +86,12 @@ def test_a_training_with_every_trick_resumes_bit_exactly(experiment, monkeypatch
     assert work(job_context, job, experiment) == expected == job_context.finished(job)
     assert same(weights_of(job_context, job), weights_of(whole, job))
     assert not job_context.checkpoint_path(job).exists()
-    curve = expected["curve"]
-    assert [row["epoch"] for row in curve] == [1, 2, 3, 4]
-    best = max(row["validation_top1"] for row in curve)
-    assert expected["validation"]["top1"] == best == curve[expected["best_epoch"] - 1]["validation_top1"]
-    assert (expected["recipe"], expected["initial"]) == ("product", "inherit")
-    assert experiment.space.parse(expected["teacher"]) == teacher_of(experiment)
+    curve = expected.curve
+    assert [row.epoch for row in curve] == [1, 2, 3, 4]
+    best = max(row.validation_top1 for row in curve)
+    assert expected.validation.top1 == best == curve[expected.best_epoch - 1].validation_top1
+    assert (expected.recipe, expected.initial) == ("product", "inherit")
+    assert expected.teacher == teacher_of(experiment)
 
 
 def _full(path, content) -> None:
@@ -141,7 +141,7 @@ def test_the_study_keeps_its_own_trainings(experiment):
     used = work(product, job, experiment)
     assert study.finished(job) == alone
     assert product.finished(job) == used
-    assert "recipe" not in alone
+    assert "recipe" not in alone.to_dict()
     back = experiment_with(experiment.run.path, RetrainConfig())
     assert retrain_context(back) == rank_context(back)
     assert retrain_context(back).finished(job) == alone
@@ -183,7 +183,7 @@ def test_a_diverged_training_is_recorded(experiment, monkeypatch):
     monkeypatch.setattr(job_pool, "train", diverge)
     job_context, job = retrain_context(experiment), Job((0,) * experiment.space.depth, 0, True)
     result = work(job_context, job, experiment)
-    assert (result["status"], result["reason"]) == ("diverged", "the loss is nan")
+    assert (result.status, result.reason) == ("diverged", "the loss is nan")
     assert job_context.finished(job) == result
 
 
@@ -212,7 +212,7 @@ def test_cutout_as_large_as_the_images_is_refused(experiment):
 def test_weights_that_blocks_do_not_hold_are_not_inherited(experiment, monkeypatch):
     require_retrainable(experiment.config, experiment.space, experiment.dataset)
     own = SimpleNamespace(has_own_networks=True)
-    monkeypatch.setattr(retrain_stage, "make_strategy", lambda *_: own)
+    monkeypatch.setattr(retrain_stage, "strategy_facts", lambda *_: own)
     with pytest.raises(ConfigError, match=r"^retrain.initial is 'inherit', but 'strict' makes weights .* 'scratch'$"):
         require_retrainable(experiment.config, experiment.space, experiment.dataset)
 

@@ -30,11 +30,11 @@ def test_an_interrupted_training_ends_with_the_same_result_and_curve(trained_run
                 run_job(job_context, job, experiment.space, experiment.dataset, options)
         with one_thread():
             results.append(run_job(job_context, job, experiment.space, experiment.dataset, LoopOptions()))
-        assert json.loads(job_context.result_path(job).read_text()) == results[-1]
+        assert json.loads(job_context.result_path(job).read_text()) == results[-1].to_dict()
     whole, cut = results
     assert cut == whole
-    curve = whole["curve"]
-    assert [row["epoch"] for row in curve] == list(range(1, epochs + 1))
-    assert all(row["loss"] > 0 for row in curve)
-    assert [row["epoch"] for row in curve if row["validation_top1"] is not None] == [*range(2, epochs, 2), epochs]
-    assert curve[-1]["validation_top1"] == whole["validation"]["top1"]
+    curve = whole.curve
+    assert [row.epoch for row in curve] == list(range(1, epochs + 1))
+    assert all(row.loss > 0 for row in curve)
+    assert [row.epoch for row in curve if row.validation_top1 is not None] == [*range(2, epochs, 2), epochs]
+    assert curve[-1].validation_top1 == whole.validation.top1

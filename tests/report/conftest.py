@@ -1,5 +1,6 @@
 """A run directory as the stages write it: digits, 480 candidates, 13 networks ranked with 2 seeds."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -74,6 +75,8 @@ def write_training(run: RunDirectory) -> None:
             "std": [0.37],
             "counts": {"train": 1197, "validation": 300, "test": 300},
             "augmentation": {"crop": "shift", "flip": "none", "rotate": "none", "colour": 0.0},
+            "fit": "crop",
+            "value_range": None,
             "fingerprint": "5b1d6f0c9e3a",
             "findings": [
                 {"id": "class-sizes", "message": f"one class is called {NASTY}"},
@@ -94,6 +97,7 @@ def write_training(run: RunDirectory) -> None:
                 paths = [tuple(min(a, b) for a, b in zip(paths[0], SPACE.sample(rng), strict=True))]
         passes = count_passes(paths, SPACE.choices)
         ledger.record(passes, np.minimum(passes, 1), len(paths))
+    ledger.seal("0" * 64)
     run.write_json("ledger.json", ledger.to_dict())
     rng = generator(0, "curve")
     for epoch in range(1, 41):
@@ -133,8 +137,19 @@ def ability(genome: Genome) -> float:
 def row_of(genome: Genome, generation: int, images: int = 300) -> dict[str, object]:
     rng = generator(1, "score", *genome)
     top1 = round(float(np.clip(ability(genome) + rng.normal(0, 0.006), 0, 1)) * images) / images
-    scores = {"top1": top1, "top5": min(1.0, top1 + 0.02), "loss": 3 * (1 - top1)}
+    scores = {"top1": top1, "balanced_accuracy": top1, "top5": min(1.0, top1 + 0.02), "loss": 3 * (1 - top1)}
     return {"genome": format_genome(genome), **scores, **cost(genome), "generation": generation}
+
+
+OBJECTIVES = [
+    {"name": name, "text": name, "direction": way, "unit": unit, "bound": bound}
+    | {"range": [0, 1], "range_is_estimated": False, "origin": "recipe 'digits'"}
+    for name, way, unit, bound in (
+        ("top1", "max", "share of images", None),
+        ("madds", "min", "multiply-adds", 1.1e6),
+        ("params", "min", "parameters", None),
+    )
+]
 
 
 def write_search(run: RunDirectory) -> None:
@@ -160,16 +175,19 @@ def write_search(run: RunDirectory) -> None:
             keys = [SPACE.parse(str(row["genome"])) for row in new]
             archive.add(dict(zip(keys, measures, strict=True)), generation)
         archive.add({(5,) * 8: {"top1": float("nan"), "madds": 1.0, "params": 1.0}}, GENERATIONS - 1)
+        left = archive.fingerprint()
     with Archive(run.path / "archive.sqlite", "another supernet") as other:
         other.add({(0,) * 8: {"top1": 0.5, "madds": 1e9, "params": 1e9}}, 0)
     front = front_of(list(rows.values()))
     content = {
         "searcher": "nsga2",
+        "measure": "top1",
         "population": POPULATION,
         "generations": GENERATIONS,
         "evaluations": len(rows) + 1,
         "distinct": len(rows) + 1,
         "failed": 1,
+        "failure": "55555555: top1 not finite",
         "hypervolume": hypervolume,
         "operators": {
             "first": {"children": 24, "survived": 24, "on_front": 3},
@@ -181,7 +199,10 @@ def write_search(run: RunDirectory) -> None:
         "selected": [front[-1], front[len(front) // 2], front[0]],
         "rejected": 0,
         "bounds": {"madds": 1.1e6, "params": None},
+        "objectives": OBJECTIVES,
+        "sources": {},
         "setting": SETTING,
+        "archive": dataclasses.asdict(left),
     }
     run.write_json("search.json", content)
 
@@ -208,13 +229,15 @@ def write_stand_alone_result(run: RunDirectory, genome: str, seed: int, status: 
     hits = [30] * 10
     for number in range(300 - round(300 * top1)):
         hits[(9 - number**2) % 10] -= 1
-    score = {"top1": top1, "top5": 1.0, "loss": 0.1, "images": 300, "class_hits": hits}
-    content = {"genome": genome, "seed": seed, "status": status, "epochs": 40}
+    score = {"top1": top1, "top5": 1.0, "loss": 0.1, "images": 300, "balanced_accuracy": top1, "balanced_loss": 0.1}
+    score |= {"class_hits": hits, "class_images": [30] * 10}
+    content = {"genome": genome, "seed": seed, "identity": "0", "status": status, "epochs": 40}
     if status == "done":
         content |= {"validation": score, "test": score}
         content["curve"] = [
-            {"epoch": epoch, "loss": 2.3 / epoch, "validation_top1": top1 * epoch / 40 if epoch % 10 == 0 else None}
+            {"epoch": epoch, "loss": 2.3 / epoch, "validation_top1": known, "validation_balanced_accuracy": known}
             for epoch in range(1, 41)
+            for known in [top1 * epoch / 40 if epoch % 10 == 0 else None]
         ]
     run.write_json(f"stand_alone/{genome}-s{seed}.json", content)
     return top1
@@ -234,6 +257,8 @@ def write_ranking(run: RunDirectory) -> None:
                 "mean": float(np.mean(seeds)),
                 "madds": row["madds"],
                 "params": row["params"],
+                "depth": 8,
+                "loss": row["loss"],
             }
         )
 
@@ -242,11 +267,24 @@ def write_ranking(run: RunDirectory) -> None:
 
     one_shot, alone = [m["one_shot"] for m in models], [m["mean"] for m in models]
     spans = [max(values) - min(values) for values in (one_shot, alone)]
+    best = {"pearson": 0.8, "best_tau": 0.5, "best_n": 3, "regret": {"1": 0.01, "3": 0.0}, "n": 13}
     content = {
         "choose": "front",
+        "measure": "top1",
+        "scored_by": "running",
+        "against_run": None,
+        "images": {"validation": 300, "test": 300},
         "models": models,
         "tau": agreement(0.82, 0.55, 0.95),
-        "ceiling": agreement(0.79, 0.48, 0.94),
+        "best": best,
+        "ceiling": {"tau": 0.79, "interval": [0.48, 0.94], "n": 13, "seeds": 2, "pairs": 1, "reachable": 0.9},
+        "differences": {},
+        "by_loss": None,
+        "corrected": None,
+        "statistics": [],
+        "against": None,
+        "diverged": 0,
+        "second_choice": None,
         "predictors": {"madds": agreement(0.74, 0.40, 0.91), "params": agreement(0.51, 0.05, 0.79)},
         "gap": {
             "one_shot": [min(one_shot), max(one_shot)],
@@ -265,7 +303,30 @@ def write_models(run: RunDirectory) -> None:
         folder.mkdir(parents=True)
         (folder / "weights.safetensors").write_bytes(b"\0" * 61_000)
         (folder / "model.onnx").write_bytes(b"\0" * 74_000)
-        (folder / "model.json").write_text(json.dumps({"genome": row["genome"]}))
+        (folder / "model.json").write_text(json.dumps(model_facts(row["genome"])))
+
+
+def model_facts(
+    genome: str, device: str = "a CPU", int8_top1: float | None = None, **times: float
+) -> dict[str, object]:
+    """What `model.json` says of a network; latencies in milliseconds by `float32` and `int8`."""
+    files = {"float32": "model.onnx", "int8": "model.int8.onnx"}
+    latency = {files[name]: {"latency_ms": ms, "quartiles_ms": [ms, ms], "runs": 9} for name, ms in times.items()}
+    accuracy = {"images": 300, "float_top1": 0.7, "int8_top1": int8_top1, "lost": 0.1, "only_float": 1, "only_int8": 0}
+    accuracy |= {"float_balanced_accuracy": 0.7, "int8_balanced_accuracy": 0.6}
+    preprocessing = {"image_size": 8, "image_channels": 1, "mean": [0.3], "std": [0.4], "fit": "crop"}
+    return {
+        "genome": genome,
+        "space": "digits",
+        "classes": [str(number) for number in range(10)],
+        "preprocessing": preprocessing | {"value_range": None},
+        **{"measures": {}, "images": {}, "test_classes": {"images": [], "right": []}, "objectives": []},
+        **{"provenance": {}, "licence": "not stated", "madds": 5, "params": 7},
+        **{"parity_error": 1e-7, "program_parity_error": 1e-7},
+        "int8": None if int8_top1 is None else {"calibration_images": 1, "accuracy": {"test": accuracy}},
+        "latency": {"device": device, **latency},
+        **{"files": [], "sha256": {}, "made_of": ""},
+    }
 
 
 @pytest.fixture(scope="session")

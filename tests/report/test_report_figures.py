@@ -10,36 +10,40 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fairnas.analysis import StudiedModel
 from fairnas.report import plots
 from fairnas.report.evolution_section import operator_figure
-from fairnas.report.networks import GENERATION, Networks, accuracy_of, costs_of, view_figure
-from fairnas.report.objectives import parse_objectives
-from fairnas.report.ranking_record import Ranked
-from fairnas.report.run_records import Epoch, Scored
+from fairnas.report.networks import GENERATION, Networks, accuracy_by, costs_of, view_figure
+from fairnas.report.run_records import Epoch
+from fairnas.search import ACCURACY, LATENCY, Candidate
 from fairnas.search.mutators import OperatorCounts
+from fairnas.space import parse_genome
 
-CLOUD = tuple(Scored(f"{n:08d}", 0.9 + 0.001 * (n % 50), 1e6 + n, 2e4 - n, n // 10) for n in range(90))
+
+def candidate(genome: str, top1: float, madds: float, params: float, generation: int) -> Candidate:
+    return Candidate.of(parse_genome(genome), {"top1": top1, "madds": madds, "params": params}, generation)
+
+
+CLOUD = tuple(candidate(f"{n:08d}", 0.9 + 0.001 * (n % 50), 1e6 + n, 2e4 - n, n // 10) for n in range(90))
 MODELS = (
-    Ranked("000", 0.9, (0.95, 0.97), 1e6, 2e4),
-    Ranked("111", 0.8, (0.9, None), 1e6, 2e4),
-    Ranked("<b>", 0.7, (0.9, 0.9), 1e6, 2e4),
+    StudiedModel((0, 0, 0), 0.9, (0.95, 0.97), 1_000_000, 20_000),
+    StudiedModel((1, 1, 1), 0.8, (0.9, None), 1_000_000, 20_000),
+    StudiedModel((2, 2, 2), 0.7, (0.9, 0.9), 1_000_000, 20_000),
 )
 EPOCHS = tuple(Epoch(n, 2 / n, 0.1 * n, 0.05) for n in range(1, 9))
-TOP1 = {"name": "top1", "direction": "max", "unit": "share of images", "bound": None}
-LATENCY = {"name": "latency", "direction": "min", "unit": "ms", "bound": 4.5}
-NETWORKS = Networks(CLOUD, tuple(range(90)), (0, 1, 12, 33, 4), (1, 33), accuracy_of("top-1"))
+NETWORKS = Networks(CLOUD, tuple(range(90)), (0, 1, 12, 33, 4), (1, 33), accuracy_by("top1"))
 MADDS, PARAMS = costs_of(())
 ALL = {
     "madds": view_figure(NETWORKS, MADDS),
     "params": view_figure(NETWORKS, PARAMS),
-    "empty": view_figure(Networks((), (), (), (), accuracy_of("top-1")), MADDS),
+    "empty": view_figure(Networks((), (), (), (), accuracy_by("top1")), MADDS),
     "generations": view_figure(NETWORKS, GENERATION, best_so_far=True),
     "operators": operator_figure(
         {"first": OperatorCounts(9, 9, 9), "random": OperatorCounts(10, 4, 1), "prior": OperatorCounts(30, 9, 0)}
     ),
     "rank": plots.rank_figure(MODELS),
     "rank with images": plots.rank_figure(MODELS, 300, 300),
-    "histogram": plots.histogram_figure([each.top1 for each in CLOUD]),
+    "histogram": plots.histogram_figure([each.value("top1") for each in CLOUD]),
     "training": plots.training_figure(EPOCHS),
     "loss only": plots.training_figure([Epoch(1, 2.0, None, None), Epoch(2, 1.0, None, None)]),
     "hypervolume": plots.hypervolume_figure([0.1, 0.4, 0.5]),
@@ -78,27 +82,25 @@ def test_front_figure_marks_cloud_front_and_selected():
 
 
 def test_every_mark_of_a_linked_view_is_a_row_at_its_own_numbers():
-    numbers = {"madds": lambda each: each.madds / 1e6, "params": lambda each: each.params / 1e6}
+    numbers = {"madds": lambda each: each.value("madds") / 1e6, "params": lambda each: each.value("params") / 1e6}
     numbers["generations"] = lambda each: each.generation + 1
     for name, number in numbers.items():
         assert ALL[name]["layout"]["meta"] == {"linked": True}
         for marks in (trace(ALL[name], each) for each in ("candidates", "front", "selected")):
             points = zip(marks["customdata"], marks["x"], marks["y"], strict=True)
             for row, x, y in points:
-                assert (x, y) == pytest.approx((number(CLOUD[row]), 100 * CLOUD[row].top1), rel=1e-5)
+                assert (x, y) == pytest.approx((number(CLOUD[row]), 100 * CLOUD[row].value("top1")), rel=1e-5)
 
 
 def test_networks_without_a_number_are_left_out_of_its_view_alone():
-    latency = costs_of(parse_objectives({"objectives": [TOP1, LATENCY]}))[-1]
-    some = tuple(dataclasses.replace(each, further=(None if each.generation else 2.5,)) for each in CLOUD)
+    latency = costs_of((ACCURACY, LATENCY))[-1]
+    some = tuple(
+        each if each.generation else Candidate.of(each.genome, {**each.measures, "latency": 2.5}) for each in CLOUD
+    )
     figure = view_figure(dataclasses.replace(NETWORKS, rows=some), latency)
     assert trace(figure, "candidates")["customdata"] == list(range(10))
     assert trace(figure, "candidates")["marker"]["color"] == [0] * 10
     assert "latency (ms)" in str(figure["layout"]["xaxis"])
-
-
-def test_hover_texts_are_escaped():
-    assert "<b>&lt;b&gt;</b>" in ALL["rank"]["data"][0]["text"][1]
 
 
 def test_operator_shares_leave_the_random_first_generation_out():
@@ -108,7 +110,7 @@ def test_operator_shares_leave_the_random_first_generation_out():
 
 
 def test_bars_of_one_training_are_intervals_from_the_number_of_images():
-    one = plots.rank_figure((Ranked("000", 0.5, (0.5,), 1e6, 2e4),), 100, 400)["data"][0]
+    one = plots.rank_figure((StudiedModel((0, 0, 0), 0.5, (0.5,), 1_000_000, 20_000),), 100, 400)["data"][0]
     assert one["error_x"]["array"] == [pytest.approx(9.62, abs=0.01)]
     assert one["error_y"]["array"] == [pytest.approx(4.88, abs=0.01)]
     assert ALL["rank with images"]["data"][0]["error_y"] == ALL["rank"]["data"][0]["error_y"], "seeds tell more"
@@ -137,11 +139,11 @@ def test_staircase_is_what_nobody_beats(points):
 @settings(deadline=None)
 @given(st.integers(0, 20_000))
 def test_thinning_keeps_order_and_limit(count):
-    cloud = [Scored("0", 0.5, n, n, n) for n in range(count)]
+    cloud = [candidate("0", 0.5, n, n, n) for n in range(count)]
     drawn = plots.thinned(cloud)
     assert len(drawn) <= plots.MOST_POINTS
     assert len(drawn) > plots.MOST_POINTS / 2 or len(drawn) == count
-    assert [each.madds for each in drawn] == sorted(each.madds for each in drawn)
+    assert [each.generation for each in drawn] == sorted(each.generation for each in drawn)
 
 
 @settings(deadline=None)

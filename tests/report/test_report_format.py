@@ -5,6 +5,7 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from fairnas.report import format as report_format
 
@@ -65,14 +66,22 @@ def test_sizes_counts_lists_and_intervals():
 
 
 def test_wilson_interval_known_value():
-    low, high = report_format.share_interval(0.5, 100)
+    low, high = report_format.wilson_interval(0.5, 100)
     assert (round(low, 4), round(high, 4)) == (0.4038, 0.5962)
+
+
+@settings(deadline=None, max_examples=30)
+@given(images=st.integers(1, 100_000), data=st.data())
+def test_wilson_interval_is_that_of_scipy_for_whole_counts(images, data):
+    hits = data.draw(st.integers(0, images))
+    theirs = binomtest(hits, images).proportion_ci(method="wilson")
+    assert report_format.wilson_interval(hits / images, images) == pytest.approx((theirs.low, theirs.high), abs=1e-6)
 
 
 @settings(deadline=None)
 @given(images=st.integers(1, 100_000), share=st.floats(0, 1))
 def test_wilson_interval_holds_the_share_and_stays_between_0_and_1(images, share):
-    low, high = report_format.share_interval(share, images)
+    low, high = report_format.wilson_interval(share, images)
     assert 0 <= low <= share + 1e-12
     assert share - 1e-12 <= high <= 1
     assert high > low

@@ -1,23 +1,32 @@
 """Verdicts of the report, which never claim more than the numbers support."""
 
-import dataclasses
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fairnas.analysis import (
+    BestAgreement,
+    NoiseCeiling,
+    RankAgreement,
+    RankingStudy,
+    TauDifference,
+    accuracy_gap,
+)
 from fairnas.fairness import Audit, Ledger
 from fairnas.report import verdict_section
 from fairnas.report.format import balanced_interval, effective_images
-from fairnas.report.ranking_record import Agreement, Lead, Ranking
-from fairnas.report.run_records import Scored, Trained
 from fairnas.report.verdicts import (
     fairness_verdict,
     networks_verdict,
     ranking_verdict,
 )
+from fairnas.scores import NetworkScore, TrainingResult
+from fairnas.search import Candidate
+from fairnas.space import parse_genome
 
 
 def audit(**changes) -> Audit:
@@ -100,14 +109,31 @@ def test_an_empty_ledger_is_no_fair_supernet():
     assert (verdict.status, verdict.answer) == ("open", "Not trained yet")
 
 
-def agreement(tau: float, low: float = math.nan, high: float = math.nan) -> Agreement:
-    return Agreement(tau, low, high, 13)
+def agreement(tau: float, low: float = math.nan, high: float = math.nan) -> RankAgreement:
+    return RankAgreement(tau, (low, high), 13, 0.01, 0.9)
 
 
-def study(tau: Agreement, ceiling: Agreement | None = None, trivial: float = 0.3, advice=(), lead=None) -> Ranking:
-    predictors = (("madds", agreement(trivial, -0.2, 0.7)), ("params", agreement(0.1, -0.4, 0.6)))
-    leads = (("madds", Lead(tau.tau - trivial, *lead, 13)), ("depth", Lead(*[math.nan] * 3, 13))) if lead else ()
-    return Ranking("front", (), tau, ceiling, 0.9, predictors, (0.9, 0.95), (0.96, 0.97), tuple(advice), leads=leads)
+def study(
+    tau: RankAgreement, ceiling: RankAgreement | None = None, trivial: float = 0.3, advice=(), lead=None
+) -> RankingStudy:
+    unknown = (math.nan, math.nan)
+    differences = {"madds": TauDifference(tau.tau - trivial, lead, 13, None)} if lead else {}
+    differences |= {"depth": TauDifference(math.nan, unknown, 13, None)} if lead else {}
+    return RankingStudy(
+        models=(),
+        tau=tau,
+        best=BestAgreement(0.9, 0.5, 3, {1: 0.0}, 13),
+        ceiling=NoiseCeiling(ceiling.tau, ceiling.interval, 13, 2, 1, None) if ceiling else None,
+        predictors={"madds": agreement(trivial, -0.2, 0.7), "params": agreement(0.1, -0.4, 0.6)},
+        differences=differences,
+        by_loss=None,
+        corrected=None,
+        gap=accuracy_gap((0.9, 0.95), (0.96, 0.97)),
+        statistics=(),
+        against=None,
+        diverged=0,
+        advice=tuple(advice),
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,18 +175,29 @@ def test_ranking_sentences_carry_interval_n_ceiling_predictors_and_advice():
 
 
 def test_the_gap_is_the_difference_of_the_widths():
-    assert study(agreement(0.5)).gap == pytest.approx(0.04)
+    assert study(agreement(0.5)).gap.gap == pytest.approx(0.04)
 
 
-LIGHT, HEAVY = Scored("000", 0.90, 1e6, 2e4, 0), Scored("111", 0.95, 3e6, 3e4, 1)
+def candidate(genome: str, top1: float, madds: float, params: float, generation: int) -> Candidate:
+    return Candidate.of(parse_genome(genome), {"top1": top1, "madds": madds, "params": params}, generation)
 
 
-def trained(validation: float | None, test: float | None, images: int = 2000) -> Trained:
-    return Trained(validation, test, images)
+LIGHT, HEAVY = candidate("000", 0.90, 1e6, 2e4, 0), candidate("111", 0.95, 3e6, 3e4, 1)
 
 
-def verdict_of(light: Trained | None = None, heavy: Trained | None = None):
-    results = {"000": light, "111": heavy}
+def score(top1: float, images: int = 2000, hits=(1,), of_classes=(1,), balanced: float | None = None) -> NetworkScore:
+    return NetworkScore(top1, 1.0, 0.1, images, top1 if balanced is None else balanced, 0.1, hits, of_classes)
+
+
+def trained(validation: NetworkScore | float | None, test: NetworkScore | float | None) -> TrainingResult:
+    """A training with these scores, or one that diverged."""
+    scores = [score(each) if isinstance(each, float) else each for each in (validation, test)]
+    done = scores[1] is not None
+    return TrainingResult((0,), 0, "", 1, "done" if done else "diverged", None if done else "why", *scores)
+
+
+def verdict_of(light: TrainingResult | None = None, heavy: TrainingResult | None = None):
+    results = {LIGHT.genome: light, HEAVY.genome: heavy}
     return networks_verdict((HEAVY, LIGHT), {genome: result for genome, result in results.items() if result}, 10)
 
 
@@ -194,7 +231,7 @@ def test_guessing_is_not_recommended():
 
 @pytest.mark.parametrize(("test", "status"), [(0.95, "bad"), (0.955, "bad"), (0.965, "good")])
 def test_naming_the_largest_class_always_is_not_recommended(test, status):
-    verdict = networks_verdict((LIGHT,), {"000": trained(0.9, test)}, 2, (("sick", 100), ("healthy", 1900)))
+    verdict = networks_verdict((LIGHT,), {LIGHT.genome: trained(0.9, test)}, 2, (("sick", 100), ("healthy", 1900)))
     assert verdict.status == status
     sentence = "Always answering 'healthy', the largest class of the test images, reaches 95.0 %"
     assert (sentence in said(verdict)) == (status == "bad")
@@ -203,23 +240,23 @@ def test_naming_the_largest_class_always_is_not_recommended(test, status):
 
 def test_the_weakest_class_of_the_network_to_take_is_told():
     tested = (("cats", 1000), ("dogs", 900), ("newts", 0), ("owls", 100))
-    best = dataclasses.replace(trained(0.97, 0.9), class_hits=(950, 850, 0, 40))
-    text = said(networks_verdict((LIGHT,), {"000": best}, 4, tested))
+    best = trained(0.97, score(0.9, 2000, (950, 850, 0, 40), (1000, 900, 0, 100)))
+    text = said(networks_verdict((LIGHT,), {LIGHT.genome: best}, 4, tested))
     assert "The weakest class of 000 is 'owls': 40.0 % of 100 test images." in text
-    before = said(networks_verdict((LIGHT,), {"000": trained(0.97, 0.9)}, 4, tested))
-    assert "weakest" not in before, "earlier trainings did not count classes"
 
 
 def test_balanced_accuracy_is_called_so_and_one_answer_for_all_is_guessing():
     tested = (("cats", 1900), ("dogs", 100))
-    best = Trained(0.8, 0.75, 2000, (1805, 55), (1900, 100), 0.93)
-    text = said(networks_verdict((LIGHT,), {"000": best}, 2, tested))
-    assert "75.0 % balanced accuracy on test (95 % interval " in text
-    assert "Take 000" in networks_verdict((LIGHT,), {"000": best}, 2, tested).answer
-    always = Trained(0.5, 0.5, 2000, (1900, 0), (1900, 100), 0.95)
-    assert networks_verdict((LIGHT,), {"000": always}, 2, tested).answer == "None, no better than guessing"
+    best = trained(score(0.9, balanced=0.8), score(0.93, 2000, (1805, 55), (1900, 100), 0.75))
+    verdict = networks_verdict((BALANCED,), {BALANCED.genome: best}, 2, tested, "balanced_accuracy")
+    assert "75.0 % balanced accuracy on test (95 % interval " in said(verdict)
+    assert "Take 000" in verdict.answer
+    always = {BALANCED.genome: trained(score(0.95, balanced=0.5), score(0.95, 2000, (1900, 0), (1900, 100), 0.5))}
+    verdict = networks_verdict((BALANCED,), always, 2, tested, "balanced_accuracy")
+    assert verdict.answer == "None, no better than guessing"
 
 
+BALANCED = Candidate.of(LIGHT.genome, {**LIGHT.measures, "balanced_accuracy": 0.7}, 0)
 CLASSES = st.lists(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), min_size=2)
 
 
@@ -262,9 +299,14 @@ def test_an_empty_front_says_what_to_do():
 
 def test_where_classes_differ_a_result_has_both_accuracies():
     tested = (("cats", 100), ("dogs", 50))
-    result = Trained(0.9, 0.8, 150, (95, 25))
-    assert "; balanced accuracy 72.5\u00a0%" in str(verdict_section._tested(result, tested))
-    assert "balanced" not in str(verdict_section._tested(result, (("cats", 80), ("dogs", 70))))
-    assert "balanced" not in str(verdict_section._tested(dataclasses.replace(result, class_hits=()), tested))
-    measured = Trained(0.7, 0.725, 150, (95, 25), (100, 50), 0.8)
-    assert "; top-1 80.0\u00a0%" in str(verdict_section._tested(measured, tested))
+    result = trained(0.9, score(0.8, 150, (95, 25), (100, 50), 0.725))
+    assert "; balanced accuracy 72.5\u00a0%" in shown(result, tested)
+    assert "balanced" not in shown(result, (("cats", 80), ("dogs", 70)))
+    assert "balanced" not in shown(result, ())
+    assert "; top-1 80.0\u00a0%" in shown(result, tested, "balanced_accuracy")
+
+
+def shown(result: TrainingResult, tested, measure: str = "top1") -> str:
+    """The cell of a network's test accuracy in the table of a run with such test images."""
+    inputs = SimpleNamespace(config=SimpleNamespace(measure=measure), data=SimpleNamespace(tested=tested))
+    return str(verdict_section._tested(inputs, result))  # pyright: ignore[reportArgumentType]

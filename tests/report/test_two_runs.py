@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fairnas.analysis import RankAgreement
 from fairnas.errors import RunDirectoryError
 from fairnas.report import write_comparison
-from fairnas.report.ranking_record import Agreement
 from fairnas.report.run_data import Inputs, read_inputs
-from fairnas.report.run_records import Scored
 from fairnas.report.side_by_side import caveats, front_sentences, tau_sentences
 from fairnas.report.two_runs import TwoRuns, independent_gap, side_of
 from fairnas.rundir import RunDirectory
+from fairnas.search import Candidate
 from tests.report.test_report_page import Page
 
 
@@ -42,7 +42,8 @@ def beside(a: Inputs, b: Inputs) -> TwoRuns:
 def with_front(inputs: Inputs, *points: tuple[float, float, float]) -> Inputs:
     assert inputs.search is not None
     front = tuple(
-        Scored(f"0000000{n}", top1, madds * 1e6, params * 1e4, 0) for n, (top1, madds, params) in enumerate(points)
+        Candidate.of((*[0] * 7, n), {"top1": top1, "madds": madds * 1e6, "params": params * 1e4})
+        for n, (top1, madds, params) in enumerate(points)
     )
     return dataclasses.replace(inputs, candidates=(), search=dataclasses.replace(inputs.search, front=front))
 
@@ -67,21 +68,23 @@ reaches = st.floats(0.01, 0.5)
 @settings(deadline=None)
 @given(a=taus, b=taus, reach=st.tuples(reaches, reaches, reaches, reaches))
 def test_the_gap_of_two_studies_turns_round_and_is_wider_than_either(a, b, reach):
-    one, other = Agreement(a, a - reach[0], a + reach[1], 9), Agreement(b, b - reach[2], b + reach[3], 9)
+    one = RankAgreement(a, (a - reach[0], a + reach[1]), 9, 0.5, a)
+    other = RankAgreement(b, (b - reach[2], b + reach[3]), 9, 0.5, b)
     there, back = independent_gap(one, other), independent_gap(other, one)
     assert (there.difference, *there.interval) == pytest.approx((-back.difference, *(-x for x in back.interval[::-1])))
     low, high = there.interval
     assert low <= there.difference <= high
-    assert high - low >= max(one.high - one.low, other.high - other.low) - 1e-9
+    assert high - low >= max(each.interval[1] - each.interval[0] for each in (one, other)) - 1e-9
 
 
 def test_studies_of_the_same_networks_are_compared_network_by_network(inputs):
     assert inputs.ranking is not None
-    models = inputs.ranking.models
+    record, study, models = inputs.ranking, inputs.ranking.study, inputs.ranking.study.models
     right = tuple(dataclasses.replace(each, one_shot=sum(each.finished)) for each in models)
     wrong = tuple(dataclasses.replace(each, one_shot=-sum(each.finished)) for each in models)
     first, second = (
-        dataclasses.replace(inputs, ranking=dataclasses.replace(inputs.ranking, models=each)) for each in (right, wrong)
+        dataclasses.replace(inputs, ranking=dataclasses.replace(record, study=dataclasses.replace(study, models=each)))
+        for each in (right, wrong)
     )
     gap = beside(first, second).tau_gap()
     assert gap is not None
@@ -91,7 +94,7 @@ def test_studies_of_the_same_networks_are_compared_network_by_network(inputs):
     assert "A's supernet orders better" in tau_sentences(beside(first, second))[0]
     elsewhere = dataclasses.replace(second, data=dataclasses.replace(second.data, fingerprint="other"))
     apart = beside(first, elsewhere)
-    assert apart.tau_gap() == independent_gap(inputs.ranking.tau, inputs.ranking.tau)
+    assert apart.tau_gap() == independent_gap(study.tau, study.tau)
     assert "this does not tell" in tau_sentences(apart)[0]
     assert any("data differ" in each for each in caveats(apart))
     assert not any("beaten" in each for each in front_sentences(apart)), "accuracies on other data do not compare"

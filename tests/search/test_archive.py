@@ -71,7 +71,7 @@ def test_the_fingerprint_is_of_the_first_rows_and_later_ones_do_not_change_it(pa
         kept = archive.fingerprint()
         archive.add({(3,): ROW}, 1)
         archive.add({(4,): ROW}, 0, setting="other")
-        assert kept["rows"] == 2
+        assert kept.rows == 2
         assert archive.fingerprint(2) == kept
         assert archive.fingerprint() != kept
     change(path, "UPDATE candidate SET measures = replace(measures, '0.', '1.') WHERE genome = '2'")

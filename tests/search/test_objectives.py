@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairnas.config import SearchConfig
+from fairnas.config.quantities import parse_quantity
 from fairnas.errors import ConfigError
 from fairnas.search import (
     ACCURACY,
@@ -19,7 +20,6 @@ from fairnas.search import (
     check_bounds,
     cost_ranges,
     objectives_from,
-    parse_quantity,
     scarcities,
 )
 from fairnas.search.objectives import BUILT_IN, accuracy_by, pays_with

@@ -91,9 +91,9 @@ def test_the_average_follows_weights_and_statistics(space, batch):
             counts = name.endswith("num_batches_tracked")
             expected[name] = value.double() if counts else kept * expected[name] + (1 - kept) * value.double()
     assert training.average is not None
-    assert not training.average.network.training
-    assert not any(parameter.requires_grad for parameter in training.average.network.parameters())
-    for name, value in training.average.network.state_dict().items():
+    assert not training.average.module.training
+    assert not any(parameter.requires_grad for parameter in training.average.module.parameters())
+    for name, value in training.average.module.state_dict().items():
         torch.testing.assert_close(value.double(), expected[name], rtol=1e-5, atol=1e-7)
     assert MovingAverage(nn.Linear(1, 1), 0.9999).kept_at(10**6) == 0.9999
 

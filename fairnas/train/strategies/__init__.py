@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from fairnas.config import TrainConfig, WantedStatistics
 from fairnas.errors import ConfigError, UnknownNameError
+from fairnas.space import SearchSpace
 from fairnas.space.file import run_python
 from fairnas.train.strategies import (
     darts,
@@ -20,7 +21,7 @@ from fairnas.train.strategies import (
     smash,
 )
 from fairnas.train.strategies.paths import PathStrategy
-from fairnas.train.strategies.strategy import GenomeScorer, Strategy, StrategyEntry
+from fairnas.train.strategies.strategy import GenomeScorer, Strategy, StrategyEntry, StrategyFacts
 
 __all__ = [
     "STRATEGIES",
@@ -28,10 +29,13 @@ __all__ = [
     "PathStrategy",
     "Strategy",
     "StrategyEntry",
+    "StrategyFacts",
     "make_strategy",
     "own_file",
     "scoring_statistics",
     "strategy_entry",
+    "strategy_facts",
+    "unsupported_reason",
 ]
 
 STRATEGIES: dict[str, StrategyEntry] = {
@@ -102,6 +106,20 @@ def make_strategy(config: TrainConfig, choices: tuple[int, ...], seed: int) -> S
                     f"leave it out, or use '{name}'"
                 )
     return ours.make(choices, config, seed)
+
+
+@functools.lru_cache(maxsize=64)
+def strategy_facts(config: TrainConfig, choices: tuple[int, ...]) -> StrategyFacts:
+    """What the strategy that a configuration names is like, which no seed changes. Raises as `make_strategy`."""
+    return StrategyFacts.of(make_strategy(config, choices, 0))
+
+
+def unsupported_reason(config: TrainConfig, space: SearchSpace) -> str | None:
+    """Why the strategy that a configuration names cannot train a space, in words that go on after its name.
+
+    None if it can. Raises as `make_strategy`.
+    """
+    return make_strategy(config, space.choices, 0).unsupported_reason(space)
 
 
 def _setting(config: TrainConfig, option: str) -> Any:

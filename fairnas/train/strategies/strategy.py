@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from torch import nn
@@ -85,6 +85,28 @@ def best_of(genomes: Sequence[Genome], scorer: GenomeScorer) -> Genome:
     different = list(dict.fromkeys(genomes))
     scores = scorer(different)
     return max(zip(different, scores, strict=True), key=lambda pair: pair[1])[0]
+
+
+@dataclass(frozen=True)
+class StrategyFacts:
+    """What a strategy of a configuration is like: the attributes of `Strategy`, which say what each means."""
+
+    fairness: Fairness
+    fairness_period: int
+    passes_per_step: int
+    passes_per_update: int
+    passes_together: int
+    batches_per_step: int
+    architecture_share: float
+    architecture_period: int
+    warm_up: float
+    many_processes: bool
+    has_own_networks: bool
+
+    @staticmethod
+    def of(strategy: Strategy) -> "StrategyFacts":
+        """Those of a strategy."""
+        return StrategyFacts(**{field.name: getattr(strategy, field.name) for field in fields(StrategyFacts)})
 
 
 @dataclass(frozen=True)

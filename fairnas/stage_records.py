@@ -1,0 +1,126 @@
+"""`stages.json`: which stages of a run are finished, with the checksums of what they wrote; and sealed JSON files.
+
+Reading anything of a run begins here: a file that a finished stage wrote has to be what it wrote. Files that no stage
+records carry a checksum of their own content (they are sealed), and so does `stages.json` itself.
+"""
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fairnas.errors import RunDirectoryError
+from fairnas.untrusted import parse_json
+
+RECORDS = "stages.json"
+NO_STUDY = "no_ranking.json"
+"""Why a run has no ranking study, where it could have none."""
+SEAL = "sha256"
+"""Key of a sealed file: the checksum of the rest of its content."""
+SEALED = ("dial.json", "precision.json", "similarity.json", "stratified.json", "system.json", NO_STUDY)
+"""Files that no stage records, which therefore carry their own checksum."""
+MAKERS = {
+    "space.json": "train",
+    "data.json": "train",
+    "versions.json": "train",
+    "supernet": "train",
+    "ledger.json": "train",
+    "search.json": "search",
+    "archive.sqlite": "search",
+    "latency.json": "latency",
+    "stand_alone": "retrain",
+    "retrained": "retrain",
+    "ranking.json": "rank",
+    NO_STUDY: "rank",
+    "similarity.json": "similarity",
+    "models": "export",
+}
+"""The command that makes each file, by the first part of its name."""
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a JSON file with a checksum of itself."""
+    assert SEAL not in content, "a file is sealed once"
+    return {**content, SEAL: _seal(content)}
+
+
+def unsealed(path: Path, content: Any, remedy: str) -> dict[str, Any]:
+    """The content of a sealed file without its checksum.
+
+    Args:
+        path: of the file, for the message.
+        content: as it was read.
+        remedy: what to do if it is damaged, after a semicolon.
+
+    Raises:
+        RunDirectoryError: if it is not what was written.
+    """
+    if not isinstance(content, dict):
+        raise RunDirectoryError(f"{path} is not what fairnas writes; {remedy}")
+    plain = {key: value for key, value in content.items() if key != SEAL}
+    if content.get(SEAL) != _seal(plain):
+        raise RunDirectoryError(f"{path} was changed or damaged since it was written; {remedy}")
+    return plain
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def records_text(stages: Mapping[str, Any]) -> bytes:
+    """The content of `stages.json`."""
+    return (json.dumps(sealed({"stages": stages}), indent=1) + "\n").encode()
+
+
+def read_records(run: Path) -> dict[str, Any]:
+    """The records of finished stages in a run directory, by stage; empty if no stage has finished.
+
+    Raises:
+        RunDirectoryError: if `stages.json` is damaged, or names files outside the run.
+    """
+    path = run / RECORDS
+    try:
+        seen = os.stat(path)
+    except FileNotFoundError:
+        return {}
+    return dict(_read_records(path, (seen.st_mtime_ns, seen.st_size, seen.st_ino)))
+
+
+@functools.lru_cache(maxsize=8)
+def _read_records(path: Path, version: tuple[int, ...]) -> Mapping[str, Any]:
+    """Parsed once per version of the file, because every other file of the run is looked up in it."""
+    remedy = "delete it and run the same command again"
+    try:
+        content = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RunDirectoryError(f"{path} is damaged ({error}); {remedy}") from None
+    stages = content.get("stages") if isinstance(content, dict) else None
+    if not isinstance(stages, dict) or not all(
+        isinstance(record, dict)
+        and isinstance(record.get("files"), dict)
+        and isinstance(record.get("metrics", []), list)
+        for record in stages.values()
+    ):
+        raise RunDirectoryError(f"{path} is damaged; {remedy}")
+    for name in (name for record in stages.values() for name in record["files"]):
+        if "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
+            raise RunDirectoryError(f"{path} names a file outside the run, {name!r}; {remedy}")
+    return unsealed(path, content, remedy)["stages"]
+
+
+def changed_since(run: Path, name: str, content: bytes) -> str | None:
+    """The finished stage that wrote other content to a file than it has now; None if the file is as recorded.
+
+    Args:
+        run: the directory.
+        name: of the file, relative to it.
+        content: of the file.
+    """
+    digest = hashlib.sha256(content).hexdigest()
+    records = {stage: record["files"][name] for stage, record in read_records(run).items() if name in record["files"]}
+    if not records or digest in records.values():
+        return None
+    return next(iter(records))
