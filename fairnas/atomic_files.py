@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written as a whole or not at all."""
 
 import contextlib
 import errno
@@ -19,7 +19,7 @@ TEMPORARY = ".tmp"
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file as a whole or not at all. A full disk raises `RunDirectoryError`; the old file survives.
 
-    So does a directory that this process holds and that was moved away.
+    Also raises `RunDirectoryError` if the file is in a directory that this process holds and that was moved away.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     try:

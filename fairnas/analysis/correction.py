@@ -35,10 +35,11 @@ class Correction:
     intercept: float
     """Intercept: predicted accuracy = intercept + weighted sum."""
     tau: float
-    """Tau-b with the truth; each pair of models is ordered by a sum fitted to all others."""
+    """Tau-b with the truth; each pair of models is ordered by a sum that was fitted to all others."""
     interval: tuple[MaybeNan, MaybeNan]
-    """95 % interval: BCa bootstrap over models, with the fits as they are; for a perfect order, that of one with its
-    middle two exchanged, widened to the perfect end."""
+    """95 % interval: BCa bootstrap over models, without refitting; for a perfect order, that of the order with its
+    middle two models exchanged, extended to the perfect end.
+    """
     n: int
     """Number of models."""
     difference: TauDifference

@@ -25,15 +25,15 @@ class RankAgreement:
     interval: tuple[MaybeNan, MaybeNan]
     """95 % interval of tau: bias-corrected and accelerated bootstrap over models. NaN with a constant list."""
     n: int
-    """Models."""
+    """Number of models."""
     p_value: MaybeNan
-    """Of no association (two-sided)."""
+    """P-value for no association (two-sided)."""
     spearman: MaybeNan
     """Spearman's rank correlation, for comparison with other work."""
 
 
 class Agreement(Protocol):
-    """A tau with its interval, wherever it comes from."""
+    """A tau with its interval, as studies and reports hold it."""
 
     @property
     def tau(self) -> float:

@@ -39,13 +39,13 @@ class StudiedModel:
     madds: int
     params: int
     depth: int = 0
-    """Layers that are no skips."""
+    """Number of layers that are not skips."""
     loss: FiniteOrNone = None
-    """Mean cross-entropy where `one_shot` is the accuracy, in nats; None where it is not known."""
+    """Mean one-shot cross-entropy on the validation images, in nats; None if unknown."""
 
     @property
     def finished(self) -> tuple[float, ...]:
-        """Stand-alone accuracies; none if any training diverged, as such a network has no place in the study."""
+        """Stand-alone accuracies; empty if any training diverged, which excludes the network from the study."""
         known = tuple(value for value in self.stand_alone if value is not None)
         return known if len(known) == len(self.stand_alone) else ()
 
@@ -81,7 +81,7 @@ class OtherScores:
 
     name: str
     scores: tuple[MaybeNan, ...]
-    """One-shot accuracy per network, diverged ones included."""
+    """One-shot accuracy per network, including networks whose training diverged."""
     tau: RankAgreement
     best: BestAgreement
     gap: AccuracyGap
@@ -101,7 +101,7 @@ class LossOrder:
 
 @dataclass(frozen=True)
 class RankingStudy(Record):
-    """What the study found. Every number is over the same networks: those that trained without diverging."""
+    """Results of the study. Every number is over the same networks: those that trained without diverging."""
 
     models: tuple[StudiedModel, ...]
     tau: RankAgreement
@@ -133,7 +133,7 @@ class RankingStudy(Record):
     """Conclusions, in sentences."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; each network with its mean accuracy."""
+        """Return plain data; each network with its mean accuracy."""
         plain = super().to_dict()
         for row, model in zip(plain["models"], self.models, strict=True):
             row["mean"] = model.mean

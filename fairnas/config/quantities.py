@@ -1,4 +1,4 @@
-"""Amounts as people write them: 330M, 20ms."""
+"""Quantities with a unit or a suffix, such as 330M or 20ms."""
 
 import math
 import re

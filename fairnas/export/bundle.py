@@ -35,8 +35,8 @@ WEIGHTS, CONFIG, PROGRAM, CARD = "model.safetensors", "config.json", "model.pt2"
 OLD_WEIGHTS = "weights.safetensors"
 """Name of the weights before the folder had the layout of the Hugging Face hub."""
 
-_FORM = 5  # of the folder; counted up when files or facts change, so that they are written again
-_MAKERS = ("fairnas", "torch", "onnx", "onnxscript", "onnxruntime")  # what the files depend on beside the network
+_FORM = 5  # format number of the folder; increased when files or facts change, so that they are written again
+_MAKERS = ("fairnas", "torch", "onnx", "onnxscript", "onnxruntime")  # packages whose versions the files depend on
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ExportReport:
     """Result of one export."""
 
     facts: ModelFacts
-    """Content of its `model.json`."""
+    """Content of `model.json`."""
     unchanged: bool = False
     """True if the folder already had this content and was left alone."""
 
@@ -103,7 +103,7 @@ def _made(product: Product, quantisation: Quantisation | None) -> tuple[dict[str
 
 
 def _write(folder: Path, contents: Mapping[str, bytes], facts: ModelFacts) -> None:
-    with contextlib.suppress(OSError):  # what forbids this forbids writing, too, which says so
+    with contextlib.suppress(OSError):  # an error here also makes the write fail, which reports it
         (folder / FACTS).unlink()
     for name, content in contents.items():
         write_atomically(folder / name, content)
@@ -113,14 +113,14 @@ def _write(folder: Path, contents: Mapping[str, bytes], facts: ModelFacts) -> No
 
 
 def _made_of(product: Product, quantisation: Quantisation | None) -> str:
-    """Hash of everything that the files depend on. The seed and the data of calibration are in the provenance."""
+    """Hash of everything that the files depend on. Seed and data of the calibration are part of the provenance."""
     content = [_FORM, content_digest(product), product.facts().to_dict(), quantisation and quantisation.images]
     content.append([version_of(name) for name in _MAKERS])
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _exported_before(folder: Path, made_of: str) -> ModelFacts | None:
-    """The facts of a folder that was made of the same and is undamaged; else None: damaged ones are made again."""
+    """Facts of an undamaged folder that was made from the same inputs; else None, so that it is made again."""
     try:
         facts = ModelFacts.from_dict(parse_json((folder / FACTS).read_text(encoding="utf-8")))
         good = all(checksum(folder / name) == digest for name, digest in facts.sha256.items())
@@ -130,7 +130,7 @@ def _exported_before(folder: Path, made_of: str) -> ModelFacts | None:
 
 
 def _config(product: Product) -> bytes:
-    """What the hub lists a model by. It is not read back: the weights' own metadata are covered by a checksum."""
+    """Content of `config.json`, for the hub. It is never read back; the weights' own metadata have a checksum."""
     facts = product.facts().to_dict()
     kept = {key: facts[key] for key in ("genome", "classes", "preprocessing", "licence")}
     content = {"model_type": "fairnas", "space": to_dict(product.network.space), **kept}
@@ -147,7 +147,7 @@ def load(path: Path | str) -> LoadedNetwork:
 
     Raises:
         ModelFileError: if the file is absent, truncated, damaged, foreign, or holds another genome's weights; or if
-            the folder is half an export, or its `model.json` is of another file.
+            the folder is an incomplete export, or its `model.json` belongs to other files.
     """
     path = Path(path)
     if not path.is_dir():

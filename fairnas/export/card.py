@@ -50,7 +50,7 @@ _PROVENANCE = {
 
 
 def model_card(facts: ModelFacts) -> str:
-    """The card of an exported network."""
+    """Return the model card of an exported network."""
     parts = (
         _front_matter(facts.licence),
         f"# {_plain(facts.space)} {facts.text}",
@@ -121,7 +121,7 @@ def _about(facts: ModelFacts) -> list[tuple[str, str]]:
 
 
 def _fitted(given: Preprocessing) -> str:
-    """What is out of the ordinary about the input."""
+    """Unusual properties of the input, as text."""
     fit = {"crop": "", "pad": ", the whole image between black bars", "squash": ", the whole image squeezed"}[given.fit]
     ends = given.value_range
     return fit + (f", of more than 8 bits: values {shown_range((ends[0], ends[1]))}" if ends else "")
@@ -167,7 +167,7 @@ def _accuracies(facts: ModelFacts) -> list[tuple[str, ...]]:
 
 
 def _classes(facts: ModelFacts) -> list[str]:
-    """Accuracy class by class, the weakest first; nothing if it was not counted."""
+    """Table of accuracies by class, the weakest first; empty if they were not counted."""
     counts = facts.test_classes
     rows = [
         (name, images, right)
@@ -236,7 +236,7 @@ def _use(facts: ModelFacts) -> list[str]:
             "print(network.classes[logits.argmax()])",
         ),
         "Both refuse a file that is not the one that was exported, and prepare images bit for bit as they were when "
-        "the accuracies above were measured. Whoever prepares them otherwise does this:",
+        "the accuracies above were measured. To prepare them without fairnas:",
         "\n".join(
             [
                 "1. Turn the image as its EXIF orientation says, put what is transparent on white, and convert it to "
@@ -249,8 +249,8 @@ def _use(facts: ModelFacts) -> list[str]:
             ]
         ),
         "Outputs are logits; their softmax is the probabilities. Output number i, from 0, belongs to class number i of "
-        "`classes` in `config.json`, which is also in the metadata of every file. Whoever uses files without fairnas "
-        "looks first whether they are those that were exported:",
+        "`classes` in `config.json`, which is also in the metadata of every file. Without fairnas, "
+        "first check that the files are those that were exported:",
         _python(
             "import hashlib, json, pathlib",
             'digests = json.loads(pathlib.Path("model.json").read_text())["sha256"]',
@@ -258,7 +258,7 @@ def _use(facts: ModelFacts) -> list[str]:
             "    if hashlib.sha256(pathlib.Path(name).read_bytes()).hexdigest() != digests[name]:",
             '        raise SystemExit(f"{name} is not the file that was exported")',
         ),
-        "Of a file alone, the last 64 characters are the SHA-256 of all that comes before them: "
+        "In a single file, the last 64 characters are the SHA-256 of all bytes before them: "
         "`head -c -64 model.onnx | sha256sum`. In onnxruntime alone:",
         _python(
             "import numpy, onnxruntime",
@@ -275,7 +275,7 @@ def _use(facts: ModelFacts) -> list[str]:
 
 
 def _deep(given: Preprocessing) -> str:
-    """How images of more than 8 bits become images of 8 bits, where the network was trained with such."""
+    """Mapping of images of more than 8 bits to 8 bits, if the network was trained on such images."""
     if given.value_range is None:
         return ""
     low, high = given.value_range

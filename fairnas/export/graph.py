@@ -23,7 +23,7 @@ INPUT, OUTPUT = "images", "logits"
 def to_onnx(product: Product) -> bytes:
     """Export the ONNX model: input `images` (B, C, H, W), normalised, any B; output `logits` (B, num_classes).
 
-    Its metadata hold `genome`, `space`, `licence`, as JSON `classes` and `preprocessing`, and `sha256` (`seal.py`).
+    Its metadata are `genome`, `space`, `licence`, `classes` and `preprocessing` as JSON, and `sha256` (`seal.py`).
     """
     onnx = imported("onnx", "exporting to ONNX")
     model = graph_of(product.network, image_shape(product.network.space), (OUTPUT,))

@@ -37,7 +37,7 @@ class HubModel(LoadedNetwork, PyTorchModelHubMixin, library_name="fairnas", tags
     def _save_pretrained(self, save_directory: Path) -> None:
         """Copy the folder's files, as they were exported.
 
-        Weights that were changed since are refused: the other files would not fit them.
+        Raises `ExportError` if the weights were changed since, because the other files would not fit them.
         """
         exported = load(self._folder).state_dict()
         if not all(torch.equal(tensor.cpu(), exported[name]) for name, tensor in self.state_dict().items()):
@@ -49,7 +49,7 @@ class HubModel(LoadedNetwork, PyTorchModelHubMixin, library_name="fairnas", tags
         for name in _FILES:
             if (self._folder / name).exists():
                 if name != CARD:  # which people may complete
-                    require_intact(self._folder / name, digests)
+                    require_intact(self._folder / name, digests)  # the model card is meant to be edited
                 shutil.copyfile(self._folder / name, save_directory / name)
 
     @classmethod

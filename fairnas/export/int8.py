@@ -95,10 +95,10 @@ def _reader(base: type, name: str, images: np.ndarray) -> Any:
 
 
 def accuracy_lost(onnx_model: bytes, int8_model: bytes, quantisation: Quantisation) -> dict[str, Int8Accuracy]:
-    """Both models in onnxruntime on the same images, split by split.
+    """Compare both models in onnxruntime on the same images, split by split.
 
     Returns:
-        What each of them gets right, by split.
+        The accuracies of both, by split.
     """
     sessions = [OnnxSession(model, quantisation.threads) for model in (onnx_model, int8_model)]
     found: dict[str, Int8Accuracy] = {}

@@ -76,6 +76,7 @@ def _images(space: SearchSpace, batch: int) -> np.ndarray:
 def _worst_error(network: StandAlone, run: Callable[[np.ndarray], np.ndarray], what: str) -> float:
     # in float64: a deep network in float32 is off by as much again, on some processors by the whole tolerance
     # float64, because a deep network in float32 has errors as large, on some processors as large as the tolerance
+    # float64, because a deep network in float32 has errors as large, on some processors as large as the tolerance
     reference = copy.deepcopy(network).cpu().eval().double()
     worst = 0.0
     for batch in BATCH_SIZES:

@@ -72,8 +72,8 @@ class Classifier:
             threads: number of threads of the runtime, and of threads that decode images.
 
         Raises:
-            ModelFileError: if there is no model, it is damaged or not what was exported, or doesn't say what it takes
-                and gives.
+            ModelFileError: if there is no model, it is damaged or not as it was exported, or does not describe its
+                input and output.
             ExportError: if onnxruntime is missing.
         """
         self.path, self._threads = find_model(Path(path)), threads

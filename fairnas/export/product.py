@@ -77,7 +77,7 @@ class Product:
         }
 
     def facts(self) -> ProductFacts:
-        """What is known about it beyond its weights."""
+        """Facts about the network other than its weights."""
         return ProductFacts(
             genome=self.network.genome,
             space=self.network.space.name,

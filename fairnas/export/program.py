@@ -19,11 +19,11 @@ DESCRIPTION = "fairnas.json"
 
 
 def to_program(product: Product) -> bytes:
-    """The content of a `.pt2` file: images (B, C, H, W), normalised, any B, to logits (B, num_classes); BN folded.
+    """Content of a `.pt2` file: images (B, C, H, W), normalised, any B, to logits (B, num_classes); BN folded.
 
-    It ends with a digest of itself (`seal.py`).
+    It ends with a digest of its own content (`seal.py`).
     """
-    # torch.export.save takes weights in channels_last for parts of larger ones, and warns
+    # torch.export.save mistakes channels_last weights for parts of larger ones, and warns
     network = folded(product.network).cpu().to(memory_format=torch.contiguous_format)
     # two images, because one would be treated as a constant
     images = torch.zeros(2, *image_shape(product.network.space))

@@ -154,7 +154,7 @@ def in_turns(
 
 
 def latency_facts(models: Mapping[str, bytes]) -> LatencyFacts:
-    """Latency of models, by their names, on one thread."""
+    """Measure the latency of models, by name, on one thread."""
     timings = in_turns([open_model(model) for model in models.values()], np.random.default_rng(0))
     found = {
         name: FileLatency(each.median_ms, (each.lower_ms, each.upper_ms), each.runs)

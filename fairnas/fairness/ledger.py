@@ -86,7 +86,7 @@ class Ledger:
         """Choice blocks run by all passes, each on one mini-batch: the compute spent."""
         self.level_at = 0
         self.chain: tuple[ChainRecord, ...] = ()
-        """After each epoch, the counts and the weights that they belong to, each linked to the record before."""
+        """One record per epoch, which ties the counts to the weights and to the record before."""
         self._starts = np.cumsum([0, *choices])
         self._sizes = np.asarray(choices)
         blocks = int(self._starts[-1])
@@ -152,7 +152,7 @@ class Ledger:
         self._gradient_norms = np.array(sums, dtype=np.float64)
 
     def seal(self, weights: str) -> None:
-        """Add a record to the chain: the counts as they are belong to these weights.
+        """Add a record to the chain: the present counts belong to these weights.
 
         Args:
             weights: SHA-256 of the supernet's parameters and buffers, in hexadecimal.
@@ -161,7 +161,7 @@ class Ledger:
         self.chain += (next_record(self.chain, self.steps, *counts, weights, state_digest(self._state())),)
 
     def require_sealed(self, weights: str) -> None:
-        """Raise `ValueError` unless these counts, as they are now, belong to these weights.
+        """Raise `ValueError` unless the present counts belong to these weights.
 
         Args:
             weights: as for `seal`.
@@ -262,7 +262,7 @@ class Ledger:
         """The inverse of `to_dict`.
 
         Raises:
-            CheckpointError: for anything else, and for counts that do not follow from their chain.
+            CheckpointError: for anything else, and for counts that do not match their chain.
         """
         try:
             ledger = Ledger(str(plain["strategy"]), tuple(len(row) for row in plain["passes"]))
@@ -284,10 +284,10 @@ class Ledger:
 
     @staticmethod
     def of_finished_training(plain: dict[str, Any]) -> "Ledger":
-        """The ledger in `ledger.json`, whose chain reaches its last step.
+        """Read the ledger in `ledger.json`, whose chain must reach its last step.
 
         Raises:
-            CheckpointError: as `from_dict`, and if records are missing at the end of the chain.
+            CheckpointError: in the cases of `from_dict`, and if records are missing at the end of the chain.
         """
         ledger = Ledger.from_dict(plain)
         if (ledger.chain[-1].step if ledger.chain else 0) != ledger.steps:

@@ -46,7 +46,7 @@ def uniform_mean(m: int, n: int) -> float:
 
 
 def uniform_variance(m: int, n: int) -> float:
-    """Equation 1: their variance under uniform sampling, n(m-1)/m^2. Under strict fairness it is 0 (equation 2)."""
+    """Variance of these trainings under uniform sampling, n(m-1)/m^2 (equation 1); 0 under strict fairness."""
     return n * (m - 1) / m**2
 
 

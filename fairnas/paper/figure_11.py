@@ -60,14 +60,14 @@ class Evolution:
     validation_images: int
     search: SearchRecord
     candidates: tuple[Candidate, ...]
-    """All that this supernet scored, in the order of scoring."""
+    """All networks that this supernet scored, in the order of scoring."""
     measure: Measure
-    """What accuracy means in the run."""
+    """Measure of accuracy in the run."""
     command: str
 
     @property
     def words(self) -> str:
-        """What the run's measure of accuracy is called."""
+        """Name of the run's measure of accuracy."""
         return ACCURACY_WORDS[self.measure]
 
     @property

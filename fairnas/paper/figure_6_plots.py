@@ -23,9 +23,9 @@ def style_of(name: str) -> tuple[str, str, str]:
 
 
 def fronts_figure(comparison: SearchComparison, cost: str) -> Figure:
-    """A staircase per searcher over that of the best front."""
+    """One staircase per searcher over that of the best front."""
     data = [_stairs(comparison.best, cost, comparison.measure) | _best_style(comparison)]
-    for each in reversed(comparison.contenders):  # the first lies on top
+    for each in reversed(comparison.contenders):  # the first one is drawn on top
         colour, symbol, _ = style_of(each.name)
         data.append(
             _stairs(each.searches[0].front, cost, comparison.measure)

@@ -42,7 +42,7 @@ class SeededSearch:
     """Different networks among them."""
     failed: int
     hypervolume: tuple[float, ...]
-    """After each generation; fewer than configured if the space ran out of networks."""
+    """Hypervolume after each generation; fewer than configured if the space ran out of networks."""
     front: tuple[Candidate, ...]
     operators: Mapping[str, OperatorCounts]
 
@@ -64,7 +64,7 @@ class SearchComparison:
     population: int
     generations: int
     best: tuple[Candidate, ...]
-    """The best front known: of all searches, and of what was known before."""
+    """Best front known, over all searches and earlier scores."""
     best_volume: float
     """Hypervolume of the best front, 0 to 1."""
     is_true: bool
@@ -73,11 +73,11 @@ class SearchComparison:
     searched: str
     """Description of what was searched, for people."""
     accuracy: str
-    """What is called accuracy."""
+    """Name of the accuracy."""
     measure: Measure
-    """The same by its name in candidates."""
+    """Name of the measure in candidates."""
     objectives: tuple[Objective, ...]
-    """What was optimised, within which bounds."""
+    """Objectives and their bounds."""
     command: str
     config_text: str
     versions: Mapping[str, str]
@@ -201,7 +201,7 @@ def _finals_sentence(comparison: SearchComparison) -> str:
 
 
 def mean_share_interval(shares: Sequence[float]) -> tuple[float, float] | None:
-    """95 % interval of a mean of shares; None with one seed. None can be larger than the best one known."""
+    """95 % interval of a mean of shares; None with one seed. Cut off at 1, because no share can be larger."""
     bounds = mean_interval(shares)
     return None if bounds is None else (max(bounds[0], 0.0), min(bounds[1], 1.0))
 

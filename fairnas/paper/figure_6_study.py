@@ -186,7 +186,7 @@ def _plain(result: SearchResult) -> dict[str, Any]:
 
 
 def _read(path: Path, seed: int, space: SearchSpace, measure: Measure) -> SeededSearch | None:
-    """A finished search, or None if it is not there or damaged: then it is made again, from the archive."""
+    """Read a finished search; None if it is missing or damaged, so that it is made again from the archive."""
     try:
         plain = parse_json(path.read_text(encoding="utf-8"))
         front = tuple(Candidate.from_dict(row) for row in plain["front"])

@@ -61,7 +61,7 @@ def _believed(figure: FigureEight, narrator: Narrator) -> RankingComparison:
     inputs = read_inputs(run)
     assert inputs.ranking is not None, "the study is finished"
     record, models = inputs.ranking, inputs.ranking.study.models
-    # without the run's lock: only files are read that are replaced as a whole
+    # without the run's lock: it only reads files that are replaced atomically
     experiment = Experiment(run, narrator)
     other = opened_beside(experiment, figure.against) if figure.against else other_supernet(experiment)
     genomes = [model.genome for model in models]
@@ -120,7 +120,7 @@ def _drawn(experiment: Experiment, count: int) -> Sequence[Genome]:
 
 
 def as_numbers(comparison: RankingComparison) -> dict[str, Any]:
-    """The figure as plain data."""
+    """Figure as plain data."""
     study = comparison.study.to_dict()
     return {
         "figure": 8,

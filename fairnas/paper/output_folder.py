@@ -14,7 +14,7 @@ from fairnas.untrusted import parse_json
 
 @contextlib.contextmanager
 def claimed(out: Path, settings: Mapping[str, Any]) -> Iterator[None]:
-    """Hold `out` for this process, as the folder of a new figure or of one that goes on.
+    """Hold `out` for this process, as the folder of a new or a resumed figure.
 
     Raises:
         RunDirectoryError: if it holds anything else, is in use, or cannot be written. Nothing is changed then.
@@ -29,7 +29,7 @@ def claimed(out: Path, settings: Mapping[str, Any]) -> Iterator[None]:
 
 def _require_nothing_else(out: Path, path: Path) -> None:
     holds_others = out.exists() and (not out.is_dir() or any(not file.name.startswith(".") for file in out.iterdir()))
-    if holds_others and not path.exists():  # looked for last: another process may have begun a figure by now
+    if holds_others and not path.exists():  # checked last, because another process may have begun a figure meanwhile
         raise RunDirectoryError(f"{out} exists and is not the folder of a figure; give a new or an empty --out")
 
 

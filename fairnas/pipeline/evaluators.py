@@ -1,9 +1,9 @@
-"""Evaluators of genomes: this process, processes beside it, or the workers of a Dask scheduler, on any machines.
+"""Evaluators of genomes: this process, other processes, or the workers of a Dask scheduler on any machines.
 
 Any `concurrent.futures.Executor` gets pieces of a generation, cut along the prefix tree. A worker opens the run
-directory and loads the weights from it, is asked for scores by the hash of these weights, and refuses to score with
-others: scores of other weights, images or BN statistics must never enter the archive. Scores don't depend on how many
-workers there are, or on which of them computes a piece.
+directory and loads the weights from it. Requests contain the hash of these weights, and a worker refuses to score with
+others: scores of other weights, images or BN statistics must never enter the archive. Scores do not depend on the
+number of workers, or on the worker that computes a piece.
 """
 
 import contextlib
@@ -31,16 +31,16 @@ from fairnas.search import Evaluator, Measures
 from fairnas.space import Genome, SearchSpace
 
 CONNECT_SECONDS = 8.0
-"""How long a scheduler may take to answer."""
+"""Timeout of connecting to a scheduler, in seconds."""
 
 
 @contextlib.contextmanager
 def evaluator_of(experiment: Experiment) -> Iterator[Evaluator]:
-    """Who scores genomes, as the run's resources say.
+    """Evaluator of genomes according to the run's resources.
 
     Raises:
         ConfigError: if the scheduler cannot be reached within 10 seconds.
-        KeyboardInterrupt: if the experiment is to stop while a scheduler has no workers yet.
+        KeyboardInterrupt: if the experiment is stopped while a scheduler has no workers yet.
     """
     resources = experiment.config.resources
     if resources.scheduler is None and resources.workers is None:
@@ -55,15 +55,15 @@ def evaluator_of(experiment: Experiment) -> Iterator[Evaluator]:
         try:
             yield RemoteEvaluator(experiment, executor, lambda: _slots(client))
         finally:
-            executor.shutdown(wait=False)  # after an error nobody waits for what is under way, or was lost
+            executor.shutdown(wait=False)  # after an error, do not wait for pieces that are running or lost
 
 
 @contextlib.contextmanager
 def _client(resources: Resources) -> Iterator[Any]:
-    """A client of the scheduler that is named, or of one that is started here with its workers."""
-    from distributed import Client, LocalCluster  # half a second
+    """Client of the named scheduler, or of one that is started here with its workers."""
+    from distributed import Client, LocalCluster  # takes half a second to import
 
-    # what Dask says while workers come and go is not for people who wait for a search; errors reach us as exceptions
+    # Dask's messages about workers are not meant for people who wait for a search; errors reach us as exceptions
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with contextlib.ExitStack() as held:
         address: Any = resources.scheduler
@@ -79,7 +79,7 @@ def _client(resources: Resources) -> Iterator[Any]:
             )
         try:
             client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-        except Exception as error:  # also what a server that is no scheduler makes of our greeting
+        except Exception as error:  # including errors from a server that is no scheduler
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise ConfigError(
                 f"no Dask scheduler answers at {resources.scheduler} ({reason}); "
@@ -93,7 +93,7 @@ def _slots(client: Any) -> int:
 
 
 def _wait_for_workers(client: Any, experiment: Experiment) -> None:
-    """A scheduler of a batch system may come before its workers."""
+    """Wait for workers, which in a batch system may start later than the scheduler."""
     if _slots(client) == 0:
         experiment.narrator.say("the scheduler has no workers yet; waiting for the first")
     while _slots(client) == 0:
@@ -103,31 +103,32 @@ def _wait_for_workers(client: Any, experiment: Experiment) -> None:
 
 
 PIECES_PER_SLOT = 2
-"""Pieces of a generation for each worker: with more than one a fast worker helps a slow one, and a lost one costs less;
-each more computes some common beginnings again."""
+"""Pieces of a generation per worker. With more than one, fast workers help slow ones, and losing a worker costs less;
+but every cut repeats the computation of some shared prefixes.
+"""
 _POLL_SECONDS = 0.2
 _CENSUS_SECONDS = 5.0
 _LOST = ("BrokenProcessPool", "KilledWorker", "CommClosedError")
-"""Errors of the standard library and of Dask that say so, by name, because Dask takes half a second to import."""
+"""Names of errors of the standard library and of Dask for lost workers; Dask itself takes half a second to import."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a worker is asked to score with. Plain data, so that it travels to other machines."""
+    """Request to a worker, as plain data that can be sent to other machines."""
 
     run: str
     """Absolute path of the run directory."""
     setting: str
-    """What a score depends on beyond the genome (`evaluation_setting`): a hash of the weights among them."""
+    """Everything that a score depends on beyond the genome (`evaluation_setting`), including a hash of the weights."""
     version: str
-    """Of fairnas."""
+    """Version of fairnas."""
     evaluate: EvaluateConfig
-    """How genomes are scored: the search may have other settings than the run has yet."""
+    """Settings of scoring: the search may use other settings than the run has yet."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Scores of a piece, or why the worker refuses. An error would not survive every way of travelling."""
+    """Scores of a piece, or the reason of a refusal. Plain data, because exceptions do not survive every transport."""
 
     worker: str
     scores: tuple[Measures, ...] = ()
@@ -135,12 +136,12 @@ class Answer:
 
 
 class RemoteEvaluator:
-    """Scores genomes on the workers of an executor; an `Evaluator` for `run_search`.
+    """Evaluator for `run_search` that scores genomes on the workers of an executor.
 
     Args:
-        experiment: whose trained supernet scores; its run directory must be at the same path on all workers.
-        executor: such as Dask's `client.get_executor()`, or a `ProcessPoolExecutor`.
-        slots: how many pieces the workers take at a time, asked before each generation.
+        experiment: experiment with the trained supernet; its run directory must be at the same path on all workers.
+        executor: executor, such as Dask's `client.get_executor()`, or a `ProcessPoolExecutor`.
+        slots: returns the number of pieces that the workers take at a time; called before each generation.
     """
 
     def __init__(self, experiment: Experiment, executor: Executor, slots: Callable[[], int]) -> None:
@@ -151,12 +152,12 @@ class RemoteEvaluator:
         self._assignment = Assignment(path, setting, __version__, evaluate)
 
     def __call__(self, genomes: Sequence[Genome]) -> list[Measures]:
-        """Measures of each genome, in order.
+        """Score genomes; returns the measures of each, in order.
 
         Raises:
-            ConfigError: if a worker refuses, in its words.
-            LostWorkersError: if the workers, or those who know them, are gone.
-            KeyboardInterrupt: if the experiment is to stop; what is being scored is forgotten.
+            ConfigError: if a worker refuses, with its message.
+            LostWorkersError: if the workers or the scheduler are lost.
+            KeyboardInterrupt: if the experiment is stopped; scores of running pieces are lost.
         """
         canonical = [self._space.canonical(genome) for genome in genomes]
         pieces = cut_along_tree(sorted(set(canonical)), PIECES_PER_SLOT * max(1, self._slots()), node_cost(self._space))
@@ -197,7 +198,7 @@ class RemoteEvaluator:
 
 @contextlib.contextmanager
 def _explained() -> Iterator[None]:
-    """Turn what executors raise into one line."""
+    """Turn errors of executors into one line."""
     try:
         yield
     except ImportError as error:
@@ -211,19 +212,20 @@ def _explained() -> Iterator[None]:
 
 
 def node_cost(space: SearchSpace) -> Callable[[Genome], int]:
-    """Multiply-adds of a node of the prefix tree; the stem has the network's fixed part, the last layer its head."""
+    """Multiply-adds of a node of the prefix tree; the stem includes the fixed part, the last layer the head."""
     table = cost_table(space)
     return lambda prefix: table.blocks[len(prefix) - 1][prefix[-1]].madds if prefix else table.fixed.madds
 
 
 # On the worker -----------------------------------------------------------------------------------------------
 
-_at_work = threading.Lock()  # a worker with several threads scores one piece at a time: a supernet's copy has state
-_opened: dict[Assignment, Experiment] = {}  # the last one only
+# a worker with several threads scores one piece at a time, because the copy of a supernet has state
+_at_work = threading.Lock()
+_opened: dict[Assignment, Experiment] = {}  # only the last one
 
 
 def score_piece(assignment: Assignment, genomes: tuple[Genome, ...]) -> Answer:
-    """Score some genomes with the supernet of a run directory. Runs on a worker."""
+    """Score genomes with the supernet of a run directory. Runs on a worker."""
     worker = f"{socket.gethostname()}:{os.getpid()}"
     with _at_work:
         try:
@@ -235,7 +237,7 @@ def score_piece(assignment: Assignment, genomes: tuple[Genome, ...]) -> Answer:
 
 
 def _experiment(assignment: Assignment) -> Experiment:
-    """The experiment that is asked for, opened once. Raises `FairnasError` if this worker has another."""
+    """Experiment of a request, opened once. Raises `FairnasError` if this worker has another one."""
     if assignment not in _opened:
         if __version__ != assignment.version:
             raise ConfigError(f"it has fairnas {__version__}; install {assignment.version} there, as the search has")

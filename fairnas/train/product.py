@@ -81,7 +81,7 @@ class ProductTraining:
 
     @property
     def kept(self) -> nn.Module:
-        """The network whose weights would be used: the average, where there is one."""
+        """Network whose weights would be used: the average, if there is one."""
         return self.network if self.average is None else self.average.module
 
     def images(self, dataset: Dataset) -> Dataset:

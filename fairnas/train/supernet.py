@@ -86,7 +86,7 @@ class SupernetTraining:
         return result.loss
 
     def seal_ledger(self) -> None:
-        """Note in the ledger, after an epoch, that its counts belong to the weights as they are."""
+        """Record in the ledger, after an epoch, that its counts belong to the present weights."""
         self.ledger.set_gradient_norms(self._gradient_norms.cpu().numpy())
         self.ledger.seal(weights_digest(self.network.state_dict()))
 
@@ -96,7 +96,7 @@ class SupernetTraining:
         return {"ledger": self.ledger.to_dict(), "strategy": self.strategy.state()}
 
     def restore_extra(self, content: dict[str, Any]) -> None:
-        """Take both back."""
+        """Restore ledger and strategy."""
         self.strategy.restore(content["strategy"])
         self.ledger = Ledger.from_dict(content["ledger"])
         sums = torch.from_numpy(np.concatenate(self.ledger.gradient_norms))
@@ -104,7 +104,7 @@ class SupernetTraining:
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:
-    """SHA-256 of a network's parameters and buffers: names, types, shapes and numbers, wherever they are."""
+    """Return the SHA-256 of a network's parameters and buffers: names, types, shapes and values, on any device."""
     digest = hashlib.sha256()
     for name, tensor in sorted(weights.items()):
         numbers = tensor.detach().cpu().contiguous()
@@ -114,7 +114,7 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
 
 
 def parts_of(dataset: Dataset, strategy: Strategy | StrategyFacts) -> tuple[Dataset, Dataset | None]:
-    """Whose training images teach the weights, and whose the architecture, if the strategy keeps some for it."""
+    """Data sets for the weights and for the architecture; None if the strategy reserves no images."""
     if not strategy.architecture_share:
         return dataset, None
     return split_for_architecture(dataset, strategy.architecture_share)

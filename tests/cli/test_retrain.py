@@ -146,4 +146,4 @@ def test_no_run_is_one_line(tmp_path, fairnas):
 def test_a_temperature_of_no_distillation_is_refused(copied_run, fairnas):
     outcome = fairnas("retrain", "--run", copied_run.path, "--recipe", "product", "--temperature", "4")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
-    assert "--temperature is of distillation, which is 0; give --distillation, too" in outcome.err
+    assert "--temperature needs distillation, which is 0; give --distillation too" in outcome.err

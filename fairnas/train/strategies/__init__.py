@@ -110,12 +110,12 @@ def make_strategy(config: TrainConfig, choices: tuple[int, ...], seed: int) -> S
 
 @functools.lru_cache(maxsize=64)
 def strategy_facts(config: TrainConfig, choices: tuple[int, ...]) -> StrategyFacts:
-    """What the strategy that a configuration names is like, which no seed changes. Raises as `make_strategy`."""
+    """Return the facts of the strategy in a configuration, which no seed changes. Raises as `make_strategy`."""
     return StrategyFacts.of(make_strategy(config, choices, 0))
 
 
 def unsupported_reason(config: TrainConfig, space: SearchSpace) -> str | None:
-    """Why the strategy that a configuration names cannot train a space, in words that go on after its name.
+    """Return the reason why the configured strategy cannot train a space, as words that follow its name.
 
     None if it can. Raises as `make_strategy`.
     """

@@ -89,7 +89,7 @@ def best_of(genomes: Sequence[Genome], scorer: GenomeScorer) -> Genome:
 
 @dataclass(frozen=True)
 class StrategyFacts:
-    """What a strategy of a configuration is like: the attributes of `Strategy`, which say what each means."""
+    """Facts of a configured strategy: attributes of `Strategy`, which documents them."""
 
     fairness: Fairness
     fairness_period: int
@@ -105,7 +105,7 @@ class StrategyFacts:
 
     @staticmethod
     def of(strategy: Strategy) -> "StrategyFacts":
-        """Those of a strategy."""
+        """Take the facts of a strategy."""
         return StrategyFacts(**{field.name: getattr(strategy, field.name) for field in fields(StrategyFacts)})
 
 
