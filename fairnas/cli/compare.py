@@ -12,7 +12,7 @@ from fairnas.cli.parsing import given_flags, show_help, wants_help
 from fairnas.cli.settings import configured, recipe_config, shown_config
 from fairnas.config import RunConfig
 
-_MODELS = 24
+_MODELS = 24  # networks trained from scratch by default
 
 
 @dataclass(frozen=True)

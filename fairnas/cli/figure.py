@@ -17,8 +17,8 @@ from fairnas.errors import UnknownNameError
 from fairnas.recipes import NAMES
 from fairnas.rundir import RunDirectory
 
-_SUPERNET_SEEDS, _TRUTH_SEEDS = 5, 20
-_PAPER = SearchConfig(population=64, generations=17)
+_SUPERNET_SEEDS, _TRUTH_SEEDS = 5, 20  # a search of the truth takes seconds, so there can be more
+_PAPER = SearchConfig(population=64, generations=17)  # 1,088 networks, as in the paper's Figure 6
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ VERBS: dict[str, str] = {
     "doctor": "versions, device, and what is missing",
 }
 
-DONE, OUR_FAULT, WRONG_INPUT, HUNG_UP, INTERRUPTED = 0, 1, 2, 129, 130
+DONE, OUR_FAULT, WRONG_INPUT, HUNG_UP, INTERRUPTED = 0, 1, 2, 129, 130  # the last two as in a shell: 128 + signal
 
 _HELP = """usage: fairnas VERB [options]
 

@@ -16,7 +16,7 @@ from fairnas.errors import ModelFileError
 from fairnas.untrusted import parse_json
 
 FACTS = "model.json"
-_DIGITS = 64
+_DIGITS = 64  # of a SHA-256 in hexadecimal
 # a metadata entry of an ONNX model (field 14 of the protocol buffer) of 74 bytes: its key, then its value
 _ONNX = b"\x72\x4a\x0a\x06sha256\x12\x40"
 _ZIP = b"SHA-256 of all before: "

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 _START = "fairnas ledger"
-_DIGEST_LENGTH = 64
+_DIGEST_LENGTH = 64  # hexadecimal digits of a SHA-256
 
 
 @dataclass(frozen=True)

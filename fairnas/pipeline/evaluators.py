@@ -106,8 +106,8 @@ PIECES_PER_SLOT = 2
 """Pieces of a generation per worker. With more than one, fast workers help slow ones, and losing a worker costs less;
 but every cut repeats the computation of some shared prefixes.
 """
-_POLL_SECONDS = 0.2
-_CENSUS_SECONDS = 5.0
+_POLL_SECONDS = 0.2  # between questions whether to stop
+_CENSUS_SECONDS = 5.0  # between counts of the workers, which come and go
 _LOST = ("BrokenProcessPool", "KilledWorker", "CommClosedError")
 """Names of errors of the standard library and of Dask for lost workers; Dask itself takes half a second to import."""
 

@@ -42,14 +42,14 @@ from fairnas.search import Measures
 from fairnas.space import Genome, SearchSpace, format_genome
 from fairnas.train import supernet_training, write_checkpoint
 
-SUPERNET = Limits(least=3.0, most=8.0)
+SUPERNET = Limits(least=3.0, most=8.0)  # seconds of supernet steps
 GENERATIONS = 60
 """Largest number of rehearsed generations: later ones resemble earlier ones."""
 FEWEST_GENERATIONS = 5
 """Smallest number of rehearsed generations, if the search has that many."""
 LATENCY_MINUTES = 0.01
 """Minutes of measuring latency, if the run does: the smallest that gives a table."""
-PARTS = 4
+PARTS = 4  # parts of a rehearsal that are reported
 FLOAT = 4
 """Bytes of a number in single precision."""
 
@@ -299,6 +299,6 @@ def _peak_memory(device: torch.device, processes: int) -> int:
         return torch.cuda.max_memory_allocated(device)
     import resource  # does not exist on Windows
 
-    unit = 1 if sys.platform == "darwin" else 1024
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes on macOS, kilobytes on Linux
     own, child = (resource.getrusage(who).ru_maxrss * unit for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return own + (processes * child if processes > 1 else 0)

@@ -31,7 +31,7 @@ WIDTHS = (0.75, 0.5, 0.25)
 """Factors on the channels, tried at the smallest image size."""
 PROBE = Limits(least=1.0, most=2.0)
 """Duration of measuring a supernet step at one point."""
-PROBE_BATCHES = 4
+PROBE_BATCHES = 4  # mini-batches of noise for every mini-batch of a step
 
 
 def points_of(prepared: Prepared, given: frozenset[str]) -> tuple[OperatingPoint, ...]:

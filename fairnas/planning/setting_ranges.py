@@ -19,7 +19,7 @@ SEARCH_LEVELS = 16
 """Number of levels between the smallest and the recipe's search, and between that and the largest."""
 STUDY_FIRST = 6
 """Number of networks in the ranking study before trainings become longer; more networks come after that."""
-STUDY_LEAST = 3
+STUDY_LEAST = 3  # networks; with fewer there is no ranking
 STUDY_AFTER = 0.25
 """Share of the full length of trainings before there is a ranking study at all; or a few epochs."""
 

@@ -28,7 +28,7 @@ AIM = 0.9
 """Share of the given time to aim at: ending a little early is better than late."""
 PATIENT = 3600.0
 """Length of a run in seconds from which measurements are as long as in a plan; shorter runs have shorter ones."""
-LEAST_PATIENCE = 0.1
+LEAST_PATIENCE = 0.1  # of the usual time of a measurement
 LATENCY_SHARE = 0.1
 """Share of the time for measuring latency, if the run does."""
 PROBES = 4

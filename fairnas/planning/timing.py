@@ -20,7 +20,7 @@ from fairnas.train.step import Batch
 
 WINDOW_SECONDS = 0.25
 """Length of a timing window in seconds. Each window ends with a GPU synchronisation."""
-FEWEST_WINDOWS = 6
+FEWEST_WINDOWS = 6  # from fewer, their standard error would be too uncertain
 STEADY = 0.02
 """Relative standard error of the step time at which measuring may end."""
 WARM_UP_STEPS = GraphedCallable.WARM_UP + 1

@@ -29,7 +29,7 @@ from fairnas.train import Training, stand_alone_training, write_checkpoint
 
 STAND_ALONE = Limits(least=1.5, most=1.5)
 """Duration per network; equal for all, so that no network has a core alone while others are done."""
-SCORING_SECONDS = 5.0
+SCORING_SECONDS = 5.0  # for timing the scores of validation images
 QUICK = 0.5
 """Share of the usual time for a rehearsal below which fewer networks are trained and exported."""
 

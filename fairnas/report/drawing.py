@@ -24,7 +24,7 @@ from fairnas.space import (
 
 _WIDTH, _GAP, _LINE = 46, 5, 14
 """Width of a block, space between blocks, and extra space around a thick or dashed line; in SVG units."""
-_TALLEST, _SHORTEST, _THIN = 84, 26, 5
+_TALLEST, _SHORTEST, _THIN = 84, 26, 5  # heights of blocks and of the identity, in SVG units
 _ABOVE, _BELOW = 8, 24
 """Space above the tallest block, and below it for the numbers of channels and the sizes; in SVG units."""
 

@@ -11,8 +11,8 @@ PREDICTOR_NAMES = COST_NAMES | {"depth": "layers that are no skips"}
 
 UNKNOWN = "\u2013"
 _PER_CENT = "\u00a0%"  # a no-break space, so that the unit stays with its number
-_MANY_IMAGES = 10_000
-_Z_95 = 1.959964
+_MANY_IMAGES = 10_000  # one image is then 0.01 %, so the second decimal means something
+_Z_95 = 1.959964  # 97.5 % quantile of the normal distribution
 
 
 def is_known(value: float | None) -> bool:

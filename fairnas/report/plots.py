@@ -21,7 +21,7 @@ Figure = dict[str, Any]
 
 MOST_POINTS = 3000
 """Most points drawn per plot; more would be slow on a phone without showing anything new."""
-_BINS = 40
+_BINS = 40  # of a histogram, at most about this number
 COSTS: tuple[Literal["madds", "params"], ...] = ("madds", "params")
 
 

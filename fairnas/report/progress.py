@@ -28,7 +28,7 @@ _FILES = (
     *("similarity/similarity.json", "table1/table1.json", "table2.json", "table2-latency.json"),
 )
 _FOLDERS = ("stand_alone", "retrained", "models")
-_COPIES = 3
+_COPIES = 3  # attempts to copy an archive while it is written
 
 
 @dataclass(frozen=True)

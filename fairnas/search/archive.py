@@ -301,7 +301,7 @@ class Archive:
 
 def _is(error: sqlite3.Error, *codes: int) -> bool:
     """True for one of SQLite's primary result codes, the low byte of an extended one."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in codes
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in codes  # the low byte; the rest is an extended code
 
 
 def _statement(sql: object) -> str:

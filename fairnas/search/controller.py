@@ -124,7 +124,7 @@ class Controller:
         if self._baseline is None:
             self._baseline = gains.mean().item()
         advantages = gains - self._baseline
-        advantages = advantages / (advantages.square().mean().sqrt() + 1e-8)
+        advantages = advantages / (advantages.square().mean().sqrt() + 1e-8)  # 1e-8: all may be 0
         with torch.no_grad():
             old = log_probability(self.policy(tokens), tokens, mine)
         for _ in range(self.config.epochs):

@@ -38,6 +38,7 @@ class SposEvolution:
         seed: int,
     ) -> None:
         self._space, self._objectives, self._costs = space, objectives, costs
+        # published: 10 parents of 50
         self._population, self._parents = config.population, max(2, config.population // 5)
         self._merit = merit(objectives)
         self._rng = generator(seed, "spos evolution")
