@@ -101,14 +101,12 @@ class LostProcessError(RuntimeError):
 
 
 class LostWorkersError(RuntimeError):
-    """The workers that score genomes, or the scheduler that knows them, ended."""
+    """The workers that score genomes or train networks, or the scheduler that knows them, ended."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, kept: str) -> None:
+        """Take what was heard last, and what is kept, in words."""
         first = reason.splitlines()[0] if reason else "no answer"
-        super().__init__(
-            f"the workers are lost ({first}); scores of earlier generations are kept, "
-            "run the same command again to go on"
-        )
+        super().__init__(f"the workers are lost ({first}); {kept}, run the same command again to go on")
 
 
 class LostTrainingError(RuntimeError):

@@ -60,7 +60,7 @@ def flags_of(command: str) -> frozenset[str]:
             module = importlib.import_module(command if command != "benchmarks.fuzz" else "benchmarks.fuzz.__main__")
             module.main(["--help"])
         else:
-            main([*command.split(), "--help"])
+            main([*command.split(), "--help-all"])
     return frozenset(re.findall(r"--[a-z][a-z0-9.-]*", said.getvalue())) | {"--debug"}
 
 

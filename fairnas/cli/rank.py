@@ -29,6 +29,7 @@ class RankVerb(RunArguments):
         fairnas rank --run runs/digits --models 30 --choose stratified
         fairnas rank --run runs/digits --against runs/uniform
         fairnas rank --run runs/digits --genomes networks.txt --seeds 3
+        fairnas rank --run runs/digits --scheduler tcp://10.0.0.5:8786
         fairnas rank --run runs/digits --show
     """
 

@@ -30,6 +30,7 @@ class RetrainVerb(RunArguments):
         fairnas retrain --run runs/digits
         fairnas retrain 01234501 --run runs/digits
         fairnas retrain --run runs/digits --recipe product --epochs 100 --initial inherit
+        fairnas retrain --run runs/digits --scheduler tcp://10.0.0.5:8786
     """
 
     genomes: tyro.conf.Positional[tuple[str, ...]] = ()

@@ -34,7 +34,6 @@ def training_batches(
     balance: Balance = "none",
     part: tuple[int, int] = (0, 1),
     device: torch.device,
-    workers: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Iterate over batches `first`, `first + 1`, ... of one epoch, shuffled, with every image augmented independently.
 
@@ -44,10 +43,9 @@ def training_batches(
         seed: the run's seed.
         epoch: number of the epoch; order and augmentation differ between epochs.
         first: number of the first batch wanted.
-        balance: `sampling` uses every class equally often, see `epoch_order`.
-        part: share of every batch to yield, such as (0, 2) for the first half; batches must be divisible.
-        device: device of the batches.
-        workers: processes that decode streamed images, at most one per core; 0 decodes in this process.
+        balance: `sampling` takes every class equally often, see `epoch_order`.
+        part: share of every batch that is wanted, such as (0, 2) for the first half; batches must be divisible.
+        device: where the batches are wanted.
 
     Yields:
         Images (B, C, S, S), float32, normalised, channels_last; labels (B,), int64.
@@ -64,7 +62,7 @@ def training_batches(
     tasks = [(step, order[step * batch_size + own * size :][:size]) for step in steps]
     views = Views(dataset.augmentation, dataset.image_size, seed, epoch, part, dataset.fit)
     scale = _Scale.of(dataset, device)
-    for pixels, labels in dataset.train.batches(tasks, views, device, workers):
+    for pixels, labels in dataset.train.batches(tasks, views, device):
         yield scale.normalised(pixels), labels
 
 
@@ -75,7 +73,6 @@ def ordered_batches(
     batch_size: int,
     equal: bool = False,
     device: torch.device,
-    workers: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Iterate over all images of a split, not augmented, in a fixed order that mixes the classes.
 
@@ -85,9 +82,8 @@ def ordered_batches(
         images: the split.
         dataset: the data set that the split belongs to.
         batch_size: images per batch; the last batch may be smaller.
-        equal: make the same number of batches with sizes that differ by at most one, larger ones first.
-        device: device of the batches.
-        workers: processes that decode streamed images; 0 decodes in this process.
+        equal: make as many batches, but as equal as can be: their sizes differ by one at most, the larger ones first.
+        device: where the batches are wanted.
 
     Yields:
         Pairs of images (B, C, H, W), normalised float32, and labels (B,).
@@ -95,7 +91,7 @@ def ordered_batches(
     places, starts = np.arange(len(images)), range(0, len(images), batch_size)
     parts = np.array_split(places, len(starts)) if equal else [places[start : start + batch_size] for start in starts]
     scale = _Scale.of(dataset, device)
-    for pixels, labels in images.batches(list(enumerate(parts)), None, device, workers):
+    for pixels, labels in images.batches(list(enumerate(parts)), None, device):
         yield scale.normalised(pixels), labels
 
 

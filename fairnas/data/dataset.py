@@ -1,5 +1,6 @@
 """Data set of a run: three splits, classes, mean and deviation, and the findings about its images."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -7,7 +8,7 @@ import torch
 from fairnas.config import Augmentation, Fit
 from fairnas.data.decoding import Decoding
 from fairnas.data.finding import Finding, messages
-from fairnas.data.images import Images
+from fairnas.data.images import Images, StreamedImages
 from fairnas.data.summary import DataSummary
 
 
@@ -47,6 +48,14 @@ class Dataset:
     def notes(self) -> tuple[str, ...]:
         """Lines of the findings."""
         return messages(self.findings)
+
+    def decoded_by(self, workers: int) -> "Dataset":
+        """The same data set, whose streamed images are decoded by so many processes, at most one per core."""
+        parts = {split: getattr(self, split) for split in ("train", "validation", "test")}
+        streamed = {split: images for split, images in parts.items() if isinstance(images, StreamedImages)}
+        return dataclasses.replace(
+            self, **{split: dataclasses.replace(images, workers=workers) for split, images in streamed.items()}
+        )
 
     def summary(self) -> DataSummary:
         """The facts, for `data.json`."""

@@ -1,12 +1,14 @@
 """Images of one split, of one of two kinds: resident on the device, or streamed from files.
 
-Resident images are one uint8 tensor, moved to the device once; batches are a few tensor operations. Streamed images are
-decoded by worker processes, a whole batch each, whenever they are needed. Both use the same augmentation, which
-streamed images undergo before they are reduced to squares.
+Resident images are one uint8 tensor, moved to the device once; batches are a few tensor operations. Streamed
+ones are decoded by worker processes, a whole batch each, as often as they are needed; they know how many, so that
+nobody who wants batches has to. Both draw the same augmentation, which streamed images undergo before they are
+reduced to squares.
 """
 
 import dataclasses
 import math
+import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -63,7 +65,7 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def batches(
-        self, tasks: Sequence[Task], views: Views | None, device: torch.device, workers: int
+        self, tasks: Sequence[Task], views: Views | None, device: torch.device
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Pixels (B, S, S, C), uint8 or float32 in 0 to 255, and labels (B,), on the device, task by task.
 
@@ -85,9 +87,9 @@ class ResidentImages:
         return len(self.labels)
 
     def batches(
-        self, tasks: Sequence[Task], views: Views | None, device: torch.device, workers: int
+        self, tasks: Sequence[Task], views: Views | None, device: torch.device
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `Images`. No workers are needed."""
+        """See `Images`."""
         if device not in self._on_device:
             self._on_device[device] = (self.pixels.to(device), self.labels.to(device))
         pixels, labels = self._on_device[device]
@@ -108,33 +110,36 @@ class StreamedImages:
     files: Files
     decoding: Decoding
     labels: Tensor
+    workers: int = 0
+    """Processes that decode; 0: this one."""
     _kept: list[ResidentImages] = field(default_factory=list, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.files)
 
     def batches(
-        self, tasks: Sequence[Task], views: Views | None, device: torch.device, workers: int
+        self, tasks: Sequence[Task], views: Views | None, device: torch.device
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `Images`. Starts at most one worker per core, because more would only wait for each other."""
+        """See `Images`."""
         if views is not None or not fit_in_memory(len(self), self.decoding):
-            yield from self._streamed(tasks, views, device, workers)
+            yield from self._streamed(tasks, views, device)
             return
         if not self._kept:
-            self._kept.append(self._resident(workers))
-        yield from self._kept[0].batches(tasks, None, device, workers)
+            self._kept.append(self._resident())
+        yield from self._kept[0].batches(tasks, None, device)
 
-    def _resident(self, workers: int) -> ResidentImages:
+    def _resident(self) -> ResidentImages:
         pixels = torch.empty((len(self), *self.decoding.shape), dtype=torch.uint8)
         tasks = list(enumerate(np.array_split(np.arange(len(self)), math.ceil(len(self) / 64))))
-        batches = self._streamed(tasks, None, torch.device("cpu"), workers)
+        batches = self._streamed(tasks, None, torch.device("cpu"))
         for (_, places), (some, _) in zip(tasks, batches, strict=True):
             pixels[places[0] : places[-1] + 1] = some
         return ResidentImages(pixels, self.labels, self.decoding.size)
 
     def _streamed(
-        self, tasks: Sequence[Task], views: Views | None, device: torch.device, workers: int
+        self, tasks: Sequence[Task], views: Views | None, device: torch.device
     ) -> Iterator[tuple[Tensor, Tensor]]:
+        workers = self._processes()
         if workers > 0:
             _require_room_for_sockets()
         loader = DataLoader(
@@ -142,7 +147,7 @@ class StreamedImages:
             _Batches(dataclasses.replace(self), views),  # pyright: ignore[reportArgumentType]
             batch_size=None,  # each item is a whole batch
             sampler=tasks,
-            num_workers=min(workers, CORES),
+            num_workers=workers,
             pin_memory=device.type == "cuda",
             generator=torch.Generator(),  # otherwise the loader would draw from the global generator
         )
@@ -163,6 +168,10 @@ class StreamedImages:
                 raise DataError(batch)
             pixels, labels = batch
             yield pixels.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+
+    def _processes(self) -> int:
+        """How many processes decode. More than cores would only wait for each other; a daemon may not start any."""
+        return 0 if multiprocessing.current_process().daemon else min(self.workers, CORES)
 
     def read(self, places: np.ndarray, draws: Draws | None) -> Tensor:
         """Decode and augment some images: (B, S, S, C) uint8. Raises `DataError` naming a bad file."""

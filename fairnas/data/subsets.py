@@ -31,10 +31,10 @@ class PartOfImages:
         return len(self.places)
 
     def batches(
-        self, tasks: Sequence[Task], views: Views | None, device: torch.device, workers: int
+        self, tasks: Sequence[Task], views: Views | None, device: torch.device
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Images`."""
-        return self.whole.batches([(number, self.places[own]) for number, own in tasks], views, device, workers)
+        return self.whole.batches([(number, self.places[own]) for number, own in tasks], views, device)
 
 
 def split_for_architecture(dataset: Dataset, share: float) -> tuple[Dataset, Dataset]:

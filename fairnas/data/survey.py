@@ -42,7 +42,7 @@ class CountedImages:
         return len(self.labels)
 
     def batches(
-        self, tasks: Sequence[Task], views: Views | None, device: torch.device, workers: int
+        self, tasks: Sequence[Task], views: Views | None, device: torch.device
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Not available: raises an error."""
         raise AssertionError("these images are only counted")

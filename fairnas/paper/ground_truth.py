@@ -8,7 +8,7 @@ from fairnas.config import RunConfig
 from fairnas.data import Dataset
 from fairnas.paper.supernet_runs import stratified_genomes
 from fairnas.pipeline.experiment import pick_device, stand_alone_config, training_identity
-from fairnas.pipeline.job_pool import run_jobs
+from fairnas.pipeline.job_pool import run_jobs, trainers_of
 from fairnas.pipeline.training_job import Job, JobContext
 from fairnas.progress import Narrator
 from fairnas.space import Genome, SearchSpace
@@ -57,8 +57,10 @@ class Truth:
             return [self._known[genome].top1 for genome in genomes]
         seeds = range(self._job_context.config.stand_alone.seeds)
         jobs = [Job(genome, seed, False) for genome in genomes for seed in seeds]
+        say, resources = self._narrator.say, self._job_context.config.resources
         results = run_jobs(
-            self._job_context, jobs, lambda: self._opened, self._narrator.progress, self._stop, self._narrator.say
+            *(self._job_context, jobs, lambda: self._opened, self._narrator.progress, self._stop, say),
+            trainers=trainers_of(resources, say, self._stop),
         )
         means: list[float | None] = []
         for number in range(len(genomes)):

@@ -6,6 +6,7 @@ from fairnas.pipeline.prepare import Prepared, prepare
 from fairnas.pipeline.stages import STAGES, RunStage, require_changeable, run_stage, run_story
 from fairnas.pipeline.summary import audit, summarise
 from fairnas.pipeline.train_stage import follow
+from fairnas.pipeline.workers import Workers
 
 __all__ = [
     "STAGES",
@@ -13,6 +14,7 @@ __all__ = [
     "Prepared",
     "RemoteEvaluator",
     "RunStage",
+    "Workers",
     "audit",
     "follow",
     "prepare",

@@ -122,9 +122,8 @@ def images_to_compare(experiment: Experiment, options: SimilarityOptions) -> Res
     dataset = experiment.dataset
     size = dataset.image_size
     if options.image is None:
-        workers = experiment.config.resources.loader_workers
         places = np.arange(min(options.images, len(dataset.validation)))
-        pixels, labels = next(iter(dataset.validation.batches([(0, places)], None, torch.device("cpu"), workers)))
+        pixels, labels = next(iter(dataset.validation.batches([(0, places)], None, torch.device("cpu"))))
         return ResidentImages(pixels, labels, size)
     if not options.image.is_file():
         raise DataError(f"there is no image file {options.image}; give another --image, or leave it out")
@@ -160,8 +159,7 @@ class NormalisationStatistics:
         if self.kind == "batch":
             return next(validation_batches(experiment))[0][: self.most]
         wanted = min(config.evaluate.calibration_images, self.most or config.evaluate.calibration_images)
-        workers = config.resources.loader_workers
-        return CalibrationImages(experiment.dataset, wanted, config.seed, experiment.device, workers).shared()
+        return CalibrationImages(experiment.dataset, wanted, config.seed, experiment.device).shared()
 
 
 def compare_blocks(

@@ -21,7 +21,6 @@ class CalibrationImages:
     wanted: int
     seed: int
     device: torch.device
-    workers: int
 
     def shared(self) -> Tensor:
         """(n, C, S, S), the first images in an order that mixes the classes."""
@@ -38,7 +37,7 @@ class CalibrationImages:
 
     def _normalised(self, places: np.ndarray) -> Tensor:
         some = _Some(self.dataset.train, places)
-        batches = ordered_batches(some, self.dataset, batch_size=len(places), device=self.device, workers=self.workers)
+        batches = ordered_batches(some, self.dataset, batch_size=len(places), device=self.device)
         return next(batches)[0]
 
 
@@ -57,7 +56,7 @@ class _Some:
         return self.whole.labels[torch.from_numpy(self.places)]
 
     def batches(
-        self, tasks: Sequence[tuple[int, np.ndarray]], views: Views | None, device: torch.device, workers: int
+        self, tasks: Sequence[tuple[int, np.ndarray]], views: Views | None, device: torch.device
     ) -> Iterator[tuple[Tensor, Tensor]]:
         chosen = [(number, self.places[places]) for number, places in tasks]
-        yield from self.whole.batches(chosen, views, device, workers)
+        yield from self.whole.batches(chosen, views, device)

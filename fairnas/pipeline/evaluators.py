@@ -8,108 +8,42 @@ number of workers, or on the worker that computes a piece.
 
 import contextlib
 import dataclasses
-import logging
 import os
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fairnas import __version__
-from fairnas.config import EvaluateConfig, Resources
-from fairnas.errors import ConfigError, FairnasError, LostWorkersError
+from fairnas.config import EvaluateConfig
+from fairnas.errors import ConfigError, FairnasError
 from fairnas.evaluate import cut_along_tree
 from fairnas.nets import cost_table
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.scoring import evaluation_setting, score_on_validation
+from fairnas.pipeline.workers import Dispatcher, Workers, workers_of
 from fairnas.rundir import RunDirectory
 from fairnas.search import Evaluator, Measures
 from fairnas.space import Genome, SearchSpace
 
-CONNECT_SECONDS = 8.0
-"""Timeout of connecting to a scheduler, in seconds."""
-
 
 @contextlib.contextmanager
 def evaluator_of(experiment: Experiment) -> Iterator[Evaluator]:
-    """Evaluator of genomes according to the run's resources.
-
-    Raises:
-        ConfigError: if the scheduler cannot be reached within 10 seconds.
-        KeyboardInterrupt: if the experiment is stopped while a scheduler has no workers yet.
-    """
-    resources = experiment.config.resources
-    if resources.scheduler is None and resources.workers is None:
-        yield lambda genomes: score_on_validation(experiment, genomes)
-        return
-    with _client(resources) as client:
-        _wait_for_workers(client, experiment)
-        slots = _slots(client)
-        where = f"of {resources.scheduler}" if resources.scheduler else "on this machine"
-        experiment.narrator.say(f"{slots} workers {where} score genomes")
-        executor = client.get_executor(pure=False)
-        try:
-            yield RemoteEvaluator(experiment, executor, lambda: _slots(client))
-        finally:
-            executor.shutdown(wait=False)  # after an error, do not wait for pieces that are running or lost
-
-
-@contextlib.contextmanager
-def _client(resources: Resources) -> Iterator[Any]:
-    """Client of the named scheduler, or of one that is started here with its workers."""
-    from distributed import Client, LocalCluster  # takes half a second to import
-
-    # Dask's messages about workers are not meant for people who wait for a search; errors reach us as exceptions
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    with contextlib.ExitStack() as held:
-        address: Any = resources.scheduler
-        if address is None:
-            address = held.enter_context(
-                LocalCluster(
-                    n_workers=resources.workers,
-                    threads_per_worker=1,
-                    processes=True,
-                    dashboard_address=":0",
-                    silence_logs=logging.CRITICAL,
-                )
-            )
-        try:
-            client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-        except Exception as error:  # including errors from a server that is no scheduler
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise ConfigError(
-                f"no Dask scheduler answers at {resources.scheduler} ({reason}); "
-                "start one with `dask scheduler` and give the address that it prints"
-            ) from error
-        yield held.enter_context(client)
-
-
-def _slots(client: Any) -> int:
-    return sum(client.nthreads().values())
-
-
-def _wait_for_workers(client: Any, experiment: Experiment) -> None:
-    """Wait for workers, which in a batch system may start later than the scheduler."""
-    if _slots(client) == 0:
-        experiment.narrator.say("the scheduler has no workers yet; waiting for the first")
-    while _slots(client) == 0:
-        if experiment.stop():
-            raise KeyboardInterrupt
-        time.sleep(0.2)
+    """Who scores genomes, as the run's resources say. Raises as `workers_of` does."""
+    resources, say = experiment.config.resources, experiment.narrator.say
+    with workers_of(resources, "score genomes", say, experiment.stop) as workers:
+        if workers is None:
+            yield lambda genomes: score_on_validation(experiment, genomes)
+        else:
+            yield RemoteEvaluator(experiment, workers.executor, workers.slots)
 
 
 PIECES_PER_SLOT = 2
-"""Pieces of a generation per worker. With more than one, fast workers help slow ones, and losing a worker costs less;
-but every cut repeats the computation of some shared prefixes.
-"""
-_POLL_SECONDS = 0.2  # between questions whether to stop
-_CENSUS_SECONDS = 5.0  # between counts of the workers, which come and go
-_LOST = ("BrokenProcessPool", "KilledWorker", "CommClosedError")
-"""Names of errors of the standard library and of Dask for lost workers; Dask itself takes half a second to import."""
+"""Pieces of a generation for each worker: with more than one a fast worker helps a slow one, and a lost one costs less;
+each more computes some common beginnings again."""
+_KEPT = "scores of earlier generations are kept"
 
 
 @dataclass(frozen=True)
@@ -145,8 +79,8 @@ class RemoteEvaluator:
     """
 
     def __init__(self, experiment: Experiment, executor: Executor, slots: Callable[[], int]) -> None:
-        self._executor, self._slots = executor, slots
-        self._space, self._stop, self._say = experiment.space, experiment.stop, experiment.narrator.say
+        self._dispatcher = Dispatcher(Workers(executor, slots), _KEPT, experiment.narrator.say, experiment.stop)
+        self._space = experiment.space
         setting = evaluation_setting(experiment)
         path, evaluate = str(experiment.run.path.absolute()), experiment.config.evaluate
         self._assignment = Assignment(path, setting, __version__, evaluate)
@@ -160,12 +94,13 @@ class RemoteEvaluator:
             KeyboardInterrupt: if the experiment is stopped; scores of running pieces are lost.
         """
         canonical = [self._space.canonical(genome) for genome in genomes]
-        pieces = cut_along_tree(sorted(set(canonical)), PIECES_PER_SLOT * max(1, self._slots()), node_cost(self._space))
+        pieces = cut_along_tree(
+            sorted(set(canonical)), PIECES_PER_SLOT * self._dispatcher.slots(), node_cost(self._space)
+        )
         futures: dict[Future[Answer], tuple[Genome, ...]] = {}
         try:
             for piece in pieces:
-                with _explained():
-                    futures[self._executor.submit(score_piece, self._assignment, piece)] = piece
+                futures[self._dispatcher.submit(score_piece, self._assignment, piece)] = piece
             self._wait(futures)
         except BaseException:
             for future in futures:
@@ -178,37 +113,13 @@ class RemoteEvaluator:
         }
         return [scores[genome] for genome in canonical]
 
-    def _wait(self, futures: dict["Future[Answer]", tuple[Genome, ...]]) -> None:
-        waiting, asked, alone = set(futures), time.monotonic(), False
+    def _wait(self, futures: Mapping["Future[Answer]", tuple[Genome, ...]]) -> None:
+        waiting = set(futures)
         while waiting:
-            done, waiting = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-            for future in done:
-                with _explained():
-                    answer = future.result()
+            for future, answer in self._dispatcher.wait_for_some(waiting):
+                waiting.remove(future)
                 if answer.refusal:
                     raise ConfigError(f"worker {answer.worker} refuses: {answer.refusal}")
-            if self._stop():
-                raise KeyboardInterrupt
-            if time.monotonic() - asked > _CENSUS_SECONDS:
-                with _explained():
-                    asked, before, alone = time.monotonic(), alone, self._slots() == 0
-                if alone and not before:
-                    self._say("all workers are gone; waiting for others")
-
-
-@contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    """Turn errors of executors into one line."""
-    try:
-        yield
-    except ImportError as error:
-        raise ConfigError(f"a worker lacks what it needs ({error}); install fairnas {__version__} there") from error
-    except CancelledError as error:
-        raise LostWorkersError("the scheduler is gone") from error
-    except Exception as error:
-        if type(error).__name__ in _LOST:
-            raise LostWorkersError(str(error)) from error
-        raise
 
 
 def node_cost(space: SearchSpace) -> Callable[[Genome], int]:

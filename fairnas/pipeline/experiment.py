@@ -71,6 +71,7 @@ def open_data(
         dataset = survey.dataset(config.data, size)
     else:
         dataset = load_dataset(config.data, image_size=size, image_channels=None, seed=config.seed, progress=progress)
+    dataset = dataset.decoded_by(config.resources.loader_workers)
     return space.for_data(image_channels=dataset.image_channels, num_classes=len(dataset.classes)), dataset
 
 
@@ -303,13 +304,7 @@ class Experiment:
             )
         if statistics != "recalibrated":
             return EvaluationCopy(supernet, statistics, precision=precision, activation_mib=memory)
-        images = CalibrationImages(
-            self.dataset,
-            evaluate.calibration_images,
-            self.config.seed,
-            self.device,
-            self.config.resources.loader_workers,
-        )
+        images = CalibrationImages(self.dataset, evaluate.calibration_images, self.config.seed, self.device)
         if evaluate.calibration == "own":
             return OwnImagesCopy(supernet, images.of, precision=precision, activation_mib=memory)
         return RecalibratedCopy(supernet, images.shared(), precision=precision, activation_mib=memory)

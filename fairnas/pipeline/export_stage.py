@@ -136,16 +136,13 @@ def quantisation_of(experiment: Experiment) -> Quantisation | None:
     """Calibration and evaluation data of a run's int8 models, if they are wanted."""
     if not experiment.config.export.int8:
         return None
-    dataset, resources = experiment.dataset, experiment.config.resources
-    wanted, cpu = experiment.config.export.calibration_images, torch.device("cpu")
-    calibration = CalibrationImages(dataset, wanted, experiment.config.seed, cpu, resources.loader_workers)
+    dataset, wanted, cpu = experiment.dataset, experiment.config.export.calibration_images, torch.device("cpu")
+    calibration = CalibrationImages(dataset, wanted, experiment.config.seed, cpu)
 
     def batches_of(split: str) -> Batches:
         def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
             images, size = getattr(dataset, split), experiment.config.evaluate.batch_size
-            for pixels, labels in ordered_batches(
-                images, dataset, batch_size=size, device=cpu, workers=resources.loader_workers
-            ):
+            for pixels, labels in ordered_batches(images, dataset, batch_size=size, device=cpu):
                 yield pixels.contiguous().numpy(), labels.numpy()
 
         return batches

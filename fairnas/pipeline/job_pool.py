@@ -4,7 +4,8 @@ Every job runs on one thread, in this process or another, so its result does not
 """
 
 import contextlib
-import json
+import dataclasses
+import functools
 import multiprocessing
 import os
 import signal
@@ -13,15 +14,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from fairnas.atomic_files import write_atomically
-from fairnas.config import ACCURACY_WORDS, Measure
+from fairnas.config import ACCURACY_WORDS, Measure, Resources
 from fairnas.data import Dataset
 from fairnas.data.shared_memory import shared_dataset, shared_size
 from fairnas.errors import LostTrainingError, RunDirectoryError
@@ -29,59 +29,14 @@ from fairnas.export.timing import all_threads
 from fairnas.nets import cost_table
 from fairnas.nets.memory import activation_table
 from fairnas.pipeline.experiment import Experiment
-from fairnas.pipeline.job_run import make_training_run
+from fairnas.pipeline.job_run import one_thread, run_job
 from fairnas.pipeline.orders import Orders, Steps
+from fairnas.pipeline.remote_training import RemoteTrainings
 from fairnas.pipeline.training_job import Job, JobContext
-from fairnas.randomness import derived_seed
-from fairnas.scores import TrainingEpoch, TrainingResult
+from fairnas.pipeline.workers import Workers, workers_of
+from fairnas.scores import TrainingResult
 from fairnas.space import SearchSpace, format_genome
-from fairnas.train import DivergedError, LoopOptions, read_checkpoint, train, training_steps
-
-
-def run_job(
-    job_context: JobContext, job: Job, space: SearchSpace, dataset: Dataset, options: LoopOptions
-) -> TrainingResult:
-    """Train one network, score it on validation and test images, write its result."""
-    seed = derived_seed(job_context.config.seed, "stand-alone", job.seed)
-    training_run = make_training_run(job_context, job, space, dataset, seed)
-    checkpoint = job_context.checkpoint_path(job)
-    job_context.result_path(job).unlink(missing_ok=True)
-    _make_way(checkpoint, job_context, training_run.training.kind)
-    about = (job.genome, job.seed, job_context.identity, job_context.train.epochs)
-    try:
-        resources = job_context.config.resources
-        options = LoopOptions(
-            checkpoint=checkpoint,
-            identity=job_context.identity,
-            legacy_identities=job_context.legacy_identities,
-            seconds=resources.checkpoint_seconds,
-            steps=resources.checkpoint_steps,
-            loader_workers=resources.loader_workers,
-            on_epoch=training_run.on_epoch,
-            on_progress=options.on_progress,
-            on_resume=options.on_resume,
-            stop=options.stop,
-        )
-        train(training_run.training, dataset, job_context.train, seed, options)
-    except DivergedError as error:
-        found: dict[str, Any] = {"status": "diverged", "reason": str(error)}
-    else:
-        found = {"status": "done", **training_run.finish()}
-        if job.keep_weights:
-            job_context.seal(job)
-    result = TrainingResult(*about, **found, curve=tuple(TrainingEpoch(**row) for row in training_run.curve))
-    write_atomically(job_context.result_path(job), (json.dumps(result.to_dict(), indent=1) + "\n").encode())
-    if job_context.weights_path(job) != checkpoint or not job_context.has_weights(job):
-        checkpoint.unlink(missing_ok=True)
-    return result
-
-
-def _make_way(checkpoint: Path, job_context: JobContext, kind: str) -> None:
-    """Delete files of an unfinished training with other settings, which the run has replaced since."""
-    if checkpoint.exists():
-        identity = read_checkpoint(checkpoint, kind).get("identity")
-        if identity not in (job_context.identity, *job_context.legacy_identities):
-            checkpoint.unlink()
+from fairnas.train import LoopOptions, training_steps
 
 
 def run_jobs(
@@ -92,10 +47,12 @@ def run_jobs(
     stop: Callable[[], bool],
     say: Callable[[str], None] = lambda text: None,
     on_steps: Callable[[int, int], None] = lambda taken, done_before: None,
+    trainers: AbstractContextManager[Workers | None] | None = None,
 ) -> list[TrainingResult]:
     """Train all jobs and return their results, in order; finished jobs are not repeated.
 
-    Jobs run one after another on a GPU, and in as many processes as the resources say on the CPU.
+    By workers, where there are any; else on a GPU one after another, on the CPU in as many processes as the resources
+    say.
 
     Args:
         job_context: shared settings of the jobs.
@@ -104,8 +61,9 @@ def run_jobs(
         on_progress: called with jobs done, jobs in all, and a line of text.
         stop: returns True when all running jobs should be saved; then KeyboardInterrupt is raised.
         say: called with a line, if memory allows fewer processes than there are cores.
-        on_steps: called regularly with the number of steps taken so far, in all trainings together, and the number
-            taken earlier in resumed trainings.
+        on_steps: called again and again with the steps taken by now, in all trainings together, and those that had
+            been taken before in trainings that went on.
+        trainers: who trains instead; entered if there is anything to train.
     """
     results = {job: result for job in jobs if (result := job_context.finished(job)) is not None}
     missing = [job for job in dict.fromkeys(jobs) if job not in results]
@@ -113,25 +71,40 @@ def run_jobs(
     if not missing:
         return [results[job] for job in jobs]
     space, dataset = data()
-    processes = process_count(job_context, len(missing), space, dataset, say)
-    if processes <= 1:
-        counter = Steps([0, 0])
-
-        def counted_stop() -> bool:
-            counter.took_one()
-            on_steps(*counter.numbers)
-            return stop()
-
-        for job in missing:
-            with one_thread() if job_context.device == "cpu" else contextlib.nullcontext():
-                options = LoopOptions(stop=counted_stop, on_resume=counter.goes_on)
-                results[job] = run_job(job_context, job, space, dataset, options)
-            on_progress(len(results), len(jobs), describe(results[job], job_context.config.measure))
-    else:
-        for job, result in _in_processes(job_context, missing, processes, stop, space, dataset, on_steps):
+    with trainers or contextlib.nullcontext() as remote:
+        if remote is not None:
+            trainings = RemoteTrainings(remote, say, stop, on_steps).results(job_context, missing, space, dataset)
+        else:
+            processes = process_count(job_context, len(missing), space, dataset, say)
+            train_all = _here if processes <= 1 else functools.partial(_in_processes, processes)
+            trainings = train_all(job_context, missing, stop, space, dataset, on_steps)
+        for job, result in trainings:
             results[job] = result
             on_progress(len(results), len(jobs), describe(result, job_context.config.measure))
     return [results[job] for job in jobs]
+
+
+def _here(
+    job_context: JobContext,
+    jobs: Sequence[Job],
+    stop: Callable[[], bool],
+    space: SearchSpace,
+    dataset: Dataset,
+    on_steps: Callable[[int, int], None],
+) -> Iterator[tuple[Job, TrainingResult]]:
+    """One training after another, in this process."""
+    counter = Steps([0, 0])
+
+    def counted_stop() -> bool:
+        counter.took_one()
+        on_steps(*counter.numbers)
+        return stop()
+
+    for job in jobs:
+        with one_thread() if job_context.device == "cpu" else contextlib.nullcontext():
+            options = LoopOptions(stop=counted_stop, on_resume=counter.goes_on)
+            result = run_job(job_context, job, space, dataset, options)
+        yield job, result
 
 
 def process_count(
@@ -168,9 +141,9 @@ def describe(result: TrainingResult, measure: Measure) -> str:
 
 
 def _in_processes(
+    processes: int,
     job_context: JobContext,
     jobs: Sequence[Job],
-    processes: int,
     stop: Callable[[], bool],
     space: SearchSpace,
     dataset: Dataset,
@@ -279,21 +252,20 @@ def _work(job: Job) -> TrainingResult:
         raise RunDirectoryError("stopped") from None
 
 
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Use one thread in torch while this lasts."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def run_experiment_jobs(
+    experiment: Experiment, job_context: JobContext, jobs: Sequence[Job], workers: Workers | None = None
+) -> list[TrainingResult]:
+    """Train the networks of a stage, and report progress to the experiment's narrator.
 
-
-def run_experiment_jobs(experiment: Experiment, job_context: JobContext, jobs: Sequence[Job]) -> list[TrainingResult]:
-    """Train the networks of a stage, and report progress to the experiment's narrator."""
+    Args:
+        experiment: the run.
+        job_context: what the trainings share.
+        jobs: what to train.
+        workers: who trains; default: whom the run's resources name.
+    """
     missing = sum(job_context.finished(job) is None for job in dict.fromkeys(jobs))
     steps = missing * job_context.train.epochs * training_steps(experiment.dataset, job_context.train, 1)
+    narrator, resources = experiment.narrator, experiment.config.resources
 
     def stepped(taken: int, before: int) -> None:
         if taken:
@@ -303,11 +275,22 @@ def run_experiment_jobs(experiment: Experiment, job_context: JobContext, jobs: S
         job_context,
         jobs,
         lambda: (experiment.space, experiment.dataset),
-        experiment.narrator.progress,
+        narrator.progress,
         experiment.stop,
-        experiment.narrator.say,
+        narrator.say,
         stepped,
+        contextlib.nullcontext(workers) if workers else trainers_of(resources, narrator.say, experiment.stop),
     )
+
+
+def trainers_of(
+    resources: Resources, say: Callable[[str], None], stop: Callable[[], bool]
+) -> AbstractContextManager[Workers | None]:
+    """The workers of the scheduler that the resources name; None where networks are trained on this machine.
+
+    Here they are trained without Dask: such processes share their images, and save when they are told to stop.
+    """
+    return workers_of(dataclasses.replace(resources, workers=None), "train networks", say, stop)
 
 
 PROCESS_BYTES = 400_000_000

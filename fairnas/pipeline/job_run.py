@@ -1,21 +1,35 @@
-"""One network's training: its measurements, and the result that is kept."""
+"""The training of one network, from its first step to its result: what is measured when, and what is kept."""
 
+import contextlib
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
 
+from fairnas.atomic_files import write_atomically
 from fairnas.config import Measure
 from fairnas.data import Dataset, ordered_batches
 from fairnas.evaluate import score_network
 from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.training_job import Job, JobContext
+from fairnas.randomness import derived_seed
 from fairnas.rundir import RunDirectory
-from fairnas.scores import NetworkScore
+from fairnas.scores import NetworkScore, TrainingEpoch, TrainingResult
 from fairnas.space import Genome, SearchSpace
-from fairnas.train import Training, product_training, stand_alone_training, write_checkpoint
+from fairnas.train import (
+    DivergedError,
+    LoopOptions,
+    Training,
+    product_training,
+    read_checkpoint,
+    stand_alone_training,
+    train,
+    write_checkpoint,
+)
 from fairnas.train.product import Teacher
 
 CURVE_POINTS = 12
@@ -167,3 +181,59 @@ def make_training_run(
     """Make the training of a job."""
     kind = StandAloneRun if job_context.product is None else ProductRun
     return kind(job_context, job, space, dataset, seed)
+
+
+def run_job(
+    job_context: JobContext, job: Job, space: SearchSpace, dataset: Dataset, options: LoopOptions
+) -> TrainingResult:
+    """Train one network, score it on validation and test images, write its result."""
+    seed = derived_seed(job_context.config.seed, "stand-alone", job.seed)
+    training_run = make_training_run(job_context, job, space, dataset, seed)
+    checkpoint = job_context.checkpoint_path(job)
+    job_context.result_path(job).unlink(missing_ok=True)
+    _make_way(checkpoint, job_context, training_run.training.kind)
+    about = (job.genome, job.seed, job_context.identity, job_context.train.epochs)
+    try:
+        resources = job_context.config.resources
+        options = LoopOptions(
+            checkpoint=checkpoint,
+            identity=job_context.identity,
+            legacy_identities=job_context.legacy_identities,
+            seconds=resources.checkpoint_seconds,
+            steps=resources.checkpoint_steps,
+            on_epoch=training_run.on_epoch,
+            on_progress=options.on_progress,
+            on_resume=options.on_resume,
+            stop=options.stop,
+        )
+        train(training_run.training, dataset, job_context.train, seed, options)
+    except DivergedError as error:
+        found: dict[str, Any] = {"status": "diverged", "reason": str(error)}
+    else:
+        found = {"status": "done", **training_run.finish()}
+        if job.keep_weights:
+            job_context.seal(job)
+    result = TrainingResult(*about, **found, curve=tuple(TrainingEpoch(**row) for row in training_run.curve))
+    write_atomically(job_context.result_path(job), (json.dumps(result.to_dict(), indent=1) + "\n").encode())
+    if job_context.weights_path(job) != checkpoint or not job_context.has_weights(job):
+        checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def _make_way(checkpoint: Path, job_context: JobContext, kind: str) -> None:
+    """Drop what a training with other settings has left: the run's settings have changed since, so nobody wants it."""
+    if checkpoint.exists():
+        identity = read_checkpoint(checkpoint, kind).get("identity")
+        if identity not in (job_context.identity, *job_context.legacy_identities):
+            checkpoint.unlink()
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread while this lasts."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -13,6 +13,7 @@ from fairnas.pipeline.reselection import reselect
 from fairnas.pipeline.scoring import score_on_validation, statistics_of
 from fairnas.pipeline.search_stage import front_and_selected, known_candidates, spread_over_front
 from fairnas.pipeline.training_job import Job, JobContext
+from fairnas.pipeline.workers import Workers
 from fairnas.randomness import generator
 from fairnas.scores import TrainingResult
 from fairnas.search import MADDS, Candidate
@@ -36,12 +37,13 @@ def rank_if_possible(experiment: Experiment) -> tuple[str, ...]:
         raise
 
 
-def rank(experiment: Experiment, least: int | None = None) -> tuple[str, ...]:
+def rank(experiment: Experiment, least: int | None = None, workers: Workers | None = None) -> tuple[str, ...]:
     """Train the networks of the ranking study, compare them with their one-shot accuracies, write the study.
 
     Args:
-        experiment: experiment with a finished search.
-        least: smallest accepted number of networks if the search found too few; default: all that are wanted.
+        experiment: whose search is finished.
+        least: networks that will do, where the search has found fewer than are wanted; default: all that are.
+        workers: who trains; default: whom the run's resources name.
     """
     ours = experiment.config.stand_alone
     genomes = choose_models(experiment, least)
@@ -53,7 +55,7 @@ def rank(experiment: Experiment, least: int | None = None) -> tuple[str, ...]:
     job_context = rank_context(experiment)
     jobs = [Job(genome, seed, False) for genome in genomes for seed in range(ours.seeds)]
     try:
-        results = dict(zip(jobs, run_experiment_jobs(experiment, job_context, jobs), strict=True))
+        results = dict(zip(jobs, run_experiment_jobs(experiment, job_context, jobs, workers), strict=True))
     except KeyboardInterrupt:
         if experiment.is_stopped() or not experiment.watch.is_late():
             raise

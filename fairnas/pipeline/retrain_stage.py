@@ -18,6 +18,7 @@ from fairnas.pipeline.job_run import CURVE_POINTS, measured_epochs
 from fairnas.pipeline.scoring import evaluation_setting
 from fairnas.pipeline.search_stage import front_and_selected, known_candidates
 from fairnas.pipeline.training_job import Job, JobContext, ProductWork
+from fairnas.pipeline.workers import Workers
 from fairnas.space import Genome, SearchSpace, format_genome
 from fairnas.train import strategy_facts, training_steps
 from fairnas.train.product import IMAGES_OF_THE_RATE
@@ -119,10 +120,15 @@ def teacher_of(experiment: Experiment) -> Genome:
     return min(known, key=lambda candidate: (-candidate.value(measure), candidate.genome)).genome
 
 
-def retrain(experiment: Experiment) -> tuple[str, ...]:
-    """Train the selected networks, and those that the configuration names, for use; keep their weights."""
+def retrain(experiment: Experiment, workers: Workers | None = None) -> tuple[str, ...]:
+    """Train the selected networks, and those that the configuration names, for use; keep their weights.
+
+    Args:
+        experiment: whose search is finished.
+        workers: who trains; default: whom the run's resources name.
+    """
     job_context, jobs = retrain_context(experiment), [Job(genome, 0, True) for genome in retrained_genomes(experiment)]
-    results = run_experiment_jobs(experiment, job_context, jobs)
+    results = run_experiment_jobs(experiment, job_context, jobs, workers)
     for job, result in zip(jobs, results, strict=True):
         if result.status == "diverged":
             experiment.narrator.say(f"{format_genome(job.genome)} diverged: {result.reason}")

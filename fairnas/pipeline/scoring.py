@@ -49,7 +49,6 @@ def validation_batches(experiment: Experiment) -> Iterator[tuple[Tensor, Tensor]
         # a small last batch would have poor statistics, and a single image none
         equal=statistics_of(experiment) == "batch",
         device=experiment.device,
-        workers=experiment.config.resources.loader_workers,
     )
 
 

@@ -71,7 +71,6 @@ def train(experiment: Experiment) -> tuple[str, ...]:
             on_resume=begun,
             on_epoch=on_epoch,
             stop=stop,
-            loader_workers=config.resources.loader_workers,
         )
         run_training(training, dataset, config.train, config.seed, options, experiment.group)
     run.write_json("ledger.json", training.ledger.to_dict())
@@ -94,9 +93,7 @@ def follow(prepared: Prepared, stop: Callable[[], bool]) -> None:
     options = LoopOptions(
         seconds=config.resources.checkpoint_seconds,
         steps=config.resources.checkpoint_steps,
-        loader_workers=config.resources.loader_workers,
-        # called in the first process, whose ledger is compared with those of the others
-        on_epoch=lambda epoch, step, values: training.seal_ledger(),
+        on_epoch=lambda epoch, step, values: training.seal_ledger(),  # as the first process, whose ledger is compared
     )
     run_training(training, prepared.dataset, config.train, config.seed, options, group)
 

@@ -168,14 +168,13 @@ def threads_put_back() -> Iterator[None]:
 def _supernet(experiment: Experiment, patience: float = 1.0) -> tuple[TrainingTimes, float, int, float]:
     """Times of the training, seconds and bytes of its checkpoint, seconds of the accuracy curve."""
     config, run, device = experiment.config, experiment.run, experiment.device
-    workers = config.resources.loader_workers
 
     def start(changed: TrainConfig) -> SpreadSteps:
         with MetricsLog(run, "train"):  # its libraries take a second to load
             training = supernet_training(experiment.space, changed, config.seed, device, config.resources)
         return SpreadSteps(training, 1000 * training.ledger.level_every, training.ledger.level_every)
 
-    times, training = time_training(start, experiment.dataset, config.train, device, workers, SUPERNET.times(patience))
+    times, training = time_training(start, experiment.dataset, config.train, device, SUPERNET.times(patience))
     path = run.path / "supernet" / "checkpoint.pt"
     content = {
         "network": training.network.state_dict(),

@@ -128,7 +128,7 @@ class StepTimes:
                 torch.set_num_threads(1)
             times, _ = time_training(
                 lambda changed: supernet_training(space, changed, config.seed, device, config.resources),
-                *(dataset, config.train, device, 0, PROBE.times(patience)),
+                *(dataset, config.train, device, PROBE.times(patience)),
             )
         self._measured[point] = times.step
 

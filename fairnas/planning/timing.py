@@ -105,7 +105,6 @@ def time_training(
     dataset: Dataset,
     config: TrainConfig,
     device: torch.device,
-    workers: int,
     limits: Limits,
 ) -> tuple[TrainingTimes, Training]:
     """Time a training from inside its loop, and return it.
@@ -115,8 +114,7 @@ def time_training(
         dataset: its images.
         config: its settings.
         device: where it trains.
-        workers: processes that decode images.
-        limits: limits of the duration.
+        limits: how long to measure.
     """
     changed = gentle(config)
     begin = time.perf_counter()
@@ -126,7 +124,7 @@ def time_training(
     while not watch.firsts:  # in the second round, if no epoch ended: measure the first step
         watch.begin()
         with contextlib.suppress(_Enough):
-            options = LoopOptions(stop=watch.stepped, on_epoch=watch.epoch_ended, loader_workers=workers)
+            options = LoopOptions(stop=watch.stepped, on_epoch=watch.epoch_ended)
             train(training, dataset, changed, 0, options)
     step = watch.step
     start = sum(watch.warm_up) - WARM_UP_STEPS * step

@@ -18,8 +18,8 @@ from fairnas.data import Dataset, ordered_batches, training_batches
 from fairnas.evaluate import score_network
 from fairnas.nets import cost_table
 from fairnas.pipeline.experiment import Experiment
-from fairnas.pipeline.job_pool import at_work, one_thread, process_count, workers
-from fairnas.pipeline.job_run import make_training_run
+from fairnas.pipeline.job_pool import at_work, process_count, workers
+from fairnas.pipeline.job_run import make_training_run, one_thread
 from fairnas.pipeline.rank_stage import rank_context
 from fairnas.pipeline.retrain_stage import retrain_context
 from fairnas.pipeline.training_job import Job, JobContext
@@ -89,9 +89,8 @@ def product_ratio(experiment: Experiment, genome: Genome, patience: float) -> fl
                 at_no_rate, job, experiment.space, experiment.dataset, experiment.config.seed
             ).training
 
-        workers, device = experiment.config.resources.loader_workers, experiment.device
         limits = STAND_ALONE.times(patience)
-        times, _ = time_training(start, experiment.dataset, job_context.train, device, workers, limits)
+        times, _ = time_training(start, experiment.dataset, job_context.train, experiment.device, limits)
         return times.step / job_context.train.batch_size
 
     job = Job(genome, 0, True)
@@ -132,7 +131,6 @@ def _time_job(
         dataset,
         job_context.train,
         device,
-        config.resources.loader_workers,
         STAND_ALONE.times(patience),
     )
     path = job_context.checkpoint_path(Job(genome, 0, True))

@@ -168,6 +168,8 @@ def _ranking(run: RunDirectory, space: SearchSpace) -> RankingRecord:
     def checked(ranking: RankingRecord) -> RankingRecord:
         for each in (*ranking.study.models, *(ranking.second_choice.networks if ranking.second_choice else ())):
             space.validate(each.genome)
+        if not all(model.stand_alone for model in ranking.study.models):
+            raise ValueError("a network has no trainings")
         return ranking
 
     return _checked(run, "ranking.json", "rank", checked, read_record(run, "ranking.json", RankingRecord))

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -93,9 +93,7 @@ class LoopOptions:
     on_epoch: Callable[[int, int, Mapping[str, float]], None] = lambda epoch, step, values: None
     """Callback after each epoch with its number from 1, the step, and the measurements."""
     stop: Callable[[], bool] = lambda: False
-    """Callback after every step; True saves and raises KeyboardInterrupt."""
-    loader_workers: int = field(default=0)
-    """Number of processes that decode images."""
+    """Asked after every step; true saves and raises KeyboardInterrupt."""
 
 
 def learning_rate(config: TrainConfig, step: int, total: int) -> float:
@@ -211,7 +209,6 @@ def train(
             balance=config.balance,
             part=(group.image_rank, group.image_processes),
             device=device,
-            workers=options.loader_workers,
         )
         for taken in _in_steps(batches, training.batches_per_step):
             rate = schedule.rate(step, total, per_epoch)

@@ -1,5 +1,6 @@
 """Stand-alone training: one network from scratch, with the supernet's hyper-parameters (paper B.2)."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from fairnas.train.executors import arithmetic, loss_of
 from fairnas.train.loop import Cosine, make_optimizer
 from fairnas.train.step import Batch
 from fairnas.train.supernet import weights_for
+
+_OF_EVERY_ROW = ("epoch", "loss")
 
 
 class StandAloneTraining:
@@ -52,8 +55,13 @@ class StandAloneTraining:
         return {"curve": self.curve}
 
     def restore_extra(self, content: dict[str, Any]) -> None:
-        """Restore the curve."""
-        self.curve = list(content.get("curve", ()))
+        """Go on with the curve."""
+        # pickle writes a string object once: with keys as those of rows to come, the kept file is the same, byte for
+        # byte, as that of a training without a stop
+        self.curve = [
+            {sys.intern(key) if key in _OF_EVERY_ROW else key: value for key, value in row.items()}
+            for row in content.get("curve", ())
+        ]
 
 
 def stand_alone_training(

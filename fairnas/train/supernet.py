@@ -35,7 +35,6 @@ class SupernetTraining:
         seed: int,
         executor: Executor | None = None,
         group: Group | None = None,
-        loader_workers: int = 0,
     ) -> None:
         choices = supernet.space.choices
         self.network, self.config = supernet, config
@@ -46,7 +45,7 @@ class SupernetTraining:
         self.optimizer = make_optimizer(supernet, config)
         executor = executor or Sequential(config.precision)
         self.context = StepContext(supernet, self.optimizer, config, executor, group or Group())
-        self.seed, self._loader_workers = seed, loader_workers
+        self.seed = seed
         device = next(supernet.parameters()).device
         self._gradient_norms = torch.zeros(sum(choices), dtype=torch.float64, device=device)
         self.strategy.begin(self.context)
@@ -57,11 +56,7 @@ class SupernetTraining:
         device = next(self.network.parameters()).device
         self.context = dataclasses.replace(self.context, class_weights=weights_for(self.config, for_weights, device))
         if for_architecture is not None:
-            given = ArchitectureImages(
-                *(for_architecture, self.config.batch_size, self.seed, device),
-                self._loader_workers,
-                self.config.balance,
-            )
+            given = ArchitectureImages(for_architecture, self.config.batch_size, self.seed, device, self.config.balance)
             self.context = dataclasses.replace(self.context, architecture_images=given)
         return for_weights
 
@@ -136,10 +131,9 @@ class ArchitectureImages:
         batch_size: int,
         seed: int,
         device: torch.device,
-        loader_workers: int = 0,
         balance: Balance = "none",
     ) -> None:
-        self._dataset, self._device, self._workers = dataset, device, loader_workers
+        self._dataset, self._device = dataset, device
         self._balance: Balance = balance
         self._size = min(batch_size, len(dataset.train))
         self._seed = derived_seed(seed, "architecture images")
@@ -159,7 +153,6 @@ class ArchitectureImages:
                 first=first,
                 balance=self._balance,
                 device=self._device,
-                workers=self._workers,
             )
         self._next = number + 1
         return next(self._batches)
@@ -202,4 +195,4 @@ def supernet_training(
     resources = resources or Resources()
     execution = choose_execution(space, config, resources, device, group)
     supernet = new_supernet(space, config, seed).to(device)
-    return SupernetTraining(supernet, config, seed, execution.executor, group, resources.loader_workers)
+    return SupernetTraining(supernet, config, seed, execution.executor, group)

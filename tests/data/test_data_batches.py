@@ -1,5 +1,6 @@
 """Batches: functions of seed, epoch and number, whatever the kind of images, the workers and where one starts."""
 
+import multiprocessing
 import os
 import random
 from pathlib import Path
@@ -38,11 +39,8 @@ def load(request, animals, monkeypatch):
 
 
 def epoch(dataset: Dataset, *, batch_size: int = 6, seed: int = 0, number: int = 0, first: int = 0, workers: int = 0):
-    return list(
-        training_batches(
-            dataset, batch_size=batch_size, seed=seed, epoch=number, first=first, device=CPU, workers=workers
-        )
-    )
+    dataset = dataset.decoded_by(workers)
+    return list(training_batches(dataset, batch_size=batch_size, seed=seed, epoch=number, first=first, device=CPU))
 
 
 def same(left, right) -> bool:
@@ -165,7 +163,15 @@ def test_workers_change_nothing(animals, monkeypatch):
     dataset = load_dataset(config, image_size=16, image_channels=3, seed=0)
     assert same(epoch(dataset, workers=2), epoch(dataset))
     alone = list(ordered_batches(dataset.test, dataset, batch_size=3, device=CPU))
-    assert same(list(ordered_batches(dataset.test, dataset, batch_size=3, device=CPU, workers=1)), alone)
+    assert same(list(ordered_batches(dataset.decoded_by(1).test, dataset, batch_size=3, device=CPU)), alone)
+
+
+def test_a_daemon_decodes_by_itself(animals, monkeypatch):
+    monkeypatch.setattr(fairnas.data.images, "RESIDENT_BYTES", 0)
+    config = DataConfig(name=f"folder:{animals}", validation_per_class=2)
+    dataset = load_dataset(config, image_size=16, image_channels=3, seed=0)
+    monkeypatch.setitem(vars(multiprocessing.current_process())["_config"], "daemon", True)
+    assert same(epoch(dataset, workers=2), epoch(dataset))
 
 
 def test_workers_that_could_not_hand_anything_over_are_refused(animals, monkeypatch):
@@ -219,7 +225,7 @@ def test_nothing_touches_global_randomness(load):
     dataset = load("inception")
     epoch(dataset)
     epoch(dataset, workers=2)
-    list(ordered_batches(dataset.validation, dataset, batch_size=3, device=CPU, workers=1))
+    list(ordered_batches(dataset.decoded_by(1).validation, dataset, batch_size=3, device=CPU))
     assert state() == before
 
 

@@ -149,7 +149,7 @@ def test_a_data_set_keeps_its_fit(tmp_path, monkeypatch, fit, limit):
     dataset = load_dataset(config, image_size=16, image_channels=3, seed=0)
     expected = {read_square(str(path), Decoding(16, 3, fit))[0].tobytes() for path in sorted(tmp_path.glob("*/*.png"))}
     for part in (dataset.train, dataset.validation, dataset.test):
-        ((pixels, _),) = part.batches([(0, np.arange(len(part)))], None, torch.device("cpu"), 0)
+        ((pixels, _),) = part.batches([(0, np.arange(len(part)))], None, torch.device("cpu"))
         assert {each.numpy().tobytes() for each in pixels} <= expected
     assert dataset.summary().to_dict()["fit"] == fit
     cut = [finding.message for finding in dataset.findings if finding.id == "cut-away"]
@@ -196,7 +196,7 @@ def test_batches_of_padded_images_draw_by_their_fit(tmp_path):
     ((images, _),) = training_batches(dataset, batch_size=4, seed=5, epoch=0, device=torch.device("cpu"))
     views = Views(PRESETS["inception"], 64, 5, 0, fit="pad")
     order = generator(5, "order", 0).permutation(len(dataset.train))
-    ((plain, _),) = dataset.train.batches([(0, order[:4])], None, torch.device("cpu"), 0)
+    ((plain, _),) = dataset.train.batches([(0, order[:4])], None, torch.device("cpu"))
     expected = augmented(plain, views.draw(0, 4)).permute(0, 3, 1, 2)
     mean, std = (torch.tensor(values)[:, None, None] * 255 for values in (dataset.mean, dataset.std))
     torch.testing.assert_close(images, (expected - mean) / std, rtol=1e-4, atol=1e-4)

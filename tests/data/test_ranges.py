@@ -34,7 +34,7 @@ def fill(path: Path, kind: type, low: float, high: float, classes: tuple[str, ..
 
 
 def grey_levels(dataset: Dataset) -> int:
-    ((pixels, _),) = dataset.train.batches([(0, np.arange(len(dataset.train)))], None, torch.device("cpu"), 0)
+    ((pixels, _),) = dataset.train.batches([(0, np.arange(len(dataset.train)))], None, torch.device("cpu"))
     return len(np.unique(pixels.numpy()))
 
 

@@ -1,6 +1,10 @@
-"""A tiny trained run, for tests of what comes after training."""
+"""A tiny trained run, for tests of what comes after training, and a cluster of workers."""
 
 import dataclasses
+import json
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -33,3 +37,62 @@ def other_weights(trained_run, tmp_path_factory):
     with run.locked():
         run_stage(Experiment(run), "train")
     return run.path / "supernet" / "checkpoint.pt"
+
+
+class Dask:
+    """A scheduler on loopback and two workers, which run some code first; in it, {began!r} is the path of a file.
+
+    There they may note their numbers when they begin a piece of work.
+    """
+
+    def __init__(self, folder, preload):
+        self.folder, self.processes = folder, []
+        self.began = folder / "began"
+        self.began.touch()
+        (folder / "preload.py").write_text(preload.format(began=str(self.began)))
+        self.scheduler = self.start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+                                    "--scheduler-file", folder / "scheduler.json")  # fmt: skip
+        self.address = json.loads(self.eventually(folder / "scheduler.json"))["address"]
+        self.workers = [self.worker(), self.worker()]
+
+    def worker(self):
+        return self.start("worker", self.address, "--no-nanny", "--nthreads", "1", "--no-dashboard",
+                          "--preload", self.folder / "preload.py", "--local-directory", self.folder)  # fmt: skip
+
+    def start(self, what, *arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"distributed.cli.dask_{what}", *map(str, arguments)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.processes.append(process)
+        return process
+
+    def eventually(self, file, seconds=150):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if file.exists() and (text := file.read_text()):
+                return text
+            time.sleep(0.05)
+        raise TimeoutError(file)
+
+    def close(self):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def start_dask(tmp_path):
+    """Start a `Dask` whose workers run some code first."""
+    started = []
+
+    def start(preload):
+        folder = tmp_path / "dask"
+        folder.mkdir()
+        started.append(Dask(folder, preload))
+        return started[-1]
+
+    yield start
+    for cluster in started:
+        cluster.close()

@@ -1,13 +1,10 @@
 """Scoring on workers: any executor, a real Dask cluster, workers that die, refuse or cannot be found."""
 
 import dataclasses
-import json
 import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -17,7 +14,7 @@ import pytest
 
 from fairnas.config import EvaluateConfig, Resources
 from fairnas.errors import ConfigError, LostWorkersError
-from fairnas.pipeline import Experiment, evaluators
+from fairnas.pipeline import Experiment, evaluators, workers
 from fairnas.pipeline.evaluators import Assignment, RemoteEvaluator, evaluator_of, score_piece
 from fairnas.pipeline.scoring import evaluation_setting, score_on_validation
 from fairnas.pipeline.search_stage import search
@@ -142,7 +139,7 @@ class Silent(ThreadPoolExecutor):
 
 
 def test_waiting_can_be_interrupted_and_is_told(run, monkeypatch):
-    monkeypatch.setattr(evaluators, "_CENSUS_SECONDS", 0.1)
+    monkeypatch.setattr(workers, "_CENSUS_SECONDS", 0.1)
     narrator, end = Listening(), time.monotonic() + 20
     experiment = Experiment(run, narrator, lambda: bool(narrator.said) or time.monotonic() > end)
     with pytest.raises(KeyboardInterrupt):
@@ -166,53 +163,9 @@ remote.score_on_validation = slow
 """
 
 
-class Dask:
-    """A scheduler on loopback, and workers that note their number when they begin a piece, and take their time."""
-
-    def __init__(self, folder):
-        self.folder, self.processes = folder, []
-        self.began = folder / "began"
-        self.began.touch()
-        (folder / "slow.py").write_text(SLOW.format(began=str(self.began)))
-        self.scheduler = self.start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
-                                    "--scheduler-file", folder / "scheduler.json")  # fmt: skip
-        self.address = json.loads(self.eventually(folder / "scheduler.json"))["address"]
-        self.workers = [self.worker(), self.worker()]
-
-    def worker(self):
-        return self.start("worker", self.address, "--no-nanny", "--nthreads", "1", "--no-dashboard",
-                          "--preload", self.folder / "slow.py", "--local-directory", self.folder)  # fmt: skip
-
-    def start(self, what, *arguments):
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"distributed.cli.dask_{what}", *map(str, arguments)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        self.processes.append(process)
-        return process
-
-    def eventually(self, file, seconds=60):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if file.exists() and (text := file.read_text()):
-                return text
-            time.sleep(0.05)
-        raise TimeoutError(file)
-
-    def close(self):
-        for process in self.processes:
-            process.kill()
-            process.wait()
-
-
 @pytest.fixture
-def dask(tmp_path):
-    folder = tmp_path / "dask"
-    folder.mkdir()
-    cluster = Dask(folder)
-    yield cluster
-    cluster.close()
+def dask(start_dask):
+    return start_dask(SLOW)
 
 
 def with_scheduler(run, address, narrator=None):

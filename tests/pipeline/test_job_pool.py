@@ -38,7 +38,7 @@ def test_a_training_that_fails_ends_the_others_at_their_next_step(monkeypatch):
     monkeypatch.setattr(job_pool, "_work", work)
     jobs_given = [Job((0,), seed, False) for seed in range(9)]
     with pytest.raises(RunDirectoryError, match="its checkpoint is damaged"):
-        list(job_pool._in_processes(None, jobs_given, 2, lambda: False, None, None, lambda *_: None))
+        list(job_pool._in_processes(2, None, jobs_given, lambda: False, None, None, lambda *_: None))
     assert done == []
 
 
@@ -58,4 +58,4 @@ def test_a_process_that_is_killed_is_said_in_one_line(monkeypatch):
     with pytest.raises(
         LostTrainingError, match=r"^one of 2 processes that train networks was killed, usually for want"
     ):
-        list(job_pool._in_processes(None, [Job((0,), 0, False)], 2, lambda: False, None, dataset, lambda *_: None))
+        list(job_pool._in_processes(2, None, [Job((0,), 0, False)], lambda: False, None, dataset, lambda *_: None))

@@ -172,7 +172,7 @@ def test_own_images_are_a_function_of_seed_and_genome(begin) -> None:
     train = experiment.dataset.train
 
     def images(seed=0, wanted=20):
-        return CalibrationImages(experiment.dataset, wanted, seed, torch.device("cpu"), 0)
+        return CalibrationImages(experiment.dataset, wanted, seed, torch.device("cpu"))
 
     first, second = (0,) * 8, (1,) * 8
     assert images().of(first).shape == (20, 1, 8, 8)

@@ -14,10 +14,10 @@ from fairnas.config import RetrainConfig
 from fairnas.errors import ConfigError, RunDirectoryError
 from fairnas.evaluate import NetworkScore
 from fairnas.nets import build
-from fairnas.pipeline import Experiment, job_pool, job_run, require_changeable, retrain_stage, run_stage
+from fairnas.pipeline import Experiment, job_run, require_changeable, retrain_stage, run_stage
 from fairnas.pipeline.candidate_table import read_candidates
-from fairnas.pipeline.job_pool import one_thread, run_job, run_jobs
-from fairnas.pipeline.job_run import ProductRun, measured_epochs
+from fairnas.pipeline.job_pool import run_jobs
+from fairnas.pipeline.job_run import ProductRun, measured_epochs, one_thread, run_job
 from fairnas.pipeline.rank_stage import rank_context
 from fairnas.pipeline.retrain_stage import require_retrainable, retrain_context, retraining_length, teacher_of
 from fairnas.pipeline.training_job import Job
@@ -79,7 +79,7 @@ def test_a_training_with_every_trick_resumes_bit_exactly(experiment, monkeypatch
             work(job_context, job, experiment, LoopOptions(stop=lambda asked=asked, after=after: next(asked) >= after))
         assert read_checkpoint(job_context.checkpoint_path(job), "product training")["step"] > 0
     with monkeypatch.context() as patch:  # stopped with all but the result written
-        patch.setattr(job_pool, "write_atomically", _full)
+        patch.setattr(job_run, "write_atomically", _full)
         with pytest.raises(RunDirectoryError):
             work(job_context, job, experiment)
     assert job_context.finished(job) is None
@@ -180,7 +180,7 @@ def test_a_diverged_training_is_recorded(experiment, monkeypatch):
     def diverge(*_):
         raise DivergedError("the loss is nan")
 
-    monkeypatch.setattr(job_pool, "train", diverge)
+    monkeypatch.setattr(job_run, "train", diverge)
     job_context, job = retrain_context(experiment), Job((0,) * experiment.space.depth, 0, True)
     result = work(job_context, job, experiment)
     assert (result.status, result.reason) == ("diverged", "the loss is nan")

@@ -6,8 +6,7 @@ import json
 import pytest
 
 from fairnas.pipeline import Experiment
-from fairnas.pipeline.job_pool import one_thread, run_job
-from fairnas.pipeline.job_run import CURVE_POINTS
+from fairnas.pipeline.job_run import CURVE_POINTS, one_thread, run_job
 from fairnas.pipeline.rank_stage import rank_context
 from fairnas.pipeline.training_job import Job
 from fairnas.rundir import RunDirectory

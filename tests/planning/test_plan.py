@@ -211,7 +211,7 @@ class Sleeping:
 def test_time_of_a_training_that_sleeps(batch_size, prepared):
     config = TrainConfig(batch_size=batch_size)
     times, training = time_training(
-        lambda changed: Sleeping(), prepared.dataset, config, torch.device("cpu"), 0, Limits(0.2, 1.0)
+        lambda changed: Sleeping(), prepared.dataset, config, torch.device("cpu"), Limits(0.2, 1.0)
     )
     assert 0.004 < times.step < 0.03
     assert 0 <= times.epoch < 0.05
@@ -221,7 +221,7 @@ def test_time_of_a_training_that_sleeps(batch_size, prepared):
 
 def test_a_step_longer_than_the_limit_is_measured_once(prepared):
     times, training = time_training(
-        lambda changed: Sleeping(), prepared.dataset, TrainConfig(batch_size=40), torch.device("cpu"), 0, Limits(0, 0)
+        lambda changed: Sleeping(), prepared.dataset, TrainConfig(batch_size=40), torch.device("cpu"), Limits(0, 0)
     )
     assert times.step > 0.004
     assert len(training.asked) <= 8
