@@ -101,10 +101,10 @@ class LostProcessError(RuntimeError):
 
 
 class LostWorkersError(RuntimeError):
-    """The workers that score genomes or train networks, or the scheduler that knows them, ended."""
+    """The scheduler, or the workers that score genomes or train networks, ended."""
 
     def __init__(self, reason: str, kept: str) -> None:
-        """Take what was heard last, and what is kept, in words."""
+        """Take the last error received, and what is kept of the work, in words."""
         first = reason.splitlines()[0] if reason else "no answer"
         super().__init__(f"the workers are lost ({first}); {kept}, run the same command again to go on")
 

@@ -47,7 +47,7 @@ class Agreement(Protocol):
 
     @property
     def n(self) -> int:
-        """Models."""
+        """Number of models."""
         ...
 
 

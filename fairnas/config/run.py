@@ -44,11 +44,13 @@ class Resources:
     the largest number that divides the paths.
     """
     processes: Common[int | None] = None
-    """Processes for stand-alone trainings on the CPU; default: one per core that this one may use, if memory allows."""
+    """Number of processes for stand-alone trainings on the CPU; default: one per core available to this process, as far
+    as memory allows.
+    """
     workers: Annotated[int | None, Flag("common", Short("workers"))] = None
-    """Processes on this machine that score genomes while searching; default: this one alone."""
+    """Number of processes on this machine that score genomes during the search; default: only this one."""
     scheduler: Annotated[str | None, Flag("common", Short("scheduler"))] = None
-    """Address of a Dask scheduler whose workers score genomes and train single networks, such as tcp://HOST:8786."""
+    """Address, such as tcp://HOST:8786, of a Dask scheduler whose workers score genomes and train single networks."""
     loader_workers: Advanced[int] = 4
     """Number of processes that decode images, where these are too many to be held in memory."""
     checkpoint_seconds: Advanced[float] = 30.0

@@ -43,9 +43,9 @@ def training_batches(
         seed: the run's seed.
         epoch: number of the epoch; order and augmentation differ between epochs.
         first: number of the first batch wanted.
-        balance: `sampling` takes every class equally often, see `epoch_order`.
-        part: share of every batch that is wanted, such as (0, 2) for the first half; batches must be divisible.
-        device: where the batches are wanted.
+        balance: `sampling` uses every class equally often, see `epoch_order`.
+        part: share of every batch to yield, such as (0, 2) for the first half; batches must be divisible.
+        device: device of the batches.
 
     Yields:
         Images (B, C, S, S), float32, normalised, channels_last; labels (B,), int64.

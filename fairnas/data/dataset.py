@@ -50,7 +50,7 @@ class Dataset:
         return messages(self.findings)
 
     def decoded_by(self, workers: int) -> "Dataset":
-        """The same data set, whose streamed images are decoded by so many processes, at most one per core."""
+        """The same data set, with its streamed images decoded by this number of processes, at most one per core."""
         parts = {split: getattr(self, split) for split in ("train", "validation", "test")}
         streamed = {split: images for split, images in parts.items() if isinstance(images, StreamedImages)}
         return dataclasses.replace(

@@ -1,9 +1,9 @@
 """Images of one split, of one of two kinds: resident on the device, or streamed from files.
 
 Resident images are one uint8 tensor, moved to the device once; batches are a few tensor operations. Streamed
-ones are decoded by worker processes, a whole batch each, as often as they are needed; they know how many, so that
-nobody who wants batches has to. Both draw the same augmentation, which streamed images undergo before they are
-reduced to squares.
+ones are decoded by worker processes, a whole batch each, every time they are needed; they know the number of
+processes, so that callers need not pass it. Both draw the same augmentation, which streamed images undergo before they
+are reduced to squares.
 """
 
 import dataclasses
@@ -111,7 +111,7 @@ class StreamedImages:
     decoding: Decoding
     labels: Tensor
     workers: int = 0
-    """Processes that decode; 0: this one."""
+    """Number of processes that decode; 0: this one."""
     _kept: list[ResidentImages] = field(default_factory=list, init=False, repr=False)
 
     def __len__(self) -> int:
@@ -170,7 +170,7 @@ class StreamedImages:
             yield pixels.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
     def _processes(self) -> int:
-        """How many processes decode. More than cores would only wait for each other; a daemon may not start any."""
+        """Number of processes that decode: at most one per core, none in a daemon, which may not start any."""
         return 0 if multiprocessing.current_process().daemon else min(self.workers, CORES)
 
     def read(self, places: np.ndarray, draws: Draws | None) -> Tensor:

@@ -77,6 +77,7 @@ def _worst_error(network: StandAlone, run: Callable[[np.ndarray], np.ndarray], w
     # in float64: a deep network in float32 is off by as much again, on some processors by the whole tolerance
     # float64, because a deep network in float32 has errors as large, on some processors as large as the tolerance
     # float64, because a deep network in float32 has errors as large, on some processors as large as the tolerance
+    # float64, because a deep network in float32 has errors as large, on some processors as large as the tolerance
     reference = copy.deepcopy(network).cpu().eval().double()
     worst = 0.0
     for batch in BATCH_SIZES:

@@ -31,7 +31,7 @@ from fairnas.space import Genome, SearchSpace
 
 @contextlib.contextmanager
 def evaluator_of(experiment: Experiment) -> Iterator[Evaluator]:
-    """Who scores genomes, as the run's resources say. Raises as `workers_of` does."""
+    """Context manager with the evaluator that the run's resources ask for. Raises as `workers_of` does."""
     resources, say = experiment.config.resources, experiment.narrator.say
     with workers_of(resources, "score genomes", say, experiment.stop) as workers:
         if workers is None:
@@ -41,8 +41,9 @@ def evaluator_of(experiment: Experiment) -> Iterator[Evaluator]:
 
 
 PIECES_PER_SLOT = 2
-"""Pieces of a generation for each worker: with more than one a fast worker helps a slow one, and a lost one costs less;
-each more computes some common beginnings again."""
+"""Pieces of a generation per worker. With more than one, fast workers help slow ones, and losing a worker costs less;
+but every cut repeats the computation of some shared prefixes.
+"""
 _KEPT = "scores of earlier generations are kept"
 
 

@@ -51,8 +51,8 @@ def run_jobs(
 ) -> list[TrainingResult]:
     """Train all jobs and return their results, in order; finished jobs are not repeated.
 
-    By workers, where there are any; else on a GPU one after another, on the CPU in as many processes as the resources
-    say.
+    Jobs run on `trainers`, if any; otherwise one after another on a GPU, or on the CPU in the number of processes that
+    the resources give.
 
     Args:
         job_context: shared settings of the jobs.
@@ -61,9 +61,9 @@ def run_jobs(
         on_progress: called with jobs done, jobs in all, and a line of text.
         stop: returns True when all running jobs should be saved; then KeyboardInterrupt is raised.
         say: called with a line, if memory allows fewer processes than there are cores.
-        on_steps: called again and again with the steps taken by now, in all trainings together, and those that had
-            been taken before in trainings that went on.
-        trainers: who trains instead; entered if there is anything to train.
+        on_steps: called regularly with the number of steps taken so far, in all trainings together, and the number
+            taken earlier in resumed trainings.
+        trainers: context manager with workers to train on; entered only if there is a job to run.
     """
     results = {job: result for job in jobs if (result := job_context.finished(job)) is not None}
     missing = [job for job in dict.fromkeys(jobs) if job not in results]
@@ -92,7 +92,7 @@ def _here(
     dataset: Dataset,
     on_steps: Callable[[int, int], None],
 ) -> Iterator[tuple[Job, TrainingResult]]:
-    """One training after another, in this process."""
+    """Train one network after another in this process."""
     counter = Steps([0, 0])
 
     def counted_stop() -> bool:
@@ -259,9 +259,9 @@ def run_experiment_jobs(
 
     Args:
         experiment: the run.
-        job_context: what the trainings share.
-        jobs: what to train.
-        workers: who trains; default: whom the run's resources name.
+        job_context: settings and folder that the trainings share.
+        jobs: networks to train.
+        workers: workers to train on; default: those of the run's resources.
     """
     missing = sum(job_context.finished(job) is None for job in dict.fromkeys(jobs))
     steps = missing * job_context.train.epochs * training_steps(experiment.dataset, job_context.train, 1)
@@ -286,9 +286,9 @@ def run_experiment_jobs(
 def trainers_of(
     resources: Resources, say: Callable[[str], None], stop: Callable[[], bool]
 ) -> AbstractContextManager[Workers | None]:
-    """The workers of the scheduler that the resources name; None where networks are trained on this machine.
+    """Context manager with the workers of the resources' scheduler; None if networks are trained on this machine.
 
-    Here they are trained without Dask: such processes share their images, and save when they are told to stop.
+    On this machine, Dask is not used: our own processes share the images, and save before they stop.
     """
     return workers_of(dataclasses.replace(resources, workers=None), "train networks", say, stop)
 

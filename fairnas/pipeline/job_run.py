@@ -1,4 +1,4 @@
-"""The training of one network, from its first step to its result: what is measured when, and what is kept."""
+"""Training of one network from its first step to its result, with all measurements and saved files."""
 
 import contextlib
 import json

@@ -41,8 +41,8 @@ def rank(experiment: Experiment, least: int | None = None, workers: Workers | No
     """Train the networks of the ranking study, compare them with their one-shot accuracies, write the study.
 
     Args:
-        experiment: whose search is finished.
-        least: networks that will do, where the search has found fewer than are wanted; default: all that are.
+        experiment: experiment with a finished search.
+        least: smallest accepted number of networks if the search found too few; default: all that are wanted.
         workers: who trains; default: whom the run's resources name.
     """
     ours = experiment.config.stand_alone

@@ -124,8 +124,8 @@ def retrain(experiment: Experiment, workers: Workers | None = None) -> tuple[str
     """Train the selected networks, and those that the configuration names, for use; keep their weights.
 
     Args:
-        experiment: whose search is finished.
-        workers: who trains; default: whom the run's resources name.
+        experiment: run whose search is finished.
+        workers: workers to train on; default: those of the run's resources.
     """
     job_context, jobs = retrain_context(experiment), [Job(genome, 0, True) for genome in retrained_genomes(experiment)]
     results = run_experiment_jobs(experiment, job_context, jobs, workers)

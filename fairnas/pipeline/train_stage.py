@@ -93,7 +93,8 @@ def follow(prepared: Prepared, stop: Callable[[], bool]) -> None:
     options = LoopOptions(
         seconds=config.resources.checkpoint_seconds,
         steps=config.resources.checkpoint_steps,
-        on_epoch=lambda epoch, step, values: training.seal_ledger(),  # as the first process, whose ledger is compared
+        # called in the first process, whose ledger is compared with those of the others
+        on_epoch=lambda epoch, step, values: training.seal_ledger(),
     )
     run_training(training, prepared.dataset, config.train, config.seed, options, group)
 

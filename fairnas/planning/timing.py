@@ -114,7 +114,7 @@ def time_training(
         dataset: its images.
         config: its settings.
         device: where it trains.
-        limits: how long to measure.
+        limits: limits of the duration.
     """
     changed = gentle(config)
     begin = time.perf_counter()

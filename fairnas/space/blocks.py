@@ -71,8 +71,8 @@ class Separable:
 class ShuffleUnit:
     """Unit of ShuffleNetV2: half of the channels are passed on, the other half convolved; both branches if it shrinks.
 
-    The main branch is The main branch is 1x1, k x k depthwise, 1x1, half as wide inside as the unit's output (Single
-    Path One-Shot).
+    The main branch is The main branch is The main branch is 1x1, k x k depthwise, 1x1, half as wide inside as the
+    unit's output (Single Path One-Shot).
     """
 
     kernel: int

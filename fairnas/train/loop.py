@@ -93,7 +93,7 @@ class LoopOptions:
     on_epoch: Callable[[int, int, Mapping[str, float]], None] = lambda epoch, step, values: None
     """Callback after each epoch with its number from 1, the step, and the measurements."""
     stop: Callable[[], bool] = lambda: False
-    """Asked after every step; true saves and raises KeyboardInterrupt."""
+    """Function called after every step; True saves and raises KeyboardInterrupt."""
 
 
 def learning_rate(config: TrainConfig, step: int, total: int) -> float:

@@ -55,9 +55,9 @@ class StandAloneTraining:
         return {"curve": self.curve}
 
     def restore_extra(self, content: dict[str, Any]) -> None:
-        """Go on with the curve."""
-        # pickle writes a string object once: with keys as those of rows to come, the kept file is the same, byte for
-        # byte, as that of a training without a stop
+        """Restore the curve."""
+        # pickle writes each string object only once: keys identical to those of later rows keep the file equal, byte
+        # for byte, to that of an uninterrupted training
         self.curve = [
             {sys.intern(key) if key in _OF_EVERY_ROW else key: value for key, value in row.items()}
             for row in content.get("curve", ())
