@@ -31,7 +31,7 @@ class BookkeepingBenchmark:
     """
 
     searchers: tuple[str, ...] = tuple(SEARCHERS)
-    """Which searchers."""
+    """Searchers to time."""
     space: str = "proxyless"
     """Search space: 19 layers of 6 choices."""
     population: int = 64

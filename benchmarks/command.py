@@ -1,4 +1,4 @@
-"""What the benchmark commands share: flags, an error in one line, JSON or lines for people."""
+"""Common parts of the benchmark commands: flags, errors in one line, JSON or lines for people."""
 
 import sys
 from collections.abc import Callable, Sequence

@@ -45,13 +45,13 @@ from fairnas.nets.memory import activation_table
 from fairnas.space import Genome, SearchSpace, get_space
 
 DECISIONS_PER_TIE = 10_000
-"""One decision in so many may differ: two logits may be equal up to rounding, which folding BN changes."""
+"""Share of decisions, one in this number, that may differ: folding BN changes rounding, which can break near ties."""
 
 SPOS_RANDOM, SPOS_EVOLVED = 8, 64
 """Genomes of a first generation and of a late one, for the protocol of SPOS."""
 
 SPOS_CLASSES = 10
-"""Of the spaces there: random labels of a thousand classes would all be missed, by whoever scores."""
+"""Number of classes there: with a thousand and random labels, all answers of both sides would be wrong."""
 
 FLOAT = 4
 """Bytes of a number in single precision."""
@@ -68,7 +68,7 @@ class EvaluateBenchmark:
     """
 
     populations: tuple[Literal["random", "evolved", "macro"], ...] = ("random", "evolved", "macro")
-    """Which populations: of a first generation, of a late one, all that shares with all."""
+    """Populations to score: of a first generation, of a late one, and one in which all networks share much."""
     space: str = "compact"
     """Search space of the random and the evolved genomes: a name of `fairnas spaces`, proxyless_32, or a file."""
     population: int = 64
@@ -82,9 +82,10 @@ class EvaluateBenchmark:
     full: bool = False
     """Take all 3,969 networks of NAS-Bench-Macro instead of 441; takes about nine times as long."""
     calibration: int = 0
-    """Let the textbook follow the protocol of SPOS: BN recalibrated on so many images before each genome."""
+    """Let the textbook follow the protocol of SPOS: BN recalibrated on this number of images before each genome."""
     recalibrated: bool = False
-    """With --calibration: recalibrate on our side, too, along the prefix tree; else ours uses running statistics."""
+    """Recalibrate on our side too, along the prefix tree, with --calibration; by default ours uses running statistics.
+    """
     spos_spaces: tuple[str, ...] = ("shufflenet_v2", "proxyless_32")
     """Spaces on which 8 random and 64 evolved genomes are scored by both sides with the protocol of SPOS: BN
     recalibrated for each genome on the same images. Without a name: none."""
@@ -101,7 +102,7 @@ class EvaluateBenchmark:
     threads: int | None = None
     """Threads of torch; default: as many as it chooses."""
     seed: int = 0
-    """Of weights, genomes and images."""
+    """Seed of weights, genomes and images."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -247,7 +248,7 @@ def require_equal(ours: Sequence[float], theirs: Sequence[float], images: int) -
 
 
 def counted(shared: Sharing) -> dict[str, Any]:
-    """What the tree saves, as plain data."""
+    """Return the savings of the tree as plain data."""
     return {
         "layer_runs": shared.layer_runs,
         "layer_runs_one_by_one": shared.layer_runs_one_by_one,
@@ -257,7 +258,7 @@ def counted(shared: Sharing) -> dict[str, Any]:
 
 
 def memory(space: SearchSpace, genomes: Sequence[Genome], batch: int) -> dict[str, Any]:
-    """What activations between layers take, in MiB, and what the least costs in multiply-adds of stem and layers.
+    """Memory of activations between layers in MiB, and multiply-adds of stem and layers with the least of it.
 
     Args:
         space: of the genomes.

@@ -48,10 +48,10 @@ SHAPES = (
     Shape(144, 56, 7, 2, 128),
     Shape(672, 14, 5, 1, 768),
 )
-"""Of `proxyless_32` and of `proxyless`."""
+"""Shapes that occur in `proxyless_32` and `proxyless`."""
 
 REPETITIONS = 10
-"""Of an operation, between two looks at the clock."""
+"""Repetitions of an operation between two readings of the clock."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,17 @@ class KernelsBenchmark:
     device: Device = "auto"
     """`auto` takes a GPU if there is one."""
     precision: Precision = "float32"
-    """Of the tensors."""
+    """Precision of the tensors."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
 
 Pair = tuple[str, Callable[[], object], Callable[[], object]]
-"""What it is, ours, torch's."""
+"""Name of an operation, our version, torch's version."""
 
 
 def operations(shape: Shape, images: int, device: torch.device, dtype: torch.dtype) -> Iterator[Pair]:
-    """Those of a layer; what is torch's here, because ours is not for this shape or device, is left out."""
+    """Yield the operations of a layer, except those where ours falls back to torch's for this shape or device."""
     rng = torch.Generator(device).manual_seed(0)
 
     def noise(*sizes: int) -> Tensor:

@@ -53,16 +53,16 @@ class KillsBenchmark:
     out: Path
     """Folder for the runs; a new one, or that of a call before, which then goes on."""
     kills: int = 200
-    """How many."""
+    """Number of kills."""
     seed: int = 0
-    """Of the moments."""
+    """Seed of the moments."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
 
 @dataclass
 class _Record:
-    """What was done so far, in a file, so that this benchmark can be stopped, too."""
+    """Record of the kills so far, in a file, so that this benchmark can be interrupted too."""
 
     path: Path
     seed: int
@@ -155,7 +155,7 @@ def _killed_run(given: KillsBenchmark, record: _Record, number: int, done: int, 
 
 
 def planned_moments(seed: int, number: int, stages: dict[str, float]) -> list[tuple[int, float]]:
-    """Of one run: in which stage, and how many seconds after it began, in the order of the stages."""
+    """Moments of the kills in one run: stage, and seconds after its beginning, in the order of the stages."""
     rng = generator(seed, "kills", number)
     chosen = np.sort(rng.integers(len(STAGES), size=PER_RUN))
     return [(int(stage), float(rng.uniform(0, stages[STAGES[stage]]))) for stage in chosen]

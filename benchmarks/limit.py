@@ -45,7 +45,7 @@ class LimitBenchmark:
     threads: int | None = None
     """Threads of torch; default: as many as it chooses."""
     precision: Precision = "float32"
-    """Of convolutions."""
+    """Precision of convolutions."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -60,7 +60,7 @@ class Traffic:
 
 
 def operations_of(convolution: nn.Conv2d, inputs: int, outputs: int, madds: int, with_norm: bool) -> Iterator[Traffic]:
-    """What training one convolution and its BN and activation takes; `inputs` and `outputs` are numbers per image."""
+    """Yield the memory traffic and work of training a convolution with BN and activation, in numbers per image."""
     kind = "depthwise" if convolution.groups > 1 else f"{convolution.kernel_size[0]}x{convolution.kernel_size[1]}"
     yield Traffic(f"{kind} forward", madds, inputs + outputs)
     yield Traffic(f"{kind} input gradient", madds, inputs + outputs)
@@ -100,7 +100,7 @@ def step_operations(space: SearchSpace) -> list[Traffic]:
 
 @dataclass(frozen=True)
 class Rates:
-    """What a device can do, measured."""
+    """Measured speeds of a device."""
 
     madds_per_s: float
     bytes_per_s: float

@@ -3,7 +3,7 @@
 The stand-alone accuracies of all 3,969 distinct networks are known. So supernets trained by each strategy, at equal
 compute and at equal epochs, can be judged on all of them, beside the noise of the truth itself and predictors that
 cost nothing. The program goes on where it was stopped, and with more arms, seeds or another budget it adds what is
-missing; `docs/ranking.md` says how it is to be read.
+missing; `docs/results/ranking.md` explains how to read it.
 """
 
 import dataclasses
@@ -62,7 +62,7 @@ class MacroBenchmark:
     data: str = "cifar10"
     """The images: cifar10, digits (for a trial), or folder:PATH."""
     arms: tuple[str, ...] = ("strict", "uniform", "uniform_equal_epochs", "ef", "ef_third")
-    """What is compared, the most important first."""
+    """Arms to compare, the most important first."""
     seeds: int = 2
     """Supernets per arm."""
     budget: int = 288_000
@@ -86,7 +86,7 @@ class MacroBenchmark:
     calibration: int = 200
     """Training images that recalibrated BN statistics are taken from."""
     averaged: bool = False
-    """In the end, score also the mean weights of the snapshots after 0.7 of a training or later (see --points)."""
+    """Score, at the end, also the mean weights of the snapshots after 0.7 of a training or later (see --points)."""
     train_per_class: int = 4500
     """Training images per class at most."""
     validation_per_class: int = 500
@@ -94,7 +94,7 @@ class MacroBenchmark:
     processes: int = 2
     """Supernets side by side."""
     threads: int = 1
-    """Of each."""
+    """Threads of each process."""
     device: str = "cpu"
     """cpu or cuda."""
     table: bool = False
@@ -109,9 +109,9 @@ class Task:
 
     job: Job
     final: tuple[Scoring, ...] = ()
-    """At its end."""
+    """Scorings at the end of the training."""
     course: tuple[Scoring, ...] = ()
-    """At the points before."""
+    """Scorings at the points before."""
 
     def run(self) -> None:
         """Do what is missing."""
@@ -130,7 +130,7 @@ def tell(text: str) -> None:
 
 
 def begin(threads: int) -> None:
-    """In each process."""
+    """Set up a process."""
     import torch
 
     torch.set_num_threads(threads)

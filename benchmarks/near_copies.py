@@ -57,7 +57,7 @@ class NearCopiesBenchmark:
     """
 
     folder: Path
-    """As of `folder:PATH`."""
+    """Folder of images, as in `folder:PATH`."""
     size: int = 32
     """Side in pixels to which images are decoded."""
     changed: int = 600

@@ -43,11 +43,13 @@ class ProcessesBenchmark:
     processes: int = 2
     """Processes, on the CPU, one thread each."""
     path_processes: int | None = None
-    """How many of them share out the paths; default: as many as divide them. The others share out the images."""
+    """Number of processes that split the paths; the others split the images. Default: the largest that divides the
+    paths.
+    """
     repeats: int = 5
     """Pairs of steps to time."""
     seed: int = 0
-    """Of weights, paths and images."""
+    """Seed of weights, paths and images."""
     json: bool = False
     """Print one JSON object and nothing else."""
 

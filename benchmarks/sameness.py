@@ -1,4 +1,4 @@
-"""Whether two finished runs hold the same, bit for bit, but for what is different by nature."""
+"""Comparison of two finished runs, bit for bit, except for parts that differ by nature."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ LEFT_OUT = {
     "models/*/README.md": "lines with milliseconds",
     "report.html": "milliseconds, and the path of the run in the command that repeats it",
 }
-"""What is not compared, by file, and why. Every other file is compared as a whole."""
+"""Parts that are not compared, by file, with the reason. Every other file is compared as a whole."""
 
 
 def differences(a: Path, b: Path, across_versions: bool = False) -> tuple[str, ...]:
@@ -45,7 +45,7 @@ def differences(a: Path, b: Path, across_versions: bool = False) -> tuple[str, .
 
 
 def contents(run: Path) -> dict[str, Any]:
-    """By file, what of it can be compared: its SHA-256, or what is left without the parts of `LEFT_OUT`."""
+    """Comparable content by file: its SHA-256, or the content without the parts of `LEFT_OUT`."""
     files = sorted(path for path in run.rglob("*") if path.is_file())
     found = {str(path.relative_to(run)): _content(path, run) for path in files}
     return {name: content for name, content in found.items() if content is not None}

@@ -62,15 +62,15 @@ class StepBenchmark:
     threads: int | None = None
     """Threads of torch; default: as many as it chooses."""
     seed: int = 0
-    """Of weights, paths and images."""
+    """Seed of weights, paths and images."""
     device: Device = "auto"
     """`auto` takes a GPU if there is one; both sides run on it."""
     executor: ExecutorName = "auto"
-    """Of our side: paths one after another, or layer by layer."""
+    """Executor of our side: paths one after another, or layer by layer."""
     compile: Compilation = "auto"
-    """Whether our lockstep steps are recorded as a CUDA graph; `auto` does so on a GPU."""
+    """Record our lockstep steps as a CUDA graph; `auto` does so on a GPU."""
     precision: Precision = "float32"
-    """Of both sides."""
+    """Precision of both sides."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -148,7 +148,7 @@ def measure(given: StepBenchmark) -> dict[str, Any]:
 
 
 def before_timing(device: torch.device) -> int:
-    """Steps that are compared before any is timed: on a GPU so many that the last is one that was recorded before."""
+    """Number of steps compared before timing; on a GPU enough that the last one replays a recorded graph."""
     return GraphedCallable.WARM_UP + 2 if device.type == "cuda" else 1
 
 

@@ -37,7 +37,7 @@ class Spread:
 
     @staticmethod
     def of(values: list[float]) -> "Spread":
-        """Of one value per repeat."""
+        """Spread of values, one per repeat."""
         low, median, high = np.percentile(values, (25, 50, 75)).tolist()
         return Spread(median, low, high)
 
@@ -47,7 +47,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class TimingComparison:
-    """How many times as long as the project the textbook takes, over several repeats."""
+    """Ratio of the textbook's time to the project's, over several repeats."""
 
     repeats: int
     ratio: Spread
@@ -130,7 +130,7 @@ def _timed(work: Callable[[], object]) -> _Seconds:
 
 @contextlib.contextmanager
 def threads(count: int | None) -> Iterator[None]:
-    """Give torch so many threads within the block; None leaves it as many as it chose."""
+    """Give torch this number of threads within the block; None leaves its choice."""
     before = torch.get_num_threads()
     if count is not None:
         if count < 1:
@@ -144,7 +144,7 @@ def threads(count: int | None) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where something was measured."""
+    """Machine on which something was measured."""
 
     processor: str
     instructions: str

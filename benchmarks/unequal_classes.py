@@ -39,7 +39,7 @@ class UnequalClassesBenchmark:
     seeds: int = 3
     """Trainings of each kind."""
     epochs: int = 4
-    """Of each of them."""
+    """Epochs of each training."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -95,7 +95,7 @@ KINDS: dict[str, Callable[[SearchSpace, Dataset, TrainConfig, int], NetworkScore
 
 
 def tested(network: torch.nn.Module, data: Dataset) -> NetworkScore:
-    """Its answers to the test images."""
+    """Score of a network on the test images."""
     return score_network(network, ordered_batches(data.test, data, batch_size=500, device=CPU))
 
 

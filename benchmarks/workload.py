@@ -1,4 +1,4 @@
-"""What is measured: a space, populations of genomes, images, and a supernet whose statistics fit them."""
+"""Workload of the benchmarks: a space, populations of genomes, images, and a supernet whose statistics fit them."""
 
 import itertools
 import math
@@ -67,7 +67,7 @@ def representative(space: SearchSpace, genomes: Sequence[Genome], count: int) ->
 
 @dataclass(frozen=True)
 class Sharing:
-    """What a prefix tree saves, by counting."""
+    """Savings of a prefix tree, by counting."""
 
     layer_runs: int
     """Choice blocks run with the tree: its nodes."""
@@ -79,12 +79,12 @@ class Sharing:
 
     @property
     def layer_factor(self) -> float:
-        """Fewer layer runs, so many times."""
+        """Factor by which layer runs are fewer."""
         return self.layer_runs_one_by_one / self.layer_runs
 
     @property
     def madds_factor(self) -> float:
-        """Fewer multiply-adds, so many times. Stems and costly early layers share most, heads not at all."""
+        """Factor by which multiply-adds are fewer. Stems and costly early layers share most, heads nothing."""
         return self.madds_one_by_one / self.madds
 
 

@@ -1,4 +1,4 @@
-"""How far a predicted order of networks can be believed: Kendall's tau with its interval (paper 4.4)."""
+"""Kendall's tau of a predicted order of networks, with its interval and a noise ceiling (paper 4.4)."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""`python -m fairnas` is `fairnas`."""
+"""Entry point of `python -m fairnas`, the same command as `fairnas`."""
 
 from fairnas.cli.main import main
 

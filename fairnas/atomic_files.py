@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written as a whole or not at all."""
 
 import contextlib
 import errno
@@ -13,13 +13,13 @@ from fairnas.directory_lock import require_in_place
 from fairnas.errors import RunDirectoryError
 
 TEMPORARY = ".tmp"
-"""How names end of files that are being written."""
+"""Extension of files that are being written."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file as a whole or not at all. A full disk raises `RunDirectoryError`; the old file survives.
 
-    So does a directory that this process holds and that was moved away.
+    Also raises `RunDirectoryError` if the file is in a directory that this process holds and that was moved away.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     try:
@@ -41,12 +41,12 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether a kill before the first rename left this file."""
+    """True if this file was left by a kill during an atomic write."""
     return path.name.startswith(".") and path.name.endswith(TEMPORARY)
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make a rename durable, where the system allows a folder to be flushed."""
+    """Make a rename durable, on systems that can flush a folder."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -63,14 +63,14 @@ def checksum(path: Path) -> str:
 
 @contextlib.contextmanager
 def temporary_folder(prefix: str, octets: int = 0) -> Iterator[Path]:
-    """A folder among the system's temporary ones; it is gone afterwards.
+    """Temporary folder, deleted afterwards.
 
     Args:
         prefix: of its name.
-        octets: that have to fit in, where those who write there would not notice that they did not.
+        octets: free space to require, for writers that would not notice a full disk.
 
     Raises:
-        RunDirectoryError: if it cannot be made, or has no room for what is written there.
+        RunDirectoryError: if it cannot be created, or the disk is full.
     """
     made = False
     try:
@@ -82,7 +82,8 @@ def temporary_folder(prefix: str, octets: int = 0) -> Iterator[Path]:
     except OSError as error:
         if made and error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        where = f" in {tempfile.tempdir}" if tempfile.tempdir else ""  # else the reason names all that were tried
+        # otherwise the reason names all folders that were tried
+        where = f" in {tempfile.tempdir}" if tempfile.tempdir else ""
         raise RunDirectoryError(
             f"cannot write temporary files{where}: {error.strerror}; make room there, or set TMPDIR to another folder, "
             "and run the same command again"

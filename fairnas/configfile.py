@@ -1,4 +1,4 @@
-"""A configuration as a TOML file: written, read with every mistake named, and compared with another."""
+"""Configurations as TOML files: written, read with errors that name the key, and compared."""
 
 import dataclasses
 import functools
@@ -20,16 +20,18 @@ if TYPE_CHECKING:
 
 
 _SCHEMA = "schema"
-"""Key in the configuration of a run (`rundir.SCHEMA`), which may be given as a file for another run."""
+"""Key of the schema number in the configuration of a run (`rundir.SCHEMA`). Accepted when such a file is given for
+another run.
+"""
 
 
 def to_toml(config: RunConfig) -> str:
-    """The configuration as TOML; fields that are None are left out. `from_toml` reads it back equal."""
+    """Return the configuration as TOML, without fields that are None. `from_toml` reads it back equal."""
     return tomli_w.dumps(_without_none(dataclasses.asdict(config)))
 
 
 def from_toml(text: str, default: RunConfig | None = None, source: str = "the configuration") -> RunConfig:
-    """Read a configuration; keys that the text leaves out keep the value in `default`.
+    """Read a configuration; keys absent from the text keep their value in `default`.
 
     Raises `ConfigError` for a syntax error, an unknown key (with the nearest known one) or a wrong type.
     """
@@ -43,14 +45,14 @@ def from_toml(text: str, default: RunConfig | None = None, source: str = "the co
 
 
 def settings_in(text: str, source: str) -> dict[str, Any]:
-    """Settings of a TOML text by their dotted names, each of its type; whether they go together is not looked at.
+    """Read the settings of a TOML text, by dotted name, each checked for its type but not against the others.
 
     Args:
-        text: of the file.
+        text: content of the file.
         source: name of the file, for messages.
 
     Raises:
-        ConfigError: as `from_toml`.
+        ConfigError: in the cases of `from_toml`.
     """
     given = _parsed(text, source)
     given.pop(_SCHEMA, None)
@@ -59,7 +61,7 @@ def settings_in(text: str, source: str) -> dict[str, Any]:
 
 
 def schema_of(text: str, source: str) -> Any:
-    """The schema number of the run that a configuration is of, as written; None in the file of a user."""
+    """Return the schema number written in the configuration of a run; None in a user's file."""
     return _parsed(text, source).get(_SCHEMA)
 
 
@@ -71,19 +73,19 @@ def _parsed(text: str, source: str) -> dict[str, Any]:
 
 
 def _typed(key: str, value: Any, source: str) -> Any:
-    """A value of the setting's type. Raises `ConfigError`."""
-    from pydantic import ValidationError  # 60 ms that `--help` needs not pay
+    """Return the value converted to the setting's type. Raises `ConfigError`."""
+    from pydantic import ValidationError  # takes 60 ms, which `--help` does not need to spend
 
     setting = _declared()[key]
     short = setting.flag and setting.flag.short
-    if isinstance(value, str) and short and short.read and short.type is str:  # 330M, as the flag takes it
+    if isinstance(value, str) and short and short.read and short.type is str:  # text such as 330M, as for the flag
         try:
             return short.read(value)
         except ConfigError as error:
             raise ConfigError(f"{source}: key '{key}': {error}") from None
     try:
-        # through JSON, because only there does strict mode take lists for tuples; a date becomes a list, which no
-        # setting takes
+        # through JSON, because pydantic's strict mode accepts lists for tuples only there; a date becomes a list, which
+        # no setting accepts
         return _validator(setting.type).validate_json(json.dumps(value, default=lambda date: [str(date)]), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
@@ -104,11 +106,13 @@ def _validator(kind: Any) -> "TypeAdapter[Any]":
 
 
 def to_file(config: RunConfig) -> bytes:
-    """The content of a configuration's file. Raises `ConfigError` if it would not be read back as what it is."""
+    """Return the content of a configuration's file. Raises `ConfigError` if it would not be read back equal."""
     before, text = dict(leaves(dataclasses.asdict(config))), ""
     for key, value in before.items():
         if isinstance(value, str) and not _is_text(value):
-            raise ConfigError(f"{key} is {value!r}, which is no text; rename what is called so, and give its new name")
+            raise ConfigError(
+                f"{key} is {value!r}, which is not valid text; rename the file or class, and give its new name"
+            )
     try:
         text = to_toml(config)
         read = dict(leaves(dataclasses.asdict(from_toml(text))))
@@ -129,13 +133,13 @@ def _is_text(value: str) -> bool:
 
 
 def differing_keys(a: RunConfig, b: RunConfig) -> tuple[str, ...]:
-    """Dotted names of the settings that differ and that results depend on (`resources` never counts)."""
+    """Dotted names of the settings that differ and affect results (`resources` never counts)."""
     left, right = (dict(leaves(dataclasses.asdict(config))) for config in (a, b))
     return tuple(key for key in left if not key.startswith("resources.") and left[key] != right[key])
 
 
 def flat_settings(config: RunConfig) -> Iterator[tuple[str, str]]:
-    """Dotted key and text of each setting that is written."""
+    """Yield the dotted name and text of each setting that is written."""
     for key, value in leaves(tomllib.loads(to_toml(config))):
         yield key, json.dumps(value)
 
@@ -152,7 +156,7 @@ def _check_keys(given: dict[str, Any], known: dict[str, Any], source: str, above
 
 
 def leaves(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted names and values of what is in dictionaries in each other."""
+    """Yield the dotted names and values of nested dictionaries."""
     for key, value in tree.items():
         if isinstance(value, dict):
             yield from leaves(value, f"{above}{key}.")
@@ -165,12 +169,12 @@ def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_config(path: Path, default: RunConfig | None = None) -> RunConfig:
-    """Read a TOML file over `default`. Raises `ConfigError`, also when the file is absent or not text."""
+    """Read a TOML file over `default`. Raises `ConfigError`, also if the file is absent or not text."""
     return from_toml(_text_of(path), default, source=str(path))
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The settings of a TOML file, as `settings_in`. Raises `ConfigError`, also when it is absent or not text."""
+    """Read the settings of a TOML file, as `settings_in`. Raises `ConfigError`, also if it is absent or not text."""
     return settings_in(_text_of(path), str(path))
 
 

@@ -1,8 +1,8 @@
-"""One process at a time in a directory, by the kernel's lock (`flock`), which vanishes with its process.
+"""One process at a time in a directory, by the kernel's lock (`flock`), which is released when its process ends.
 
-The directory itself is locked and a file in it, before anything is looked at; neither is ever renamed. Each of the two
-guards what the other cannot: the file may be deleted under its holder, and network file systems lock files only. A
-process that is forked from the holder has no part in the lock: it neither keeps it nor gives it back.
+The directory and a file in it are both locked before anything in it is read; neither is ever renamed. Each covers for
+the other: the file may be deleted under its holder, and network file systems lock only files. A process forked from the
+holder has no part in the lock: it neither keeps nor releases it.
 """
 
 import contextlib
@@ -17,15 +17,15 @@ from pathlib import Path
 from fairnas.errors import RunDirectoryError
 
 LOCK = ".lock"
-"""The file that is locked. It names the process that holds it, and is empty if there is none."""
+"""Name of the locked file. It holds the number of the process that has the lock, and is empty if none has."""
 _ATTEMPTS = 100
-"""To hold a directory that others make and remove meanwhile."""
+"""Attempts to lock a directory that other processes make and remove at the same time."""
 _PATIENCE_S = 0.2
-"""How long a holder may take to write its name."""
+"""Seconds to wait for a holder to write its number."""
 
 
 class _Held:
-    """A directory that this process holds, as two open files."""
+    """A directory held by this process, as two open files."""
 
     def __init__(self, folder: Path, directory: int, file: int) -> None:
         self.folder = folder
@@ -33,11 +33,11 @@ class _Held:
         self.directory, self.file = directory, file
 
     def is_in_place(self) -> bool:
-        """Whether its path still leads to what is locked."""
+        """True if the path still leads to the directory and file that are locked."""
         return _leads_to(self.path, self.directory)
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release the lock."""
         os.close(self.file)
         os.close(self.directory)
 
@@ -46,7 +46,7 @@ _all_held: list[_Held] = []
 
 
 def _forget_all() -> None:
-    """In a process that was just forked: close its copies, which would keep the lock after the holder's end."""
+    """Close the copies of open locks in a newly forked process: they would keep the locks after the holder's end."""
     for each in _all_held:
         each.close()
     _all_held.clear()
@@ -61,9 +61,9 @@ def held(folder: Path, is_begun: Callable[[], bool] | None = None) -> Iterator[N
     """Hold a directory for this process.
 
     Args:
-        folder: of the directory.
-        is_begun: if given, the directory is made where there is none. It is asked in the end whether there is anything
-            to keep; if not, what was made is removed again.
+        folder: path of the directory.
+        is_begun: if given, a directory that is absent is made. Called at the end: if it returns False, what was made is
+            removed again.
 
     Raises:
         RunDirectoryError: at once, if another process holds the directory; if it is not there or cannot be written; or
@@ -77,19 +77,19 @@ def held(folder: Path, is_begun: Callable[[], bool] | None = None) -> Iterator[N
     try:
         yield
     finally:
-        if mine in _all_held:  # not so in a process that was forked meanwhile
+        if mine in _all_held:  # false in a process that was forked meanwhile
             if is_begun is not None and mine.is_in_place() and not is_begun():
                 _remove(folder, missing, had_lock)
             _all_held.remove(mine)
             with contextlib.suppress(OSError):
-                os.ftruncate(mine.file, 0)  # nobody is to be told of a process that is gone
+                os.ftruncate(mine.file, 0)  # so that messages do not name a process that has ended
             mine.close()
 
 
 def require_in_place(path: Path) -> None:
-    """Raise `RunDirectoryError` if a file belongs into a directory that this process holds, and that was moved away.
+    """Raise `RunDirectoryError` if a file belongs in a directory that this process holds but that was moved away.
 
-    Whoever writes there would begin another directory, without what was done before.
+    Writing there would begin a new directory, without the earlier files.
     """
     if _all_held and (parents := Path(os.path.abspath(path)).parents):
         for each in _all_held:
@@ -101,7 +101,7 @@ def require_in_place(path: Path) -> None:
 
 
 def _take(folder: Path, make: bool) -> _Held:
-    """Open and lock the directory and its file, again and again while others remove what was opened."""
+    """Open and lock the directory and its file; try again if others remove them meanwhile."""
     for attempt in range(_ATTEMPTS):
         opened: list[int] = []
         try:
@@ -134,7 +134,7 @@ def _take(folder: Path, make: bool) -> _Held:
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except FileNotFoundError:  # another process removes it again just now
+    except FileNotFoundError:  # another process is just removing it
         raise
     except OSError as error:
         raise RunDirectoryError(
@@ -143,8 +143,8 @@ def _make(folder: Path) -> None:
 
 
 def _lock_directory(handle: int) -> None:
-    """Lock a directory, where that can be done: network file systems lock nothing that is not open for writing."""
-    import fcntl  # absent on Windows, where exported networks can be used all the same
+    """Lock a directory, if its file system can: network file systems lock only files that are open for writing."""
+    import fcntl  # absent on Windows, where exported networks still work
 
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -159,7 +159,7 @@ def _lock_file(handle: int, folder: Path) -> None:
 
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except PermissionError as error:  # what some network file systems say of a file that is locked
+    except PermissionError as error:  # raised for a locked file by some network file systems
         raise BlockingIOError(*error.args) from None
     except BlockingIOError:
         raise
@@ -170,7 +170,7 @@ def _lock_file(handle: int, folder: Path) -> None:
 
 
 def _leads_to(path: Path, handle: int) -> bool:
-    """Whether a path is that of an open file."""
+    """True if a path leads to this open file."""
     try:
         return os.path.samestat(os.stat(path, follow_symlinks=path.name != LOCK), os.fstat(handle))
     except OSError:
@@ -178,14 +178,14 @@ def _leads_to(path: Path, handle: int) -> bool:
 
 
 def _sign(handle: int) -> None:
-    """Write down who holds the lock, for whoever is refused; on a full disk that stays unknown."""
+    """Write the number of this process into the lock file, for the message to others; does nothing on a full disk."""
     with contextlib.suppress(OSError):
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()} {platform.node()}\n".encode(errors="replace"), 0)
 
 
 def _holder(folder: Path) -> str:
-    """The process that holds a lock, in words: it may be about to write its number, or be on another machine."""
+    """Describe the process that holds the lock; it may not have written its number yet, or run on another machine."""
     end = time.monotonic() + _PATIENCE_S
     while True:
         with contextlib.suppress(OSError):
@@ -211,7 +211,7 @@ def _is_alive(number: int) -> bool:
 
 
 def _remove(folder: Path, missing: list[Path], had_lock: bool) -> None:
-    """Take away what was made for a lock. Directories that hold something by now stay."""
+    """Remove directories that were made for a lock, unless they hold something by now."""
     with contextlib.suppress(OSError):
         if not had_lock:
             (folder / LOCK).unlink()
@@ -220,12 +220,12 @@ def _remove(folder: Path, missing: list[Path], had_lock: bool) -> None:
 
 
 def has_locks() -> bool:
-    """Whether the system has the file locks that runs are held with. Windows does not."""
+    """True if the system has the file locks by which runs are held. Windows has none."""
     return importlib.util.find_spec("fcntl") is not None
 
 
 def require_locks() -> None:
-    """Raise `RunDirectoryError` on a system without them, before anything is read or written."""
+    """Raise `RunDirectoryError` on a system without file locks, before anything is read or written."""
     if not has_locks():
         raise RunDirectoryError(
             f"runs and latency tables need file locks as Linux and macOS have them, and {platform.system()} does not; "

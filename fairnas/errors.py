@@ -1,4 +1,4 @@
-"""What a user can get wrong, said in one line: what was given, what is allowed, what to do.
+"""Errors of users, in one line each: what was given, what is allowed, what to do.
 
 Every error a user can cause is a `FairnasError`, a `ValueError`. Our own invariants are `assert`s; the one
 invariant that must hold even under `python -O` is strict fairness, which raises `UnfairTraining`.
@@ -7,15 +7,15 @@ invariant that must hold even under `python -O` is strict fairness, which raises
 import difflib
 from collections.abc import Iterable
 
-_LONGEST = 2000
-_LONGEST_NAME = 100  # what is longer is no slip of the keyboard, and takes long to compare
+_LONGEST = 2000  # characters; the middle of a longer message is left out
+_LONGEST_NAME = 100  # longer names are no typing errors, and comparing them takes long
 
 
 def one_line(message: str) -> str:
-    """A message that can be printed anywhere, whatever it quotes: file names, keys and values may be anybody's.
+    """Escape and shorten a message so that it can be printed anywhere, whatever file names, keys and values it quotes.
 
-    What would move a terminal's cursor, change its colours or begin a line is written as its escape. Of a long message
-    the middle is left out, because it begins with what is wrong and ends with what to do.
+    Characters that would move a terminal's cursor, change its colours or begin a line are escaped. The middle of a long
+    message is left out, because it begins with the fault and ends with the remedy.
     """
     if len(message) > _LONGEST:
         half = _LONGEST // 2
@@ -33,14 +33,14 @@ class FairnasError(ValueError):
 
 
 class UnknownNameError(FairnasError):
-    """A name that is not in a list: of spaces, recipes, verbs, strategies, searchers, networks."""
+    """Name that is not in a list: of spaces, recipes, verbs, strategies, searchers, networks."""
 
     def __init__(self, kind: str, given: str, allowed: Iterable[str], plural: str = "") -> None:
         self.kind, self.given, self.allowed = kind, given, tuple(allowed)
         small = {name.casefold(): name for name in self.allowed}
         close = difflib.get_close_matches(given[:_LONGEST_NAME].casefold(), small, n=1)
         hint = f"; did you mean {small[close[0]]!r}?" if close else ""
-        # A long list would drown the hint, which is what the reader needs.
+        # A long list would hide the hint, which is what the reader needs.
         names = "" if close and len(self.allowed) > 20 else f" ({plural or kind + 's'}: {', '.join(self.allowed)})"
         super().__init__(f"unknown {kind} {given!r}{hint}{names}")
 
@@ -58,15 +58,15 @@ class SpaceError(FairnasError):
 
 
 class TooFewNetworksError(FairnasError):
-    """A ranking study of fewer networks than were asked for, or than have an order."""
+    """Ranking study of fewer networks than requested, or than have an order."""
 
 
 class TooLittleTimeError(FairnasError):
-    """`--minutes` below what even the least run takes."""
+    """`--minutes` below the time of the smallest possible run."""
 
 
 class DataError(FairnasError):
-    """A data set that is absent or unusable; the message names the file."""
+    """Data set that is missing or unusable; the message names the file."""
 
 
 class RunDirectoryError(FairnasError):
@@ -78,19 +78,19 @@ class CheckpointError(FairnasError):
 
 
 class ExportError(FairnasError):
-    """A network that cannot be exported, or an exported file that does not compute what the network computes."""
+    """Network that cannot be exported, or exported file that does not compute the same as the network."""
 
 
 class ModelFileError(FairnasError):
-    """An exported model that is absent, truncated, damaged, foreign, or of another version or genome."""
+    """Exported model that is missing, truncated, damaged, foreign, or of another version or genome."""
 
 
 class UnfairTraining(RuntimeError):
-    """A strategy that promises strict fairness left the ledger uneven. Never the user's fault."""
+    """Uneven ledger of a strategy that promises strict fairness. Never the user's fault."""
 
 
 class LostProcessError(RuntimeError):
-    """Another process of a group that trains together ended, or cannot be reached."""
+    """Loss of another process of the group, or of the connection to it."""
 
     def __init__(self, reason: str) -> None:
         first = reason.splitlines()[0] if reason else "no answer"
@@ -101,10 +101,10 @@ class LostProcessError(RuntimeError):
 
 
 class LostWorkersError(RuntimeError):
-    """The workers that score genomes or train networks, or the scheduler that knows them, ended."""
+    """The scheduler, or the workers that score genomes or train networks, ended."""
 
     def __init__(self, reason: str, kept: str) -> None:
-        """Take what was heard last, and what is kept, in words."""
+        """Take the last error received, and what is kept of the work, in words."""
         first = reason.splitlines()[0] if reason else "no answer"
         super().__init__(f"the workers are lost ({first}); {kept}, run the same command again to go on")
 

@@ -1,4 +1,4 @@
-"""What a stage wrote before it is done again: kept under second names until it has ended, and put back if it fails."""
+"""Former files of a stage that runs again: kept under second names until it ends, and put back if it fails."""
 
 import contextlib
 import hashlib
@@ -16,14 +16,14 @@ _FOLDER = ".former"
 
 @dataclass(frozen=True)
 class FormerFiles:
-    """Files of a folder, and where they are kept."""
+    """Second names of files in a folder."""
 
     folder: Path
     copies: Mapping[str, Path]
-    """By name in the folder."""
+    """Second name by name in the folder."""
 
     def put_back(self) -> None:
-        """Let the files be what they were. Raises `RunDirectoryError` if the folder was moved away."""
+        """Restore the former files. Raises `RunDirectoryError` if the folder was moved away."""
         require_in_place(self.folder / _FOLDER)
         for name, copy in self.copies.items():
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ class FormerFiles:
 
 @contextlib.contextmanager
 def kept_aside(folder: Path, names: Iterable[str]) -> Iterator[FormerFiles]:
-    """Give files second names, for a while: who writes a file anew leaves the old one under its second name.
+    """Keep files under second names (hard links): a process that replaces a file leaves the former one there.
 
     Raises:
         RunDirectoryError: if the folder cannot be written.
@@ -44,7 +44,7 @@ def kept_aside(folder: Path, names: Iterable[str]) -> Iterator[FormerFiles]:
 
 
 def is_kept_aside(folder: Path, name: str) -> bool:
-    """Whether the stage that wrote a file is being done again."""
+    """True if the stage that wrote this file is running again."""
     return _second_name(folder, name).exists()
 
 
@@ -53,7 +53,7 @@ def _second_name(folder: Path, name: str) -> Path:
 
 
 def forget_former(folder: Path) -> None:
-    """Remove what was kept, also by a process that was killed."""
+    """Remove former files, including those of a process that was killed."""
     shutil.rmtree(folder / _FOLDER, ignore_errors=True)
 
 
@@ -66,7 +66,7 @@ def _second_names(folder: Path, names: Iterable[str]) -> dict[str, Path]:
                 copy = _second_name(folder, name)
                 try:
                     os.link(folder / name, copy)
-                except OSError:  # a file system without second names
+                except OSError:  # a file system without hard links
                     shutil.copy2(folder / name, copy)
                 kept[name] = copy
     except OSError as error:

@@ -1,32 +1,32 @@
-"""Reports of progress: what a run tells its user while it works."""
+"""Progress reports of a run to its user."""
 
 from typing import Protocol
 
 
 class Narrator(Protocol):
-    """Who tells the user how far a run is."""
+    """Receiver of progress reports."""
 
     def stage(self, number: int, total: int, title: str, upcoming: str) -> None:
-        """A stage begins; `upcoming` is the title of the next one, or empty."""
+        """Announce a stage; `upcoming` is the title of the next one, or empty."""
         ...
 
     def progress(self, done: int, total: int, text: str) -> None:
-        """The stage has done so much."""
+        """Report `done` of `total` units of the stage."""
         ...
 
     def say(self, text: str) -> None:
-        """Something worth a line."""
+        """Report something in a line."""
         ...
 
 
 class SilentNarrator:
-    """Tells nothing."""
+    """Narrator that prints nothing."""
 
     def stage(self, number: int, total: int, title: str, upcoming: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def progress(self, done: int, total: int, text: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def say(self, text: str) -> None:
-        """Nothing."""
+        """Do nothing."""

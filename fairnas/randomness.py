@@ -1,7 +1,7 @@
 """Randomness as a function of (seed, purpose, position), never as hidden state.
 
-Every random decision of a run, the paths of step 1,234 for example, comes from a generator made for it alone.
-So nothing random needs to be saved: a run that goes on at step 1,234 draws what the undisturbed run drew there.
+Every random decision of a run, for example the paths of step 1,234, has a generator of its own. So no random state
+needs to be saved: a run resumed at step 1,234 draws the same paths as an undisturbed run.
 No module touches the global seeds of Python, numpy or torch.
 """
 
@@ -16,5 +16,5 @@ def generator(seed: int, purpose: str, *position: int) -> np.random.Generator:
 
 
 def derived_seed(seed: int, purpose: str, *position: int) -> int:
-    """The same as an integer in [0, 2^63), to seed a `torch.Generator` or another library."""
+    """Seed as an integer in [0, 2^63), for a `torch.Generator` or another library; arguments as `generator`."""
     return int(generator(seed, purpose, *position).integers(2**63))

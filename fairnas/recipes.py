@@ -17,10 +17,11 @@ from fairnas.errors import ConfigError, UnknownNameError
 
 
 def digits() -> RunConfig:
-    """The whole story in minutes on a laptop: real handwritten digits, no download, no GPU.
+    """All stages in minutes on a laptop: real handwritten digits, no download, no GPU.
 
-    Trained as long as the supernet, every network of this space reaches 97 % or so on digits, and two networks differ
-    less than two trainings of one network. So stand-alone training is short and gentle, where architectures still tell.
+    Trained as long as the supernet, every network of this space reaches about 97 % on digits, and two networks differ
+    less than two trainings of one network. So stand-alone training is short with a low learning rate, where
+    architectures still differ.
     """
     return RunConfig(
         recipe="digits",
@@ -46,7 +47,7 @@ def cifar10() -> RunConfig:
 
 
 def imagenet_a() -> RunConfig:
-    """The paper's ranking study: space (a), 6^16, its settings to the letter (4.1). Needs --data.root."""
+    """The paper's ranking study: space (a), 6^16, with exactly its settings (4.1). Needs --data.root."""
     return RunConfig(
         recipe="imagenet_a",
         space="mobilenet_v2",
@@ -59,10 +60,10 @@ def imagenet_a() -> RunConfig:
 
 
 def imagenet_b() -> RunConfig:
-    """The paper's search for FairNAS-A, B, C: space (b), 6^19, its settings to the letter (4.1). Needs --data.root.
+    """The paper's search for FairNAS-A, B, C: space (b), 6^19, with exactly its settings (4.1). Needs --data.root.
 
-    The selected networks are trained as MnasNet's released code does: 350 epochs of 1024 images, at 0.064. MnasNet's
-    paper has 4096 images at 0.256, which is the same rate per image.
+    The selected networks are trained as in MnasNet's released code: 350 epochs with batches of 1024 images, at 0.064.
+    MnasNet's paper has 4096 images at 0.256, which is the same rate per image.
     """
     return RunConfig(
         recipe="imagenet_b",
@@ -77,10 +78,10 @@ def imagenet_b() -> RunConfig:
 
 
 IMAGE_SIZES = (224, 192, 160, 128, 96, 64, 48, 32, 24, 16, 8)
-"""Sides of images in pixels that are chosen from."""
+"""Possible image sizes, in pixels."""
 UNEVEN = 10
-"""How many times the smallest class the largest must be for classes to be called unequal."""
-_GPU_STEPS, _CPU_STEPS = 30_000, 900
+"""Ratio of the largest to the smallest class above which classes count as unequal."""
+_GPU_STEPS, _CPU_STEPS = 30_000, 900  # supernet steps to aim at; on a CPU fewer for images above 32 pixels
 
 
 def folder(
@@ -95,32 +96,32 @@ def folder(
     image_size: int | None = None,
     flip: FlipSetting = "auto",
 ) -> RunConfig:
-    """Your own images, with defaults chosen from what the folder holds.
+    """Configuration for your own images, with defaults chosen for the folder.
 
-    The image size is the largest of a list that the median image fills, up to 224 pixels on a GPU and 64 without.
-    The space is `compact` up to 96 pixels and `mobilenet_v2` above. Epochs aim at 30,000 supernet steps on a GPU;
-    without one at 900 steps of 32 pixels, fewer of larger images. A seventh of the smallest
-    class, of each class, is carved out for validation, and as much for the test where the folder brings none; where
-    classes differ so much that this would be next to nothing, a seventh of each. Where the largest class is more than
-    10 times the smallest, every class is drawn equally often in training, and accuracy is balanced accuracy.
+    The image size is the largest of a list that the median image fills, up to 224 pixels on a GPU and 64 without. The
+    space is `compact` up to 96 pixels and `mobilenet_v2` above. Epochs aim at 30,000 supernet steps on a GPU, or at 900
+    steps for 32 pixels without one, and fewer for larger images. For validation, each class gives as many images as a
+    seventh of the smallest class; the same for testing if the folder has no test images. If classes are so unequal that
+    this would be almost nothing, each gives a seventh of its own. If the largest class is more than 10 times the
+    smallest, training draws every class equally often, and accuracy is balanced accuracy.
 
     Args:
         name: `folder:PATH`.
         images: training images in the folder.
         smallest_class: images in its smallest class.
         largest_class: images in its largest class.
-        has_test: whether it brings test images.
+        has_test: True if it contains test images.
         median_side: median shorter side of its images in pixels.
-        with_gpu: whether a GPU will train.
-        image_size: side in pixels, where it is not to be chosen; the rest follows it.
-        flip: `none` where the names of the classes say left and right, digits or letters.
+        with_gpu: True if a GPU will train.
+        image_size: side in pixels, if it is given; other settings depend on it.
+        flip: `none` if names of classes mean left and right, digits or letters.
     """
-    limit = 224 if with_gpu else 64
+    limit = 224 if with_gpu else 64  # pixels; on a CPU, more would leave hardly any steps
     if image_size is None:
         image_size = next((size for size in IMAGE_SIZES if size <= min(median_side, limit)), 8)
     carved, most = (min(50, max(1, size // 7)) for size in (smallest_class, largest_class))
     if smallest_class <= (most if has_test else 2 * most):
-        carved = most  # the smaller classes give what they can (`data.splits.Shares`)
+        carved = most  # smaller classes give what they can (`data.splits.Shares`)
     batch_size = 256 if images >= 100_000 else 128 if with_gpu and images >= 10_000 else 64 if images >= 2_000 else 32
     steps = _GPU_STEPS if with_gpu else max(200, int(_CPU_STEPS * min(1.0, (32 / image_size) ** 2)))
     epochs = min(150, max(3, round(steps * batch_size / max(images, 1))))
@@ -147,12 +148,12 @@ def folder(
 
 
 def folder_space(image_size: int) -> str:
-    """The space for photographs of so many pixels a side."""
+    """Space for photographs of a given side in pixels."""
     return "compact" if image_size <= 96 else "mobilenet_v2"
 
 
 def folder_augmentation(image_size: int) -> AugmentationPreset:
-    """The augmentation for photographs of so many pixels a side."""
+    """Augmentation for photographs of a given side in pixels."""
     return "inception" if image_size > 32 else "crop_flip"
 
 
@@ -160,13 +161,13 @@ RECIPES: dict[str, Callable[[], RunConfig]] = {
     recipe.__name__: recipe for recipe in (digits, cifar10, imagenet_a, imagenet_b)
 }
 NAMES = (*RECIPES, "folder")
-"""All recipes; `folder` is made from what a folder holds."""
+"""Names of all recipes; `folder` is made from the content of a folder."""
 
 
 def get_recipe(name: str) -> RunConfig:
-    """The configuration of a recipe.
+    """Configuration of a recipe.
 
-    Raises `UnknownNameError` with the nearest name, and `ConfigError` for `folder`, which needs to know the images.
+    Raises `UnknownNameError` with the nearest name, and `ConfigError` for `folder`, which depends on the images.
     """
     if name == "folder":
         raise ConfigError("recipe 'folder' is made from images; use `fairnas run folder --data folder:PATH`")

@@ -1,7 +1,7 @@
-"""Records: frozen dataclasses that a run keeps as JSON. The class that writes a file is the one that reads it.
+"""Records: frozen dataclasses stored by a run as JSON, each read by the class that writes it.
 
-pydantic checks what is read, as it does for the configuration: every key that a class has must be there, with a value
-of its type; numbers are finite unless a type says otherwise. Further keys are left alone.
+pydantic checks records as it checks the configuration: every key of the class must be present, with a value of its
+type; numbers must be finite unless the type says otherwise. Further keys are ignored.
 """
 
 import functools
@@ -19,15 +19,15 @@ _LONGEST = 60  # characters of a wrong value in a message
 
 @dataclass(frozen=True)
 class StoredAs:
-    """How JSON holds the values of a field that is no plain data; stands in `Annotated`."""
+    """Metadata, in `Annotated`, that says how JSON stores a field whose values are not plain data."""
 
     read: Callable[[Any], Any]
-    """From plain data. Raises `ValueError` for what is none of ours."""
+    """Conversion from plain data. Raises `ValueError` for values that fairnas does not write."""
     write: Callable[[Any], Any]
-    """The way back."""
+    """Conversion to plain data."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        """What pydantic asks of annotations."""
+        """Return the schema by which pydantic reads and writes the field."""
         from pydantic_core import core_schema
 
         write = core_schema.plain_serializer_function_ser_schema(self.write)
@@ -49,9 +49,9 @@ def _any_float(value: Any) -> float:
 
 
 Number = int | float
-"""A number that stays whole where it is whole."""
+"""A number that stays an integer if it is one."""
 MaybeNan = Annotated[float, StoredAs(_number_or_nan, lambda value: value if math.isfinite(value) else None)]
-"""A number that may not be defined: NaN here, null in JSON, which knows no NaN."""
+"""A number that may be undefined: NaN in Python, null in JSON, which has no NaN."""
 FiniteOrNone = Annotated[
     float | None,
     StoredAs(
@@ -59,27 +59,28 @@ FiniteOrNone = Annotated[
         lambda value: value if value is not None and math.isfinite(value) else None,
     ),
 ]
-"""A number, or None where it is not known; one that is not finite is written as null."""
+"""A number, or None if unknown; a number that is not finite is written as null."""
 AnyFloat = Annotated[float, StoredAs(_any_float, float)]
-"""A number that may be NaN or infinite, and is written as Python writes it."""
+"""A number that may be NaN or infinite, written as Python writes it."""
 
 
 class Record:
-    """What a frozen dataclass inherits to be a file of a run: `to_dict` writes it, `from_dict` reads it."""
+    """Base class of frozen dataclasses stored as files of a run: `to_dict` writes, `from_dict` reads."""
 
     __pydantic_config__: ClassVar[Any] = {"strict": True, "allow_inf_nan": False}
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as plain data for JSON."""
+        """Return the record as plain data for JSON."""
         return _as_json(_adapter(type(self)).dump_python(self))
 
     @classmethod
     def from_dict(cls, plain: Any) -> Self:
-        """The inverse of `to_dict`. Raises `ValueError` in one line: which key is missing, or what is wrong with it."""
+        """Inverse of `to_dict`. Raises `ValueError` with one line: which key is missing, or what is wrong with it."""
         from pydantic import ValidationError
 
         try:
-            # through JSON, because only there does strict mode take lists for tuples and objects for dataclasses
+            # through JSON, because pydantic's strict mode accepts lists for tuples and objects for dataclasses only
+            # there
             return _adapter(cls).validate_json(json.dumps(plain))
         except ValidationError as error:
             raise ValueError(_reason(error.errors(include_url=False)[0])) from None
@@ -90,15 +91,15 @@ class _Run(Protocol):
 
     @property
     def path(self) -> Path:
-        """Of the directory."""
+        """Path of the directory."""
         ...
 
     def read_json(self, name: str) -> Any:
-        """Content of a file. Raises `RunDirectoryError`."""
+        """Return the content of a file. Raises `RunDirectoryError`."""
         ...
 
     def remedy(self, name: str) -> str:
-        """The command that makes a file, in words."""
+        """Return the command that makes a file, in words."""
         ...
 
 
@@ -106,9 +107,9 @@ RecordT = TypeVar("RecordT", bound=Record)
 
 
 def read_record(run: _Run, name: str, kind: type[RecordT]) -> RecordT:
-    """Read a file of a run directory as the record that it is.
+    """Read a file of a run directory as a record.
 
-    Raises `RunDirectoryError` if it is absent, damaged, or not what fairnas writes; the message says the remedy.
+    Raises `RunDirectoryError`, with the command that helps, if it is absent, damaged, or not as fairnas writes it.
     """
     plain = run.read_json(name)
     try:
@@ -120,13 +121,13 @@ def read_record(run: _Run, name: str, kind: type[RecordT]) -> RecordT:
 
 @functools.cache
 def _adapter(record: type) -> Any:
-    from pydantic import TypeAdapter  # 60 ms that `--help` needs not pay
+    from pydantic import TypeAdapter  # takes 60 ms, which `--help` does not need to spend
 
     return TypeAdapter(record)
 
 
 def _as_json(value: Any) -> Any:
-    """Lists for tuples and text for keys. pydantic's own way to JSON would make null of every NaN."""
+    """Return plain data with tuples as lists and keys as text. pydantic's JSON mode would turn every NaN into null."""
     if isinstance(value, dict):
         return {str(key): _as_json(inner) for key, inner in value.items()}
     return [_as_json(inner) for inner in value] if isinstance(value, list | tuple) else value

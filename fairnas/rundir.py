@@ -1,4 +1,4 @@
-"""The run directory: everything one experiment produced, written so that a kill at any moment loses nothing.
+"""The run directory: all files of one experiment, written so that a kill at any moment loses no finished work.
 
     config.toml      schema, configuration      space.json     the search space, resolved for the data
     data.json        classes, splits, mean      versions.json  packages and device of the supernet's training
@@ -15,8 +15,8 @@
     dial.json        with --minutes: what was chosen, how long it was foreseen to take, what was shortened since
     stages.json      finished stages, with the checksums of what they wrote, and their lines of metrics.jsonl
 
-Every file is written beside its name, flushed to the disk and renamed. One process at a time holds the lock, and
-only that one writes.
+Every file is written under a temporary name, flushed to the disk and renamed. Only the process that holds the lock
+writes.
 """
 
 import contextlib
@@ -50,13 +50,13 @@ from fairnas.untrusted import parse_json
 SCHEMA = 2
 """Number of the layout and of the content of all files. A run of another number is refused."""
 _UNRECORDED = {"search": ("precision.json",)}
-"""Files that stages write beside those that they are recorded with."""
+"""Files that a stage writes without recording them with the others."""
 _SETTLING_S = 0.2
-"""Seconds in which another process that has just finished a stage writes its record."""
+"""Seconds to wait for another process to record a stage that it has just finished."""
 
 
 def is_run_directory(path: str) -> bool:
-    """Whether a folder holds a run, just begun or finished; one that cannot be looked into counts as none."""
+    """True if a folder holds a run, begun or finished; False for a folder that cannot be read."""
     if os.path.isfile(os.path.join(path, "stages.json")):
         return True
     if not os.path.isfile(os.path.join(path, LOCK)):
@@ -67,7 +67,7 @@ def is_run_directory(path: str) -> bool:
 
 
 def _is_beginning(file: Path) -> bool:
-    """Whether a kill while a run was begun may have left this file."""
+    """True if a kill at the beginning of a run may have left this file."""
     return is_leftover(file) or file.name == LOCK
 
 
@@ -79,7 +79,7 @@ class RunDirectory:
 
     @staticmethod
     def create(path: Path, config: RunConfig, fingerprint: str | None = None) -> "RunDirectory":
-        """Begin a run and let go of it: `begin` and `configure` in one."""
+        """Begin a run and release its lock: `begin` and `configure` in one."""
         with RunDirectory.begin(path) as run:
             run.configure(config, fingerprint)
         return run
@@ -87,26 +87,26 @@ class RunDirectory:
     @staticmethod
     @contextlib.contextmanager
     def begin(path: Path) -> Iterator["RunDirectory"]:
-        """Hold a directory for this process, to begin a run there with `configure`, or to go on with one.
+        """Hold a directory for this process, to begin a run there with `configure`, or to resume one.
 
-        It is made where there is none. If it holds no run in the end, what was made is removed again.
+        A directory that is absent is made, and removed again if it holds no run at the end.
 
         Raises:
             RunDirectoryError: if the directory holds something else, is in use, or cannot be written.
         """
         require_locks()
         run = RunDirectory(path)
-        run._require_nothing_else()  # before a lock is left among somebody's files
+        run._require_nothing_else()  # before a lock file is left among somebody's files
         with held(path, is_begun=(path / "config.toml").exists):
             run._require_nothing_else()
             yield run
 
     def configure(self, config: RunConfig, fingerprint: str | None = None) -> None:
-        """Make a configuration that of the run, or make sure that it is. This process has to hold the run.
+        """Make this the configuration of the run, or check that it already is. The run must be held by this process.
 
         Args:
-            config: of the run. Where its images lie is written as absolute paths.
-            fingerprint: of the images, which then may have moved since the run was begun.
+            config: configuration of the run. Paths of images are written as absolute paths.
+            fingerprint: fingerprint of the images; if given, they may have moved since the run began.
 
         Raises:
             RunDirectoryError: if the directory holds another configuration (the message says which keys differ) or
@@ -132,7 +132,7 @@ class RunDirectory:
             self.require_images(fingerprint)
         self._remove_leftovers()
         if self.config != config:
-            self.write_config(config)  # resources may change when a run goes on, and where its images lie
+            self.write_config(config)  # resources and places of images may change when a run is resumed
 
     def _require_nothing_else(self) -> None:
         """Raise `RunDirectoryError` if a directory holds files, but no run."""
@@ -141,7 +141,7 @@ class RunDirectory:
             files = list(path.iterdir()) if path.is_dir() else [path] if path.exists() else []
         except OSError as error:
             raise RunDirectoryError(f"cannot read {path}: {error.strerror}; give another directory") from error
-        if (path / "config.toml").exists():  # looked for last: another process may have begun a run by now
+        if (path / "config.toml").exists():  # checked last, because another process may have begun a run meanwhile
             return
         _require_configuration(path)
         if any(not _is_beginning(file) for file in files):
@@ -149,7 +149,7 @@ class RunDirectory:
 
     @staticmethod
     def open(path: Path) -> "RunDirectory":
-        """An existing run. Raises `RunDirectoryError` if there is none at `path`."""
+        """Open an existing run. Raises `RunDirectoryError` if there is none at `path`."""
         require_locks()
         if not (path / "config.toml").is_file():
             _require_configuration(path)
@@ -163,7 +163,7 @@ class RunDirectory:
         """The configuration the run was started with."""
         text = self._config_text()
         config = from_toml(text, source=str(self.path / "config.toml"))
-        if "[resources]" not in text:  # the last section, so all before it is there where it is
+        if "[resources]" not in text:  # the last section of the file: if it is there, so are all before it
             raise RunDirectoryError(
                 f"{self.path / 'config.toml'} is cut short; put it back (report.html shows it), or start a new run"
             )
@@ -177,7 +177,7 @@ class RunDirectory:
             raise RunDirectoryError(f"cannot read {path}: {error}; restore it or start a new run") from error
 
     def require_schema(self) -> None:
-        """Raise `RunDirectoryError` for a run that another version of fairnas wrote, whose files have other content."""
+        """Raise `RunDirectoryError` for a run of another schema, whose files have other contents."""
         found = schema_of(self._config_text(), source=str(self.path / "config.toml"))
         if found != SCHEMA:
             which = "an earlier version of fairnas, without a schema" if found is None else f"schema {found!r}"
@@ -187,14 +187,14 @@ class RunDirectory:
             )
 
     def write_config(self, config: RunConfig) -> None:
-        """Replace the configuration; only for settings that what is there does not depend on.
+        """Replace the configuration, in settings that no existing file depends on.
 
         Raises `ConfigError`, before anything is written, if what is written could not be read back.
         """
         write_atomically(self.path / "config.toml", f"schema = {SCHEMA}\n".encode() + to_file(config))
 
     def require_images(self, fingerprint: str) -> None:
-        """Raise `RunDirectoryError` if the run was begun with other images than those of a fingerprint."""
+        """Raise `RunDirectoryError` if the run began with images of another fingerprint."""
         if (self.path / "data.json").exists() and self.read_json("data.json")["fingerprint"] != fingerprint:
             raise RunDirectoryError(
                 f"the images are not those that {self.path} was begun with; put them back, or start a new run with "
@@ -205,25 +205,25 @@ class RunDirectory:
     def locked(self) -> Iterator[None]:
         """Hold the run for this process. Raises `RunDirectoryError` at once if another process holds it.
 
-        The lock vanishes with its process, however that ends.
+        The kernel releases the lock when the process ends, even by a kill.
         """
         with held(self.path):
             self._remove_leftovers()
             yield
 
     def _remove_leftovers(self) -> None:
-        """Remove what processes left that were killed."""
+        """Remove temporary files of processes that were killed."""
         for leftover in self.path.rglob(f".*{TEMPORARY}"):
             leftover.unlink(missing_ok=True)
         forget_former(self.path)
 
     def write_json(self, name: str, content: Any) -> None:
-        """Write one JSON file atomically; of a file that no stage records, the content with its own checksum."""
+        """Write one JSON file atomically; a file that no stage records carries its own checksum."""
         content = sealed(content) if name in SEALED else content
         write_atomically(self.path / name, (json.dumps(content, indent=1) + "\n").encode())
 
     def read_json(self, name: str) -> Any:
-        """Read one JSON file, which has to be what its stage wrote.
+        """Read one JSON file, and check that it is as its stage wrote it.
 
         Raises:
             RunDirectoryError: if it is absent, damaged or changed; the message names the stage that makes it again.
@@ -243,10 +243,10 @@ class RunDirectory:
         return content
 
     def _require_recorded(self, name: str, octets: bytes) -> None:
-        """Raise `RunDirectoryError` unless a file is what the stage that has finished wrote.
+        """Raise `RunDirectoryError` unless a file is as the finished stage wrote it.
 
-        A stage that is done again writes its files before its record. Its own process reads them then, and so may
-        another; they are whole, and the old ones are kept aside meanwhile (`former_files`).
+        A stage that runs again writes its files before its record, and they may be read in between. They are whole; the
+        former ones are kept aside until then (`former_files`).
         """
         stage = changed_since(self.path, name, octets)
         if stage is not None and not is_kept_aside(self.path, name):
@@ -258,7 +258,7 @@ class RunDirectory:
                 )
 
     def remedy(self, name: str) -> str:
-        """The command that makes a file, in words."""
+        """Return the command that makes a file, in words."""
         maker = MAKERS.get(Path(name).parts[0])
         command = f"fairnas {maker} --run {self.path}" if maker else f"fairnas run {self.config.recipe}"
         return f"`{command}` makes it" if maker else f"the `{command}` command that began {self.path} makes it"
@@ -266,7 +266,7 @@ class RunDirectory:
     # Finished stages ------------------------------------------------------------------------------------------
 
     def finish_stage(self, stage: str, files: tuple[str, ...]) -> None:
-        """Record that a stage is done and what it wrote: checksums of its files, and its measurements as they are."""
+        """Record that a stage has finished, with the checksums of its files and a copy of its measurements."""
         record = {"at": time.time(), "files": {name: checksum(self.path / name) for name in files}}
         if rows := self.metrics(stage):
             record["metrics"] = rows
@@ -275,10 +275,10 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def former_kept(self, stages: Iterable[str]) -> Iterator[None]:
-        """Around work that does stages again: if it fails, what they wrote before is put back, as it was.
+        """Context manager around work that runs stages again: if it fails, their former files are put back.
 
-        If it is interrupted, files stay as they are, because the work will go on from them; a stage whose files they
-        are no longer is found by their checksums. Measurements are put back in any case.
+        After an interrupt, files stay as they are, because the work will resume from them; checksums tell which stages
+        no longer match their files. Measurements are put back in any case.
         """
         stages = [stage for stage in stages if self.is_finished(stage)]
         names = [name for stage in stages for name in (*self._stages()[stage]["files"], *_UNRECORDED.get(stage, ()))]
@@ -293,12 +293,12 @@ class RunDirectory:
                 raise
 
     def forget_stages(self, names: tuple[str, ...]) -> None:
-        """Drop the records of stages that have to run again."""
+        """Drop the records of stages that must run again."""
         stages = {name: record for name, record in self._stages().items() if name not in names}
         write_atomically(self.path / RECORDS, records_text(stages))
 
     def is_finished(self, stage: str) -> bool:
-        """Whether a stage was recorded as done (its files may still be damaged; see `damaged_files`)."""
+        """True if a stage is recorded as done (its files may still be damaged; see `damaged_files`)."""
         return stage in self._stages()
 
     def require_finished(self, stage: str) -> None:
@@ -314,27 +314,28 @@ class RunDirectory:
             )
 
     def damaged_files(self, stage: str) -> tuple[str, ...]:
-        """Files of a finished stage that are gone or no longer what the stage wrote."""
+        """Files of a finished stage that are absent or no longer as the stage wrote them."""
         files: Mapping[str, str] = self._stages().get(stage, {"files": {}})["files"]
         return tuple(name for name, digest in files.items() if not self._holds(name, digest))
 
     def is_vouched_for(self, name: str) -> bool:
-        """Whether a finished stage has written this file just as it is now."""
+        """True if a finished stage wrote this file exactly as it is now."""
         return any(
             name in record["files"] and self._holds(name, record["files"][name]) for record in self._stages().values()
         )
 
     def _holds(self, name: str, digest: str) -> bool:
-        """Whether a file is there and what was written."""
+        """True if a file is present and has this checksum."""
         try:
             return (self.path / name).is_file() and checksum(self.path / name) == digest
-        except (OSError, ValueError):  # it cannot be read, or no file can have such a name
+        except (OSError, ValueError):  # unreadable, or a name that no file can have
             return False
 
     def restore_metrics(self, stage: str) -> bool:
-        """Put the measurements of a finished stage back into `metrics.jsonl`. Whether they were lost or damaged."""
+        """Restore the measurements of a finished stage in `metrics.jsonl`. Return True if they were lost or damaged."""
         rows = self._stages().get(stage, {}).get("metrics", [])
-        if json.dumps(rows) == json.dumps(self.metrics(stage)) or not rows:  # as text, where NaN equals itself
+        # compared as text, because NaN does not equal itself
+        if json.dumps(rows) == json.dumps(self.metrics(stage)) or not rows:
             return False
         others = [row for row in self.metrics() if row["stage"] != stage]
         self._write_metrics([*others, *rows])
@@ -353,13 +354,13 @@ class RunDirectory:
         try:
             with open(path, "a+b") as file:
                 if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
-                    file.write(b"\n")  # a line that a kill cut short must not take this one with it
+                    file.write(b"\n")  # end a line that a kill cut short, so that this one is not appended to it
                 file.write(line.encode())
         except OSError as error:
             raise RunDirectoryError(f"cannot write {path}: {error.strerror}; make room and run it again") from error
 
     def metrics(self, stage: str | None = None) -> list[dict[str, Any]]:
-        """The measurements of one stage or of all, in order. A line cut short by a kill is left out."""
+        """Return the measurements of one stage or of all, in order, without a line cut short by a kill."""
         path = self.path / "metrics.jsonl"
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
         rows = []
@@ -370,11 +371,11 @@ class RunDirectory:
         return [row for row in rows if stage is None or row["stage"] == stage]
 
     def recorded_metrics(self, stage: str) -> list[dict[str, Any]]:
-        """The measurements of a stage; of a finished one from its record, which is checked, not from the file."""
+        """Return the measurements of a stage; those of a finished one from its record, which is checked."""
         return self._stages().get(stage, {}).get("metrics") or self.metrics(stage)
 
     def rewind_metrics(self, stage: str, step: int) -> None:
-        """Drop a stage's measurements after `step`: they are made again when the stage goes on from there."""
+        """Drop a stage's measurements after `step`, because it will make them again when it resumes from there."""
         self._write_metrics([row for row in self.metrics() if row["stage"] != stage or row["step"] <= step])
 
     def _write_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""What networks are scored and trained to: the accuracies of a network, and the result of one stand-alone training.
+"""Accuracies of a network, and the result of one stand-alone training.
 
 A score has the same names wherever it goes: `top1`, `balanced_accuracy`, `top5`, `loss`, `balanced_loss`. No torch.
 """
@@ -13,7 +13,7 @@ from fairnas.space.genome import StoredGenome
 
 @dataclass(frozen=True)
 class Score:
-    """How well one network classifies a set of images. Accuracies are fractions of `images`."""
+    """Accuracies and losses of one network on a set of images. Accuracies are fractions of `images`."""
 
     top1: float
     top5: float
@@ -21,24 +21,25 @@ class Score:
     """Mean cross-entropy."""
     images: int
     balanced_accuracy: float
-    """Mean over the classes of the share of their images that are classified right; classes without images are left
-    out. That of equally large classes is `top1`."""
+    """Mean, over the classes with images, of the share of images classified right. Equals `top1` if classes are equally
+    large.
+    """
     balanced_loss: AnyFloat
     """Mean over the classes of their mean cross-entropy."""
 
     def accuracy(self, measure: Measure) -> float:
-        """Accuracy by a measure."""
+        """Return the accuracy by a measure."""
         return self.top1 if measure == "top1" else self.balanced_accuracy
 
 
 @dataclass(frozen=True)
 class NetworkScore(Score):
-    """The same of an ordinary network, class by class."""
+    """A `Score` with the counts of each class."""
 
     class_hits: tuple[int, ...]
-    """Per class, how many of its images have it as their best answer."""
+    """Images classified right, per class."""
     class_images: tuple[int, ...]
-    """Per class, how many images it has."""
+    """Images per class."""
 
     def __post_init__(self) -> None:
         if len(self.class_hits) != len(self.class_images) or not any(self.class_images):
@@ -47,57 +48,57 @@ class NetworkScore(Score):
 
 @dataclass(frozen=True)
 class TrainingEpoch:
-    """Measurements after one epoch of a training. Accuracies are None where they were not measured."""
+    """Measurements after one epoch of a training. Accuracies are None if they were not measured."""
 
     epoch: int
-    """From 1."""
+    """Number of the epoch, from 1."""
     loss: AnyFloat
-    """Mean over the epoch; of a training that diverges it may be anything."""
+    """Mean over the epoch; may be NaN or infinite if the training diverges."""
     lr: float | None = None
-    """The last learning rate of the epoch; known of the product recipe only, as the raw accuracies are."""
+    """Last learning rate of the epoch; like the raw accuracies, known only for the product recipe."""
     validation_top1: float | None = None
     validation_balanced_accuracy: float | None = None
     raw_validation_top1: float | None = None
-    """Of the weights themselves, where `validation_top1` is of their average."""
+    """Accuracy of the weights themselves, where `validation_top1` is that of their moving average."""
     raw_validation_balanced_accuracy: float | None = None
 
     def validation(self, measure: Measure) -> float | None:
-        """Validation accuracy by a measure."""
+        """Return the validation accuracy by a measure."""
         return self.validation_top1 if measure == "top1" else self.validation_balanced_accuracy
 
 
 @dataclass(frozen=True)
 class TrainingResult(Record):
-    """One file of `stand_alone/` or `retrained/`: what became of the training of one network with one seed."""
+    """Result of training one network with one seed; one file of `stand_alone/` or `retrained/`."""
 
     genome: StoredGenome
     seed: int
     identity: str
-    """Hash of the settings that it depends on."""
+    """Hash of the settings that the training depends on."""
     epochs: int
     status: Literal["done", "diverged"]
     reason: str | None = None
-    """Why it diverged; None where it did not."""
+    """Cause of divergence; None if it did not diverge."""
     validation: NetworkScore | None = None
-    """On the validation images; this and `test` are None where it diverged."""
+    """Score on the validation images; like `test`, None if the training diverged."""
     test: NetworkScore | None = None
     recipe: str | None = None
-    """This and the next three are known of the product recipe only."""
+    """Recipe; like the next three fields, known only for the product recipe."""
     initial: str | None = None
-    """What its weights began with."""
+    """Source of the initial weights."""
     teacher: StoredGenome | None = None
-    """The path of the supernet that taught it, if one did."""
+    """Path of the supernet that taught the network by distillation, if any."""
     best_epoch: int | None = None
-    """The epoch that its weights are of."""
+    """Epoch whose weights were kept."""
     curve: tuple[TrainingEpoch, ...] = ()
-    """After each epoch."""
+    """Measurements after each epoch."""
 
     def __post_init__(self) -> None:
         if (self.status == "done") != (self.validation is not None and self.test is not None):
             raise ValueError(f"status is '{self.status}', and scores are there or not as if it were another")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; what a training knows nothing of is left out."""
+        """Return plain data, without the fields that this training does not have."""
         plain = super().to_dict()
         for name in ("reason", "validation", "test"):
             if plain[name] is None:

@@ -1,7 +1,7 @@
-"""`stages.json`: which stages of a run are finished, with the checksums of what they wrote; and sealed JSON files.
+"""`stages.json`: finished stages of a run with checksums of their files; and sealed JSON files.
 
-Reading anything of a run begins here: a file that a finished stage wrote has to be what it wrote. Files that no stage
-records carry a checksum of their own content (they are sealed), and so does `stages.json` itself.
+Every read from a run begins here: a file of a finished stage must match its checksum. Files that no stage records carry
+a checksum of their own content (they are sealed), and so does `stages.json` itself.
 """
 
 import functools
@@ -17,11 +17,11 @@ from fairnas.untrusted import parse_json
 
 RECORDS = "stages.json"
 NO_STUDY = "no_ranking.json"
-"""Why a run has no ranking study, where it could have none."""
+"""File with the reason why the run could have no ranking study."""
 SEAL = "sha256"
-"""Key of a sealed file: the checksum of the rest of its content."""
+"""Key of the checksum in a sealed file, which covers the rest of its content."""
 SEALED = ("dial.json", "precision.json", "similarity.json", "stratified.json", "system.json", NO_STUDY)
-"""Files that no stage records, which therefore carry their own checksum."""
+"""Files that no stage records, and that are sealed instead."""
 MAKERS = {
     "space.json": "train",
     "data.json": "train",
@@ -38,25 +38,25 @@ MAKERS = {
     "similarity.json": "similarity",
     "models": "export",
 }
-"""The command that makes each file, by the first part of its name."""
+"""Verb that makes each file, by the first part of its name."""
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a JSON file with a checksum of itself."""
+    """Return the content of a JSON file with a checksum of itself."""
     assert SEAL not in content, "a file is sealed once"
     return {**content, SEAL: _seal(content)}
 
 
 def unsealed(path: Path, content: Any, remedy: str) -> dict[str, Any]:
-    """The content of a sealed file without its checksum.
+    """Return the content of a sealed file without its checksum.
 
     Args:
-        path: of the file, for the message.
-        content: as it was read.
-        remedy: what to do if it is damaged, after a semicolon.
+        path: path of the file, for the message.
+        content: content of the file as parsed.
+        remedy: advice for a damaged file, as the second half of the message.
 
     Raises:
-        RunDirectoryError: if it is not what was written.
+        RunDirectoryError: if it is not as it was written.
     """
     if not isinstance(content, dict):
         raise RunDirectoryError(f"{path} is not what fairnas writes; {remedy}")
@@ -71,12 +71,12 @@ def _seal(content: Mapping[str, Any]) -> str:
 
 
 def records_text(stages: Mapping[str, Any]) -> bytes:
-    """The content of `stages.json`."""
+    """Return the content of `stages.json`."""
     return (json.dumps(sealed({"stages": stages}), indent=1) + "\n").encode()
 
 
 def read_records(run: Path) -> dict[str, Any]:
-    """The records of finished stages in a run directory, by stage; empty if no stage has finished.
+    """Read the records of finished stages in a run directory, by stage; empty if no stage has finished.
 
     Raises:
         RunDirectoryError: if `stages.json` is damaged, or names files outside the run.
@@ -91,7 +91,7 @@ def read_records(run: Path) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=8)
 def _read_records(path: Path, version: tuple[int, ...]) -> Mapping[str, Any]:
-    """Parsed once per version of the file, because every other file of the run is looked up in it."""
+    """Parse `stages.json`, once per version, because every read of another file consults it."""
     remedy = "delete it and run the same command again"
     try:
         content = parse_json(path.read_text(encoding="utf-8"))
@@ -112,12 +112,12 @@ def _read_records(path: Path, version: tuple[int, ...]) -> Mapping[str, Any]:
 
 
 def changed_since(run: Path, name: str, content: bytes) -> str | None:
-    """The finished stage that wrote other content to a file than it has now; None if the file is as recorded.
+    """Return the finished stage that wrote other content to a file than it has now; None if the file is as recorded.
 
     Args:
-        run: the directory.
-        name: of the file, relative to it.
-        content: of the file.
+        run: run directory.
+        name: path of the file relative to it.
+        content: present content of the file.
     """
     digest = hashlib.sha256(content).hexdigest()
     records = {stage: record["files"][name] for stage, record in read_records(run).items() if name in record["files"]}

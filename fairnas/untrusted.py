@@ -1,8 +1,8 @@
-"""Text that anybody may have written, as plain data: JSON and TOML with bounds on what a few bytes can ask for.
+"""Parsers of untrusted text: JSON and TOML with bounds on what a few bytes can ask for.
 
-The readers of the standard library raise several kinds of errors over text that is merely hostile: nested deeper than
-Python can recurse, or numbers of thousands of digits, which later overflow wherever they are used or printed. Here all
-of it is a `ValueError` in one line.
+The parsers of the standard library raise several kinds of errors for hostile text: nested deeper than Python can
+recurse, or with numbers of thousands of digits, which overflow later when they are used or printed. Here all of them
+are a `ValueError` in one line.
 """
 
 import json
@@ -10,13 +10,13 @@ import tomllib
 from typing import Any
 
 MOST_NESTED = 64
-"""Lists and tables within each other. What fairnas writes has less than ten."""
+"""Largest depth of nested lists and tables. Files of fairnas have less than ten levels."""
 MOST_DIGITS = 30
-"""Of a whole number. What fairnas writes has less than twenty."""
+"""Largest number of digits of a whole number. Files of fairnas have less than twenty."""
 
 
 class RefusedJsonError(json.JSONDecodeError):
-    """JSON that asks for too much; it has no place in the text, as syntax errors have."""
+    """JSON that asks for too much; unlike a syntax error, it has no position in the text."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason, "", 0)
@@ -26,7 +26,7 @@ class RefusedJsonError(json.JSONDecodeError):
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Read JSON. Raises `json.JSONDecodeError` for everything that it does not take."""
+    """Parse JSON. Raises `json.JSONDecodeError` for everything that is refused."""
     try:
         content = json.loads(text, parse_int=_whole)
         _require_shallow(content)
@@ -40,7 +40,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """Read TOML. Raises `tomllib.TOMLDecodeError` for everything that it does not take."""
+    """Parse TOML. Raises `tomllib.TOMLDecodeError` for everything that is refused."""
     try:
         content = tomllib.loads(text)
         _require_shallow(content)
@@ -48,7 +48,7 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise
     except RecursionError:
         raise tomllib.TOMLDecodeError("it is nested too deeply") from None
-    except (ValueError, OverflowError) as error:  # of numbers and of dates
+    except (ValueError, OverflowError) as error:  # from numbers and dates
         raise tomllib.TOMLDecodeError(str(error)) from None
     return content
 
@@ -60,7 +60,7 @@ def _whole(digits: str) -> int:
 
 
 def _require_shallow(content: Any) -> None:
-    """Without recursion, because depth is what is wrong. TOML's numbers have no hook, so they are looked at here."""
+    """Raise `ValueError` for deep nesting (iterative, because of the depth) or, as TOML has no hook, long numbers."""
     level, depth = [content], 0
     while level:
         inner: list[Any] = []

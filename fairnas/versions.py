@@ -1,4 +1,4 @@
-"""The packages that results depend on, and their versions, read without importing them."""
+"""Versions of the packages that results depend on, read without importing them."""
 
 import importlib.metadata
 import platform
@@ -10,7 +10,7 @@ PACKAGES = (
 
 
 def version_of(package: str) -> str | None:
-    """The installed version, or None."""
+    """Installed version, or None."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

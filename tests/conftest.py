@@ -1,4 +1,4 @@
-"""What all rooms' tests share: hypothesis profiles, ground truth, and random search spaces."""
+"""Common parts of all tests: hypothesis profiles, ground truth, and random search spaces."""
 
 import itertools
 import json

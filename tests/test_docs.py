@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-by_name = {page.name: page for page in PAGES}
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "results").glob("*.md"))]
+by_name = {page.relative_to(ROOT / "docs").as_posix() if page.parent != ROOT else page.name: page for page in PAGES}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=by_name)
@@ -51,7 +51,7 @@ def test_python_blocks_run(page, monkeypatch, tmp_path):
 
 @functools.cache
 def flags_of(command: str) -> frozenset[str]:
-    """Of a verb or of a benchmark, by its own help."""
+    """Flags of a verb or of a benchmark, by its own help."""
     from fairnas.cli.main import main
 
     said = io.StringIO()

@@ -1,4 +1,4 @@
-"""What we stored ourselves may come back bent: every value of a stored result, replaced by every kind of value.
+"""Damaged stored files: every value of a stored result, replaced by every kind of value.
 
 The random versions (`test_fuzz.py`) hit a place now and then; these hit all of them, and the places where they found
 something (docs/foreign-data.md) once each.

@@ -33,7 +33,7 @@ def hook() -> ModuleType:
 
 
 class Page(HTMLParser):
-    """What a page offers (ids) and asks for (links, and what it loads by itself)."""
+    """Parts that a page offers (ids) and requests (links, and what it loads by itself)."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -38,7 +38,7 @@ class FuzzCommand:
     target: str | None = None
     """One reader only."""
     out: Path = Path("fuzz-findings")
-    """Where findings are kept."""
+    """Folder for findings."""
     again: Path | None = None
     """A finding to try again."""
     json: bool = False
@@ -48,7 +48,7 @@ class FuzzCommand:
 
 
 def inputs_of(target: Target, total: int) -> int:
-    """How many of all inputs are for one reader: by its share, at least one."""
+    """Number of inputs for one reader, according to its share, at least one."""
     return max(1, round(total * target.share / sum(each.share for each in TARGETS.values())))
 
 
@@ -60,7 +60,7 @@ def try_target(target: Target, count: int, seed: int, out: Path, mark: Path | No
         count: of bent inputs.
         seed: of the inputs.
         out: where findings are written.
-        mark: a file that always holds the number of the input being tried, for whoever asks after a crash.
+        mark: a file that always holds the number of the input being tried, to be read after a crash.
     """
     began, examples, findings = time.monotonic(), target.valid(), list[str]()
     accepted, kinds = 0, Counter[str]()
@@ -125,7 +125,7 @@ class _Trial:
         self._result.write_text(json.dumps(found))
 
     def result(self) -> dict[str, Any]:
-        """What came of it, once the process has ended."""
+        """Result of the inputs tried, once the process has ended."""
         if self._result.exists():
             return json.loads(self._result.read_text())
         number, seed = int(self._mark.read_text()), self._given.seed

@@ -15,9 +15,9 @@ from fairnas.data.formats import CorruptImageError
 from fairnas.errors import FairnasError
 
 ALLOWED = (FairnasError, CorruptImageError)
-"""What a reader may raise: what the command line prints in one line, and what a folder of images leaves out."""
+"""Exceptions that a reader may raise: the command line prints them in one line, folders of images skip the file."""
 SECONDS = 10
-"""Of computing that one input may take. Six times as long on the clock, because machines are busy."""
+"""Limit of computing time for one input in seconds. The limit on the clock is six times as long, for busy machines."""
 _PATIENCE = 6
 MEGABYTES = 700
 """More memory than this for one small input is a finding."""
@@ -33,14 +33,14 @@ class Target:
     """Examples that it must accept."""
     bend: Bend
     read: Callable[[Path, bytes], object]
-    """Called with an empty folder and the input."""
+    """Reader, called with an empty folder and the input."""
     share: float = 10
-    """Of the inputs of a long run, in relation to the other targets."""
+    """Share of the inputs in a long run, relative to the other targets."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an input; `finding` is empty unless something is wrong."""
+    """Outcome of one input; `finding` is empty unless something is wrong."""
 
     accepted: bool
     finding: str = ""
@@ -81,7 +81,7 @@ def attempt(target: Target, folder: Path, content: bytes, seconds: float = SECON
 
 
 def _fault_of(message: str) -> str:
-    """What is wrong with an error's message, if anything."""
+    """Describe the fault in an error's message, if any."""
     if not message.strip():
         return "its message is empty"
     if not message.isprintable():

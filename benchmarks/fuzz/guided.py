@@ -37,9 +37,9 @@ class GuidedCommand:
     targets: tuple[str, ...] = ()
     """Some readers only; default: those written in Python throughout, where coverage can lead."""
     seed: int = 1
-    """Of libFuzzer; not 0."""
+    """Seed of libFuzzer; not 0."""
     out: Path = Path("fuzz-findings")
-    """Where findings are kept, as `python -m benchmarks.fuzz --again` takes them."""
+    """Folder for findings, which `python -m benchmarks.fuzz --again` accepts."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -83,7 +83,7 @@ def try_guided(name: str, given: GuidedCommand) -> dict[str, Any]:
 
 
 def _lead(name: str, given: GuidedCommand, folder: Path) -> None:
-    """In the reader's process; does not return."""
+    """Run libFuzzer in the reader's process; does not return."""
     import atheris
 
     said = os.open(folder / "said", os.O_WRONLY | os.O_CREAT)
@@ -129,7 +129,7 @@ def look_at(target: "Target", content: bytes, folder: Path, given: GuidedCommand
 
 
 def _bent(target: "Target", rng: Random, content: bytes) -> bytes:
-    """By the reader's own bend, or, where the content is no longer of its format, of a valid example."""
+    """Change the content by the reader's own rule; if it no longer has its format, change a valid example instead."""
     try:
         return target.bend(rng, content)
     except Exception:  # whatever a format's own reader says

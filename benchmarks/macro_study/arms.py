@@ -1,4 +1,4 @@
-"""Who is compared, and how long each trains. Compute is counted in path-images: images times backward passes."""
+"""Arms of the study and the length of their trainings, counted in path-images: images times backward passes."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -27,9 +27,9 @@ class Arm:
     summary: str
     strategy: str
     tuned: str = ""
-    """Whose learning rate it takes; default: its own strategy's."""
+    """Strategy whose learning rate it takes; default: its own."""
     compute: Fraction = Fraction(1)
-    """Of the study's budget, in path-images."""
+    """Share of the study's budget, in path-images."""
     distinct: bool = False
     """Draws uniformly among networks instead of genomes, of which several may be the same network."""
     changes: dict[str, Any] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Arm:
 
 
 CLIP_NORM = 1.0
-"""Of all arms: without it the loss of either strategy first climbs to three times that of chance."""
+"""Gradient clipping of all arms: without it, the loss of either strategy first climbs to three times that of chance."""
 FREE = {"clip_norm": None}
 PLAIN_BN = {"bn_affine": False}
 ARMS: dict[str, Arm] = {
@@ -72,7 +72,7 @@ def find_arm(name: str) -> Arm:
 
 @dataclass(frozen=True)
 class Data:
-    """What supernets learn from and are judged on."""
+    """Images that supernets are trained and evaluated on."""
 
     name: str = "cifar10"
     root: str | None = None
@@ -85,7 +85,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Length:
-    """How long a training is. A budget is made of whole epochs, the same number of images for all arms."""
+    """Length of a training. A budget consists of whole epochs, with the same number of images for all arms."""
 
     per_class: int
     """Training images per class."""
@@ -118,13 +118,13 @@ def length_of(arm: Arm, budget: int, data: Data, space: SearchSpace) -> Length:
 
 
 def train_config(arm: Arm, epochs: int, lr: float) -> TrainConfig:
-    """How an arm trains. SGD with momentum and cosine decay as everywhere; the rest are the paper's."""
+    """Training settings of an arm: SGD with momentum and cosine decay; the rest are the paper's."""
     plain = TrainConfig(strategy=arm.strategy, epochs=epochs, batch_size=BATCH_SIZE, lr=lr, clip_norm=CLIP_NORM)
     return dataclasses.replace(plain, **arm.changes)
 
 
 def data_config(data: Data, per_class: int) -> DataConfig:
-    """Crop and flip on so many images per class. Who is held out for validation does not depend on their number."""
+    """Crop and flip on this number of images per class. The validation images do not depend on the number."""
     augmentation = "shift" if data.name == "digits" else "crop_flip"
     return DataConfig(
         name=data.name,
@@ -157,7 +157,7 @@ def distinct_strategy(space: SearchSpace, seed: int) -> Strategy:
 
 
 def some_networks(space: SearchSpace, count: int | None, purpose: str) -> list[Genome]:
-    """Every distinct network of a space, or so many of them, the same for every training."""
+    """Every distinct network of a space, or this number of them, the same for every training."""
     networks = distinct_networks(space)
     if count is None or count >= len(networks):
         return networks

@@ -1,4 +1,4 @@
-"""What the scores come to, beside the truth of the benchmark; from the saved files alone."""
+"""Results of the study compared with the truth of the benchmark, from the saved files alone."""
 
 import hashlib
 import itertools
@@ -32,7 +32,7 @@ def read_truth(path: Path) -> Truth:
 
 
 def depth_of(genome: Genome) -> int:
-    """How many layers of a network are inverted residuals, not the identity or what stands for it."""
+    """Number of inverted residuals in a network, without identities and blocks equal to them."""
     return get_space(SPACE).network_depth(genome)
 
 
@@ -95,7 +95,7 @@ class TruthComparison:
 
 
 def yardsticks(judge: TruthComparison) -> dict[str, Any]:
-    """What needs no supernet: the benchmark's own noise, and predictors that cost nothing."""
+    """Yardsticks that need no supernet: the benchmark's own noise, and predictors that cost nothing."""
     from scipy.stats import kendalltau
 
     truth, space = judge.truth, get_space(SPACE)
@@ -134,7 +134,8 @@ def _finished(out: Path) -> Iterator[tuple[str, dict[str, Any], list[dict[str, A
         facts = read_json(path)
         assert facts is not None
         found = (read_json(file) for file in sorted(path.parent.glob("scores-*.json")))
-        files = [{"averaged": False, **content} for content in found if content]  # those of before don't say
+        # files of earlier versions lack the key
+        files = [{"averaged": False, **content} for content in found if content]
         for content in files:
             if content["identity"] != facts["identity"]:
                 step = content["step"]
@@ -161,7 +162,7 @@ def _judged(content: dict[str, Any], facts: dict[str, Any], judge: TruthComparis
 _TRAINING = ("arm", "image_size", "budget", "lr")
 _SCORED = ("averaged", "statistics", "images", "calibration", "wanted")
 _SCORING = (*_SCORED, "path_images", "last")
-"""What seeds have in common that are one line of the table."""
+"""Fields that seeds must share to be one line of the table."""
 
 
 def over_seeds(trainings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -200,7 +201,7 @@ def over_seeds(trainings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def committees(out: Path, judge: TruthComparison) -> list[dict[str, Any]]:
-    """What the mean score over all seeds of an arm orders, where there are several: one prediction of many supernets.
+    """Order by the mean score over all seeds of an arm, if there are several: one prediction of many supernets.
 
     It costs as much compute as all of them, so it is no row for comparing arms at equal compute.
     """
@@ -228,7 +229,7 @@ def committees(out: Path, judge: TruthComparison) -> list[dict[str, Any]]:
 # Corrected by a few networks that were trained --------------------------------------------------------------------
 
 TRAINED = (13, 40)
-"""How many networks are trained from scratch; 13 are what the paper's study trains."""
+"""Numbers of networks trained from scratch; the paper's study trains 13."""
 DRAWS = 200
 """Random choices of them."""
 PREDICTORS: dict[str, tuple[str, ...]] = {
@@ -242,7 +243,7 @@ PREDICTORS: dict[str, tuple[str, ...]] = {
 
 
 def corrected(scores: Mapping[str, Mapping[str, float]], truth: Truth, trained: int) -> list[dict[str, Any]]:
-    """How well weighted sums of one-shot scores and costs order networks, with weights fitted to a few trained ones.
+    """Orders by weighted sums of one-shot scores and costs, with weights fitted to a few trained networks.
 
     What a supernet gets wrong is largely the same for every network of a kind, such as too little credit for depth; so
     a few networks whose stand-alone accuracies are known correct the order of all others, which alone are judged.
@@ -294,7 +295,7 @@ def corrected(scores: Mapping[str, Mapping[str, float]], truth: Truth, trained: 
 
 
 BOUNDS = 20
-"""On multiply-adds, at equal shares of the networks; the last excludes none."""
+"""Number of bounds on multiply-adds, at equal shares of the networks; the last excludes none."""
 
 
 def lost_by_choosing(predicted: np.ndarray, accuracies: np.ndarray, madds: np.ndarray) -> float:

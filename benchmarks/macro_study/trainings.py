@@ -1,7 +1,7 @@
 """One supernet of the study: its training with snapshots on the way, and its scores, all resumable.
 
 OUT/ARM-SIDEpx-BUDGET-sSEED/checkpoint.pt      where the training goes on, written every half minute
-OUT/ARM-SIDEpx-BUDGET-sSEED/after-STEP.pt      the supernet after so many steps
+OUT/ARM-SIDEpx-BUDGET-sSEED/after-STEP.pt      the supernet after this number of steps
 OUT/ARM-SIDEpx-BUDGET-sSEED/training.json      what it was, once it is finished (or diverged)
 OUT/ARM-SIDEpx-BUDGET-sSEED/scores-*.json      one-shot scores, written subtree by subtree
 """
@@ -55,12 +55,12 @@ from fairnas.train.supernet import SupernetTraining
 
 SPACE = "nas_bench_macro"
 SPLIT_SEED = 0
-"""Of who is held out for validation: the same images for all trainings."""
+"""Seed of the choice of validation images: the same images for all trainings."""
 TELL_SECONDS = 60.0
 SCORING_BATCH = 100
 """Images per batch of scoring; where BN uses the statistics of each batch, scores depend on it."""
 Scores = dict[str, dict[str, float]]
-"""By genome in text form: `top1` and `loss`."""
+"""Scores by genome in text form: `top1` and `loss`."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,12 @@ class Job:
     budget: int
     lr: float
     points: tuple[float, ...] = (1.0,)
-    """Where snapshots are taken, as shares of the training; the last is its end."""
+    """Points at which snapshots are taken, as shares of the training; the last is its end."""
     device: str = "cpu"
 
     @property
     def folder(self) -> Path:
-        """Where its files are."""
+        """Folder of its files."""
         return self.out / f"{self.arm}-{self.data.image_size}px-{self.budget}-s{self.seed}"
 
     @property
@@ -93,12 +93,12 @@ class Job:
 
     @property
     def length(self) -> Length:
-        """How long it trains."""
+        """Length of the training."""
         return length_of(find_arm(self.arm), self.budget, self.data, self.space)
 
     @property
     def config(self) -> TrainConfig:
-        """How it trains."""
+        """Settings of the training."""
         return train_config(find_arm(self.arm), self.length.epochs, self.lr)
 
     def dataset(self) -> Dataset:
@@ -119,7 +119,7 @@ def _dataset(data: Data, per_class: int, side: int) -> Dataset:
 
 
 def finished(job: Job) -> dict[str, Any] | None:
-    """What became of a training: `status` is `done` or `diverged`; None while it is not finished."""
+    """Result of a training: `status` is `done` or `diverged`; None while it is not finished."""
     return read_json(job.folder / "training.json")
 
 
@@ -184,7 +184,7 @@ def point_step(total: int, share: float) -> int:
 
 
 def snapshot(job: Job, step: int) -> Path:
-    """The file of the supernet after so many steps."""
+    """File of the supernet after this number of steps."""
     return job.folder / f"after-{step}.pt"
 
 
@@ -236,11 +236,11 @@ def _train_to(
 
 @dataclass(frozen=True)
 class Scoring:
-    """How genomes of a supernet are scored."""
+    """Way in which the genomes of a supernet are scored."""
 
     statistics: Statistics
     networks: int | None = None
-    """How many distinct networks, drawn at random; None: all."""
+    """Number of distinct networks, drawn at random; None: all."""
     images: int = 200
     """Validation images."""
     calibration: int = 200
@@ -320,7 +320,7 @@ def _copy(supernet: Supernet, scoring: Scoring, job: Job, dataset: Dataset) -> E
 
 
 def validation_batches(job: Job, dataset: Dataset, images: int) -> list[tuple[Tensor, Tensor]]:
-    """The first so many validation images, in whole batches."""
+    """The first validation images, this number of them, in whole batches."""
     size = min(SCORING_BATCH, images)
     batches = ordered_batches(dataset.validation, dataset, batch_size=size, device=torch.device(job.device))
     return list(itertools.islice(batches, images // size))
@@ -341,4 +341,4 @@ def mean_top1(job: Job) -> float | None:
 
 
 TUNING = Scoring("batch", networks=24, images=400)
-"""How learning rates are judged: by validation images; nothing of the benchmark's accuracies is looked at."""
+"""Scoring that selects learning rates: on validation images, without the benchmark's accuracies."""

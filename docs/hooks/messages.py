@@ -35,7 +35,7 @@ class Message:
 
     @functools.cached_property
     def pattern(self) -> re.Pattern[str]:
-        """What finds the message, with its gaps filled in, in a line."""
+        """Pattern that finds the message in a line, with its gaps filled in."""
         return re.compile(".*".join(re.escape(part) for part in self.text.split(GAP)))
 
 

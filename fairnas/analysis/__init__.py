@@ -1,4 +1,4 @@
-"""How far a supernet's order of models can be believed."""
+"""Analysis of how well a supernet orders networks."""
 
 from fairnas.analysis.agreement import BestAgreement, best_agreement
 from fairnas.analysis.contrasts import Contrast, contrast

@@ -1,8 +1,8 @@
-"""A sum over layers, fitted to measured networks: one number for what all share, and one per choice block.
+"""Sum over layers, fitted to measured networks: one number common to all networks, and one per choice block.
 
-Networks are measured in groups, and the speed of the machine may differ between groups: a group's networks all take
-`1 / pace` as long as they otherwise would. With networks of a strict-fair step in each group, in which every block
-stands equally often, the groups' means would be equal but for that.
+Networks are measured in groups, and the speed of the machine may differ between groups: all networks of a group take
+`1 / pace` times as long as on average. If each group consists of the networks of a strict-fair step, in which every
+block occurs equally often, the groups' means would be equal apart from that.
 """
 
 from collections.abc import Sequence
@@ -15,27 +15,27 @@ Choices = Sequence[int]
 
 @dataclass(frozen=True)
 class AdditiveFit:
-    """A measured quantity as a sum: predictions are unique where there are enough networks, its parts are not.
+    """Measured quantity as a sum. Predictions are unique if there are enough networks; the parts are not.
 
-    What is added to all blocks of a layer and taken from the fixed part changes no prediction.
+    Adding a constant to all blocks of a layer and subtracting it from the fixed part changes no prediction.
     """
 
     fixed: float
     layers: tuple[tuple[float, ...], ...]
-    """One number per block; those of a layer add up to zero."""
+    """One number per block; the numbers of a layer sum to zero."""
     paces: tuple[float, ...]
-    """Per group, what its measurements are multiplied with; 1 on average."""
+    """Factor of each group's measurements; 1 on average."""
 
     def __call__(self, genome: Sequence[int]) -> float:
         """Prediction for a network."""
         return self.fixed + sum(row[choice] for row, choice in zip(self.layers, genome, strict=True))
 
     def with_levels(self, levels: Sequence[float]) -> tuple[float, tuple[tuple[float, ...], ...]]:
-        """The same predictions from numbers that are 0 or more: fixed part, and blocks.
+        """Equal predictions from non-negative numbers: fixed part, and blocks.
 
         Args:
-            levels: per layer, about how much its blocks cost on average. A layer whose cheapest block would fall below
-                zero is lifted, and all are lowered alike if nothing were left for the fixed part.
+            levels: approximate mean cost of the blocks, per layer. A layer whose cheapest block would be negative is
+                raised, and all layers are lowered equally if nothing would be left for the fixed part.
         """
         lowest = [-min(row) for row in self.layers]  # levels at which the cheapest block costs nothing
         above = [max(0.0, level - least) for level, least in zip(levels, lowest, strict=True)]
@@ -55,21 +55,22 @@ def fit_additive(
     groups: Sequence[int],
     number: int | None = None,
 ) -> AdditiveFit:
-    """Least squares of relative errors, with the pace of every group among the unknowns.
+    """Fit by least squares of relative errors, with the pace of every group among the unknowns.
 
-    With fewer networks than unknowns, the blocks differ as little as the measurements allow.
+    With fewer networks than unknowns, the solution with the smallest differences between blocks is taken.
 
     Args:
         choices: blocks per layer.
         genomes: the networks.
-        values: what was measured of each, above 0.
-        groups: of each, the number of its group, 0, 1, ...
-        number: of groups, where some may have no network; their pace is 1.
+        values: measurement of each network, above 0.
+        groups: group of each network, 0, 1, ...
+        number: number of groups, if some may have no network; their pace is 1.
     """
     measured, group = np.asarray(values, dtype=float), np.asarray(groups)
     scale, count = float(measured.mean()), number or int(group.max()) + 1
     present = np.unique(group)
-    # sum of a network's parts = pace * measured, relative to measured; parts as deviations from the mean, paces from 1
+    # sum of a network's parts = pace * measured, divided by measured; unknowns are deviations of parts from the mean,
+    # and of paces from 1
     relative = scale / measured[:, None]
     columns = np.concatenate([np.ones((len(measured), 1)), _indicators(choices, genomes)], axis=1) * relative
     paces = -(group[:, None] == np.arange(count)).astype(float)
@@ -78,6 +79,7 @@ def fit_additive(
     )
     matrix = np.concatenate([np.concatenate([columns, paces], axis=1), mean_pace[None]])
     wanted = np.concatenate([1 - relative[:, 0], [0.0]])
+    # the sums do not determine all unknowns: take the smallest solution
     found = np.linalg.lstsq(matrix, wanted, rcond=1e-10)[0]
     parts, fixed, rows = found[1 : columns.shape[1]] * scale, (1 + found[0]) * scale, []
     for row in np.split(parts, np.cumsum(choices)[:-1]):
@@ -87,11 +89,11 @@ def fit_additive(
 
 
 def unknowns(choices: Choices) -> int:
-    """Numbers that predictions depend on."""
+    """Number of unknowns that predictions depend on."""
     return 1 + sum(count - 1 for count in choices)
 
 
 def _indicators(choices: Choices, genomes: Sequence[Sequence[int]]) -> np.ndarray:
-    """Which blocks each network has, (networks, blocks)."""
+    """Indicator of the blocks of each network, (networks, blocks)."""
     chosen = np.asarray(genomes)
     return np.concatenate([chosen[:, [layer]] == np.arange(count) for layer, count in enumerate(choices)], axis=1)

@@ -1,4 +1,4 @@
-"""How far scores can be trusted where it matters: among the best networks, and for choosing one of them."""
+"""Agreement of scores with the truth among the best networks, and for choosing one of them."""
 
 import math
 from collections.abc import Sequence
@@ -13,17 +13,18 @@ from fairnas.record import MaybeNan
 
 @dataclass(frozen=True)
 class BestAgreement:
-    """How well one list of numbers finds the best models of another. Beside `RankAgreement`, which is of all models."""
+    """Agreement of two lists about the best models, in addition to `RankAgreement`, which covers all models."""
 
     pearson: MaybeNan
     """Linear correlation; NaN if either list is constant."""
     best_tau: MaybeNan
     """Kendall's tau-b among the truly best share of the models; NaN if either list is constant there."""
     best_n: int
-    """Models of that share, those tied with the last of them included."""
+    """Number of models in that share, including those tied with the last."""
     regret: dict[int, float]
-    """By k: how far the truly best of the k models predicted best lies below the truly best of all. Where predictions
-    tie for the last places, the truly worst are taken, so that ties never flatter."""
+    """Regret by k: distance of the truly best of the k models with the highest predictions from the truly best of all.
+    If predictions tie for the last places, the truly worst are taken, so ties never improve the result.
+    """
     n: int
 
 
@@ -33,10 +34,10 @@ def best_agreement(
     """Compare two lists of the same models with regard to the best ones.
 
     Args:
-        predicted: such as one-shot accuracies, one per model; more is better.
-        truth: such as stand-alone accuracies, in the same order.
-        share: of the models by truth, among which tau is computed; at least 3 models.
-        counts: k for which regret is wanted, those above the number of models left out.
+        predicted: one number per model, such as one-shot accuracies; more is better.
+        truth: true values in the same order, such as stand-alone accuracies.
+        share: share of the truly best models among which tau is computed; at least 3 models.
+        counts: values of k for the regret; those above the number of models are ignored.
 
     Raises:
         FairnasError: for lists of different lengths, fewer than 3 models, or values that are not finite.
@@ -51,7 +52,7 @@ def best_agreement(
     if np.ptp(x[best]) and np.ptp(y[best]):
         found: Any = kendalltau(x[best], y[best])
         tau = float(found.statistic)
-    order = np.lexsort((y, -x))  # best predictions first, of equal ones the truly worst
+    order = np.lexsort((y, -x))  # highest predictions first; among equal ones, the truly worst first
     regret = {k: float(y.max() - y[order[:k]].max()) for k in counts if k <= len(y)}
     return BestAgreement(
         pearson=math.nan if constant else float(np.corrcoef(x, y)[0, 1]),

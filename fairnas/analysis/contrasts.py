@@ -1,4 +1,4 @@
-"""Two ways of training compared over the same seeds: what may be said of their difference."""
+"""Comparison of two ways of training over the same seeds."""
 
 import math
 import statistics
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Contrast:
-    """How far the first of two ways lies above the second, seed by seed."""
+    """Difference between two ways of training, seed by seed."""
 
     difference: float
-    """Mean over the seeds that both finished."""
+    """Mean difference over the seeds that both finished, first less second."""
     interval: tuple[float, float] | None
     """95 % interval of that mean (Student's t over the paired differences); None with fewer than two seeds."""
     overlap: bool
-    """Whether the seeds of the one reach into the seeds of the other."""
+    """True if the ranges of the two over the seeds overlap."""
     n: int
 
     @property
     def certain(self) -> bool:
-        """Whether a winner may be named: zero is outside of the interval, and the seeds do not overlap."""
+        """True if a winner may be named: the interval excludes zero, and the ranges do not overlap."""
         if self.interval is None or self.overlap:
             return False
         low, high = self.interval
@@ -28,7 +28,7 @@ class Contrast:
 
 
 def contrast(first: Sequence[float | None], second: Sequence[float | None]) -> Contrast | None:
-    """Compare two ways by one value per seed, in the same order of seeds. None values (diverged) are left out in pairs.
+    """Compare two ways by one value per seed, in the same order; seeds with None (diverged) are left out.
 
     Returns None if no seed was finished by both.
     """
@@ -43,10 +43,10 @@ def contrast(first: Sequence[float | None], second: Sequence[float | None]) -> C
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """95 % interval of the mean of such values (Student's t); None with fewer than two."""
+    """95 % interval of the mean of values (Student's t); None with fewer than two."""
     if len(values) < 2:
         return None
-    from scipy.special import stdtrit  # scipy.stats takes a second longer to import
+    from scipy.special import stdtrit  # importing scipy.stats would take a second longer
 
     mean = statistics.fmean(values)
     half = float(stdtrit(len(values) - 1, 0.975)) * statistics.stdev(values) / math.sqrt(len(values))

@@ -1,8 +1,8 @@
-"""A supernet's order of networks, corrected by those that were trained from scratch.
+"""Order of networks by a supernet, corrected with the help of networks trained from scratch.
 
-Supernets err alike in what holds for whole kinds of networks: they give depth too little credit (docs/ranking.md). A
-weighted sum of one-shot loss and depth that is fitted to a dozen trained networks puts that right, and orders those it
-was not fitted to better than either.
+The errors of supernets are systematic: they underrate deep networks (docs/results/ranking.md). A weighted sum of
+one-shot loss and depth, fitted to a dozen trained networks, corrects this, and orders other networks better than loss
+or depth alone.
 """
 
 import math
@@ -17,33 +17,36 @@ from fairnas.analysis.resampling import PAIRWISE_LIMIT, Pairs, bca_interval, cou
 from fairnas.record import MaybeNan
 
 FEWEST_MODELS = 6
-"""To leave two out and fit two weights to what is left."""
+"""Smallest number of models: two are left out, and two weights are fitted to the rest."""
 PENALTY = 1.0
-"""On the squared weights of parts in standard deviations: a dozen networks would overfit without. The macro study's."""
+"""Penalty on the squared weights of standardised parts: without it a dozen networks would overfit. As in the macro
+study.
+"""
 
 
 @dataclass(frozen=True)
 class Correction:
-    """A weighted sum of the one-shot loss and a cost, and how well it orders networks that it was not fitted to."""
+    """Weighted sum of the one-shot loss and a cost, and how well it orders networks that it was not fitted to."""
 
     cost: str
-    """What is summed with the loss."""
+    """Name of the cost that is added to the loss."""
     weights: dict[str, float]
     """Accuracy per unit of `loss` (nats) and of the cost, fitted to all models."""
     intercept: float
-    """So predicted accuracy = intercept + the weighted sum."""
+    """Intercept: predicted accuracy = intercept + weighted sum."""
     tau: float
-    """Tau-b with the truth; each pair of models is ordered by a sum fitted to all others."""
+    """Tau-b with the truth; each pair of models is ordered by a sum that was fitted to all others."""
     interval: tuple[MaybeNan, MaybeNan]
-    """95 % interval: BCa bootstrap over models, with the fits as they are; for a perfect order, that of one with its
-    middle two exchanged, widened to the perfect end."""
+    """95 % interval: BCa bootstrap over models, without refitting; for a perfect order, that of the order with its
+    middle two models exchanged, extended to the perfect end.
+    """
     n: int
-    """Models."""
+    """Number of models."""
     difference: TauDifference
     """Tau of the one-shot accuracies less this tau."""
 
     def predicted(self, loss: float, cost: float) -> float:
-        """The accuracy of a network by the sum that is fitted to all models."""
+        """Predicted accuracy of a network, by the sum that was fitted to all models."""
         return self.intercept + self.weights["loss"] * loss + self.weights[self.cost] * cost
 
 
@@ -55,20 +58,21 @@ def fitted_correction(
     *,
     seed: int = 0,
 ) -> Correction | None:
-    """Fit the sum, and judge it on models left out, two at a time.
+    """Fit the sum, and evaluate it on models left out, two at a time.
 
-    Leaving one out would not do: the mean of the others is lower the better the one is, which bends the order; two that
-    are left out are ordered by one and the same fit (Airola and others, Neurocomputing 2009, for ROC areas).
+    Leaving out one model would bias the order: the better a model, the lower the mean of the others. Two models that
+    are left out together are ordered by the same fit (Airola and others, Neurocomputing 2009, for ROC areas).
 
     Args:
         loss: one-shot cross-entropy per model.
-        cost: name and values of what is summed with it.
-        one_shot: accuracies, to compare with.
+        cost: name and values of the cost.
+        one_shot: accuracies, for comparison.
         truth: stand-alone accuracies.
         seed: of the bootstrap.
 
     Returns:
-        None for fewer than `FEWEST_MODELS`, for more than `PAIRWISE_LIMIT`, or if the truth or all else is constant.
+        None for fewer than `FEWEST_MODELS`, for more than `PAIRWISE_LIMIT`, or if the truth or all predictors are
+        constant.
 
     Raises:
         FairnasError: for lists of different lengths, fewer than 3 models, or values that are not finite.
@@ -87,7 +91,8 @@ def fitted_correction(
         return None
     tau = float(pairs.tau(np.ones(n)))
     resampled = pairs
-    if abs(tau) > 1 - 1e-12:  # nothing to resample: as in `rank_agreement`, its middle two are exchanged
+    # a perfect order cannot be resampled: as in `rank_agreement`, its middle two models are exchanged
+    if abs(tau) > 1 - 1e-12:
         resampled = Pairs(_middle_exchanged(order, y), signs_of(y))
     low, high = bca_interval(n, lambda drawn: resampled.tau(counts_of(drawn, n)), seed)
     return Correction(
@@ -106,7 +111,7 @@ def fitted_correction(
 
 
 def _middle_exchanged(order: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """An order with two models the other way round: of the true neighbours that are not tied, those in the middle."""
+    """Order with two models exchanged: the middle pair among true neighbours that are not tied."""
     ranks = np.argsort(y)
     place = min(np.flatnonzero(np.diff(y[ranks])), key=lambda place: abs(place - (len(y) // 2 - 1)))
     i, j = ranks[[place, place + 1]]
@@ -119,8 +124,8 @@ def fitted_weights(parts: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Least squares with an intercept and the penalty.
 
     Args:
-        parts: (n, k), in units in which the penalty is meant.
-        y: (n,), what is fitted to.
+        parts: (n, k), in the units of the penalty.
+        y: (n,), target.
 
     Returns:
         (k,), a weight per part.
@@ -130,22 +135,22 @@ def fitted_weights(parts: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def left_out_order(parts: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Whether model i comes before or after j by a sum that is fitted to all but these two: (n, n) of 1, 0 and -1.
+    """Order of models i and j by a sum fitted to all but these two: (n, n) of 1, 0 and -1.
 
     Args:
-        parts: (n, k), in units in which the penalty is meant.
-        y: (n,), what is fitted to.
+        parts: (n, k), in the units of the penalty.
+        y: (n,), target.
     """
     n, count = parts.shape
     rows = np.column_stack([parts, y])
-    rows = rows - rows.mean(axis=0)  # sums of squares of small numbers lose no digits
+    rows = rows - rows.mean(axis=0)  # centred, so that sums of squares lose no digits
     squares = rows[:, :, None] * rows[:, None, :]
     total, total_squares, left = rows.sum(axis=0), squares.sum(axis=0), n - 2
     order = np.zeros((n, n))
-    for i in range(n):  # sums over all but i and j, for every j at once
+    for i in range(n):  # sums over all models but i and j, for every j at once
         sums = total - rows[i] - rows
         moments = total_squares - squares[i] - squares - sums[:, :, None] * sums[:, None, :] / left
-        moments[i] = 0  # i and i: no pair
+        moments[i] = 0  # the pair (i, i) does not exist
         inputs, targets = moments[:, :count, :count], moments[:, :count, count:]
         weights = np.linalg.solve(inputs + PENALTY * np.eye(count), targets)[..., 0]
         order[i] = np.sign(((rows[i] - rows)[:, :count] * weights).sum(axis=1))

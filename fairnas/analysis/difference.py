@@ -1,4 +1,4 @@
-"""Two predictors of the same models: whether one orders them better, and how many models would tell."""
+"""Comparison of two predictors of the same models: their difference in tau, and the number of models to show it."""
 
 import math
 from collections.abc import Sequence
@@ -12,26 +12,27 @@ from fairnas.analysis.resampling import PAIRWISE_LIMIT, Pairs, bca_interval, cou
 from fairnas.record import MaybeNan
 
 AGREED_WIDTH = 0.2
-"""Width of an interval of tau that `models_for_width` is usually asked for: tau is known to about 0.1."""
+"""Width of a tau interval for `models_for_width`: tau is then known to about 0.1."""
 
 
 @dataclass(frozen=True)
 class TauDifference:
-    """How much better one predictor orders models than another does, on the same models."""
+    """Difference between the taus of two predictors on the same models."""
 
     difference: MaybeNan
     """Tau-b of the first with the truth less that of the second; NaN if a list is constant."""
     interval: tuple[MaybeNan, MaybeNan]
     """95 % interval: BCa bootstrap over models, both taus from the same resamples. NaN if a list is constant."""
     n: int
-    """Models."""
+    """Number of models."""
     models_needed: int | None
-    """An estimate of how many models such an interval needs to exclude 0, if the difference stays what it is: widths
-    shrink as one over the root of n. None if the difference is 0 or not defined. At most n if it excludes 0 now."""
+    """Estimated number of models with which the interval would exclude 0 if the difference stayed the same: widths
+    shrink with the root of n. None if the difference is 0 or undefined. At most n if it excludes 0 now.
+    """
 
     @property
     def certain(self) -> bool:
-        """Whether the interval excludes 0."""
+        """True if the interval excludes 0."""
         low, high = self.interval
         return low > 0 or high < 0
 
@@ -44,9 +45,9 @@ def paired_difference(
     Two predictors that order all models alike differ by 0 in every resample; then the interval is [0, 0].
 
     Args:
-        first: a number per model; more is better.
-        second: the same of the other predictor.
-        truth: such as stand-alone accuracies, in the same order.
+        first: one number per model; more is better.
+        second: the same for the other predictor.
+        truth: true values in the same order, such as stand-alone accuracies.
         seed: of the bootstrap.
 
     Raises:
@@ -67,7 +68,7 @@ def paired_difference(
 
 
 def difference_of(first: Pairs, second: Pairs, n: int, seed: int) -> TauDifference:
-    """The same from the pairs of each predictor with the truth; neither may be constant."""
+    """Difference from the pairs of each predictor with the truth; neither may be constant."""
 
     def differences(drawn: np.ndarray) -> np.ndarray:
         counts = counts_of(drawn, n)
@@ -85,14 +86,14 @@ def _tau(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _models_needed(difference: float, interval: tuple[float, float], n: int) -> int | None:
-    if abs(difference) < 1e-12:
+    if abs(difference) < 1e-12:  # 0, up to rounding
         return None
     low, high = interval
-    reach = difference - low if difference > 0 else high - difference  # of the interval towards 0
+    reach = difference - low if difference > 0 else high - difference  # half-width of the interval towards 0
     return max(3, math.floor(n * (reach / difference) ** 2) + 1)
 
 
 def models_for_width(interval: tuple[float, float], n: int, width: float = AGREED_WIDTH) -> int:
-    """An estimate of how many models an interval of tau needs to be so narrow."""
+    """Estimated number of models with which an interval of tau has a given width."""
     low, high = interval
     return max(3, math.ceil(n * ((high - low) / width) ** 2))

@@ -1,4 +1,4 @@
-"""The supernet accuracy gap (paper 4.5): how much wider one-shot accuracies range than stand-alone ones."""
+"""Supernet accuracy gap (paper 4.5): difference between the ranges of one-shot and stand-alone accuracies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""The truth of NAS-Bench-Macro: every network of a space, trained from scratch by the benchmark's authors.
+"""True accuracies of NAS-Bench-Macro: every network of a space, trained from scratch by the benchmark's authors.
 
-Su et al., CVPR 2021: 8 layers of 3 choices, CIFAR-10, three trainings per network. The file is theirs and is not
-part of fairnas; whoever has it says where it lies.
+Su et al., CVPR 2021: 8 layers of 3 choices, CIFAR-10, three trainings per network. The file is theirs and is not part
+of fairnas; users give its path.
 """
 
 from collections.abc import Mapping
@@ -14,23 +14,23 @@ from fairnas.space import Genome, get_space
 from fairnas.untrusted import parse_json
 
 SPACE = "nas_bench_macro"
-"""The name of its search space."""
+"""Name of its search space."""
 
 
 @dataclass(frozen=True)
 class TrueNetwork:
-    """A network of the benchmark. Accuracies are shares from 0 to 1, on the test images of CIFAR-10."""
+    """Network of the benchmark. Accuracies are shares from 0 to 1, on the test images of CIFAR-10."""
 
     top1: float
-    """Mean over the trainings."""
+    """Mean accuracy over the trainings."""
     trainings: tuple[float, ...]
-    """Accuracy of each training; they differ in the seed."""
+    """Accuracy of each training; trainings differ in the seed."""
     madds: int
     params: int
 
 
 def read_nas_bench_macro(path: Path) -> Mapping[Genome, TrueNetwork]:
-    """All 6,561 genomes of the benchmark's JSON file. Genomes of equal networks have equal values.
+    """Read all 6,561 genomes from the benchmark's JSON file. Genomes of equal networks have equal values.
 
     Raises:
         DataError: if the file is absent, not JSON, of another format, or without some of the networks.
@@ -40,7 +40,7 @@ def read_nas_bench_macro(path: Path) -> Mapping[Genome, TrueNetwork]:
         rows = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror}); {wanted}") from None
-    except ValueError as error:  # of JSON, and of text that is not UTF-8
+    except ValueError as error:  # from the JSON parser, or from text that is not UTF-8
         raise DataError(f"{path} is not JSON ({error}); {wanted}") from None
     space = get_space(SPACE)
     try:

@@ -1,4 +1,4 @@
-"""Rank correlation with an interval (paper 4.4).
+"""Rank correlation with a confidence interval (paper 4.4).
 
 Kendall's tau-b counts pairs of models: concordant less discordant, over the geometric mean of the pairs not tied
 in either list. 13 models are 78 pairs, so the paper's 0.9487 is 2 discordant pairs, and tau has steps of 2/78.
@@ -18,22 +18,22 @@ from fairnas.record import MaybeNan
 
 @dataclass(frozen=True)
 class RankAgreement:
-    """How well one list of numbers orders models as another does."""
+    """Agreement of two lists of numbers about the order of models."""
 
     tau: MaybeNan
     """Kendall's tau-b, from -1 (reversed) to 1 (same order); NaN if either list is constant."""
     interval: tuple[MaybeNan, MaybeNan]
     """95 % interval of tau: bias-corrected and accelerated bootstrap over models. NaN with a constant list."""
     n: int
-    """Models."""
+    """Number of models."""
     p_value: MaybeNan
-    """Of no association (two-sided)."""
+    """P-value for no association (two-sided)."""
     spearman: MaybeNan
     """Spearman's rank correlation, for comparison with other work."""
 
 
 class Agreement(Protocol):
-    """A tau with its interval, wherever it comes from."""
+    """A tau with its interval, as studies and reports hold it."""
 
     @property
     def tau(self) -> float:
@@ -47,20 +47,20 @@ class Agreement(Protocol):
 
     @property
     def n(self) -> int:
-        """Models."""
+        """Number of models."""
         ...
 
 
 def rank_agreement(predicted: Sequence[float], truth: Sequence[float], *, seed: int = 0) -> RankAgreement:
     """Compare two orders of the same models.
 
-    Ties count as tau-b counts them. A perfect (or perfectly reversed) order has no spread to resample; its interval
-    is that of the order with its middle two (untied) models exchanged, widened to the perfect end, or [-1, 1] for
-    fewer than 5 models. A few models may leave the bootstrap no acceleration; then the interval is its percentiles.
+    Ties count as in tau-b. A perfect (or perfectly reversed) order has no spread to resample; its interval is that of
+    the order with its middle two (untied) models exchanged, extended to the perfect end, or [-1, 1] for fewer than 5
+    models. If a few models give the bootstrap no acceleration, the interval consists of percentiles.
 
     Args:
-        predicted: such as one-shot accuracies, one per model.
-        truth: such as stand-alone accuracies, in the same order.
+        predicted: one number per model, such as one-shot accuracies.
+        truth: true values in the same order, such as stand-alone accuracies.
         seed: of the bootstrap.
 
     Raises:
@@ -78,14 +78,14 @@ def rank_agreement(predicted: Sequence[float], truth: Sequence[float], *, seed: 
 
 
 def kendall_tau(x: np.ndarray, y: np.ndarray) -> float:
-    """Tau-b of two lists of the same length alone; NaN if either is constant."""
+    """Tau-b of two lists of equal length; NaN if either is constant."""
     from scipy.stats import kendalltau
 
     return float(cast(Any, kendalltau(x, y)).statistic)  # scipy's results have no types
 
 
 def same_models(**lists: Sequence[float]) -> tuple[np.ndarray, ...]:
-    """Lists of numbers of the same models as arrays; their names are for messages, the last is compared with.
+    """Lists of numbers for the same models, as arrays; names are for messages, the last list is the reference.
 
     Raises:
         FairnasError: for lists of different lengths, fewer than 3 models, or values that are not finite.
@@ -98,7 +98,7 @@ def same_models(**lists: Sequence[float]) -> tuple[np.ndarray, ...]:
                 f"{name} has shape {values.shape} and {last} {truth.shape}; give two lists of the same length"
             )
     if len(truth) < 3:
-        raise FairnasError(f"{len(truth)} models have no ranking to speak of; give 3 or more")
+        raise FairnasError(f"{len(truth)} models are too few for a ranking; give 3 or more")
     if not all(np.isfinite(values).all() for values in arrays.values()):
         raise FairnasError("an accuracy is NaN or infinite; leave diverged models out, in both lists")
     return tuple(arrays.values())
@@ -109,11 +109,11 @@ def _interval(x: np.ndarray, y: np.ndarray, tau: float, seed: int) -> tuple[floa
         return float(np.nan_to_num(kendall_tau(x[drawn], y[drawn])))  # 0 for a constant list, as in `Pairs`
 
     n = len(x)
-    if abs(tau) > 1 - 1e-12:
+    if abs(tau) > 1 - 1e-12:  # every resample has the same tau, so a bootstrap would give an interval of width 0
         if n < 5:
             return (-1.0, 1.0)
         order = np.argsort(y)
-        # of the neighbours that are not tied, those nearest to the middle
+        # among neighbours that are not tied, the pair nearest to the middle
         place = min(np.flatnonzero(np.diff(y[order])), key=lambda place: abs(place - (n // 2 - 1)))
         x = x.copy()
         x[order[[place, place + 1]]] = x[order[[place + 1, place]]]

@@ -1,4 +1,4 @@
-"""`ranking.json`: the ranking study of a run, with what was compared."""
+"""`ranking.json`: the ranking study of a run, with the orders compared."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -11,21 +11,21 @@ from fairnas.space.genome import StoredGenome
 
 @dataclass(frozen=True)
 class PredictedNetwork:
-    """A network of the search, chosen by the accuracy that the study foresees for it."""
+    """A network of the search, selected by the accuracy that the study predicts for it."""
 
     genome: StoredGenome
     selected: bool
-    """Whether the search had selected it, too."""
+    """True if the search had selected it too."""
     foreseen: float
-    """Stand-alone test accuracy, trained as the networks of the study were."""
+    """Predicted stand-alone test accuracy, if trained as the networks of the study were."""
     top1: float
-    """This and `balanced_accuracy` are one-shot accuracies on the validation images."""
+    """One-shot accuracy on the validation images, as `balanced_accuracy`."""
     balanced_accuracy: float
     madds: int
     params: int
 
     def one_shot(self, measure: Measure) -> float:
-        """One-shot accuracy by a measure."""
+        """Return the one-shot accuracy by a measure."""
         return self.top1 if measure == "top1" else self.balanced_accuracy
 
 
@@ -34,30 +34,30 @@ class SecondChoice:
     """Networks of the search chosen by the study's fitted sum, heaviest first."""
 
     looked_at: int
-    """Networks that they were chosen from."""
+    """Number of networks from which they were chosen."""
     networks: tuple[PredictedNetwork, ...]
 
 
 @dataclass(frozen=True)
 class RankingRecord(Record):
-    """`ranking.json`; in the file, what is found stands beside what was compared."""
+    """Content of `ranking.json`; in the file, the fields of `study` stand beside the others."""
 
     choose: Literal["front", "stratified", "random", "named"]
-    """How the networks of the study were chosen."""
+    """Way in which the networks of the study were chosen."""
     measure: Measure
-    """What accuracy means."""
+    """Measure of accuracy."""
     scored_by: str
     """BN statistics of the run's own scores."""
     against_run: str | None
-    """The run whose supernet scored the networks, too."""
+    """Run whose supernet also scored the networks; None for none."""
     images: dict[str, int]
-    """How many there are, of `validation` and `test`."""
+    """Number of images, by split: `validation` and `test`."""
     study: RankingStudy
     second_choice: SecondChoice | None
-    """None where the fitted sum does not order networks better than the search did."""
+    """Second choice; None if the fitted sum orders networks no better than the search did."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, in the order of the file."""
+        """Return plain data, in the order of the file."""
         plain = super().to_dict()
         del plain["study"]
         second_choice = plain.pop("second_choice")
@@ -65,7 +65,7 @@ class RankingRecord(Record):
 
     @classmethod
     def from_dict(cls, plain: Any) -> Self:
-        """The inverse of `to_dict`. Raises `ValueError` in one line."""
+        """Inverse of `to_dict`. Raises `ValueError` with a message of one line."""
         try:
             return super().from_dict({**plain, "study": plain} if isinstance(plain, dict) else plain)
         except ValueError as error:

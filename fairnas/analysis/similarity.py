@@ -1,11 +1,11 @@
-"""Why single-path training works: how alike the feature maps of the choice blocks of a layer are (paper 5, Figure 2).
+"""Similarity of the feature maps of a layer's choice blocks, which explains single-path training (paper 5, Figure 2).
 
 A feature map is a vector of its pixels, and two of them are compared by the cosine of their angle: 1 is equal but for a
 scale, 0 is unrelated, -1 is opposite. Three comparisons are made in one layer: *same channel of different blocks*
 (Figures 2, 9, 13), *different channels of one block* (Figure 12), *different channels of different blocks* (Figure 14).
-Without the latter two the first says little, because maps that are nowhere negative are alike whatever they show.
+The latter two are controls for the first, because non-negative maps are similar whatever they show.
 
-A map that is zero everywhere (a dead channel) has no direction. It is counted, and its pairs are left out.
+A map that is zero everywhere (a dead channel) has no direction. Such maps are counted, and their pairs left out.
 """
 
 import itertools
@@ -23,11 +23,11 @@ class FeatureMapsError(FairnasError):
 
 @dataclass(frozen=True)
 class Spread:
-    """Some cosines: their mean, and how far they scatter. NaN if there are none."""
+    """Mean and spread of some cosines. NaN if there are none."""
 
     mean: float
     mean_absolute: float
-    """Mean size, whatever the sign: cosines of both signs can cancel in the mean."""
+    """Mean absolute value, because cosines of both signs can cancel in the mean."""
     std: float
     quartiles: tuple[float, float, float]
     lowest: float
@@ -35,7 +35,7 @@ class Spread:
 
     @staticmethod
     def of(values: np.ndarray) -> "Spread":
-        """The spread of the values that are not NaN."""
+        """Spread of the values that are not NaN."""
         known = values[~np.isnan(values)]
         if not len(known):
             return Spread(np.nan, np.nan, np.nan, (np.nan, np.nan, np.nan), np.nan, 0)
@@ -57,52 +57,52 @@ class LayerSimilarity:
     cosines: np.ndarray
     """(m, C, m, C), mean over samples; NaN where one of the two maps is zero in every sample."""
     samples: tuple[float, ...]
-    """Per sample, the mean over pairs of blocks and over channels of the cosine on the same channel."""
+    """Mean cosine on the same channel, over pairs of blocks and channels, per sample."""
     dead: tuple[int, ...]
-    """Per block, how many maps (of C times samples) are zero everywhere."""
+    """Number of maps (of C times samples) that are zero everywhere, per block."""
 
     @property
     def blocks(self) -> int:
-        """M."""
+        """Number of blocks, m."""
         return self.cosines.shape[0]
 
     @property
     def channels(self) -> int:
-        """C."""
+        """Number of channels, C."""
         return self.cosines.shape[1]
 
     @property
     def same_channel(self) -> np.ndarray:
-        """(C, m, m): across blocks on the same channel (Figure 13)."""
+        """(C, m, m): cosines between blocks on the same channel (Figure 13)."""
         return np.einsum("acbc->cab", self.cosines)
 
     @property
     def across_blocks(self) -> np.ndarray:
-        """(m, m): the mean of that over channels (Figure 2, right)."""
+        """(m, m): mean of these cosines over channels (Figure 2, right)."""
         return _mean_of_known(self.same_channel)
 
     def within(self, block: int) -> np.ndarray:
-        """(C, C): across the channels of one block (Figure 12)."""
+        """(C, C): cosines between the channels of one block (Figure 12)."""
         return self.cosines[block, :, block]
 
     def between(self, first: int, second: int) -> np.ndarray:
-        """(C, C): channels of one block (rows) against those of another (Figure 14)."""
+        """(C, C): cosines between channels of one block (rows) and those of another (Figure 14)."""
         return self.cosines[first, :, second]
 
     @property
     def aligned(self) -> Spread:
-        """Same channel, different blocks; over pairs of blocks and channels. Its mean is the layer's one number."""
+        """Spread on the same channel of different blocks, over pairs of both; its mean is the key number."""
         return Spread.of(self.same_channel[:, *np.triu_indices(self.blocks, 1)].ravel())
 
     @property
     def cross_channel(self) -> Spread:
-        """Different channels, same block."""
+        """Spread over different channels of the same block."""
         upper = np.triu_indices(self.channels, 1)
         return Spread.of(np.concatenate([self.within(block)[upper] for block in range(self.blocks)]))
 
     @property
     def cross_both(self) -> Spread:
-        """Different channels, different blocks."""
+        """Spread over different channels of different blocks."""
         different = ~np.eye(self.channels, dtype=bool)
         pairs = itertools.combinations(range(self.blocks), 2)
         parts = [self.between(first, second)[different] for first, second in pairs]
@@ -113,8 +113,8 @@ def layer_similarity(samples: Iterable[np.ndarray]) -> LayerSimilarity:
     """Compare the feature maps of the choice blocks of one layer.
 
     Args:
-        samples: one or more arrays (m, C, H, W): what the m blocks give for the same input. Cosines are taken in every
-            sample, such as an image or a path up to the layer, and averaged.
+        samples: one or more arrays (m, C, H, W): outputs of the m blocks for the same input. Cosines are computed in
+            every sample, such as an image or a path up to the layer, and averaged.
 
     Raises:
         FeatureMapsError: if there is no sample, a map holds a number that is not finite, or shapes differ.
@@ -150,13 +150,13 @@ def _cosines(maps: np.ndarray) -> np.ndarray:
     vectors = maps.reshape(m * channels, -1).astype(np.float64)
     largest = np.abs(vectors).max(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):
-        vectors /= largest  # first, so that no square under- or overflows
+        vectors /= largest  # scaled first, so that no square underflows or overflows
         vectors /= np.sqrt((vectors * vectors).sum(axis=1, keepdims=True))
     return np.clip(vectors @ vectors.T, -1, 1).reshape(m, channels, m, channels)
 
 
 def _mean_of_known(values: np.ndarray) -> np.ndarray:
-    """The mean over the first axis of what is not NaN; NaN where nothing is."""
+    """Mean over the first axis of values that are not NaN; NaN if there are none."""
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.where(known, values, 0).sum(axis=0) / known.sum(axis=0)

@@ -1,4 +1,4 @@
-"""The ranking study: one-shot against stand-alone accuracies, beside the noise ceiling and trivial predictors."""
+"""Ranking study: one-shot against stand-alone accuracies, with the noise ceiling and trivial predictors."""
 
 import dataclasses
 import itertools
@@ -20,16 +20,16 @@ from fairnas.record import FiniteOrNone, MaybeNan, Record
 from fairnas.space.genome import StoredGenome
 
 LOW_CEILING = 0.6
-"""Below this, two trainings of the same networks disagree so much that no predictor can be judged."""
+"""Ceiling below which two trainings of the same networks disagree too much to evaluate any predictor."""
 TOP_COUNTS = (1, 3, 5, 10)
-"""Of how many networks predicted best the regret is told."""
+"""Values of k for which the top-k regret is reported."""
 PREDICTORS = {"madds": "multiply-adds", "params": "parameters", "depth": "layers that are no skips"}
-"""Trivial predictors in words."""
+"""Names of the trivial predictors in messages."""
 
 
 @dataclass(frozen=True)
 class StudiedModel:
-    """One network of the study."""
+    """Network of the study."""
 
     genome: StoredGenome
     one_shot: float
@@ -39,13 +39,13 @@ class StudiedModel:
     madds: int
     params: int
     depth: int = 0
-    """Layers that are no skips."""
+    """Number of layers that are not skips."""
     loss: FiniteOrNone = None
-    """Mean cross-entropy where `one_shot` is the accuracy, in nats; None where it is not known."""
+    """Mean one-shot cross-entropy on the validation images, in nats; None if unknown."""
 
     @property
     def finished(self) -> tuple[float, ...]:
-        """Stand-alone accuracies; none if any training diverged, as such a network has no place in the study."""
+        """Stand-alone accuracies; empty if any training diverged, which excludes the network from the study."""
         known = tuple(value for value in self.stand_alone if value is not None)
         return known if len(known) == len(self.stand_alone) else ()
 
@@ -57,30 +57,31 @@ class StudiedModel:
 
 @dataclass(frozen=True)
 class NoiseCeiling:
-    """How well trainings that differ only in the seed agree about the order of the same networks."""
+    """Agreement about the order of the same networks between trainings that differ only in the seed."""
 
     tau: MaybeNan
     """Tau-b of one seed against another, mean over all pairs of seeds; NaN if all accuracies of a seed are equal."""
     interval: tuple[MaybeNan, MaybeNan]
     """95 % interval of that mean: BCa bootstrap over networks. NaN where tau is."""
     n: int
-    """Networks."""
+    """Number of networks."""
     seeds: int
     pairs: int
-    """Of seeds."""
+    """Number of pairs of seeds."""
     reachable: float | None
-    """An estimate of the tau that a predictor without error would have with the mean over the seeds: less noisy than
-    one seed, so more than `tau`. Spearman and Brown's formula for the correlation with a mean, between accuracies that
-    are normal, so that tau is 2/pi arcsin(correlation). None if seeds don't agree at all."""
+    """Estimated tau that a perfect predictor would have with the mean over the seeds, which is less noisy than one
+    seed, so it exceeds `tau`. Spearman and Brown's formula for the correlation with a mean, for normally distributed
+    accuracies, whose tau is 2/pi arcsin(correlation). None if seeds do not agree at all.
+    """
 
 
 @dataclass(frozen=True)
 class OtherScores:
-    """The same networks scored in another way: by another supernet, or with other BN statistics."""
+    """Scores of the same networks by another supernet, or with other BN statistics."""
 
     name: str
     scores: tuple[MaybeNan, ...]
-    """One-shot accuracy per network, diverged ones included."""
+    """One-shot accuracy per network, including networks whose training diverged."""
     tau: RankAgreement
     best: BestAgreement
     gap: AccuracyGap
@@ -90,47 +91,49 @@ class OtherScores:
 
 @dataclass(frozen=True)
 class LossOrder:
-    """The order by one-shot loss, the lowest first: the same images tell it more exactly than accuracy."""
+    """Order by one-shot loss, lowest first, which on the same images is more precise than accuracy."""
 
     tau: RankAgreement
     best: BestAgreement
     difference: TauDifference
-    """Tau of the one-shot accuracies less this one."""
+    """Tau of the one-shot accuracies less the tau of this order."""
 
 
 @dataclass(frozen=True)
 class RankingStudy(Record):
-    """What the study found. Every number is over the same networks: those that trained without diverging."""
+    """Results of the study. Every number is over the same networks: those that trained without diverging."""
 
     models: tuple[StudiedModel, ...]
     tau: RankAgreement
-    """One-shot against mean stand-alone accuracy."""
+    """Agreement of one-shot and mean stand-alone accuracy."""
     best: BestAgreement
-    """The same for the best networks and for choosing one, and Pearson's correlation."""
+    """Agreement for the best networks and for choosing one, and Pearson's correlation."""
     ceiling: NoiseCeiling | None
-    """What two trainings agree to. None with one seed."""
+    """Agreement of two trainings. None with one seed."""
     predictors: dict[str, RankAgreement]
-    """MAdds, parameters and depth against mean stand-alone accuracy; NaN for one that is the same for all networks."""
+    """Agreement of MAdds, parameters and depth with mean stand-alone accuracy; NaN for one that is constant."""
     differences: dict[str, TauDifference]
-    """Tau of the one-shot accuracies less that of each trivial predictor, which is used the way round that orders
-    these networks better: its tau is taken without its sign."""
+    """Tau of the one-shot accuracies less that of each trivial predictor, which is used in the direction that orders
+    these networks better: its tau is taken without its sign.
+    """
     by_loss: LossOrder | None
-    """None where losses were not kept, or are not finite."""
+    """Order by loss; None if losses were not kept, or are not finite."""
     corrected: Correction | None
-    """By a sum of loss and depth (multiply-adds where the models have one depth) that is fitted to the others. None
-    where `by_loss` is, or models are too few."""
+    """Order by a sum of loss and depth (multiply-adds if all models have one depth), fitted to the other models. None
+    if `by_loss` is None, or if there are too few models.
+    """
     gap: AccuracyGap
     statistics: tuple[OtherScores, ...]
-    """The supernet's scores by other BN statistics."""
+    """Scores of the supernet with other BN statistics."""
     against: OtherScores | None
-    """The scores of another supernet."""
+    """Scores of another supernet."""
     diverged: int
-    """Networks left out because a training diverged."""
+    """Number of networks left out because a training diverged."""
     advice: tuple[str, ...]
-    """What to make of it, in sentences."""
+    """Conclusions, in sentences."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; each network with its mean accuracy."""
+        """Return plain data; each network with its mean accuracy."""
         plain = super().to_dict()
         for row, model in zip(plain["models"], self.models, strict=True):
             row["mean"] = model.mean
@@ -138,10 +141,11 @@ class RankingStudy(Record):
 
     @property
     def sum_is_better(self) -> bool:
-        """Whether the fitted sum orders these networks better than one-shot accuracy and one-shot loss do."""
+        """True if the fitted sum orders these networks better than one-shot accuracy and one-shot loss."""
         if self.corrected is None or self.by_loss is None:
             return False
-        known = [tau for tau in (self.tau.tau, self.by_loss.tau.tau) if not math.isnan(tau)]  # NaN: all are equal
+        # NaN means that all are equal
+        known = [tau for tau in (self.tau.tau, self.by_loss.tau.tau) if not math.isnan(tau)]
         return self.corrected.tau > max(known, default=-math.inf)
 
 
@@ -151,11 +155,11 @@ def study_ranking(
     statistics: Mapping[str, Sequence[float]] | None = None,
     against: tuple[str, Sequence[float]] | None = None,
 ) -> RankingStudy:
-    """Judge a supernet's order of models.
+    """Evaluate a supernet's order of models.
 
     Args:
-        models: the networks, trained. One with a diverged training is kept in `models` and left out of every number.
-        statistics: scores of all models by other BN statistics, by their name.
+        models: the trained networks. Those with a diverged training are kept in `models` but left out of every number.
+        statistics: scores of all models with other BN statistics, by name of the statistics.
         against: name and scores of another supernet.
 
     Raises:
@@ -215,7 +219,7 @@ def _by_loss(losses: Sequence[float], one_shot: Sequence[float], truth: Sequence
 
 
 def _ceiling(trainings: Sequence[Sequence[float | None]]) -> NoiseCeiling | None:
-    """Agreement of all pairs of seeds, from the accuracies per network and seed."""
+    """Agreement of all pairs of seeds, given the accuracies per network and seed."""
     seeds = min(len(each) for each in trainings)
     if seeds < 2:
         return None
@@ -227,10 +231,10 @@ def _ceiling(trainings: Sequence[Sequence[float | None]]) -> NoiseCeiling | None
 
 
 def _interval_of_mean(couples: Sequence[tuple[np.ndarray, np.ndarray]], tau: float) -> tuple[float, float]:
-    """That of the mean tau of pairs of lists (n,), which is `tau`: all pairs have the same resamples of networks."""
+    """Interval of `tau`, the mean tau of pairs of lists (n,): all pairs use the same resamples of networks."""
     if math.isnan(tau):
         return math.nan, math.nan
-    if len(couples) == 1 or abs(tau) > 1 - 1e-12:  # where all agree wholly, one pair is as good as another
+    if len(couples) == 1 or abs(tau) > 1 - 1e-12:  # if all agree perfectly, any pair represents the others
         return rank_agreement(*(each.tolist() for each in couples[0])).interval
     n = len(couples[0][0])
 
@@ -274,7 +278,7 @@ def _advice(study: RankingStudy) -> Iterator[str]:
             yield f"{PREDICTORS[name].capitalize()} alone{fewest} order these networks as well (tau = {found.tau:.2f})."
     if not math.isnan(tau.tau):
         behind = [name for name, found in known.items() if abs(found.tau) < tau.tau]
-        if behind:  # the best of them is the one that is hardest to tell from the supernet
+        if behind:  # the best of them is the hardest to separate from the supernet
             name = max(behind, key=lambda name: abs(known[name].tau))
             yield from _too_few(study.differences[name], "the supernet", PREDICTORS[name])
         if study.against:
@@ -298,7 +302,7 @@ def _advice(study: RankingStudy) -> Iterator[str]:
 
 
 def _too_few(found: TauDifference, first: str, second: str) -> Iterator[str]:
-    """Says that two predictors cannot be told apart, and with how many networks they could."""
+    """Sentences that two predictors cannot be separated, and with how many networks they could."""
     if found.certain or math.isnan(found.difference):
         return
     low, high = found.interval

@@ -1,1 +1,1 @@
-"""The command line: one file a verb. Each parses, calls one function, prints one result."""
+"""The command line: one file per verb, which parses, calls one function and prints one result."""

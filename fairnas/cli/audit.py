@@ -12,7 +12,7 @@ from fairnas.rundir import RunDirectory
 
 @dataclass(frozen=True)
 class AuditVerb(RunArguments):
-    """Say whether the supernet of a run was trained fairly, from the ledger of every update.
+    """Judge whether the supernet of a run was trained fairly, from the ledger of every update.
 
     Example:
         fairnas audit --run runs/digits
@@ -50,8 +50,8 @@ def main(arguments: Sequence[str]) -> None:
     ]
     columns = ("layer", *(f" choice {choice}" for choice in range(most)), " last step", "updates", "gradients")
     print_table(columns, rows, title="updates per choice block")
-    print("          bars: updates and gradient norms of the blocks of a layer; half the height is the layer's mean,")
-    print("          full height twice the mean or more; last step: of the block whose last update is longest ago")
+    print("          bars: updates and gradient norms of the blocks of a layer; half height is the layer's mean, full")
+    print("          height twice the mean or more; last step: that of the block updated longest ago")
     print(fairness_line(verdict))
     if verdict.level_every > 1:
         print(
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def bars(values: Sequence[float]) -> str:
-    """A bar per value: half of the height is the mean, full height twice the mean or more."""
+    """Draw a bar per value: half height is the mean, full height twice the mean or more."""
     mean = sum(values) / len(values)
     if mean == 0:
         return BARS[0] * len(values)

@@ -1,4 +1,4 @@
-"""`fairnas compare`: weight-sharing systems beside each other, the paper's Table 1 as measurements."""
+"""`fairnas compare`: weight-sharing systems compared, the paper's Table 1 as measurements."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,17 +12,17 @@ from fairnas.cli.parsing import given_flags, show_help, wants_help
 from fairnas.cli.settings import configured, recipe_config, shown_config
 from fairnas.config import RunConfig
 
-_MODELS = 24
+_MODELS = 24  # networks trained from scratch by default
 
 
 @dataclass(frozen=True)
 class CompareVerb:
-    """Train weight-sharing systems on one space, one data set and one budget, and measure what Table 1 claims.
+    """Train weight-sharing systems on one space, one data set and one budget, and measure the claims of Table 1.
 
-    Memory, time, compute, the ledger and its fairness verdicts, how unequally blocks are treated, tau of the scores
-    against networks of known accuracy, and the architecture that each arrives at. Every system gets as much compute as
-    strict training takes in the epochs of the recipe. Repeated on the same folder, it goes on where it stopped; more
-    seeds and systems may join.
+    Measures memory, time, compute, fairness by the ledger, how unequally blocks are treated, tau of the scores against
+    networks of known accuracy, and the architecture that each system finds. Every system gets the compute that strict
+    training takes in the epochs of the recipe. The same command on the same folder resumes; seeds and systems may be
+    added.
 
     Examples:
         fairnas compare digits
@@ -31,18 +31,18 @@ class CompareVerb:
     """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")] = "digits"
-    """What all systems share."""
+    """Recipe that all systems share."""
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=lambda: RunConfig(""))
     strategies: tuple[str, ...] = ()
-    """Who is compared; default: all of the paper's Table 1, its baselines, ENAS and the sandwich rule."""
+    """Strategies to compare; default: all of the paper's Table 1, its baselines, ENAS and the sandwich rule."""
     seeds: int = 1
     """Trainings per system."""
     models: int | None = None
-    """Networks that scores are compared on; default: 24 trained from scratch, or all of the benchmark."""
+    """Number of networks on which scores are compared; default: 24 trained from scratch, or all of the benchmark."""
     truth: Path | None = None
-    """The JSON file of NAS-Bench-Macro for CIFAR-10, instead of training networks from scratch."""
+    """JSON file of NAS-Bench-Macro for CIFAR-10, to be used instead of training networks from scratch."""
     out: Path = Path("runs/table1")
-    """Folder of the page and of the trainings."""
+    """Folder for the page and the trainings."""
     json: bool = False
     """Print one JSON object and nothing else."""
 

@@ -1,4 +1,4 @@
-"""`fairnas describe SPACE GENOME`: what a genome is and costs."""
+"""`fairnas describe SPACE GENOME`: layers and costs of a genome."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def describe(space: SearchSpace, text: str) -> dict[str, Any]:
-    """A genome as plain data. Raises `GenomeError`."""
+    """Return a genome as plain data. Raises `GenomeError`."""
     genome = space.parse(text)
     from fairnas.nets.cost import cost_table
 

@@ -1,4 +1,4 @@
-"""`--minutes`: what was chosen for what the user did not give, and how such a run goes on."""
+"""`--minutes`: settings chosen to fit the time, and how such a run is resumed."""
 
 import time
 from typing import TYPE_CHECKING, Any
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 def going_on(run: "RunDirectory", config: RunConfig, given: frozenset[str]) -> RunConfig:
-    """The configuration of a run that goes on: what was chosen once stays chosen.
+    """Return the configuration of a resumed run: settings chosen at its beginning stay as chosen.
 
-    What the user gives again must be what it was; what a run was not begun with, it cannot take. The run directory
-    refuses the difference, in its own words.
+    Settings given again must have the same values, and a run begun without a time limit cannot get one; the run
+    directory refuses any difference.
     """
     from fairnas.planning.setting_ranges import BUDGETED_SETTINGS, value_of
 
     stored = run.config
     if stored.minutes is None:
-        return config  # begun without the dial: a difference in minutes is refused
+        return config  # begun without a time limit: a difference in minutes is refused
     chosen = {name: value_of(stored, name) for name in BUDGETED_SETTINGS if name not in given}
     if config.minutes is None:
         chosen["minutes"] = stored.minutes
@@ -30,13 +30,13 @@ def going_on(run: "RunDirectory", config: RunConfig, given: frozenset[str]) -> R
 
 
 def timetable_of(run: "RunDirectory", given: frozenset[str], begun: float | None) -> "Timetable | None":
-    """The time that a run has for its stages, or None where it may take as long as it does.
+    """Return the time planned for each stage of a run, or None for a run without a time limit.
 
     Args:
-        run: with its record of what was chosen.
-        given: names of the settings that the user gave, which are not shortened.
-        begun: when the time of a new run began, on the clock of `time.monotonic`. A run that goes on has as much time
-            as what is left of it was foreseen to take.
+        run: run with its record of the chosen settings.
+        given: names of the settings given by the user, which are not shortened.
+        begun: start of a new run on the clock of `time.monotonic`. A resumed run gets the time that was planned for its
+            remaining stages.
     """
     from fairnas.pipeline.timetable import ENDING, Timetable
     from fairnas.planning.time_budget import AIM
@@ -52,7 +52,7 @@ def timetable_of(run: "RunDirectory", given: frozenset[str], begun: float | None
 
 
 def dial_lines(budgeted: "BudgetedRun") -> list[str]:
-    """What was chosen, as a table in plain lines."""
+    """Format the chosen settings as a table in plain lines."""
     rows = [(each.name, _shown(each.recipe), _shown(each.chosen), each.why) for each in budgeted.settings]
     rows.insert(0, ("setting", "recipe", "chosen", "why"))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]

@@ -1,4 +1,4 @@
-"""`fairnas doctor`: what is here, what is missing, and the command that mends it."""
+"""`fairnas doctor`: versions, device, missing parts, and the commands that help."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ from fairnas.versions import PACKAGES, version_of
 
 @dataclass(frozen=True)
 class DoctorVerb(ListArguments):
-    """Show versions and device, and try what a run needs.
+    """Show versions and device, and test what a run needs.
 
     Example:
         fairnas doctor
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def examine(data: Path) -> dict[str, Any]:
-    """Versions, device and data as found, and problems with what mends them."""
+    """Return versions, device and data as found, and problems with their remedies."""
     packages = {name: version_of(name) for name in PACKAGES}
     problems = [
         {"what": f"the package {name} is missing", "mend": f"pip install {name}"}

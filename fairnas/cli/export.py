@@ -1,4 +1,4 @@
-"""`fairnas export --run DIR`: networks as files to use."""
+"""`fairnas export --run DIR`: networks as files for use."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from fairnas.rundir import RunDirectory
 
 @dataclass(frozen=True)
 class ExportVerb(RunArguments):
-    """Write the retrained networks of a run as ONNX, PyTorch program and safetensors, proved to compute the same.
+    """Write the retrained networks of a run as ONNX, PyTorch program and safetensors, verified to compute the same.
 
-    Settings given here replace the run's; networks whose files would be the same are not exported again.
+    Settings given here replace the run's; networks whose files would not change are not exported again.
 
     Examples:
         fairnas export --run runs/digits
@@ -22,13 +22,13 @@ class ExportVerb(RunArguments):
     """
 
     int8: bool = False
-    """Also ONNX in 8 bits, with the accuracy that it loses; default: as the run says."""
+    """Write an ONNX model in 8 bits too, and measure the accuracy it loses; default: as in the run."""
     no_int8: bool = False
-    """No ONNX in 8 bits, although the run says so."""
+    """Write no ONNX model in 8 bits, even if the run's settings ask for it."""
     calibration_images: int | None = None
-    """Training images that the ranges of the int8 model are taken from; default: the run's."""
+    """Number of training images from which the ranges of the int8 model are taken; default: the run's."""
     licence: str | None = None
-    """Of the weights, an SPDX expression such as Apache-2.0. `none`: not stated."""
+    """Licence of the weights, an SPDX expression such as Apache-2.0. `none`: not stated."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _settings(given: ExportVerb, ours: ExportConfig) -> ExportConfig:
-    """The run's settings with those that are given."""
+    """Return the run's settings with those given in their place."""
     if given.int8 and given.no_int8:
         raise UsageError("--int8 and --no-int8 contradict each other; give one of them")
     if given.calibration_images is not None and (given.no_int8 or not (given.int8 or ours.int8)):

@@ -1,4 +1,4 @@
-"""`fairnas figure N`: a figure of the paper, from our own experiment."""
+"""`fairnas figure N`: a figure of the paper, made from our own experiment."""
 
 import contextlib
 import dataclasses
@@ -17,17 +17,17 @@ from fairnas.errors import UnknownNameError
 from fairnas.recipes import NAMES
 from fairnas.rundir import RunDirectory
 
-_SUPERNET_SEEDS, _TRUTH_SEEDS = 5, 20
-_PAPER = SearchConfig(population=64, generations=17)
+_SUPERNET_SEEDS, _TRUTH_SEEDS = 5, 20  # a search of the truth takes seconds, so there can be more
+_PAPER = SearchConfig(population=64, generations=17)  # 1,088 networks, as in the paper's Figure 6
 
 
 @dataclass(frozen=True)
 class FigureVerb:
-    """Make a figure of the paper, from our own experiment: a page and its numbers.
+    """Make a figure of the paper from our own experiment: a page and its numbers.
 
-    1: accuracy while a supernet trains, strict fairness beside its rivals, and histograms of its models (minutes to
-    hours). 4: the chance that uniform sampling trains all blocks equally often, lemma 1 (seconds). 6: searchers beside
-    each other, on the supernet of a run or on NAS-Bench-Macro (minutes). 8: one-shot against stand-alone accuracy, by
+    1: accuracy while a supernet trains, strict fairness and its rivals, and histograms of its models (minutes to
+    hours). 4: the chance that uniform sampling trains all blocks equally often, lemma 1 (seconds). 6: searchers
+    compared, on the supernet of a run or on NAS-Bench-Macro (minutes). 8: one-shot against stand-alone accuracy, by
     one or two supernets (seconds). 10: the trainings of the networks of a ranking study (seconds). 11: the evolution of
     the search of a run (seconds). `fairnas figure N --help` shows the settings of figure N. Figures 2, 9, 12, 13 and 14
     are made by `fairnas similarity`.
@@ -41,9 +41,9 @@ class FigureVerb:
     """
 
     number: tyro.conf.Positional[str]
-    """Which figure: 1, 4, 6, 8, 10 or 11."""
+    """Number of the figure: 1, 4, 6, 8, 10 or 11."""
     out: Path | None = None
-    """Folder of the page; default: runs/figureN."""
+    """Folder for the page; default: runs/figureN."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -63,8 +63,8 @@ def main(arguments: Sequence[str]) -> None:
 class FigureOneVerb:
     """Figure 1: mean one-shot accuracy over the epochs, and histograms of stratified models.
 
-    For strict fairness, EF with k = m at two learning rates, and Single Path One-Shot at equal epochs and at equal
-    compute. Repeated on the same folder, it goes on where it stopped. Takes the settings of a run, too.
+    Compares strict fairness, EF with k = m at two learning rates, and Single Path One-Shot at equal epochs and at equal
+    compute. The same command on the same folder resumes. Accepts the settings of a run.
 
     Examples:
         fairnas figure 1 --out runs/figure1
@@ -74,11 +74,11 @@ class FigureOneVerb:
 
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=lambda: RunConfig(""))
     out: Path = Path("runs/figure1")
-    """Folder of the page and of the trainings."""
+    """Folder for the page and the trainings."""
     recipe: str | None = None
-    """Where settings begin; default: what --data asks for, else digits."""
+    """Recipe that settings start from; default: the one that suits --data, otherwise digits."""
     config_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
-    """TOML file with settings over the recipe's."""
+    """TOML file with settings that replace the recipe's."""
     seeds: int = 3
     """Trainings per arm."""
     epochs: int | None = None
@@ -110,7 +110,7 @@ def figure_1(arguments: Sequence[str]) -> None:
 
 
 def _asked_for(settings: Settings) -> str:
-    """The recipe that the data ask for."""
+    """Recipe that suits the data given."""
     if given_folder(settings) is not None:
         return "folder"
     data = settings["data.name"].value if "data.name" in settings else None
@@ -143,18 +143,18 @@ def _over_seeds(found: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class FigureFourVerb:
-    """Figure 4: how likely n uniform draws hit each of m choice blocks equally often (lemma 1), with a simulation.
+    """Figure 4: the chance that n uniform draws hit each of m choice blocks equally often (lemma 1), with a simulation.
 
     Example:
         fairnas figure 4 --out runs/figure4
     """
 
     out: Path = Path("runs/figure4")
-    """Folder of the page."""
+    """Folder for the page."""
     repetitions: int = 20_000
     """Simulated trainings per point."""
     seed: int = 0
-    """Of the simulation."""
+    """Seed of the simulation."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -173,9 +173,9 @@ def figure_4(arguments: Sequence[str]) -> None:
 class FigureSixVerb:
     """Figure 6: fronts of several searchers, and their hypervolume over evaluations, with intervals over seeds.
 
-    They search the supernet of a run whose stage `train` is finished, within the bounds of its configuration, or the
-    truth of NAS-Bench-Macro, where every network was trained from scratch by its authors. No network is scored twice,
-    whoever asks for it. Repeated on the same folder, it goes on where it stopped; more seeds and searchers may join.
+    Searches the supernet of a run whose stage `train` is finished, within the bounds of its configuration, or
+    NAS-Bench-Macro, whose authors trained every network from scratch. No network is scored twice, even for different
+    searchers. The same command on the same folder resumes; seeds and searchers may be added.
 
     Examples:
         fairnas figure 6 --run runs/digits
@@ -184,21 +184,21 @@ class FigureSixVerb:
     """
 
     run: Path | None = None
-    """The run directory whose supernet is searched."""
+    """Run directory whose supernet is searched."""
     truth: Path | None = None
-    """The JSON file of NAS-Bench-Macro for CIFAR-10, instead of a run."""
+    """JSON file of NAS-Bench-Macro for CIFAR-10, to be searched instead of a run."""
     out: Path = Path("runs/figure6")
-    """Folder of the page, of the searches and of their archive."""
+    """Folder for the page, the searches and their archive."""
     seeds: int | None = None
     """Searches per searcher; default: 5 on a supernet, 20 on the truth."""
     first_seed: int = 0
-    """Of the searches; the others follow it."""
+    """First seed of the searches; the others follow it."""
     searchers: tuple[str, ...] = ("moremnas", "nsga2", "nsga2_reinforced", "random", "mnasnet_rl")
-    """Who is compared; `fairnas searchers` lists all."""
+    """Searchers to compare; `fairnas searchers` lists all."""
     population: int | None = None
     """Genomes per generation (paper: 64)."""
     generations: int | None = None
-    """Generations; default: 17, which with 64 genomes are the paper's 1,088 models."""
+    """Generations per search; default: 17, which with 64 genomes are the paper's 1,088 models."""
     search: SearchConfig = field(default_factory=lambda: _PAPER)
     """Other settings of the searches; default: the run's."""
     json: bool = False
@@ -218,7 +218,7 @@ def figure_6(arguments: Sequence[str]) -> None:
         raise UsageError("`fairnas figure 6` needs either --run DIR, with a trained supernet, or --truth FILE")
     if config.search.searcher != begin.searcher:
         raise UsageError(
-            f"search.searcher is {config.search.searcher}, but --searchers says who searches; leave it out"
+            f"search.searcher is {config.search.searcher}, but --searchers names the searchers; leave it out"
         )
     search = dataclasses.replace(
         config.search,
@@ -237,7 +237,7 @@ def figure_6(arguments: Sequence[str]) -> None:
         if given.truth is not None:
             searched = benchmark_truth(given.truth, search, given.searchers)
         else:
-            assert given.run is not None, "one of the two was given"
+            assert given.run is not None, "one of the two must have been given"
             searched = held.enter_context(trained_supernet(given.run, search, given.searchers, narrator, stop))
         numbers = draw_figure_6(given.out, figure, searched, narrator, stop)
     print_json(numbers) if given.json else _print_searchers(numbers)
@@ -259,7 +259,7 @@ def _print_searchers(numbers: dict[str, Any]) -> None:
     best = "the true front" if numbers["best"]["true"] else "the best front known"
     asked = numbers["evaluations"][-1]
     print_table(("searcher", " seeds at 99 %", " evaluations to it", f" hypervolume after {asked:,}"), rows)
-    print(f"Hypervolume is a share of that of {best}; 95 % intervals over seeds.")
+    print(f"Hypervolume is relative to that of {best}; 95 % intervals over seeds.")
     for verdict in numbers["verdicts"]:
         print(f"{verdict['question']} {verdict['answer']}.")
     print(f"page      {numbers['page']}")
@@ -269,9 +269,9 @@ def _print_searchers(numbers: dict[str, Any]) -> None:
 class FigureEightVerb:
     """Figure 8: one-shot against stand-alone accuracy of the networks of a ranking study, with Kendall's tau.
 
-    With another run of the same space and data, its supernet scores the same networks. Beside it the histogram of
-    one-shot accuracies with the supernet accuracy gap lambda (paper 4.5, bottom of Figure 1). Needs a run whose stage
-    `rank` is finished; nothing is trained. Writes a page, numbers, and PNG and SVG files for a paper.
+    If another run with the same space and data is given, its supernet scores the same networks. Also shows the
+    histogram of one-shot accuracies with the supernet accuracy gap lambda (paper 4.5, bottom of Figure 1). Needs a run
+    whose stage `rank` is finished; trains nothing. Writes a page, numbers, and PNG and SVG files for a paper.
 
     Examples:
         fairnas figure 8 --run runs/strict --against runs/uniform
@@ -281,11 +281,11 @@ class FigureEightVerb:
     run: Path
     """The run directory."""
     against: Path | None = None
-    """Another run directory; default: the one that the study was made against."""
+    """Another run directory; default: the one named in the study."""
     sample: int = 0
-    """Random networks that the histograms are of (paper: 1,000); default: those that the search scored."""
+    """Number of random networks in the histograms (paper: 1,000); default: all that the search scored."""
     out: Path = Path("runs/figure8")
-    """Folder of page, numbers and pictures."""
+    """Folder for page, numbers and pictures."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -307,8 +307,8 @@ def figure_8(arguments: Sequence[str]) -> None:
 class FigureTenVerb:
     """Figure 10: training curves of the networks of a ranking study, coloured by their one-shot accuracy.
 
-    Beside them, when in the training the one-shot order shows: Kendall's tau after each measured epoch. Needs a run
-    whose stage `rank` is finished; nothing is trained. Writes a page, numbers, and PNG and SVG files for a paper.
+    Also shows when, in the training, the one-shot order appears: Kendall's tau after each measured epoch. Needs a run
+    whose stage `rank` is finished; trains nothing. Writes a page, numbers, and PNG and SVG files for a paper.
 
     Example:
         fairnas figure 10 --run runs/digits
@@ -317,7 +317,7 @@ class FigureTenVerb:
     run: Path
     """The run directory."""
     out: Path = Path("runs/figure10")
-    """Folder of page, numbers and pictures."""
+    """Folder for page, numbers and pictures."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -336,7 +336,7 @@ def figure_10(arguments: Sequence[str]) -> None:
 class FigureElevenVerb:
     """Figure 11: the networks of a search by generation, accuracy over multiply-adds and over parameters.
 
-    Needs a run whose stage `search` is finished; nothing is scored again.
+    Needs a run whose stage `search` is finished; scores nothing again.
 
     Example:
         fairnas figure 11 --run runs/digits
@@ -345,7 +345,7 @@ class FigureElevenVerb:
     run: Path
     """The run directory."""
     out: Path = Path("runs/figure11")
-    """Folder of the page."""
+    """Folder for the page."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -368,4 +368,4 @@ FIGURES: dict[str, Callable[[Sequence[str]], None]] = {
     "10": figure_10,
     "11": figure_11,
 }
-"""Figures of the paper, by number."""
+"""Functions that make the figures of the paper, by number."""

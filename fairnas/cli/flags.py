@@ -1,7 +1,7 @@
-"""The flags of a verb as types that tyro reads: made from its dataclass and from the settings of a run in it.
+"""Flags of a verb as types for tyro, made from its dataclass and the run settings in it.
 
-Where a verb takes settings, what is not given is not in what is read, so a recipe, a file or a stored run can fill it
-in. tyro parses and words help; which settings are shown, and under which of two names, the settings say themselves.
+Settings that are not given are absent from the result, so that a recipe, a file or a stored run can supply them. tyro
+parses and lays out help; the `Flag` of a setting decides whether help shows it, and under which of two names.
 """
 
 import ast
@@ -22,7 +22,7 @@ from fairnas.config import RunConfig
 from fairnas.config.settings import Flag, Setting, Short, annotated, declared_settings, flag_of
 
 SHORT = "short "
-"""Begins the key of a short flag, among what is read. No field can begin so."""
+"""Prefix of the key of a short flag in tyro's result. No field name can begin with it."""
 _NAMES = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}
 
 
@@ -31,32 +31,32 @@ class Field:
     """One field of a verb or of a section of settings."""
 
     owner: type
-    """The dataclass that it is of."""
+    """Dataclass that declares it."""
     name: str
     kind: Any
     metadata: tuple[Any, ...]
     flag: Flag | None
     default: Any
-    """`dataclasses.MISSING` where the field has none, and has to be given."""
+    """Default value; `dataclasses.MISSING` if the field has none and must be given."""
 
     @property
     def text(self) -> str:
-        """The docstring below it."""
+        """Docstring below the field."""
         return _texts(self.owner).get(self.name, "")
 
     @property
     def section(self) -> type | None:
-        """The dataclass of the settings in it, if it is no single value."""
+        """Dataclass of the settings in it; None for a single value."""
         return self.kind if dataclasses.is_dataclass(self.kind) and isinstance(self.kind, type) else None
 
     @property
     def is_root(self) -> bool:
-        """Whether the names of the settings in it do not begin with its own."""
+        """True if the names of its settings do not begin with its own name."""
         return any(getattr(each, "name", None) == "" for each in self.metadata)
 
 
 def fields_of(kind: type) -> Iterator[Field]:
-    """The fields of a dataclass, in their order."""
+    """Yield the fields of a dataclass in order of declaration."""
     hints = get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
         inner, metadata = annotated(hints[field.name])
@@ -67,7 +67,7 @@ def fields_of(kind: type) -> Iterator[Field]:
 
 @functools.cache
 def _texts(kind: type) -> Mapping[str, str]:
-    """The docstrings below the fields of a class and of those that it derives from."""
+    """Return the docstrings below the fields of a class and of its base classes."""
     found: dict[str, str] = {}
     for each in reversed(kind.__mro__[:-1]):
         body = ast.parse(textwrap.dedent(inspect.getsource(each))).body[0]
@@ -80,7 +80,7 @@ def _texts(kind: type) -> Mapping[str, str]:
 
 
 def shorts_of(kind: type) -> dict[str, tuple[Setting, Short]]:
-    """The short flags of a verb by their names: those of the settings that it takes."""
+    """Return the short flags of a verb, by name: those of its settings."""
     return {
         setting.flag.short.name: (setting, setting.flag.short)
         for field in fields_of(kind)
@@ -91,7 +91,7 @@ def shorts_of(kind: type) -> dict[str, tuple[Setting, Short]]:
 
 
 def section_name(section: type) -> str:
-    """What the dotted names of the settings in a section begin with."""
+    """Return the prefix of the dotted names of the settings in a section."""
     if section is RunConfig:
         return ""
     return next(f"{field.name}." for field in fields_of(RunConfig) if field.section is section)
@@ -99,11 +99,11 @@ def section_name(section: type) -> str:
 
 @functools.cache
 def read_type(kind: type) -> tuple[Any, dict[str, Any]]:
-    """What tyro reads the flags of a verb into: a dictionary of those that are given, and a default of it."""
+    """Return the type that tyro reads flags into, a dictionary of those given, and its default."""
     entries = _read_entries(kind)
     for name, (setting, short) in shorts_of(kind).items():
         entries[SHORT + name] = Annotated[short.type or setting.type, tyro.conf.arg(name=name)]
-    # flags that may be given several times need something to append to
+    # tyro needs a default to append to for flags that may be given several times
     default = {field.name: () for field in fields_of(kind) if tyro.conf.UseAppendAction in field.metadata}
     return _typed_dict(kind, entries), default
 
@@ -115,7 +115,7 @@ def _read_entries(kind: type) -> dict[str, Any]:
             continue
         if field.section:
             inner = _typed_dict(field.section, _read_entries(field.section))
-            # without a help tyro would look for one in the source
+            # without a help text, tyro would look for one in the source
             entries[field.name] = _with_arg(inner, field.metadata, help="")
         elif field.default is dataclasses.MISSING:
             entries[field.name] = Required[_with_arg(field.kind, field.metadata, help=field.text)]
@@ -125,12 +125,12 @@ def _read_entries(kind: type) -> dict[str, Any]:
 
 
 def help_type(kind: type, default: Any, everything: bool) -> tuple[Any, dict[str, Any]]:
-    """What tyro shows as the flags of a verb, and the default of it.
+    """Return the type whose flags tyro shows as help, and its default.
 
     Args:
         kind: dataclass of the verb.
-        default: an instance of it, whose values are shown; None: those that its fields have.
-        everything: whether advanced settings are shown, too.
+        default: instance whose values are shown; None: the fields' own defaults.
+        everything: show advanced settings too.
     """
     entries, values = _help_entries(kind, default, everything)
     for name, (setting, short) in shorts_of(kind).items():
@@ -167,14 +167,14 @@ def _shown(kind: Any, value: Any, metadata: tuple[Any, ...], text: str, **more: 
         kind = kind | None
     optional = [each for each in get_args(kind) if each is not NoneType]
     if len(optional) == 1 and optional[0] in _NAMES:
-        more["metavar"] = _NAMES[optional[0]]  # rather than {None}|FLOAT
+        more["metavar"] = _NAMES[optional[0]]  # instead of tyro's {None}|FLOAT
     if value in (None, (), ""):
-        more["help_behavior_hint"] = ""  # the text says what happens then
+        more["help_behavior_hint"] = ""  # the text itself describes the default
     return _with_arg(kind, metadata, help=text, aliases=None, **more)
 
 
 def has_more(kind: type) -> bool:
-    """Whether a verb takes settings that `--help` does not show."""
+    """True if a verb takes settings that `--help` does not show."""
     sections = (field.section for field in fields_of(kind))
     every = itertools.chain.from_iterable(declared_settings(section) for section in sections if section)
     return any(setting.flag and setting.flag.level == "advanced" for setting in every)
@@ -185,7 +185,7 @@ def _is_shown(flag: Flag | None, everything: bool) -> bool:
 
 
 def _setting_of(kind: type, default: Any, key: str) -> Any:
-    """The value of a setting in a verb, by its dotted name."""
+    """Value of a setting in a verb, by its dotted name."""
     for field in fields_of(kind):
         if field.section and key.startswith(above := section_name(field.section)):
             section = getattr(default, field.name, field.default)
@@ -194,7 +194,7 @@ def _setting_of(kind: type, default: Any, key: str) -> Any:
 
 
 def text_of(setting: Setting) -> str:
-    """The docstring below a setting of a `RunConfig`."""
+    """Docstring below a setting of a `RunConfig`."""
     section: Any = RunConfig
     *above, name = setting.key.split(".")
     for part in above:
@@ -203,7 +203,7 @@ def text_of(setting: Setting) -> str:
 
 
 def _with_arg(kind: Any, metadata: tuple[Any, ...], **changes: Any) -> Any:
-    """A type hint with changes to what `tyro.conf.arg` says of it."""
+    """Return a type hint with changes to its `tyro.conf.arg`."""
     said: Any = next((each for each in metadata if hasattr(each, "help_behavior_hint")), tyro.conf.arg())
     others = [each for each in metadata if each is not said]
     return Annotated[kind, *others, dataclasses.replace(said, **changes)]

@@ -1,4 +1,4 @@
-"""A closed terminal (SIGHUP), the commonest end of a long run over ssh: it saves and stops, as after Ctrl-C."""
+"""A closed terminal (SIGHUP), the most common end of a long run over ssh: save and stop, as after Ctrl-C."""
 
 import contextlib
 import signal
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 SIGHUP = getattr(signal, "SIGHUP", None)
-"""The signal; None on systems that have none."""
+"""Number of the signal; None on systems without it."""
 
 
 class HungUp(KeyboardInterrupt):
@@ -15,7 +15,7 @@ class HungUp(KeyboardInterrupt):
 
 
 def is_heard() -> bool:
-    """Whether a closed terminal should end this command: not under nohup, and not outside the main thread."""
+    """True if a closed terminal should end this command: not under nohup, and not outside the main thread."""
     return (
         SIGHUP is not None
         and threading.current_thread() is threading.main_thread()
@@ -25,7 +25,7 @@ def is_heard() -> bool:
 
 @contextlib.contextmanager
 def hangup_raised() -> Iterator[None]:
-    """While this lasts, a closed terminal raises `HungUp`, if it would have ended the process."""
+    """Context manager in which a closed terminal raises `HungUp`, if it would end the process otherwise."""
     if not is_heard():
         yield
         return
@@ -42,7 +42,7 @@ def hangup_raised() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if hung_up:  # whatever was made of it on the way
+        if hung_up:  # even if another exception took its place on the way
             raise HungUp from None
         raise
     finally:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class LatencyVerb:
     """Measure latency on this machine's CPU, in onnxruntime: of every choice block of a space, or of one ONNX model.
 
-    Killed or out of time, the same command goes on. The table is for `--latency-table` of `fairnas run` and `search`.
+    After a kill, or when time runs out, the same command resumes. The table is for `--latency-table` of `fairnas run`
+    and `search`.
 
     Examples:
         fairnas latency proxyless --image-size 224 --minutes 20 --out laptop.json
@@ -34,16 +35,17 @@ class LatencyVerb:
     what: tyro.conf.Positional[str | None] = None
     """A search space (a name, a TOML file, FILE.py:NAME), or an ONNX file."""
     run: Path | None = None
-    """Instead: the space of this run, with the images of its data."""
+    """Run directory: measure its space instead, with the image size of its data."""
     image_size: int | None = None
-    """Side of the images in pixels; default: the space's, or the model's."""
+    """Side of the images in pixels; default: that of the space or model."""
     threads: int = 1
-    """Threads of onnxruntime, for a table. A model is timed on one and on all."""
+    """Threads of onnxruntime for a table. A model is timed with one thread and with all."""
     out: Path | None = None
-    """The table, FILE.json; single measurements are kept in FILE.jsonl. Default: latency-SPACE-SIZE.json, or
-    latency.json in the run directory."""
+    """File of the table, FILE.json; single measurements are kept in FILE.jsonl. Default: latency-SPACE-SIZE.json, or
+    latency.json in the run directory.
+    """
     minutes: float = 10.0
-    """Make the table of what was measured by then, if it is not complete before."""
+    """Time limit in minutes: if measuring is not complete by then, the table is made from what there is."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -76,7 +78,7 @@ def _make_table(given: LatencyVerb) -> None:
             path = given.out or run.path / MEASURED
             if given.out is None:
                 if given.threads != 1:
-                    raise ConfigError("a run searches for the latency on one thread; give --out FILE.json for another")
+                    raise ConfigError("a run searches by the latency on one thread; give --out FILE.json for more")
                 held.enter_context(run.locked())
         else:
             assert given.what is not None
@@ -93,7 +95,7 @@ def _make_table(given: LatencyVerb) -> None:
 
 
 def _space_of(run: RunDirectory, image_size: int | None) -> SearchSpace:
-    """The space of a run, resolved for its data; these are read if nobody did before."""
+    """Return the space of a run, resolved for its data, which are read first if no stage has read them."""
     from fairnas.pipeline.experiment import open_data
 
     file = run.path / "space.json"
@@ -117,7 +119,7 @@ def _print_table(table: "LatencyTable", path: Path) -> None:
     print(f"device    {table.device}")
     check = table.check
     if check is None:
-        print("check     the space is too small for one")
+        print("check     none, because the space is too small")
         return
     rank = (
         "not defined" if check.spearman is None or check.tau is None else f"{check.spearman:.3f} (tau {check.tau:.3f})"
@@ -127,7 +129,7 @@ def _print_table(table: "LatencyTable", path: Path) -> None:
         f"{check.median_error:.2%}, largest {check.largest_error:.1%}, rank correlation {rank}"
     )
     print(
-        f"made of   {check.fitted} measurements" + ("" if check.complete else "; not complete, the same again goes on")
+        f"made of   {check.fitted} measurements" + ("" if check.complete else "; incomplete, the same command resumes")
     )
 
 

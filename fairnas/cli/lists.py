@@ -1,11 +1,11 @@
-"""The arguments that verbs which only list something take."""
+"""Arguments of verbs that only list something."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class ListArguments:
-    """Only how to print."""
+    """Choice of the output format."""
 
     json: bool = False
     """Print one JSON object and nothing else."""

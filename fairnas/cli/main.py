@@ -1,4 +1,4 @@
-"""`fairnas VERB`: finds the verb, and turns whatever happens into an exit code and one line."""
+"""`fairnas VERB`: find the verb, and turn every outcome into an exit code and one line."""
 
 import importlib
 import json
@@ -23,7 +23,7 @@ from fairnas.errors import (
 
 VERBS: dict[str, str] = {
     "run": "the whole story: train, search, select, retrain, rank, export, report",
-    "plan": "what a run will cost: hours, memory, disk, from a few measured steps",
+    "plan": "estimate the cost of a run (hours, memory, disk) from a few measured steps",
     "train": "stage one: train a supernet",
     "search": "stage two: search the trained supernet and select networks",
     "retrain": "train selected networks for use",
@@ -33,19 +33,19 @@ VERBS: dict[str, str] = {
     "report": "write report.html",
     "watch": "the report of a run that is going on, live in the browser",
     "audit": "the fairness verdict over a run",
-    "compare": "weight-sharing systems beside each other: the paper's Table 1, measured",
-    "similarity": "how alike the choice blocks of every layer are: why single-path training works",
+    "compare": "weight-sharing systems compared: the paper's Table 1, measured",
+    "similarity": "similarity of the choice blocks of every layer: why single-path training works",
     "figure": "a figure of the paper, from our own experiment",
     "describe": "layers, multiply-adds and parameters of a genome",
     "spaces": "the search spaces, with sizes",
     "latency": "milliseconds of every choice block of a space on this CPU, or of an ONNX model",
     "zoo": "published networks, our counts beside the paper's",
-    "strategies": "who can be trained at a supernet step",
-    "searchers": "who can propose genomes",
+    "strategies": "the training strategies, which choose the paths of a supernet step",
+    "searchers": "the search algorithms, which propose genomes",
     "doctor": "versions, device, and what is missing",
 }
 
-DONE, OUR_FAULT, WRONG_INPUT, HUNG_UP, INTERRUPTED = 0, 1, 2, 129, 130
+DONE, OUR_FAULT, WRONG_INPUT, HUNG_UP, INTERRUPTED = 0, 1, 2, 129, 130  # the last two as in a shell: 128 + signal
 
 _HELP = """usage: fairnas VERB [options]
 
@@ -53,9 +53,9 @@ Weight-sharing neural architecture search that can be trusted.
 
 {verbs}
 
-`fairnas VERB --help` tells more, `fairnas run --help-all` lists every setting. Every verb takes --json (one JSON object
-on standard output, nothing else there) and --debug (tracebacks). Exit codes: 0 done, 2 wrong input, 130 interrupted,
-129 terminal closed, 1 our fault.
+`fairnas VERB --help` describes one, `fairnas run --help-all` lists every setting. Every verb takes --json (one JSON
+object on standard output, nothing else there) and --debug (tracebacks). Exit codes: 0 done, 2 wrong input, 130
+interrupted, 129 terminal closed, 1 our fault.
 
 example: fairnas run digits --out runs/digits
 """
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OutputError as error:
         print(f"fairnas: {error}", file=sys.stderr)
         return WRONG_INPUT
-    except ReaderLeft:  # it has seen enough; what had been done is done
+    except ReaderLeft:  # a reader such as `head` has seen enough; the work is done
         return outcome if outcome != OUR_FAULT else DONE
     return outcome
 
@@ -98,7 +98,7 @@ def _outcome(arguments: Sequence[str] | None) -> int:
         print("fairnas: the terminal was closed; run the same command again to go on", file=sys.stderr)
         return HUNG_UP
     except KeyboardInterrupt as error:
-        if str(error):  # there is nothing to go on with, and it says so
+        if str(error):  # nothing to resume, as its message says
             print(f"fairnas: interrupted; {error}", file=sys.stderr)
         else:
             print("fairnas: interrupted; run the same command again to go on", file=sys.stderr)
@@ -109,7 +109,8 @@ def _outcome(arguments: Sequence[str] | None) -> int:
         if line := too_little_memory(error, arguments[0]):
             print(f"fairnas: {line}", file=sys.stderr)
             return WRONG_INPUT
-        if isinstance(error, PermissionError) and error.filename is not None:  # any path may lie in a locked folder
+        # any path may be in a folder without permission
+        if isinstance(error, PermissionError) and error.filename is not None:
             path = os.fsencode(str(error.filename)).decode("utf-8", "replace")
             print(f"fairnas: cannot use {path}: permission denied; make it accessible to you", file=sys.stderr)
             return WRONG_INPUT

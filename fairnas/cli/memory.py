@@ -1,4 +1,4 @@
-"""Too little memory as one line: how much was asked for, and what to make smaller."""
+"""Out-of-memory errors as one line: how much was requested, and which settings to reduce."""
 
 import re
 
@@ -14,18 +14,18 @@ SMALLER = {
     "retrain": "make --resources.processes smaller, or with the recipe product --batch-size, or ",
     "rank": "make --resources.processes smaller, or ",
 }
-"""What makes the work of a verb smaller, by flags that it takes."""
+"""Advice, by verb, on which of its flags reduce memory."""
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "P": 2**50, "E": 2**60}
 _TORCH_CPU = re.compile(r"allocate memory: you tried to allocate (\d+) bytes")
 _WITH_UNIT = re.compile(r"(?:tried to allocate|unable to allocate) ([\d.]+) ([KMGTPE]?)iB", re.IGNORECASE)
 
 
 class TooLittleMemoryError(FairnasError):
-    """A machine or a GPU that has less memory than the work takes."""
+    """The machine or GPU has less memory than the work needs."""
 
 
 def too_little_memory(error: BaseException, verb: str) -> TooLittleMemoryError | None:
-    """What to tell the user of a verb if an error says that there is too little memory; None for another error.
+    """Return an error with advice for the user if an exception means too little memory; None for other exceptions.
 
     Python and numpy raise `MemoryError`; torch raises a `RuntimeError` on the CPU, and a class of its own for GPUs.
     """
@@ -44,7 +44,7 @@ def too_little_memory(error: BaseException, verb: str) -> TooLittleMemoryError |
 
 
 def _asked(text: str) -> float | None:
-    """Bytes that could not be allocated, if the message has them."""
+    """Bytes that could not be allocated, if the message states them."""
     if found := _TORCH_CPU.search(text):
         return float(found[1])
     if found := _WITH_UNIT.search(text):

@@ -1,4 +1,4 @@
-"""Results on standard output, as a table for people or as JSON for programs."""
+"""Results on standard output: tables for people or JSON for programs."""
 
 import json
 import math
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def print_json(content: Any) -> None:
-    """One JSON object. NaN, which JSON does not know, becomes null."""
+    """Print one JSON object. NaN, which JSON lacks, becomes null."""
     print(json.dumps(_finite(content), indent=1))
 
 
@@ -30,12 +30,12 @@ def _finite(content: Any) -> Any:
 
 
 def command_line(words: Sequence[str], arguments: Sequence[str]) -> str:
-    """The command as typed, for a page that says how to make it again; without `--json`, which changes no file."""
+    """Return the command as typed, to be shown on a page; without `--json`, which changes no file."""
     return shlex.join(["fairnas", *words, *(each for each in arguments if each != "--json")])
 
 
 def print_page(numbers: Mapping[str, Any], as_json: bool) -> None:
-    """What a figure found, and where it lies: its numbers as JSON, or its sentences and files."""
+    """Print what a figure found: its numbers as JSON, or its sentences and files."""
     if as_json:
         print_json(numbers)
         return
@@ -47,7 +47,7 @@ def print_page(numbers: Mapping[str, Any], as_json: bool) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """A table; columns whose name begins with a space are set to the right. Only the last column is folded."""
+    """Print a table; columns whose name begins with a space are aligned right. Only the last column is wrapped."""
     table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
     for number, column in enumerate(columns):
         right, last = column.startswith(" "), number == len(columns) - 1
@@ -59,32 +59,32 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
 
 
 def millions(count: float) -> str:
-    """A count in millions, three digits."""
+    """Format a count in millions with three digits."""
     return f"{count / 1e6:.3g} M" if count < 999.5e6 else f"{count / 1e6:,.0f} M"
 
 
 def percent(share: float | None) -> str:
-    """A share as percentage with one decimal, or a dash."""
+    """Format a share as percentage with one decimal, or as a dash."""
     return "-" if share is None else f"{share:.1%}"
 
 
 def value(number: float | None) -> str:
-    """A number with four digits, or a dash."""
+    """Format a number with four digits, or as a dash."""
     return "-" if number is None else f"{number:,.4g}"
 
 
 def column(name: str, unit: str) -> str:
-    """The head of a column of numbers."""
+    """Return the title of a column of numbers."""
     return f" {name} ({unit})" if unit else f" {name}"
 
 
 def interval(found: "Agreement") -> str:
-    """A rank correlation with its interval and n."""
+    """Format a rank correlation with its interval and n."""
     return f"{bracketed(found.tau, found.interval)}, n = {found.n}"
 
 
 def bracketed(number: float, interval: tuple[float, float]) -> str:
-    """A number with two digits and its interval, or a dash if it is not defined."""
+    """Format a number with two decimals and its interval, or as a dash if undefined."""
     low, high = interval
     if not math.isfinite(number):
         return "-"

@@ -1,4 +1,4 @@
-"""Reading flags with tyro; a mistake becomes one line."""
+"""Flags read by tyro, with mistakes as one-line errors."""
 
 import contextlib
 import inspect
@@ -20,57 +20,57 @@ HELP = ("--help", "-h", "--help-all")
 
 
 class UsageError(FairnasError):
-    """A flag that does not exist, or a value that it cannot take."""
+    """A flag that does not exist, or a value that it does not accept."""
 
 
 @dataclass(frozen=True)
 class GivenSetting:
-    """A setting that the user gives."""
+    """A setting given by the user."""
 
     value: Any
     origin: Literal["flag", "file"]
     said: str
-    """As it was written, for messages: `--minutes 3`."""
+    """The setting as written, for messages: `--minutes 3`."""
 
 
 Settings = Mapping[str, GivenSetting]
-"""What the user gives of the settings of a run, by dotted names: by flags and in a file, which count the same."""
+"""Settings of a run that the user gives, by dotted name; flags and file count the same."""
 
 
 @dataclass(frozen=True)
 class Given:
-    """The flags that a command gives."""
+    """Flags given in a command."""
 
     own: Mapping[str, Any]
-    """Those of the verb, by the names of its fields."""
+    """Values of the verb's own flags, by field name."""
     settings: Settings
 
 
 def values_of(settings: Settings) -> dict[str, Any]:
-    """The values of settings by dotted names."""
+    """Return the values of settings by dotted name."""
     return {key: setting.value for key, setting in settings.items()}
 
 
 def wants_help(arguments: Sequence[str]) -> bool:
-    """Whether a command asks for help rather than work."""
+    """True if a command asks for help."""
     return not set(HELP).isdisjoint(arguments)
 
 
 def without_help(arguments: Sequence[str]) -> list[str]:
-    """The arguments that ask for no help."""
+    """Return the arguments without those that ask for help."""
     return [argument for argument in arguments if argument not in HELP]
 
 
 def given_flags(kind: type, arguments: Sequence[str], verb: str) -> Given:
-    """Read the flags of a verb that takes settings of a run: those that are given, and no others.
+    """Read the flags given to a verb that takes settings of a run.
 
     Args:
         kind: dataclass of the verb.
-        arguments: what stands after it.
-        verb: its name, for messages.
+        arguments: arguments after the verb.
+        verb: name of the verb, for messages.
 
     Raises:
-        FairnasError: in one line.
+        FairnasError: for any mistake, with a message of one line.
     """
     read, default = read_type(kind)
     tree = _quietly(lambda: tyro.cli(read, args=arguments, prog=f"fairnas {verb}", default=default), verb)
@@ -99,14 +99,14 @@ def show_help(kind: type, arguments: Sequence[str], verb: str, default: Any = No
     """Print the flags of a verb and exit.
 
     Args:
-        kind: dataclass of the verb; its docstring says what the verb does.
-        arguments: `--help-all` among them shows all settings, else the common ones are shown.
-        verb: its name.
-        default: an instance of `kind`, whose values are shown; None: those that its fields have.
+        kind: dataclass of the verb; its docstring is the description.
+        arguments: arguments after the verb; `--help-all` shows all settings, otherwise the common ones are shown.
+        verb: name of the verb.
+        default: instance of `kind` whose values are shown; None: the fields' own defaults.
     """
     everything = "--help-all" in arguments
     shown, values = help_type(kind, default, everything)
-    text = inspect.getdoc(kind) or ""  # given as it stands, because tyro takes the examples out of docstrings
+    text = inspect.getdoc(kind) or ""  # passed as it is, because tyro removes the examples from docstrings
     if has_more(kind) and not everything:
         text += f"\n\nThese are the settings that most runs need; `fairnas {verb} --help-all` shows all of them."
     style = (tyro.conf.FlagCreatePairsOff,)
@@ -115,7 +115,7 @@ def show_help(kind: type, arguments: Sequence[str], verb: str, default: Any = No
 
 
 def parse(kind: type[T], arguments: Sequence[str], verb: str) -> T:
-    """Read the flags of a verb into a dataclass. Raises `UsageError` in one line; `--help` prints and exits."""
+    """Read the flags of a verb into a dataclass. Raises `UsageError` with one line; `--help` prints and exits."""
     if wants_help(arguments):
         show_help(kind, arguments, verb)
     style = (tyro.conf.FlagCreatePairsOff,)
@@ -123,7 +123,7 @@ def parse(kind: type[T], arguments: Sequence[str], verb: str) -> T:
 
 
 def _quietly(read: Callable[[], T], verb: str) -> T:
-    """What tyro reads; what it says of a mistake becomes a `UsageError`."""
+    """Return what tyro reads, with its error output as a `UsageError`."""
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed):
@@ -133,11 +133,11 @@ def _quietly(read: Callable[[], T], verb: str) -> T:
 
 
 def _one_line(box: str, verb: str) -> str:
-    """The message in a box that tyro drew for people with tall screens."""
+    """Return the message in the box that tyro draws around errors."""
     rows = [row.strip(" │╭╮╰╯─|") for row in box.splitlines()]
     rows = [row for row in rows if row.strip("- ")]
     message, hint = [], ""
-    for row in rows[1:]:  # the first is the box's title
+    for row in rows[1:]:  # the first is the title of the box
         if row.startswith(("Argument helptext", "Perhaps you meant", "For full helptext")):
             break
         message.append(row)
@@ -146,13 +146,13 @@ def _one_line(box: str, verb: str) -> str:
     return f"{_in_our_words(' '.join(message).rstrip('.'))}{hint} (see `fairnas {verb} --help`)"
 
 
-# What tyro says, and what we say. The first that fits counts; what fits none stays as it is.
+# Patterns for tyro's messages, and our wording. The first match counts; other messages stay as they are.
 _WORDS: tuple[tuple[str, str], ...] = (
     (r"Error parsing (--\S+): .*\bint\(\) with base 10: ('.*')", r"\1 is \2; give a whole number"),
     (r"Error parsing (--\S+): no type matching .*\bINT\b.* from \[('.*?')\].*", r"\1 is \2; give a whole number"),
     (r"Error parsing (--\S+): no type matching .*\bFLOAT\b.* from \[('.*?')\].*", r"\1 is \2; give a number"),
     (r"Error parsing (--\S+): could not convert string to float: ('.*')", r"\1 is \2; give a number"),
-    (r"Error parsing config(?:\.\S+)?: (.*)", r"\1"),  # a check of ours, which names the setting
+    (r"Error parsing config(?:\.\S+)?: (.*)", r"\1"),  # from a check of ours, whose message names the setting
     (r"Error parsing (--\S+): (.*)", r"\1: \2"),
     (r"invalid choice ('.*?') for argument '(\S+)'\. Expected one of \((.*?),?\)", r"\2 is \1; give one of \3"),
     (r"Missing value for argument '(\S+)'.*", r"\1 needs a value"),
@@ -163,7 +163,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
 
 
 def _in_our_words(message: str) -> str:
-    """A message of tyro's as one of ours: what was given, what is allowed."""
+    """Reword one of tyro's messages: what was given, what is allowed."""
     message = message.replace("--out PATH, --run PATH", "--run PATH")
     for pattern, ours in _WORDS:
         if found := re.fullmatch(pattern, message):
@@ -173,7 +173,7 @@ def _in_our_words(message: str) -> str:
 
 @dataclass(frozen=True)
 class RunArguments:
-    """What every verb over a run directory takes."""
+    """Arguments of every verb for a run directory."""
 
     run: Annotated[Path, tyro.conf.arg(aliases=("--out",))]
     """The run directory."""

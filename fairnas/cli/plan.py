@@ -1,4 +1,4 @@
-"""`fairnas plan RECIPE`: what a run will cost, before one pays."""
+"""`fairnas plan RECIPE`: cost of a run before it starts."""
 
 import os
 import time
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 BUSY = 0.4
-"""Processes per core that wanted to run in the minute before, from which a user should know."""
+"""Load per core in the last minute (processes that want to run) above which the user is warned."""
 
 
 @dataclass(frozen=True)
 class PlanVerb(RunVerb):
-    """Measure a few real steps on this device; tell what the run will cost: hours, memory, disk. Writes nothing.
+    """Measure a few real steps on this device, and estimate the cost of the run: hours, memory, disk. Writes nothing.
 
-    Takes every flag that `fairnas run` takes, so that a command can be tried before it is given. `--out` is not used.
+    Accepts every flag of `fairnas run`, so that a command can be tried before it is run. `--out` is ignored.
 
     Examples:
         fairnas plan digits
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> None:
     command = read_arguments(arguments, "plan", PlanVerb)
     config, verb = command.config, command.verb
     require_locks()
-    # torch is only needed from here on
+    # imported here, because only the work itself needs torch
     from fairnas.cli.progress import narrated
     from fairnas.pipeline import prepare
     from fairnas.pipeline.prepare import require_study
@@ -72,24 +72,22 @@ def main(arguments: Sequence[str]) -> None:
     print("\n".join(prepared.plan()))
     print_plan(plan)
     if load > BUSY * (os.cpu_count() or 1):
-        print(
-            f"note       other work kept the machine busy (load {load:.1f}), so these times are those beside such work"
-        )
+        print(f"note       other work kept the machine busy (load {load:.1f}), so the times include its effect")
 
 
 def print_plan(plan: "Plan") -> None:
-    """Stage by stage, then the whole."""
+    """Print the cost stage by stage, then the total."""
     rows = [[stage.name, stage.work, duration(stage.seconds)] for stage in plan.stages]
     print_table(("stage", "work", " about"), rows)
     print(f"in all     about {duration(plan.seconds)} ({plan.hours:.2g} hours) on this device")
     print(f"speed      {plan.path_images_per_s:,.0f} path-images per second in {plan.steps:,} supernet steps")
-    if plan.memory:  # there was time to measure it
+    if plan.memory:  # absent if time was too short to measure it
         print(f"memory     {size(plan.memory)} at most ({plan.memory_of})")
         print(f"disk       {size(plan.disk)} at most")
 
 
 def duration(seconds: float) -> str:
-    """Seconds, minutes or hours, two digits."""
+    """Format a duration in seconds, minutes or hours with two digits."""
     for limit, unit, name in ((99.5, 1, "s"), (99.5 * 60, 60, "min")):
         if seconds < limit:
             return f"{seconds / unit:.2g} {name}"
@@ -97,5 +95,5 @@ def duration(seconds: float) -> str:
 
 
 def size(octets: float) -> str:
-    """Octets in MB or GB, two digits."""
+    """Format a size in MB or GB with two digits."""
     return f"{octets / 1e6:.2g} MB" if octets < 99.5e6 else f"{octets / 1e9:.2g} GB"

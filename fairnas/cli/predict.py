@@ -1,4 +1,4 @@
-"""`fairnas predict MODEL IMAGE ...`: what an exported network says about images."""
+"""`fairnas predict MODEL IMAGE ...`: classes of images by an exported network."""
 
 import contextlib
 import json
@@ -23,10 +23,10 @@ from fairnas.export.timing import all_threads
 
 @dataclass(frozen=True)
 class PredictVerb:
-    """Classify images with an exported network: class names and probabilities, as they are found.
+    """Classify images with an exported network; prints class names and probabilities while it works.
 
-    Images that cannot be read are named at the end, and the exit code is then 2; all others are classified. Other files
-    in folders are left out and counted by their endings; the exit code is 2 if no image is left.
+    Images that cannot be read are named at the end and make the exit code 2; all others are classified. Other files in
+    folders are skipped and counted by extension; if no image is left, the exit code is 2.
 
     Examples:
         fairnas predict runs/digits/models/01234501 seven.png
@@ -41,11 +41,11 @@ class PredictVerb:
     top: int = 5
     """Classes to show for each image."""
     threads: int | None = None
-    """Threads of onnxruntime, and as many that decode images; default: one per core."""
+    """Threads of onnxruntime, and of image decoding; default: one per core."""
     json: bool = False
-    """Print one JSON object and nothing else, when all is done."""
+    """Print one JSON object and nothing else, after the last image."""
     json_lines: bool = False
-    """Print a line of JSON for each image, and nothing else, some images at a time."""
+    """Print one line of JSON per image and nothing else, in batches."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -91,12 +91,12 @@ def main(arguments: Sequence[str]) -> None:
         if line:
             print(f"fairnas: {line}", file=sys.stderr)
     if bad:
-        raise DataError(_line(bad[-1]))  # which prints it like the others, and sets the exit code
+        raise DataError(_line(bad[-1]))  # printed like the others, and sets the exit code
 
 
 @contextlib.contextmanager
 def _progress(images: int, is_needed: bool) -> Iterator[Callable[[int], None]]:
-    """A bar for who sees no rows: on standard error, if that is a terminal."""
+    """Progress bar for output that shows no rows: on standard error, if that is a terminal."""
     if not is_needed or not sys.stderr.isatty():
         yield lambda done: None
         return
@@ -108,14 +108,14 @@ def _progress(images: int, is_needed: bool) -> Iterator[Callable[[int], None]]:
 
 
 class _Table:
-    """Rows as they come, so the width of the column of images has to be known before."""
+    """Table printed row by row; the width of its first column must be known before."""
 
     def __init__(self, images: Sequence[str]) -> None:
         self._width = max(cell_len(_printable(name)) for name in ("image", *images))
         self._head = True
 
     def print(self, prediction: Prediction) -> None:
-        """One row per class; the image is named in the first."""
+        """Print one row per class, with the image's name in the first."""
         if self._head:
             self._row("image", "probability", "class")
             self._head = False
@@ -129,7 +129,7 @@ class _Table:
 
 
 def _printable(text: str) -> str:
-    """Text of a file as text for a terminal: no control codes."""
+    """Return the text of a file without control codes, for a terminal."""
     return "".join(character if character.isprintable() else "\ufffd" for character in shown(text))
 
 
@@ -158,12 +158,12 @@ def _print_json(
 
 
 def _other_depth(good: Sequence[Prediction]) -> int:
-    """How many images have another depth than those of the training."""
+    """Number of images whose bit depth differs from the training images'."""
     return sum(each.other_depth for each in good)
 
 
 def _other_formats(good: Sequence[Prediction]) -> Counter[str]:
-    """How many images are of another format than their ending says, by what to call them."""
+    """Numbers of images whose format differs from their extension, by format."""
     return Counter(each.other_format for each in good if each.other_format)
 
 

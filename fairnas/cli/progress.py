@@ -1,4 +1,4 @@
-"""Telling a person how far a run is, on standard error: a live bar in a terminal, plain lines elsewhere."""
+"""Progress of a run on standard error: a live bar in a terminal, plain lines elsewhere."""
 
 import contextlib
 import signal
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from fairnas.progress import Narrator
 
 PLAIN_SECONDS = 10.0
-"""Without a terminal, a line at most every so many seconds."""
+"""Shortest time in seconds between two progress lines outside a terminal."""
 
 
 class LiveNarrator:
-    """A bar with stage, share, time left, and what comes next."""
+    """Progress bar with stage, share done, time left, and the next stage."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._task = None
 
     def stage(self, number: int, total: int, title: str, upcoming: str) -> None:
-        """Finish the bar of the stage before and begin a new one."""
+        """Finish the bar of the previous stage and begin a new one."""
         self._complete()
         name = f"[bold]{number}/{total} {title}[/bold]"
         upcoming = f"[dim] next: {upcoming}[/dim]" if upcoming else ""
@@ -55,18 +55,18 @@ class LiveNarrator:
 
 
 class PlainNarrator:
-    """Lines, for logs."""
+    """Progress as plain lines, for logs."""
 
     def __init__(self) -> None:
         self._title, self._last = "", 0.0
 
     def stage(self, number: int, total: int, title: str, upcoming: str) -> None:
-        """Say what begins and what comes next."""
+        """Print which stage begins and which comes next."""
         self._title, self._last = title, time.monotonic()
         self.say(f"[{number}/{total}] {title}" + (f" (next: {upcoming})" if upcoming else ""))
 
     def progress(self, done: int, total: int, text: str) -> None:
-        """Say how far it is, now and then."""
+        """Print the progress, at most every `PLAIN_SECONDS`."""
         if time.monotonic() - self._last >= PLAIN_SECONDS:
             self._last = time.monotonic()
             self.say(f"  {self._title}: {done}/{total} {text}".rstrip())
@@ -78,7 +78,7 @@ class PlainNarrator:
 
 @contextlib.contextmanager
 def narrated() -> Iterator["Narrator"]:
-    """A narrator that suits standard error, as long as the work lasts."""
+    """Context manager with the narrator that suits standard error."""
     console = Console(stderr=True)
     if not console.is_terminal or console.is_dumb_terminal:
         yield PlainNarrator()
@@ -94,7 +94,7 @@ def narrated() -> Iterator["Narrator"]:
             "{task.fields[text]}{task.fields[upcoming]}", table_column=Column(no_wrap=True, overflow="ellipsis")
         ),
     )
-    # what is printed meanwhile goes above the bar, but a file or a pipe gets it as it is
+    # printed lines go above the bar in a terminal; a file or a pipe gets them unchanged
     with Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty()) as progress:
         narrator = LiveNarrator(progress)
         yield narrator
@@ -103,9 +103,9 @@ def narrated() -> Iterator["Narrator"]:
 
 @contextlib.contextmanager
 def interruptible(silent: bool = False) -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C, SIGTERM and SIGHUP into a question that the work asks itself between steps, so that it saves first.
+    """Context manager in which Ctrl-C, SIGTERM and SIGHUP set a flag that the work checks, so that it saves first.
 
-    A second Ctrl-C interrupts at once. `silent` leaves talking to another process.
+    A second Ctrl-C interrupts at once. With `silent`, nothing is printed, because another process does.
 
     Raises:
         HungUp: instead of `KeyboardInterrupt`, if the work stopped because the terminal was closed.
@@ -115,7 +115,7 @@ def interruptible(silent: bool = False) -> Iterator[Callable[[], bool]]:
     def ask(number: int, frame: FrameType | None) -> None:
         nonlocal asked, hung_up
         if number == SIGHUP and asked:
-            return  # both the system and the shell may send it, and what is being saved must be finished
+            return  # both the system and the shell may send it, and saving must not be interrupted
         if asked:
             raise KeyboardInterrupt
         asked, hung_up = True, number == SIGHUP

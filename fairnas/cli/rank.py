@@ -21,9 +21,9 @@ from fairnas.space.file import from_dict
 
 @dataclass(frozen=True)
 class RankVerb(RunArguments):
-    """Train networks from scratch and say how far the supernet's order of models can be believed.
+    """Train networks from scratch and measure how well the supernet ranks models.
 
-    Settings given here replace the run's; networks that were trained before are not trained again.
+    Settings given here replace the run's; networks that were already trained are not trained again.
 
     Examples:
         fairnas rank --run runs/digits --models 30 --choose stratified
@@ -34,19 +34,19 @@ class RankVerb(RunArguments):
     """
 
     models: int | None = None
-    """Networks of the study; default: the run's."""
+    """Number of networks in the study; default: the run's."""
     seeds: int | None = None
     """Trainings per network; default: the run's."""
     choose: Literal["front", "stratified", "random"] | None = None
-    """Which networks; default: the run's."""
+    """Way to choose the networks; default: the run's."""
     genome: tuple[str, ...] = ()
-    """Study these networks, given in text form, instead of chosen ones."""
+    """A network to study, as genome in text form, instead of chosen ones."""
     genomes: Path | None = None
-    """Study the networks of this file: one genome per line; # begins a comment."""
+    """File with the networks to study: one genome per line; # begins a comment."""
     against: str | None = None
-    """Another run with the same space and data: its supernet judges the networks, too. `none`: no other."""
+    """Another run with the same space and data whose supernet also scores the networks. `none`: no other run."""
     show: bool = False
-    """Print the study that is there; nothing is trained."""
+    """Print the existing study; train nothing."""
     resources: Resources = field(default_factory=Resources)
 
 
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UsageError("--models is 0, which is no study; give 3 or more")
     if not given.show:
         config, study = run.config, _study(given, run)
-        if study.against is not None:  # refused before it is written into the run's configuration
+        if study.against is not None:  # checked before it is written into the run's configuration
             from fairnas.pipeline.other_scorers import require_comparable
 
             require_comparable(run, Path(study.against))
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _study(given: RankVerb, run: RunDirectory) -> StandAloneConfig:
-    """The run's settings with those that are given."""
+    """Return the run's settings with those given in their place."""
     ours = run.config.stand_alone
     texts = _named(given, run)
     if texts and (given.models is not None or given.choose is not None):
@@ -99,7 +99,7 @@ def _study(given: RankVerb, run: RunDirectory) -> StandAloneConfig:
 
 
 def _named(given: RankVerb, run: RunDirectory) -> tuple[str, ...]:
-    """The genomes that are given, each of the run's space, as its configuration holds them."""
+    """Return the genomes given, checked against the run's space, as its configuration stores them."""
     if not given.genome and given.genomes is None:
         return ()
     stored = run.path / "space.json"
@@ -110,7 +110,7 @@ def _named(given: RankVerb, run: RunDirectory) -> tuple[str, ...]:
 
 
 def read_genomes(path: Path, space: SearchSpace) -> list[Genome]:
-    """The networks of a text file, a genome per line. Raises `UsageError`, or `GenomeError` with the line."""
+    """Read the networks of a text file with a genome per line. Raises `UsageError`, or `GenomeError` with the line."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:

@@ -22,7 +22,7 @@ from fairnas.space import format_genome
 _PREDICTORS = {"madds": "multiply-adds", "params": "parameters", "depth": "layers that are no skips"}
 
 _Judge = tuple[str, RankAgreement, BestAgreement, TauDifference | None, AccuracyGap | None]
-"""Who orders the networks, and what is known of it. The run's own scores are ahead of nobody; losses have no gap."""
+"""An order of the networks, with its name and measures. The run's own order is ahead of none; losses have no gap."""
 
 
 def print_study(record: RankingRecord) -> None:
@@ -54,7 +54,7 @@ def _by_loss(study: RankingStudy) -> list[_Judge]:
 
 
 def _others(study: RankingStudy) -> list[_Judge]:
-    """The ways to score the networks beside the run's own."""
+    """Orders by scores other than the run's own."""
     named = [(f"one-shot, BN statistics: {each.name}", each) for each in study.statistics]
     named += [(f"supernet of {study.against.name}", study.against)] if study.against else []
     return [(name, each.tau, each.best, each.difference, each.gap) for name, each in named]
@@ -104,7 +104,7 @@ def _ceiling_rows(ceiling: NoiseCeiling | None) -> list[list[str]]:
 
 
 def _print_choosing(judges: Sequence[_Judge]) -> None:
-    """Further measures per judge."""
+    """Print further measures of each order."""
     counts = " / ".join(str(k) for k in judges[0][2].regret)
     rows = [
         [

@@ -1,4 +1,4 @@
-"""`fairnas report --run DIR`: the one page to look at; `fairnas report A B`: two runs beside each other."""
+"""`fairnas report --run DIR`: the report of a run; `fairnas report A B`: a comparison of two runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from fairnas.rundir import RunDirectory
 
 @dataclass(frozen=True)
 class ReportVerb:
-    """Write report.html from what the run holds by now, or the page of two runs beside each other.
+    """Write report.html from the present state of a run, or a page that compares two runs.
 
     Examples:
         fairnas report --run runs/digits
@@ -26,9 +26,9 @@ class ReportVerb:
     runs: tyro.conf.Positional[tuple[Path, ...]] = ()
     """One run directory, or two to compare."""
     run: Annotated[Path | None, tyro.conf.arg(aliases=("--out",))] = None
-    """The run directory, as the other verbs take it."""
+    """Run directory, as for the other verbs."""
     page: Path | None = None
-    """Where the page of two runs is written; default: against-B.html in the directory of A."""
+    """Path of the page that compares two runs; default: against-B.html in the directory of A."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _compare(first: Path, second: Path, given: ReportVerb) -> None:
     one, other = RunDirectory.open(first), RunDirectory.open(second)
-    from fairnas.report import write_comparison  # torch is only needed from here on
+    from fairnas.report import write_comparison  # imported here, because it loads torch
 
     numbers = write_comparison(one, other, given.page)
     print_json(numbers) if given.json else _print(numbers)

@@ -20,11 +20,11 @@ from fairnas.rundir import RunDirectory
 
 @dataclass(frozen=True)
 class RetrainVerb(RunArguments):
-    """Train the selected networks of a run for use, and any others that are named.
+    """Train the selected networks of a run for use, and other networks if named.
 
-    By the recipe `supernet` as those of the ranking study, or by `product` with the tricks of MnasNet, which the other
-    settings are for. Settings given here replace the run's. Networks that were trained before with the same settings
-    are not trained again.
+    The recipe `supernet` trains as in the ranking study, `product` with the techniques of MnasNet, which the other
+    settings control. Settings given here replace the run's. Networks already trained with the same settings are not
+    trained again.
 
     Examples:
         fairnas retrain --run runs/digits
@@ -34,7 +34,7 @@ class RetrainVerb(RunArguments):
     """
 
     genomes: tyro.conf.Positional[tuple[str, ...]] = ()
-    """More genomes, in text form."""
+    """Further networks, as genomes in text form."""
     settings: Annotated[RetrainConfig, tyro.conf.arg(name="")] = field(default_factory=RetrainConfig)
     resources: Resources = field(default_factory=Resources)
 
@@ -48,14 +48,14 @@ def main(arguments: Sequence[str]) -> None:
     stored = RunDirectory.open(given.run).config
     config, resources = stage_settings(_base(stored, flags), flags)
     if "retrain.temperature" in flags.settings and not config.retrain.distillation:
-        raise UsageError("--temperature is of distillation, which is 0; give --distillation, too")
+        raise UsageError("--temperature needs distillation, which is 0; give --distillation too")
     named = tuple(dict.fromkeys([*config.stand_alone.genomes, *given.genomes]))
     config = with_settings(config, {"stand_alone.genomes": named})
     do_stage("retrain", given, config=config, instead_of=stored, resources=resources)
 
 
 def _shown(arguments: Sequence[str]) -> RetrainVerb | None:
-    """What help shows: the settings of the run, if it is named."""
+    """Values that help shows: the run's, if it is named."""
     with contextlib.suppress(FairnasError):
         flags = given_flags(RetrainVerb, arguments, "retrain")
         config = _base(RunDirectory.open(flags.own["run"]).config, flags)
@@ -64,7 +64,7 @@ def _shown(arguments: Sequence[str]) -> RetrainVerb | None:
 
 
 def _base(stored: RunConfig, flags: Given) -> RunConfig:
-    """The run's own settings, which flags replace. The supernet's recipe has none, so with it they begin anew."""
+    """Return the run's settings, which flags replace; those of recipe `supernet` have no product settings to keep."""
     recipe = flags.settings.get("retrain.recipe")
     anew = recipe is not None and recipe.value == "supernet"
     return dataclasses.replace(stored, retrain=RetrainConfig()) if anew else stored

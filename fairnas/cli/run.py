@@ -1,4 +1,4 @@
-"""`fairnas run RECIPE`: the whole story, going on where it stopped."""
+"""`fairnas run RECIPE`: all stages, resumed where they stopped."""
 
 import dataclasses
 import time
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class RunVerb:
     """Train a fair supernet, search it, select networks, retrain, rank, export, report.
 
-    Repeated on the same directory, it goes on where it stopped.
+    The same command on the same directory resumes.
 
     Examples:
         fairnas run digits --out runs/digits
@@ -50,9 +50,9 @@ class RunVerb:
     out: Annotated[Path | None, tyro.conf.arg(aliases=("--run",))] = None
     """Run directory; default: runs/RECIPE."""
     config_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
-    """TOML file with settings over the recipe's."""
+    """TOML file with settings that replace the recipe's."""
     objective: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """One more objective: balanced_accuracy, top5, loss, latency, or FILE.py:NAME. May be given several times."""
+    """An additional objective: balanced_accuracy, top5, loss, latency, or FILE.py:NAME. May be given several times."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> None:
     command = read_arguments(arguments, "run")
     verb, given = command.verb, command.given
     with RunDirectory.begin(verb.out or Path("runs") / verb.name) as run:
-        # torch is only needed from here on
+        # imported here, because only the work itself needs torch
         from fairnas.cli.progress import interruptible, narrated
         from fairnas.pipeline import Experiment, run_story, summarise
 
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> None:
 def _prepared(
     config: RunConfig, given: frozenset[str], run: RunDirectory, begun: float
 ) -> "tuple[Prepared, dict[str, Any] | None]":
-    """The run that is wanted, and the record of what was chosen for it if that was done now."""
+    """Prepare the run, with settings chosen to fit its time; also return the record of a choice made now."""
     from fairnas.cli.progress import narrated
     from fairnas.pipeline import prepare
     from fairnas.pipeline.prepare import require_study
@@ -95,7 +95,8 @@ def _prepared(
     from fairnas.planning.setting_ranges import BUDGETED_SETTINGS
     from fairnas.planning.time_budget import dial
 
-    if config.minutes is None or given >= set(BUDGETED_SETTINGS):  # the file of another run gives everything
+    # the configuration of another run gives every setting
+    if config.minutes is None or given >= set(BUDGETED_SETTINGS):
         with narrated() as narrator:
             prepared = prepare(config, narrator=narrator)
         require_study(prepared)
@@ -111,24 +112,24 @@ def _prepared(
 
 @dataclass(frozen=True)
 class Command:
-    """A command that begins or continues a run, as it was given."""
+    """A command that begins or resumes a run, as given."""
 
     config: RunConfig
     verb: RunVerb
     given: frozenset[str]
-    """Dotted names of the settings that flags or the file give, whatever their values; they stay as they are."""
+    """Dotted names of the settings given by flags or the file; these are not changed to fit the time."""
 
 
 def read_arguments(arguments: Sequence[str], verb: str, kind: type[RunVerb] = RunVerb) -> Command:
-    """Recipe, then TOML file, then flags: each over the one before.
+    """Read recipe, then TOML file, then flags, each replacing values of the one before.
 
     Args:
-        arguments: what stands after the verb.
-        verb: its name, for messages.
-        kind: what says in its docstring what the verb does.
+        arguments: arguments after the verb.
+        verb: name of the verb, for messages.
+        kind: dataclass of the verb, whose docstring is the description.
 
     Raises:
-        FairnasError: for anything that cannot be read, in one line.
+        FairnasError: for any mistake, with a message of one line.
     """
     if wants_help(arguments):
         show_run_help(arguments, verb, kind)
@@ -136,7 +137,7 @@ def read_arguments(arguments: Sequence[str], verb: str, kind: type[RunVerb] = Ru
 
 
 def command_from(given: Given, verb: str, kind: type[RunVerb]) -> Command:
-    """The command that flags give, as `read_arguments`."""
+    """Return the command for flags already parsed, as `read_arguments`."""
     name = given.own.get("name")
     if name is None:
         raise UsageError(f"`fairnas {verb}` needs a recipe ({', '.join(NAMES)}); try `fairnas {verb} digits`")
@@ -147,26 +148,26 @@ def command_from(given: Given, verb: str, kind: type[RunVerb]) -> Command:
     config = with_objectives(configured(default, given, settings), given.own["objective"])
     if config.minutes is not None and verb not in ("run", "plan"):
         raise UsageError(
-            f"a whole run ends within so many minutes, `fairnas {verb}` is a part of it; give them to `fairnas run`"
+            f"they limit the time of a whole run, and `fairnas {verb}` is a part of it; give them to `fairnas run`"
         )
     return Command(config, kind(config=config, **given.own), frozenset(settings))
 
 
 def show_run_help(arguments: Sequence[str], verb: str, kind: type[RunVerb]) -> NoReturn:
-    """Print the settings with the values of the recipe, the file and the flags, if these can be read, and exit."""
+    """Print the settings with values of recipe, file and flags, as far as these can be read, and exit."""
     others = without_help(arguments)
     name = next((argument for argument in others[:1] if not argument.startswith("-")), "digits")
     try:
         config = read_arguments(others, verb, kind).config
-    except FairnasError:  # help is wanted because something is missing or wrong
+    except FairnasError:  # help is also wanted when something is missing or wrong
         config = shown_config(name)
     show_help(kind, arguments, verb, kind(config=config))
 
 
 def _begun_before(given: Given, settings: Settings, verb: str) -> RunConfig | None:
-    """The configuration of the run of recipe `folder` that a command goes on with, or None.
+    """Return the configuration of the existing run of recipe `folder` that a command resumes, or None.
 
-    What was chosen once stays chosen, although the folder, or the GPU, is not what it was.
+    Settings chosen at the beginning stay as chosen, even if the folder or the GPU has changed since.
     """
     path, name = given.own.get("out") or Path("runs/folder"), given.own["name"]
     if name != "folder" or verb not in ("run", "train") or not (path / "config.toml").exists():
@@ -176,6 +177,6 @@ def _begun_before(given: Given, settings: Settings, verb: str) -> RunConfig | No
         return None
     there, here = (DataConfig(each).absolute().name for each in (stored.data.name, data))
     if there != here and Path(there.removeprefix("folder:")).exists():
-        return None  # other images, unless their fingerprint says that these are a copy
+        return None  # other images; `configure` accepts them if their fingerprint shows that they are a copy
     minutes = stored.minutes if verb == "run" else None  # refused as another configuration: only a whole run has them
     return dataclasses.replace(stored, minutes=minutes, resources=Resources())

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from fairnas.search.record import SearchRecord
 
 _TELLING = 0.005
-"""Difference of two accuracies of a network that shows in a table."""
+"""Difference between two accuracies of a network from which the other measure is shown in the table."""
 
 
 @dataclass(frozen=True)
 class SearchVerb(RunArguments):
     """Search the trained supernet of a run, and select networks from the front.
 
-    Settings given here replace the run's when the search has ended well; if it fails, the run is as it was. Genomes
-    that were scored before are not scored again.
+    Settings given here replace the run's once the search has succeeded; if it fails, the run is unchanged. Genomes that
+    were already scored are not scored again.
 
     Examples:
         fairnas search --run runs/digits --max-madds 600k --search.generations 40
@@ -47,15 +47,15 @@ class SearchVerb(RunArguments):
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     resources: Resources = field(default_factory=Resources)
     objective: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """One more objective: balanced_accuracy, top5, loss, latency, or FILE.py:NAME. May be given several times."""
+    """An additional objective: balanced_accuracy, top5, loss, latency, or FILE.py:NAME. May be given several times."""
     without: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Take an objective out again, by its name, and its bound with it. May be given several times."""
+    """Remove an objective and its bound, by name. May be given several times."""
     show: bool = False
-    """List the front that was found, the objectives and where they come from; search nothing."""
+    """List the front found, the objectives and their origin; search nothing."""
     csv: Path | None = None
-    """Write every candidate that was scored to this file; search nothing."""
+    """Write every scored candidate to this CSV file; search nothing."""
     parquet: Path | None = None
-    """The same as a Parquet file; search nothing."""
+    """Write every scored candidate to this Parquet file; search nothing."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _shown(arguments: Sequence[str]) -> SearchVerb | None:
-    """What help shows: the settings of the run, if it is named."""
+    """Values that help shows: the run's, if it is named."""
     with contextlib.suppress(FairnasError):
         config = RunDirectory.open(given_flags(SearchVerb, arguments, "search").own["run"]).config
         return SearchVerb(Path(), search=config.search, evaluate=config.evaluate, resources=config.resources)
@@ -83,7 +83,7 @@ def _shown(arguments: Sequence[str]) -> SearchVerb | None:
 
 
 def _left(given: SearchVerb, config: RunConfig, run: RunDirectory) -> RunConfig:
-    """A configuration without the objectives that are to be taken out."""
+    """Return a configuration without the objectives to be removed."""
     if not given.without:
         return config
     from fairnas.search.objectives import without_objectives
@@ -96,7 +96,7 @@ def _left(given: SearchVerb, config: RunConfig, run: RunDirectory) -> RunConfig:
 
 
 def _tell(given: SearchVerb) -> None:
-    """What a search found, without searching."""
+    """Print or export the results of a search, without searching."""
     from fairnas.search.record import SearchRecord
 
     run = RunDirectory.open(given.run)
@@ -147,7 +147,7 @@ def _print_front(search: "SearchRecord") -> None:
 
 
 def _other_measure(search: "SearchRecord") -> Measure | None:
-    """Which accuracy has something to say beside the one that was searched by; balanced accuracy where it differs."""
+    """Return the accuracy measure worth showing beside the run's: balanced accuracy if it differs on the front."""
     if search.measure != "top1":
         return "top1"
     both = [(each.value("top1"), each.get("balanced_accuracy")) for each in search.front]

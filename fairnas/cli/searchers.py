@@ -1,4 +1,4 @@
-"""`fairnas searchers`: who can propose genomes."""
+"""`fairnas searchers`: the algorithms that propose genomes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

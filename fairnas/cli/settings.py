@@ -1,4 +1,4 @@
-"""One mapping of what a command gives: recipe, file and flags become a configuration, each over the one before."""
+"""Settings given by recipe, file and flags, merged into a configuration, each replacing values of the one before."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,24 +11,24 @@ from fairnas.errors import ConfigError, TooLittleTimeError
 from fairnas.recipes import folder, get_recipe
 
 LEAST_MINUTES = 0.1
-"""To load the libraries and to export one network takes longer on any machine."""
+"""Shortest time limit in minutes: loading the libraries and exporting one network take longer on any machine."""
 
 
 def merged(given: Given) -> Settings:
-    """The settings that a command gives: those of the file of `--config`, with those of flags in their place."""
+    """Return the settings that a command gives: those of the `--config` file, replaced by flags."""
     file = given.own.get("config_file")
     if file is None:
         return given.settings
     stored = {
         key: GivenSetting(value, "file", f"{key} = {value} in {file}")
         for key, value in read_settings(file).items()
-        if key != "recipe"  # the command names it
+        if key != "recipe"  # the command itself names the recipe
     }
     return {**stored, **given.settings}
 
 
 def configured(default: RunConfig, given: Given, settings: Settings) -> RunConfig:
-    """A configuration with what is given over it. Raises `ConfigError`, which names the file if it has the setting."""
+    """Return a configuration with the given settings. Raises `ConfigError`, which names the file of the setting."""
     try:
         return with_settings(default, values_of(settings))
     except ConfigError as error:
@@ -36,7 +36,7 @@ def configured(default: RunConfig, given: Given, settings: Settings) -> RunConfi
 
 
 def with_objectives(config: RunConfig, more: Sequence[str]) -> RunConfig:
-    """A configuration whose search has more objectives. Raises `ConfigError`."""
+    """Return a configuration with additional objectives of the search. Raises `ConfigError`."""
     return with_settings(config, {"search.objectives": tuple(dict.fromkeys([*config.search.objectives, *more]))})
 
 
@@ -48,41 +48,39 @@ def _with_origin(error: ConfigError, given: Given, settings: Settings) -> Config
 
 
 def stage_settings(stored: RunConfig, given: Given) -> tuple[RunConfig, Resources | None]:
-    """A run's configuration with what a command for one stage gives, and where and how to do the stage.
+    """Return a run's configuration with the settings given for one stage, and the resources to use this time.
 
-    Resources count for this time only; None: as the run's configuration says. Raises `ConfigError`.
+    Resources are not stored; None: those of the run's configuration. Raises `ConfigError`.
     """
     lasting = {key: each for key, each in given.settings.items() if not key.startswith("resources.")}
     config = configured(stored, given, lasting)
     once = {key: each.value for key, each in given.settings.items() if key not in lasting}
     if not once:
         return config, None
-    if not once.keys().isdisjoint(("resources.workers", "resources.scheduler")):  # one takes the other's place
+    if not once.keys().isdisjoint(("resources.workers", "resources.scheduler")):  # each of the two replaces the other
         once = {"resources.workers": None, "resources.scheduler": None, **once}
     return config, with_settings(stored, once).resources
 
 
 def refuse_hopeless(settings: Settings) -> None:
-    """Raise `TooLittleTimeError` for a time in which no run ends, before anything is loaded or looked at."""
+    """Raise `TooLittleTimeError` for a time limit in which no run can end, before anything is loaded or read."""
     if "minutes" not in settings:
         return
     minutes, said = settings["minutes"].value, settings["minutes"].said
     if minutes is not None and 0 < minutes < LEAST_MINUTES:
-        raise TooLittleTimeError(
-            f"{said}: no run ends within {minutes * 60:.2g} seconds, whatever it is of; give --minutes 10 or more"
-        )
+        raise TooLittleTimeError(f"{said}: no run ends within {minutes * 60:.2g} seconds; give --minutes 10 or more")
 
 
 def given_folder(settings: Settings) -> str | None:
-    """The folder of images that is given as `folder:PATH`."""
+    """Folder of images given as `folder:PATH`."""
     name = settings["data.name"].value if "data.name" in settings else None
     return name if name is not None and name.startswith("folder:") else None
 
 
 def recipe_config(name: str, given: Given, settings: Settings) -> RunConfig:
-    """The configuration of a recipe; `folder` looks at the images that are named.
+    """Return the configuration of a recipe; the recipe `folder` looks at the images given.
 
-    What it chooses follows the way to read the folder, the image size and the device, where they are given.
+    Its choices follow the layout of the folder, the image size and the device, if given.
     """
     if name != "folder":
         return get_recipe(name)
@@ -110,7 +108,7 @@ def recipe_config(name: str, given: Given, settings: Settings) -> RunConfig:
 
 
 def shown_config(name: str) -> RunConfig:
-    """The configuration of a recipe whose values help shows, where no images are named."""
+    """Return the configuration whose values help shows for a recipe, without images."""
     if name != "folder":
         return get_recipe(name)
     return folder(

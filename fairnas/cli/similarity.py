@@ -1,4 +1,4 @@
-"""`fairnas similarity --run DIR`: how alike the choice blocks of every layer are."""
+"""`fairnas similarity --run DIR`: similarity of the choice blocks of every layer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from fairnas.cli.parsing import parse
 class SimilarityVerb:
     """Compare the feature maps of the choice blocks of every layer of a trained supernet, by their cosine.
 
-    Across blocks on the same channel, across channels in one block, and across both; after training and before. Writes
-    a page, the numbers, and PNG and SVG figures for a paper (Figures 2, 9, 12, 13, 14). The report of the run shows a
+    Compares the same channel across blocks, channels within a block, and both; after training and before. Writes a
+    page, the numbers, and PNG and SVG figures for a paper (Figures 2, 9, 12, 13, 14). The report of the run shows a
     summary.
 
     Examples:
@@ -28,17 +28,17 @@ class SimilarityVerb:
     image: Path | None = None
     """An image file; default: the first validation images."""
     images: int = 8
-    """Validation images."""
+    """Number of validation images."""
     paths: int = 4
-    """Random paths up to a layer: what the blocks of a layer get depends on the choices before it."""
+    """Number of random paths leading up to a layer; the input of its blocks depends on the choices before it."""
     path: str | None = None
-    """One genome instead, whose choices lead up to every layer."""
+    """One genome to use instead, whose choices lead up to every layer."""
     layers: tuple[int, ...] = (0,)
-    """Layers that are drawn; all are measured."""
+    """Layers to draw; all are measured."""
     against: Path | None = None
-    """Another run of the same space, shown beside this one."""
+    """Another run of the same space, to be shown beside this one."""
     out: Path | None = None
-    """Folder of page, numbers and figures; default: similarity in the run directory."""
+    """Folder for page, numbers and figures; default: similarity in the run directory."""
     json: bool = False
     """Print one JSON object and nothing else."""
 

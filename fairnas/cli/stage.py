@@ -1,4 +1,4 @@
-"""What the verbs of single stages share: open the run, hold it, do the stage, print what the run holds now."""
+"""Shared part of the verbs for single stages: open the run, hold it, do the stage, print the result."""
 
 import contextlib
 from typing import TYPE_CHECKING
@@ -26,12 +26,12 @@ def do_stage(
     """Do one stage of a run and print the summary.
 
     Args:
-        name: of the stage.
+        name: name of the stage.
         given: the verb's arguments.
-        config: settings to do it with, where the verb can change them; they become the run's when it has ended well.
-        instead_of: the run's configuration that `config` was made of.
-        prepared: the run's space and data, by who holds the run already.
-        resources: where and how to do it, this time; default: as the run's configuration says.
+        config: settings for the stage, if the verb can change them; stored in the run once the stage has succeeded.
+        instead_of: the run's configuration from which `config` was made.
+        prepared: the run's space and data, from a caller that already holds the run.
+        resources: resources to use this time; default: those of the run's configuration.
     """
     from fairnas.cli.progress import interruptible, narrated
     from fairnas.pipeline import Experiment, prepare, require_changeable, run_stage, summarise

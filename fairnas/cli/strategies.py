@@ -1,4 +1,4 @@
-"""`fairnas strategies`: who can be trained at a supernet step."""
+"""`fairnas strategies`: the strategies that choose the paths of a supernet step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Standard output and error that cannot be written: the first is the user's to mend, the second ends nothing."""
+"""Standard output and error that cannot be written: lost results are an error, lost messages are ignored."""
 
 import contextlib
 import os
@@ -10,18 +10,18 @@ from fairnas.errors import FairnasError
 
 
 class OutputError(FairnasError):
-    """Standard output that cannot be written, because a disk is full, for example."""
+    """Standard output cannot be written, for example because a disk is full."""
 
 
 class ReaderLeft(Exception):
-    """The reader of standard output has gone, as `head` goes when it has seen enough.
+    """The reader of standard output has closed it, as `head` does when it has seen enough.
 
     Not a `BrokenPipeError`, because rich ends the process with exit code 1 when it meets one.
     """
 
 
 class _Stream:
-    """A stream whose failures are turned into something else; everything else is the stream's own."""
+    """A stream with its own handling of write failures."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -47,7 +47,7 @@ class _Stream:
         raise NotImplementedError
 
     def _close(self) -> None:
-        """Send what is still in the buffer nowhere, or Python would complain about it when it ends."""
+        """Discard what is still in the buffer, or Python would report the failure again when it ends."""
         with contextlib.suppress(OSError, ValueError):  # ValueError: a stream without a file, as in tests
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
@@ -55,7 +55,7 @@ class _Stream:
 
 
 class _Output(_Stream):
-    """Standard output: results that get lost are an error, unless their reader has gone."""
+    """Standard output: lost results are an error, unless the reader has closed it."""
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:
@@ -73,7 +73,7 @@ class _Output(_Stream):
 
 
 class _Error(_Stream):
-    """Standard error: a run of hours does not end because nobody can be told how far it is."""
+    """Standard error: a run of hours does not end because its progress cannot be shown."""
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:
@@ -85,11 +85,11 @@ class _Error(_Stream):
 
 @contextlib.contextmanager
 def guarded_streams() -> Iterator[None]:
-    """While this lasts, failures of `sys.stdout` and `sys.stderr` are handled; standard output is flushed at the end.
+    """Context manager that handles failures of `sys.stdout` and `sys.stderr`, and flushes standard output at the end.
 
     Raises:
         OutputError: if standard output cannot be written.
-        ReaderLeft: if its reader has gone.
+        ReaderLeft: if its reader has closed it.
     """
     output: Any = _Output(sys.stdout)
     error: Any = _Error(sys.stderr)

@@ -1,4 +1,4 @@
-"""What a run found, as tables and lines for people."""
+"""Results of a run as tables and lines for people."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def print_summary(result: "RunSummary") -> None:
-    """The table at the end of a run, the verdicts, and where the report lies."""
+    """Print the table at the end of a run, the verdicts, and the path of the report."""
     if result.selected:
         _print_selected(result)
         _print_exported(result)
@@ -58,7 +58,7 @@ def _print_selected(result: "RunSummary") -> None:
 
 
 def _other_measure(result: "RunSummary") -> Measure | None:
-    """Which accuracy says something beside the one that a run measures; balanced accuracy where classes differ."""
+    """Return the accuracy measure worth showing beside the run's: balanced accuracy if class sizes differ much."""
     if result.config.measure != "top1":
         return "top1"
     counts = next((each.test.class_images for each in result.selected if each.test), ())
@@ -66,7 +66,7 @@ def _other_measure(result: "RunSummary") -> Measure | None:
 
 
 def _print_exported(result: "RunSummary") -> None:
-    """What was measured of the exported files, and whether it is what was asked for."""
+    """Print the measurements of the exported files, and whether they keep the bounds."""
     found = result.selected
     if any(each.onnx_ms is not None for each in found):
         columns, rows = ["ONNX files", " float32 (ms)"], [[each.candidate.text, value(each.onnx_ms)] for each in found]
@@ -81,11 +81,11 @@ def _print_exported(result: "RunSummary") -> None:
 
 
 def bound_lines(bound: float | None, files: Sequence[tuple[str, float | None, float | None]]) -> list[str]:
-    """Whether the exported networks are as fast as was asked for: the search only knew predictions.
+    """Compare the latency of the exported networks with the bound; the search knew only predictions.
 
     Args:
-        bound: in milliseconds; None for none.
-        files: genome of each network, milliseconds of its ONNX file and of that in 8 bits, as far as measured.
+        bound: upper bound in milliseconds; None for none.
+        files: genome of each network, milliseconds of its ONNX file and of its int8 file, if measured.
     """
     measured = [(genome, onnx_ms, int8_ms) for genome, onnx_ms, int8_ms in files if onnx_ms is not None]
     if bound is None or not measured:
@@ -103,7 +103,7 @@ def bound_lines(bound: float | None, files: Sequence[tuple[str, float | None, fl
 
 
 def fairness_line(fairness: "Audit") -> str:
-    """The fairness verdict in a line."""
+    """Return the fairness verdict as one line."""
     verdict = (
         "strictly fair"
         if fairness.strict_fair

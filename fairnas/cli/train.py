@@ -1,4 +1,4 @@
-"""`fairnas train`: stage one alone, in one process or in several."""
+"""`fairnas train`: stage one, in one process or several."""
 
 import contextlib
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from fairnas.rundir import RunDirectory
 
 @dataclass(frozen=True)
 class TrainVerb(RunVerb):
-    """Train the supernet of a run, going on from its checkpoint.
+    """Train the supernet of a run, resuming from its checkpoint.
 
-    With a recipe it starts a run, and takes every flag that `fairnas run` takes; without, --run says which run goes on.
-    Under torchrun, several processes share out the paths of a step, its images, or both. (torchrun takes `--run` for an
-    option of its own; there, write `--out`.)
+    With a recipe, it starts a run and accepts every flag of `fairnas run`; without, --run names the run to resume.
+    Under torchrun, several processes split the paths of a step, its images, or both. (torchrun has an option `--run` of
+    its own; there, write `--out`.)
 
     Examples:
         fairnas train digits --run runs/digits
@@ -27,7 +27,7 @@ class TrainVerb(RunVerb):
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Start a run from a recipe and train its supernet, or go on with the training of a run."""
+    """Start a run from a recipe and train its supernet, or resume the training of a run."""
     if wants_help(arguments):
         show_run_help(arguments, "train", TrainVerb)
     given = given_flags(TrainVerb, arguments, "train")
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _directory(given: Given) -> Path:
-    """The run directory. Without a recipe, which begins a run, it has to be named, and its settings stay."""
+    """Return the run directory. Without a recipe it must be named, and its settings cannot be changed."""
     if "name" in given.own:
         return given.own.get("out") or Path("runs") / given.own["name"]
     if given.own.get("out") is None:

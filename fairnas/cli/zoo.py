@@ -1,4 +1,4 @@
-"""`fairnas zoo [NAME]`: published networks, our counts beside the printed ones."""
+"""`fairnas zoo [NAME]`: published networks, with our counts and the printed ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from fairnas.cli.parsing import UsageError, parse
 
 @dataclass(frozen=True)
 class ZooVerb(ListArguments):
-    """List published networks with our counts beside the printed ones, or show one.
+    """List published networks with our counts and the printed ones, or show one network.
 
     Examples:
         fairnas zoo
@@ -24,15 +24,15 @@ class ZooVerb(ListArguments):
     """
 
     name: tyro.conf.Positional[str | None] = None
-    """Which network; default: all."""
+    """Name of a network; default: all."""
     image_size: int = 224
-    """Count for images of so many pixels a side; the printed figures are for 224."""
+    """Side in pixels of the images that costs are counted for; the printed figures are for 224."""
     markdown: bool = False
     """Print the list as the tables of docs/zoo.md."""
     latency: bool = False
-    """Time the networks of Table 2 on this CPU, in onnxruntime on one thread, beside the paper's Pixel 1."""
+    """Time the networks of Table 2 on this CPU, in onnxruntime on one thread, and show the paper's Pixel 1 times."""
     out: Path | None = None
-    """With --latency: a JSON file that keeps the times; killed, the same command goes on."""
+    """JSON file that keeps the times, with --latency; after a kill, the same command resumes."""
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Every knob of every stage, as frozen dataclasses. No torch.
+"""Settings of every stage, as frozen dataclasses. No torch.
 
 A recipe (`recipes.py`) returns one complete `RunConfig`; a TOML file or flags change single fields of it, `train.lr`
 in a file as `--train.lr`. Fields that are `Common` are shown by `fairnas run --help`, `Advanced` ones by `--help-all`.

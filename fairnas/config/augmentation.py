@@ -1,4 +1,4 @@
-"""Augmentation: what training images go through, as a preset and as single settings over it. No torch."""
+"""Augmentation of training images: a preset, with single settings over it. No torch."""
 
 import math
 from dataclasses import dataclass
@@ -16,17 +16,20 @@ FlipSetting = Literal["auto", "none", "horizontal", "vertical", "both"]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What training images go through, in this order; each image has random draws of its own."""
+    """Changes to training images, in the order of the fields; each image gets random draws of its own."""
 
     crop: Crop = "none"
     """`shift`: by up to an eighth of the side, rounded up; `padded`: a crop after padding with an eighth on every side;
-    `resized`: a random rectangle, resized to the whole (torchvision's RandomResizedCrop)."""
+    `resized`: a random rectangle, resized to the full size (torchvision's RandomResizedCrop).
+    """
     flip: Flip = "none"
-    """Mirrored half of the time: left to right, top to bottom, or each independently of the other."""
+    """Mirroring, half of the time: left to right, top to bottom, or each independently of the other."""
     rotate: Rotation = "none"
     """`quarter`: by 0, 90, 180 or 270 degrees."""
     colour: float = 0.0
-    """Brightness, contrast and saturation are each multiplied by a factor from 1 - `colour` to 1 + `colour`."""
+    """Strength of colour changes: brightness, contrast and saturation are each multiplied by a factor from 1 - `colour`
+    to 1 + `colour`.
+    """
 
     def __post_init__(self) -> None:
         one_of("data.crop", self.crop, Crop)
@@ -36,28 +39,29 @@ class Augmentation:
 
     @property
     def horizontal(self) -> bool:
-        """Whether images are mirrored left to right."""
+        """True if images are mirrored left to right."""
         return self.flip in ("horizontal", "both")
 
     @property
     def vertical(self) -> bool:
-        """Whether images are mirrored top to bottom."""
+        """True if images are mirrored top to bottom."""
         return self.flip in ("vertical", "both")
 
     def reach(self, size: int) -> int:
-        """Pixels by which an image with a side of `size` pixels is shifted at most, in any direction."""
+        """Largest shift, in pixels, of an image with a side of `size` pixels, in any direction."""
         return {"shift": math.ceil(size / 8), "padded": size // 8}.get(self.crop, 0)
 
     @staticmethod
     def least_area(size: int, padded: bool = False) -> float:
-        """Share of the image that a random rectangle has at least.
+        """Smallest share of the image that a random rectangle covers.
 
-        Less of a small image shows nothing, and less of an image between black bars (`padded`) may show a bar only.
+        A smaller part of a small image shows nothing; a smaller part of an image between black bars (`padded`) may
+        show only a bar.
         """
         return 0.35 if size < 64 or padded else 0.08
 
     def words(self, size: int, padded: bool = False) -> str:
-        """What is done to training images with a side of `size` pixels, in plain words."""
+        """Description, in words, of what is done to training images with a side of `size` pixels."""
         reach = f"{self.reach(size)} pixel{'' if self.reach(size) == 1 else 's'}"
         crops = {
             "none": "not cropped",
@@ -77,17 +81,18 @@ class Augmentation:
         return "; ".join(parts)
 
     def advice(self) -> str:
-        """What to give for images to which something else should be done."""
+        """Settings to give if mirrored or turned images would, or would not, keep their class."""
         turned = self.rotate != "none"
         lines = []
         if self.flip != "none" or turned:
             across, down = self.horizontal or turned, self.vertical or turned
             what = " or ".join(
-                name for name, told in (("left and right (arrows, text)", across), ("up and down", down)) if told
+                name for name, changes in (("left and right (arrows, text)", across), ("up and down", down)) if changes
             )
             off = [f"--data.{name} none" for name, on in (("flip", self.flip != "none"), ("rotate", turned)) if on]
             lines.append(f"if {what} matter, give {' and '.join(off)}")
-        if not self.horizontal and not (turned and self.vertical):  # turned upside down, that is mirrored
+        # turned upside down and mirrored top to bottom is mirrored left to right
+        if not self.horizontal and not (turned and self.vertical):
             lines.append("if mirrored images keep their class, give --data.flip horizontal")
         if not turned:
             on = ["--data.rotate quarter"] if self.flip == "both" else ["--data.flip both", "--data.rotate quarter"]
@@ -105,5 +110,5 @@ PRESETS: dict[str, Augmentation] = {
     "crop_flip": Augmentation("padded", "horizontal"),
     "inception": Augmentation("resized", "horizontal"),
 }
-"""What each preset stands for."""
+"""Augmentation of each preset."""
 assert tuple(PRESETS) == get_args(AugmentationPreset)

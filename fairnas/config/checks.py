@@ -1,4 +1,4 @@
-"""What settings may be. Each check names the setting, what was given and what is allowed."""
+"""Checks of settings. Each error names the setting, the value given and the values allowed."""
 
 import re
 import warnings
@@ -7,17 +7,17 @@ from typing import Any
 from fairnas.errors import ConfigError, UnknownNameError
 
 LARGEST_COUNT = 2**53
-"""Of a whole number that is counted with: all up to it are also floating point numbers."""
+"""Largest whole number that a setting accepts: every whole number up to it is also exact as a float."""
 
 
 def at_least(name: str, value: float | None, low: float, most: int = LARGEST_COUNT) -> None:
-    """Raise `ConfigError` unless the value is None, or a finite number of at least `low`.
+    """Raise `ConfigError` unless the value is None or a finite number of at least `low`.
 
     Args:
-        name: of the setting.
-        value: that was given.
-        low: the least.
-        most: for whole numbers.
+        name: name of the setting, for the message.
+        value: the value given.
+        low: smallest value allowed.
+        most: largest value allowed, for whole numbers.
     """
     if value is None:
         return
@@ -42,29 +42,29 @@ def in_range(name: str, value: float, low: float, high: float) -> None:
 
 
 def as_text(value: float) -> str:
-    """A number as text. Python writes none of more than some thousand digits."""
+    """Return a number as text, also one with more digits than Python agrees to print."""
     if isinstance(value, int) and abs(value) >= 10**40:
         return f"a number of about {int(value.bit_length() * 0.30103):,} digits"
     return str(value)
 
 
 def one_of(name: str, value: str, literal: Any) -> None:
-    """Raise `UnknownNameError` in a `ConfigError` unless the value is one of a `Literal`."""
+    """Raise a `ConfigError` with the nearest allowed value unless the value is one of a `Literal`."""
     allowed = literal.__args__
     if value not in allowed:
         raise ConfigError(f"{name}: {UnknownNameError('value', value, allowed)}")
 
 
 def quoted(pattern: str) -> str:
-    """A pattern in quotes as it was given: in one line, but without doubled backslashes."""
+    """Return a pattern in quotes on one line, without doubling its backslashes."""
     return repr(pattern).replace("\\\\", "\\")
 
 
 def pattern(name: str, value: str) -> None:
-    """Raise `ConfigError` unless the value is a regular expression."""
+    """Raise `ConfigError` unless the value is a valid regular expression."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about sets within sets
+            warnings.simplefilter("ignore")  # a FutureWarning about nested sets is no error
             re.compile(value)
     except (re.error, OverflowError, RecursionError) as error:
         raise ConfigError(

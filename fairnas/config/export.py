@@ -1,4 +1,4 @@
-"""What is exported beside weights and ONNX."""
+"""Settings of the export, apart from weights and ONNX, which are always written."""
 
 import re
 from dataclasses import dataclass
@@ -12,15 +12,16 @@ _SPDX = re.compile(r"[A-Za-z0-9.+:() -]{1,200}")
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """The files of an exported network."""
+    """Optional files and statements of an exported network."""
 
     int8: Common[bool] = False
-    """Also an ONNX model in 8 bits, calibrated on training images, with the accuracy that it loses."""
+    """Write an ONNX model in 8 bits too, calibrated on training images, and measure the accuracy it loses."""
     calibration_images: Advanced[int] = 256
-    """Training images that the ranges of its activations are taken from."""
+    """Number of training images from which the ranges of its activations are taken."""
     licence: Common[str | None] = None
-    """Of the weights, which are yours: an SPDX expression such as Apache-2.0; it stands in every file that is exported.
-    Default: none is stated."""
+    """Licence of the weights, which are yours: an SPDX expression such as Apache-2.0, written into every exported file.
+    Default: none is stated.
+    """
 
     def __post_init__(self) -> None:
         at_least("export.calibration_images", self.calibration_images, 1)

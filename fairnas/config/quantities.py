@@ -1,12 +1,12 @@
-"""Amounts as people write them: 330M, 20ms."""
+"""Quantities with a unit or a suffix, such as 330M or 20ms."""
 
 import math
 import re
 
 from fairnas.errors import ConfigError
 
-_EXPONENTS = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9}
-_MILLISECONDS = {"us": -3, "ms": 0, "s": 3}
+_EXPONENTS = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9}  # of ten, by suffix
+_MILLISECONDS = {"us": -3, "ms": 0, "s": 3}  # powers of ten, by unit
 
 
 def parse_quantity(text: str) -> float:

@@ -1,4 +1,4 @@
-"""How the selected networks are trained for use (paper 4.1 b)."""
+"""Settings of the final training of the selected networks (paper 4.1 b)."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -14,54 +14,56 @@ InitialWeights = Literal["scratch", "inherit"]
 
 @dataclass(frozen=True)
 class RetrainConfig:
-    """Training of the selected networks for use, rather than for their ranking."""
+    """Training of the selected networks for use, rather than for the ranking study."""
 
     recipe: Common[RetrainRecipe] = "supernet"
-    """`supernet`: as the networks of the ranking study, with the supernet's hyper-parameters (B.2); `product`: with the
-    tricks of MnasNet (4.1 b), which the other settings are for."""
+    """`supernet`: trained as in the ranking study, with the supernet's hyper-parameters (B.2); `product`: with the
+    techniques of MnasNet (4.1 b), which the other settings control.
+    """
     epochs: Common[int | None] = None
-    """Passes over the training images; default: as many as the networks of the ranking study have."""
+    """Passes over the training images; default: the same number as in the ranking study."""
     batch_size: Advanced[int | None] = None
     """Images per mini-batch; default: the supernet's."""
     lr: Advanced[float] = 0.016
-    """Highest learning rate for mini-batches of 256 images; in proportion for others, so 0.256 for 4096."""
+    """Peak learning rate for mini-batches of 256 images, scaled in proportion to the batch size: 0.256 for 4096."""
     warmup_epochs: Advanced[float | None] = None
     """Epochs in which the rate rises from 0; default: 5 of 350, in proportion."""
     decay_epochs: Advanced[float | None] = None
-    """Epochs after which the rate falls by `decay`, again and again; default: 2.4 of 350, in proportion."""
+    """Interval in epochs at which the rate is multiplied by `decay`; default: 2.4 of 350, in proportion."""
     decay: Advanced[float] = 0.97
-    """Factor on the rate every `decay_epochs`."""
+    """Factor applied to the rate every `decay_epochs`."""
     rms_decay: Advanced[float] = 0.9
-    """RMSProp's memory of squared gradients."""
+    """Decay of RMSProp's mean of squared gradients."""
     momentum: Advanced[float] = 0.9
     """RMSProp's momentum."""
     epsilon: Advanced[float] = 1e-3
-    """Added to RMSProp's mean square, inside the root, as TensorFlow does."""
+    """Constant added to RMSProp's mean square inside the square root, as TensorFlow does."""
     weight_decay: Advanced[float] = 1e-5
-    """L2 weight decay on every parameter but those of BN."""
+    """L2 weight decay on every parameter except those of BN."""
     label_smoothing: Advanced[float] = 0.1
     """Share of the target that is spread evenly over all classes."""
     dropout: Advanced[float] = 0.2
-    """Chance that a feature is left out before the classifier."""
+    """Probability that a feature is zeroed before the classifier."""
     average: Advanced[float] = 0.9999
     """Decay of the moving average of weights and BN statistics that is evaluated and exported; 0: no average."""
     bn_momentum: Advanced[float] = 0.01
-    """Share of a new mini-batch in the running BN statistics, at least: they never look back over more than a hundredth
-    of a training, or 10 steps."""
+    """Share of a new mini-batch in the running BN statistics. Raised in short trainings, so that the statistics average
+    over no more than a hundredth of the training, or 10 steps.
+    """
     clip_norm: Advanced[float | None] = None
-    """Largest norm of all gradients together; longer ones are scaled down. Default: no limit."""
+    """Largest norm of all gradients together; larger gradients are scaled down to it. Default: no limit."""
     mixup: Advanced[float] = 0.0
-    """Alpha of the Beta distribution by which images are mixed in pairs; 0: not mixed."""
+    """Alpha of the Beta distribution from which the mixing weight of two images is drawn; 0: images are not mixed."""
     cutout: Advanced[int] = 0
     """Side in pixels of the square that is blanked in every image; 0: none."""
     distillation: Advanced[float] = 0.0
-    """Share of the loss that is towards the classes that the supernet's best network sees; 0: none."""
+    """Weight, in the loss, of the class probabilities predicted by the supernet's best network; 0: no distillation."""
     temperature: Advanced[float] = 1.0
-    """Of distillation: both networks' logits are divided by it."""
+    """Temperature of distillation: the logits of both networks are divided by it."""
     initial: Advanced[InitialWeights] = "scratch"
-    """`inherit` begins with the supernet's weights."""
+    """Weights at the start: random (`scratch`), or the supernet's (`inherit`)."""
     validations: Advanced[int | None] = None
-    """How often validation accuracy is measured, evenly over the epochs; default: after each."""
+    """Number of measurements of validation accuracy, evenly spread over the epochs; default: after each epoch."""
 
     def __post_init__(self) -> None:
         one_of("retrain.recipe", self.recipe, RetrainRecipe)
@@ -81,7 +83,7 @@ class RetrainConfig:
             self._require_nothing_of_the_product()
 
     def _require_nothing_of_the_product(self) -> None:
-        """A setting that would change nothing is a mistake."""
+        """Raise `ConfigError` for a changed product setting under recipe 'supernet', where it would have no effect."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if value != field.default and field.name != "recipe":
@@ -92,5 +94,5 @@ class RetrainConfig:
 
     @property
     def folder(self) -> str:
-        """Where a run keeps these trainings: those of the product recipe apart from those of the ranking study."""
+        """Folder of these trainings in the run: the product recipe has its own, apart from the ranking study."""
         return "stand_alone" if self.recipe == "supernet" else "retrained"

@@ -1,4 +1,4 @@
-"""One experiment from beginning to end, and what it runs on."""
+"""Configuration of one experiment from beginning to end, and of the resources it runs on."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, get_args
@@ -18,14 +18,15 @@ ExecutorName = Literal["auto", "sequential", "lockstep"]
 Compilation = Literal["auto", "on", "off"]
 
 LARGEST_SEED = 10**MOST_DIGITS - 1
-"""That can be read back from a file."""
+"""Largest seed that can be read back from a file."""
 
 
 @dataclass(frozen=True)
 class Resources:
-    """Where and how a run is executed. May change when a run goes on: results differ by rounding at most.
+    """Devices, processes and checkpoints of a run. May change on resuming: results differ by rounding at most.
 
-    The one exception is several processes that share out mini-batches: each then normalises its share by itself.
+    The exception is processes that split mini-batches between them: each normalises its own share with its own BN
+    statistics.
     """
 
     device: Common[Device] = "auto"
@@ -33,24 +34,29 @@ class Resources:
     executor: Advanced[ExecutorName] = "auto"
     """Paths of a supernet step one after another, or all layer by layer; `auto` decides by device and memory."""
     compile: Advanced[Compilation] = "auto"
-    """Whether lockstep steps are recorded once as a CUDA graph and replayed; `auto` does so on a GPU."""
+    """Record the steps of the lockstep executor once as a CUDA graph, then replay it; `auto` does so on a GPU."""
     save_memory: Advanced[bool] = False
-    """The lockstep executor computes the inside of blocks twice instead of keeping it (activation checkpointing)."""
+    """Recompute the activations inside blocks during the backward pass instead of keeping them, in the lockstep
+    executor (activation checkpointing).
+    """
     path_processes: Advanced[int | None] = None
-    """Of the processes that torchrun starts, how many share out the paths of a step; the others share out images.
-    Default: as many as divide the paths."""
+    """Number of the processes started by torchrun that split the paths of a step; the others split its images. Default:
+    the largest number that divides the paths.
+    """
     processes: Common[int | None] = None
-    """Processes for stand-alone trainings on the CPU; default: one per core that this one may use, if memory allows."""
+    """Number of processes for stand-alone trainings on the CPU; default: one per core available to this process, as far
+    as memory allows.
+    """
     workers: Annotated[int | None, Flag("common", Short("workers"))] = None
-    """Processes on this machine that score genomes while searching; default: this one alone."""
+    """Number of processes on this machine that score genomes during the search; default: only this one."""
     scheduler: Annotated[str | None, Flag("common", Short("scheduler"))] = None
-    """Address of a Dask scheduler whose workers score genomes and train single networks, such as tcp://HOST:8786."""
+    """Address, such as tcp://HOST:8786, of a Dask scheduler whose workers score genomes and train single networks."""
     loader_workers: Advanced[int] = 4
-    """Processes that decode images too many to be held in memory."""
+    """Number of processes that decode images, where these are too many to be held in memory."""
     checkpoint_seconds: Advanced[float] = 30.0
-    """Seconds of work that a kill can cost at most."""
+    """Time between checkpoints in seconds: the most work that a kill can lose."""
     checkpoint_steps: Advanced[int | None] = None
-    """Also save after every so many steps."""
+    """Steps between additional checkpoints; default: none."""
 
     def __post_init__(self) -> None:
         one_of("resources.device", self.device, Device)
@@ -73,7 +79,7 @@ class RunConfig:
     """One experiment from beginning to end."""
 
     recipe: NoFlag[str]
-    """Name of the recipe that it began as; not a flag."""
+    """Name of the recipe that the configuration began as; not a flag."""
     space: Common[str] = "mobilenet_v2"
     """Search space: a name from `fairnas spaces`, a TOML file, or FILE.py:NAME."""
     width: Advanced[float] = 1.0
@@ -81,8 +87,9 @@ class RunConfig:
     minutes: Annotated[
         float | None, Flag("common", Short("hours", float, lambda hours: 60 * hours, preferred=False))
     ] = None
-    """Let the whole run end within so many minutes: what is not given is chosen for this device (docs/dial.md).
-    `--hours` takes hours instead."""
+    """Time limit for the whole run, in minutes: settings that are not given are chosen to fit it on this device
+    (docs/dial.md). `--hours` takes hours instead.
+    """
     seed: Common[int] = 0
     """The run's only seed; every random choice derives from it."""
     data: DataConfig = field(default_factory=DataConfig)
@@ -102,13 +109,13 @@ class RunConfig:
 
     @property
     def measure(self) -> Measure:
-        """What accuracy means in this run: the name of the measure that networks are selected, kept and ranked by."""
+        """Measure of accuracy by which networks are selected, kept and ranked in this run."""
         if self.evaluate.measure == "auto":
             return "top1" if self.train.balance == "none" else "balanced_accuracy"
         return self.evaluate.measure
 
     def _require_one_measure(self) -> None:
-        """A search after another accuracy than the one that networks are kept and ranked by is a mistake."""
+        """Raise `ConfigError` for a search by another accuracy than the one that networks are kept and ranked by."""
         named = [self.measure if name == "accuracy" else name for name in self.search.objectives]
         accuracies = [name for name in named if name in get_args(Measure)]
         if accuracies and accuracies[0] != self.measure:

@@ -1,4 +1,4 @@
-"""Stage two: how genomes are scored, proposed and selected."""
+"""Settings of stage two: how genomes are scored, proposed and selected."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,37 +15,42 @@ Calibration = Literal["shared", "own"]
 Measure = Literal["top1", "balanced_accuracy"]
 WantedMeasure = Literal["auto", "top1", "balanced_accuracy"]
 ACCURACY_WORDS: Mapping[Measure, str] = {"top1": "top-1", "balanced_accuracy": "balanced accuracy"}
-"""Measures of accuracy as people call them."""
+"""Names of the accuracy measures in text for people."""
 
 
 def are_unequal(class_images: Sequence[int]) -> bool:
-    """Whether classes with so many images each differ so much that the two measures tell different things."""
+    """True if class sizes differ so much (1.5 times) that top-1 and balanced accuracy may disagree."""
     met = [count for count in class_images if count]
     return bool(met) and max(met) > 1.5 * min(met)
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """How genomes are scored by the supernet (paper 3.2), and what accuracy means in the whole run."""
+    """Scoring of genomes by the supernet (paper 3.2), and the measure of accuracy in the whole run."""
 
     measure: Common[WantedMeasure] = "auto"
-    """What networks are searched, selected, kept and ranked by: `top1`, the share of all images that are right, or
-    `balanced_accuracy`, the mean over the classes of the share of each. `auto`: the latter with a `train.balance`."""
+    """Measure by which networks are searched, selected, kept and ranked: `top1`, the share of all images classified
+    right, or `balanced_accuracy`, the mean of that share over the classes. `auto`: `balanced_accuracy` if
+    `train.balance` is set, otherwise `top1`.
+    """
     bn: Common[WantedStatistics] = "auto"
-    """BN statistics: `running` (the paper's), those of each `batch`, `recalibrated` for every path on training images
-    (as SPOS does), or what the training strategy was made for."""
+    """BN statistics while scoring: `running` averages (the paper's), those of each `batch`, `recalibrated` for every
+    path on training images (as SPOS does), or `auto`, the kind that suits the training strategy.
+    """
     calibration: Advanced[Calibration] = "shared"
-    """Images that `recalibrated` statistics are taken from: the same for all genomes (`shared`, many times faster), or
-    for each genome a random draw of its `own` (as SPOS does)."""
+    """Images for `recalibrated` statistics: the same for all genomes (`shared`, many times faster), or a new random
+    draw for each genome (`own`, as SPOS does).
+    """
     calibration_images: Advanced[int] = 1000
-    """Training images that `recalibrated` statistics are taken from, all in one batch."""
+    """Number of training images for `recalibrated` statistics, all in one batch."""
     batch_size: Advanced[int] = 125
-    """Images per batch. Changes speed and memory, and scores only where BN uses the batch's own statistics."""
+    """Images per batch. Changes speed and memory; changes scores only where BN uses the statistics of the batch."""
     activation_mib: Advanced[float | None] = None
-    """Memory for activations between layers, in MiB; with less than the genomes' prefix tree wants, parts of it are
-    computed again. A batch takes the more, the larger it is. Default: at most one activation per layer."""
+    """Memory for activations between layers, in MiB. If it is too small for the tree of the genomes' shared prefixes,
+    some activations are recomputed. Larger batches need more. Default: room for one activation per layer.
+    """
     precision: Advanced[Precision] = "float32"
-    """`bfloat16` scores in half the bits, for GPUs; a search first makes sure that it ranks genomes as float32 does."""
+    """`bfloat16` scores in half the bits, for GPUs; a search first checks that it ranks genomes as float32 does."""
 
     def __post_init__(self) -> None:
         one_of("evaluate.measure", self.measure, WantedMeasure)
@@ -63,24 +68,30 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class HierarchyConfig:
-    """MoreMNAS's hierarchical mutation (paper Table 4). Probabilities are published; rules are our reading."""
+    """MoreMNAS's hierarchical mutation (paper Table 4). The probabilities are published; the rules are our reading."""
 
     random: Advanced[float] = 0.2
     """Share of mutations that are random: one layer, uniformly (p_rm)."""
     reinforced: Advanced[float] = 0.65
-    """Share that is reinforced (p_re)."""
+    """Share of reinforced mutations (p_re)."""
     prior: Advanced[float] = 0.15
-    """Share of the prior regulator, which repeats what is good (p_pr). The three are relative to their sum."""
+    """Share of mutations by the prior regulator, which repeats choices of good networks (p_pr). The three shares are
+    relative to their sum.
+    """
     controller: Advanced[float] = 0.7
-    """Of reinforced mutations, the share of the controller (p_M); the rest is roulette wheel selection (p_K-M)."""
+    """Share of the reinforced mutations that the controller makes (p_M); roulette wheel selection makes the rest
+    (p_K-M).
+    """
     controller_draws: Advanced[Literal["layer", "suffix", "whole"]] = "layer"
-    """What the controller draws anew: one random layer, all layers from a random one on, or the whole genome. Not
-    published; one layer finds the true front of NAS-Bench-Macro soonest (docs/search.md)."""
+    """Layers that the controller draws anew: one random layer, all layers from a random one on, or the whole genome.
+    Not published; one layer finds the true front of NAS-Bench-Macro soonest (docs/results/search.md).
+    """
     controller_learns_from: Advanced[Literal["all", "own"]] = "all"
-    """Which networks it is rewarded for: all of a generation, or those it drew. Not published."""
+    """Networks whose rewards train the controller: all of a generation, or only those it drew. Not published."""
     prior_repeats: Advanced[Literal["front", "neighbour"]] = "front"
-    """Where the prior regulator takes a layer's choice from: the same layer of a network of the first front, or the
-    layer beside it. Not published."""
+    """Source of a layer's choice in the prior regulator: the same layer of a network of the first front, or the
+    neighbouring layer of the same network. Not published.
+    """
 
     def __post_init__(self) -> None:
         for name in ("random", "reinforced", "prior", "controller"):
@@ -94,20 +105,20 @@ class HierarchyConfig:
 
 @dataclass(frozen=True)
 class ControllerConfig:
-    """The reinforced controller: an LSTM policy and PPO. The paper gives no numbers; these are ours."""
+    """The reinforced controller, an LSTM policy trained with PPO. The paper gives no numbers; these are ours."""
 
     hidden: Advanced[int] = 64
     """Units of the LSTM, and size of its embeddings."""
     lr: Advanced[float] = 0.003
     """Learning rate of Adam."""
     clip: Advanced[float] = 0.2
-    """PPO: how far a genome's probability may move from what it was, relative to it."""
+    """PPO's clip range: how far the ratio of new to old probability of a genome may move from 1."""
     entropy: Advanced[float] = 0.003
-    """Weight of the entropy of the policy in what is maximised."""
+    """Weight of the policy's entropy in the objective that PPO maximises."""
     epochs: Advanced[int] = 4
-    """PPO: gradient steps per generation."""
+    """Gradient steps of PPO per generation."""
     baseline: Advanced[float] = 0.9
-    """Share of the old baseline that is kept per generation; rewards are compared with it."""
+    """Decay of the running baseline that is subtracted from rewards: the share of the old one kept per generation."""
 
     def __post_init__(self) -> None:
         at_least("search.controller.hidden", self.hidden, 1)
@@ -120,14 +131,14 @@ class ControllerConfig:
 
 @dataclass(frozen=True)
 class RewardConfig:
-    """The one reward of `mnasnet_rl`: accuracy times (cost / target)^exponent (MnasNet)."""
+    """The single reward of `mnasnet_rl`: accuracy times (cost / target)^exponent (MnasNet)."""
 
     cost: Advanced[Literal["madds", "params", "latency"]] = "madds"
-    """Which cost."""
+    """Cost in the reward."""
     target: Advanced[float | None] = None
-    """Its target; default: half way between the lightest and the heaviest network."""
+    """Target of the cost; default: half way between the lightest and the heaviest network."""
     exponent: Advanced[float] = -0.07
-    """w: with -0.07, twice the cost is worth 5 % of the accuracy."""
+    """Exponent w: with -0.07, doubling the cost must gain 5 % in accuracy to be worth it."""
 
     def __post_init__(self) -> None:
         one_of("search.reward.cost", self.cost, Literal["madds", "params", "latency"])
@@ -140,19 +151,20 @@ class SearchConfig:
     """Stage two: the search over the trained supernet (paper 3.2), and the selection from its front (4.2)."""
 
     searcher: Common[str] = "moremnas"
-    """Who proposes genomes; `fairnas searchers` lists them."""
+    """Algorithm that proposes genomes; `fairnas searchers` lists them."""
     population: Common[int] = 64
     """Genomes per generation (paper Table 4: 64)."""
     generations: Common[int] = 200
     """Generations, the first random one included (paper 4.4: 200)."""
     crossover: Advanced[float] = 0.9
-    """Probability that two parents exchange the layers after a random point."""
+    """Probability that two parents exchange their layers after a random point."""
     mutation: Advanced[float] = 0.8
     """Probability that a child is mutated (paper Table 4: 0.8)."""
     objectives: Advanced[tuple[str, ...]] = ("accuracy", "madds", "params")
-    """What to optimise: of `accuracy` (by `evaluate.measure`), `top1`, `balanced_accuracy`, `top5`, `loss`,
-    `balanced_loss`, `madds`, `params`, `latency`, or a function of yours as FILE.py:NAME (docs/search.md). A quantity
-    with a bound is always among them. `--objective NAME` adds one."""
+    """Quantities to optimise: `accuracy` (by `evaluate.measure`), `top1`, `balanced_accuracy`, `top5`, `loss`,
+    `balanced_loss`, `madds`, `params`, `latency`, or a function of your own as FILE.py:NAME (docs/search.md). A
+    quantity with a bound is always added. `--objective NAME` adds one.
+    """
     max_madds: Annotated[float | None, Flag("common", Short("max-madds", str, parse_quantity))] = None
     """Upper bound on multiply-adds, such as 330M."""
     max_params: Annotated[float | None, Flag("common", Short("max-params", str, parse_quantity))] = None
@@ -160,19 +172,21 @@ class SearchConfig:
     max_latency: Annotated[float | None, Flag("common", Short("max-latency", str, parse_milliseconds))] = None
     """Upper bound on latency, such as 20ms; numbers in a file are milliseconds."""
     latency_table: Annotated[str | None, Flag("common", Short("latency-table"))] = None
-    """JSON file with the milliseconds of every choice block (docs/latency.md). Default: where `latency` is needed, the
-    run measures its own, on one thread of this machine's CPU."""
+    """JSON file with the milliseconds of every choice block (docs/latency.md). Default: if `latency` is needed, the run
+    measures its own, on one CPU thread of this machine.
+    """
     latency_minutes: Advanced[float] = 5.0
-    """How long to measure it at most."""
+    """Time limit for that measurement, in minutes."""
     select: Common[int] = 3
-    """Networks taken from the front at equal distances in MAdds (paper 4.2: FairNAS-A, B, C), or in latency, where
-    that has a bound."""
+    """Number of networks taken from the front, at equal distances in MAdds (paper 4.2: FairNAS-A, B, C), or in latency
+    where that has a bound.
+    """
     hierarchy: HierarchyConfig = field(default_factory=HierarchyConfig)
-    """Of `moremnas`."""
+    """Mutation of `moremnas`."""
     controller: ControllerConfig = field(default_factory=ControllerConfig)
-    """Of `moremnas`, `nsga2_reinforced` and `mnasnet_rl`."""
+    """Controller of `moremnas`, `nsga2_reinforced` and `mnasnet_rl`."""
     reward: RewardConfig = field(default_factory=RewardConfig)
-    """Of `mnasnet_rl`."""
+    """Reward of `mnasnet_rl`."""
 
     def __post_init__(self) -> None:
         at_least("search.population", self.population, 4)

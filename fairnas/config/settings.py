@@ -14,21 +14,21 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Short:
-    """A flag of its own beside the one of the dotted name."""
+    """An additional flag with a name of its own, beside the dotted name."""
 
     name: str
-    """Without the dashes."""
+    """Name of the flag without the dashes."""
     type: Any = None
-    """Type of what is written; None: that of the setting."""
+    """Type of the flag's argument; None: that of the setting."""
     read: Callable[[Any], Any] | None = None
-    """From what is written to the setting's value, where these differ. Raises `ConfigError`."""
+    """Conversion of the argument to the setting's value; None: none needed. Raises `ConfigError`."""
     preferred: bool = True
-    """Whether help shows it in place of the dotted name."""
+    """True if help shows it in place of the dotted name."""
 
 
 @dataclass(frozen=True)
 class Flag:
-    """How a setting appears on the command line."""
+    """Place of a setting on the command line."""
 
     level: Literal["common", "advanced", "none"]
     """`common` ones are shown by `--help`, `advanced` ones by `--help-all` only; `none` is no flag."""
@@ -36,40 +36,40 @@ class Flag:
 
 
 Common = Annotated[T, Flag("common")]
-"""A setting that many users change."""
+"""A setting that `fairnas run --help` shows, because many users change it."""
 Advanced = Annotated[T, Flag("advanced")]
-"""A setting that few users change: it works in the same way, but is shown by `--help-all` only."""
+"""A setting that only `--help-all` shows, because few users change it. It works the same way."""
 NoFlag = Annotated[T, Flag("none")]
-"""A field that stands in the file of a configuration, and that users do not set."""
+"""A field that is written to the configuration file but has no flag."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting as it is declared."""
+    """One setting as its section declares it."""
 
     key: str
-    """Its dotted name."""
+    """Dotted name."""
     type: Any
     flag: Flag | None
-    """None for one that is not marked, which a test refuses in a `RunConfig`."""
+    """Flag; None for a setting without one, which a test refuses in a `RunConfig`."""
 
 
 def annotated(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    """The type and the metadata of a type hint, which has none unless it is `Annotated`."""
+    """Split a type hint into type and metadata, which is empty unless the hint is `Annotated`."""
     return (hint.__origin__, hint.__metadata__) if get_origin(hint) is Annotated else (hint, ())
 
 
 def flag_of(metadata: tuple[Any, ...]) -> Flag | None:
-    """How a field appears on the command line, if it says so."""
+    """Return the `Flag` among the metadata of a field, or None."""
     return next((each for each in metadata if isinstance(each, Flag)), None)
 
 
 def declared_settings(kind: type, above: str = "") -> Iterator[Setting]:
-    """All settings of a section and of the sections in it, in their order.
+    """Yield all settings of a section, and of the sections in it, in order of declaration.
 
     Args:
         kind: the dataclass of the section.
-        above: what its names begin with, such as `train.`
+        above: prefix of its names, such as `train.`
     """
     hints = get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
@@ -82,7 +82,7 @@ def declared_settings(kind: type, above: str = "") -> Iterator[Setting]:
 
 
 def takes_none(setting: Setting) -> bool:
-    """Whether a setting may be left open."""
+    """True if None is a value of the setting."""
     return type(None) in get_args(setting.type)
 
 
@@ -90,9 +90,9 @@ C = TypeVar("C")
 
 
 def with_settings(config: C, values: Mapping[str, Any]) -> C:
-    """A configuration, or a section, with some settings by their dotted names.
+    """Return a copy of a configuration or section with new values for some settings, given by dotted names.
 
-    Each section is checked once, with all that changes. Raises `ConfigError`.
+    Each section is checked once, after all changes. Raises `ConfigError`.
     """
     assert dataclasses.is_dataclass(config)
     changed: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Networks trained by themselves: those of the ranking study, and those for use."""
+"""Settings of networks trained from scratch by themselves, for the ranking study and for use."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,21 +13,23 @@ class StandAloneConfig:
     """Training of single networks from scratch: the selected ones, and those of the ranking study."""
 
     epochs: Common[int | None] = None
-    """Passes over the training images; default: as many as the supernet had (paper B.2)."""
+    """Passes over the training images; default: those of the supernet (paper B.2)."""
     lr: Advanced[float | None] = None
     """Initial learning rate; default: the supernet's (paper B.2)."""
     genomes: Advanced[tuple[str, ...]] = ()
-    """Networks to retrain and export beside the selected ones, in text form."""
+    """Networks to retrain and export in addition to the selected ones, as genomes in text form."""
     models: Common[int] = 13
     """Networks of the ranking study (paper 4.4: 13); 0: no study."""
     seeds: Common[int] = 2
-    """Trainings per network of the ranking study; two or more show the noise ceiling."""
+    """Trainings per network of the ranking study; two or more are needed to estimate the noise ceiling."""
     choose: Advanced[Literal["front", "stratified", "random"]] = "front"
-    """Networks of the study: from the front at equal distances in MAdds, stratified over one-shot accuracy, random."""
+    """Choice of the networks of the study: from the front at equal distances in MAdds, stratified by one-shot accuracy,
+    or at random.
+    """
     study: Advanced[tuple[str, ...]] = ()
-    """Networks of the study in text form, instead of `models` that are chosen."""
+    """Networks of the study as genomes in text form, instead of choosing `models` of them."""
     against: Advanced[str | None] = None
-    """Directory of another run whose supernet judges the networks of the study, too."""
+    """Directory of another run whose supernet also scores the networks of the study."""
 
     def __post_init__(self) -> None:
         at_least("stand_alone.epochs", self.epochs, 1)

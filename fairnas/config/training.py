@@ -1,4 +1,4 @@
-"""Stage one: the images, and how the supernet learns from them."""
+"""Settings of stage one: the images, and the training of the supernet."""
 
 import dataclasses
 import os
@@ -22,51 +22,61 @@ Balance = Literal["none", "sampling", "weights"]
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which images, and how they are split and augmented."""
+    """Choice of the images, their splits and their augmentation."""
 
     name: Annotated[str, Flag("common", Short("data"))] = "digits"
     """`digits`, `cifar10`, `imagenet`, or `folder:PATH` with one subfolder per class."""
     root: Common[str | None] = None
     """Folder that holds `cifar10` or `imagenet`; not used by `digits` and `folder:PATH`."""
     layout: Advanced[FolderReading] = "auto"
-    """What the folders in `folder:PATH` are: `classes` or `splits` (train/, with val/ and test/) whatever their names
-    look like; `auto` finds out, and refuses what may be something else."""
+    """Meaning of the folders in `folder:PATH`, whatever their names look like: `classes` or `splits` (train/, with val/
+    and test/); `auto` works it out, and refuses doubtful folders.
+    """
     labels: Common[str | None] = None
-    """CSV file with the classes of the images in `folder:PATH` (columns filename and label, and split if you like), by
-    its path in that folder or an absolute one; default: labels.csv or train.csv, where no class folders are."""
+    """CSV file with the classes of the images in `folder:PATH` (columns filename and label, optionally split), as a
+    path in that folder or an absolute one; default: labels.csv or train.csv, if there are no class folders.
+    """
     image_size: Common[int | None] = None
     """Side of the square images in pixels; default: the space's own."""
     validation_per_class: Common[int] = 50
-    """Images per class carved out of the training set for search (paper 4.1: 50); where classes are too small for it
-    beside far larger ones, a seventh of each at most."""
+    """Images per class taken from the training set to validate networks during the search (paper 4.1: 50); if some
+    classes are far smaller than others, at most a seventh of each class.
+    """
     train_per_class: Advanced[int | None] = None
     """Keep at most this many training images per class; default: all."""
     test_per_class: Advanced[int | None] = None
-    """Where a data set brings no test images: how many per class to carve out; default: as validation."""
+    """Images per class to set aside for testing, for a data set without test images; default: `validation_per_class`.
+    """
     held_out_per_class: Advanced[int | None] = None
-    """Keep at most this many validation images, and as many test images, per class, also of those that a data set
-    brings; default: all."""
+    """Keep at most this many validation images, and as many test images, per class, including those that come with the
+    data set; default: all.
+    """
     group: Common[str | None] = None
-    """Images that stay in one split, such as those of a video: a regular expression whose group in the file's name
-    below the folder says which they are (`video_(\\d+)`), or FILE.csv:COLUMN (also of a file in that folder)."""
+    """Groups of images that must stay in one split, such as the frames of a video: a regular expression whose group, in
+    the file name below the folder, names them (`video_(\\d+)`), or FILE.csv:COLUMN (also a file in that folder).
+    """
     copies: Advanced[Copies] = "near"
-    """Copies that are looked for, told and kept in one split: `near` (the same picture, encoded or resized again),
-    `exact` (the same file under another name), or `none`."""
+    """Copies to find, report and keep in one split: `near` (the same picture, encoded or resized again), `exact` (the
+    same file under another name), or `none`.
+    """
     fit: Common[Fit] = "crop"
-    """How images become squares: `crop` cuts out the middle, `pad` puts the whole image between black bars, `squash`
-    squeezes it."""
+    """Squaring of images: `crop` cuts out the middle, `pad` adds black bars, `squash` distorts them."""
     range: Advanced[str | None] = None
-    """LOW:HIGH, the values that become black and white, of images of more than 8 bits, such as 29000:33000; default:
-    chosen from the training images."""
+    """LOW:HIGH, the pixel values that become black and white in images of more than 8 bits, such as 29000:33000;
+    default: chosen from the training images.
+    """
     augmentation: Common[AugmentationPreset] = "inception"
-    """`shift` (one pixel or so, for digits), `crop_flip` (CIFAR), `inception` (random area crop and flip), `none`.
-    `crop`, `flip`, `rotate` and `colour` change single parts of it."""
+    """`shift` (by about a pixel, for digits), `crop_flip` (CIFAR), `inception` (random area crop and flip), `none`.
+    `crop`, `flip`, `rotate` and `colour` change single parts of it.
+    """
     crop: Advanced[CropSetting] = "auto"
-    """`shift`, `padded` (RandomCrop with padding), `resized` (RandomResizedCrop) or `none`; `auto`: the
-    augmentation's."""
+    """`shift`, `padded` (RandomCrop with padding), `resized` (RandomResizedCrop) or `none`; `auto`: as in
+    `augmentation`.
+    """
     flip: Common[FlipSetting] = "auto"
-    """Mirror half of the training images: `horizontal` (left to right), `vertical`, `both`, `none`; `auto`: the
-    augmentation's. Give `none` where left and right matter, `both` for microscopy and aerial images."""
+    """Mirror half of the training images: `horizontal` (left to right), `vertical`, `both`, `none`; `auto`: as in
+    `augmentation`. Give `none` where left and right matter, `both` for microscopy and aerial images.
+    """
     rotate: Advanced[Rotation] = "none"
     """`quarter` turns training images by 0, 90, 180 or 270 degrees."""
     colour: Advanced[float] = 0.0
@@ -87,16 +97,16 @@ class DataConfig:
         one_of("data.augmentation", self.augmentation, AugmentationPreset)
         one_of("data.crop", self.crop, CropSetting)
         one_of("data.flip", self.flip, FlipSetting)
-        _ = self.applied  # whose checks are those of the other settings
+        _ = self.applied  # run its checks now, rather than at first use
 
     @property
     def value_range(self) -> tuple[float, float] | None:
-        """The two numbers of `range`. Raises `ConfigError` if it has other content."""
+        """The two numbers of `range`, or None. Raises `ConfigError` for any other text."""
         return None if self.range is None else _value_range(self.range)
 
     @property
     def applied(self) -> Augmentation:
-        """What training images go through: the preset, with the single settings in place of its parts."""
+        """Augmentation in effect: the preset, with its parts replaced by single settings."""
         preset = PRESETS[self.augmentation]
         return Augmentation(
             crop=preset.crop if self.crop == "auto" else self.crop,
@@ -107,12 +117,12 @@ class DataConfig:
 
     @property
     def kind(self) -> str:
-        """`digits`, `cifar10`, `imagenet` or `folder`."""
+        """Kind of data set: `digits`, `cifar10`, `imagenet` or `folder`."""
         return self.name.partition(":")[0]
 
     @property
     def group_table(self) -> tuple[str, str] | None:
-        """File and column, where `group` names them.
+        """File and column named by `group`; None where it is a pattern.
 
         A file that is not found from the working directory may lie in the folder of `folder:PATH`.
         """
@@ -125,7 +135,7 @@ class DataConfig:
         return (inside if among_images else found[1], found[2])
 
     def absolute(self) -> "DataConfig":
-        """The same images by paths that mean the same in every working directory."""
+        """The same images, with absolute paths."""
         _, colon, path = self.name.partition(":")
         name = f"{self.kind}:{_absolute(path)}" if colon and path else self.name
         placed = self.at(name, self.root and _absolute(self.root))
@@ -134,11 +144,11 @@ class DataConfig:
         return dataclasses.replace(placed, group=f"{_absolute(table[0])}:{table[1]}")
 
     def at(self, name: str, root: str | None) -> "DataConfig":
-        """The same settings for images at another place."""
+        """Return the same settings for images at another place."""
         return dataclasses.replace(self, name=name, root=root)
 
     def where(self, other: "DataConfig") -> "DataConfig":
-        """The same settings for the images of another configuration, and for its table of groups."""
+        """Return the same settings with the places of another configuration's images and table of groups."""
         ours, theirs = self.group_table, other.group_table
         moved = ours is not None and theirs is not None and ours[1] == theirs[1]
         placed = self.at(other.name, other.root)
@@ -161,16 +171,16 @@ def _absolute(path: str) -> str:
 
 @dataclass(frozen=True)
 class ArchitectureConfig:
-    """What teaches the architecture, in strategies that learn one. Defaults are those that each was published with."""
+    """Training of the architecture, in strategies that learn one. Defaults are the published values of each."""
 
     share: Advanced[float | None] = None
-    """Share of the training images that teach the architecture instead of the weights."""
+    """Share of the training images used to train the architecture instead of the weights."""
     lr: Advanced[float | None] = None
     """Learning rate of the architecture's optimiser."""
     warm_up: Advanced[float | None] = None
     """Share of the training in which only the weights learn."""
     cost_weight: Advanced[float | None] = None
-    """How much the expected cost of the network counts in the loss; 0 leaves it out."""
+    """Weight, in the loss, of the network's expected cost; 0 leaves it out."""
 
     def __post_init__(self) -> None:
         if self.share is not None and not 0 < self.share < 1:
@@ -186,7 +196,8 @@ class TrainConfig:
     """Stage one: how the supernet is trained (paper 3.1 and 4.1)."""
 
     strategy: Common[str] = "strict"
-    """Who is trained at a supernet step; `fairnas strategies` lists them. Your own: FILE.py:NAME."""
+    """Rule that chooses the paths trained at a supernet step; `fairnas strategies` lists them. Your own: FILE.py:NAME.
+    """
     epochs: Common[int] = 150
     """Passes over the training images."""
     batch_size: Common[int] = 256
@@ -200,28 +211,32 @@ class TrainConfig:
     weight_decay: Advanced[float] = 4e-5
     """L2 weight decay, on every parameter."""
     shared_gradient: Advanced[SharedGradient] = "sum"
-    """Gradients of tensors that all paths share: the sum over the paths (Algorithm 1 as printed), or their mean."""
+    """Gradient of tensors shared by all paths: the sum over the paths (Algorithm 1 as printed), or the mean."""
     balance: Common[Balance] = "none"
-    """Classes of unequal size: `sampling` draws every class equally often, `weights` makes the loss of an image count
-    the more, the smaller its class. Of the supernet and of every network trained by itself (docs/training.md)."""
+    """Treatment of classes of unequal size, in the supernet and in every network trained by itself: `sampling` draws
+    every class equally often, `weights` gives images of smaller classes more weight in the loss (docs/training.md).
+    """
     idle_blocks: Advanced[IdleBlocks] = "rest"
-    """What moves choice blocks that an update did not train: nothing, their momentum, weight decay, or both."""
+    """Forces that move choice blocks not trained by an update: none (`rest`), momentum, weight decay, or both."""
     k: Advanced[int | None] = None
-    """`uniform_k`: passes over its one path per step (paper 4.3.1); default: the largest number of choices."""
+    """Passes over the one path of a `uniform_k` step (paper 4.3.1); default: the largest number of choices of a layer.
+    """
     accumulate: Advanced[bool] = False
-    """`uniform_k`: one update with the sum of the k gradients, instead of k updates."""
+    """For `uniform_k`: make one update with the sum of the k gradients, instead of k updates."""
     path_dropout: Advanced[float | None] = None
-    """`one_shot`: chance that a layer would lose all its blocks, ramped up from 0; default: 0.05 (Bender et al.)."""
+    """For `one_shot`: final probability, rising from 0, that a layer loses all its blocks; default: 0.05 (Bender et
+    al.).
+    """
     architecture: ArchitectureConfig = field(default_factory=ArchitectureConfig)
-    """Of the strategies that learn an architecture beside the weights."""
+    """Settings of strategies that learn an architecture beside the weights."""
     bn_affine: Advanced[bool] = True
-    """Whether BN in the supernet has a learned scale and shift; stand-alone networks always have."""
+    """Give BN in the supernet a learned scale and shift; stand-alone networks always have them."""
     bn_momentum: Advanced[float] = 0.1
     """Share of a new mini-batch in the supernet's running BN statistics."""
     clip_norm: Advanced[float | None] = None
-    """Largest norm of all gradients together; longer ones are scaled down. Default: no limit."""
+    """Largest norm of all gradients together; larger gradients are scaled down to it. Default: no limit."""
     precision: Common[Precision] = "float32"
-    """`bfloat16` runs convolutions in half the bits (autocast); weights, BN statistics and updates stay float32."""
+    """`bfloat16` computes convolutions in half the bits (autocast); weights, BN statistics and updates stay float32."""
 
     def __post_init__(self) -> None:
         at_least("train.epochs", self.epochs, 1)

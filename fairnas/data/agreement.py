@@ -1,4 +1,4 @@
-"""Whether the splits of a folder agree in their classes, and names of classes can be told apart. No torch."""
+"""Agreement of the splits of a folder in their classes, and class names that are hard to tell apart. No torch."""
 
 import os
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ from fairnas.data.class_folders import SplitFolder
 from fairnas.data.finding import Finding, RefusedImages
 from fairnas.data.names import alike, counterpart, quoted, shortened
 
-_NAMED = 5  # of many names; a thousand would bury the message
+_NAMED = 5  # names in a message; a thousand would bury it
 
 
 def require_agreement(train: SplitFolder, validation: SplitFolder | None, test: SplitFolder | None) -> None:
-    """Raise `RefusedImages` unless there are two classes or more, the same in every split."""
+    """Raise `RefusedImages` unless there are at least two classes, the same ones in every split."""
     if len(train.classes) == 1:
         raise _one_class(train)
     for split, kind in ((validation, "validation"), (test, "test")):
@@ -22,14 +22,14 @@ def require_agreement(train: SplitFolder, validation: SplitFolder | None, test: 
 
 def _one_class(train: SplitFolder) -> RefusedImages:
     name, folder = train.names[0], train.folder / train.names[0]
-    if not train.classes[0].files[0].startswith(f"{name}/"):  # it comes from a list
+    if not train.classes[0].files[0].startswith(f"{name}/"):  # the classes come from a labels file
         message = f"{train.folder} has images of one class only, {quoted(name)}; give two classes or more"
         return RefusedImages(Finding("one-class", message))
     return one_class(Branch.of(folder))
 
 
 def one_class(folder: Branch) -> RefusedImages:
-    """The refusal of a folder that is the only one, with the path of what lies further in."""
+    """Refusal of a single class folder, with the path of what lies further inside."""
     inner = folder
     while len(inner.own_folders) == 1 and not inner.images:
         inner = inner.own_folders[0]
@@ -44,10 +44,10 @@ def one_class(folder: Branch) -> RefusedImages:
 
 
 def _differing(train: SplitFolder, split: SplitFolder, kind: str) -> RefusedImages:
-    """The refusal of splits of different classes, with what to rename where names differ in little only."""
+    """Refusal of splits with different classes, with what to rename if names differ only slightly."""
     lacks = sorted(set(train.names) - set(split.names))
     extra = sorted(set(split.names) - set(train.names))
-    listed = split.folder == train.folder  # both come from a list
+    listed = split.folder == train.folder  # both come from a labels file
     ours, theirs = ("training", kind) if listed else (f"{train.folder.name}/", f"{split.folder.name}/")
     difference = "; ".join(
         f"{name} lacks {shortened(names, _NAMED)}" for name, names in ((theirs, lacks), (ours, extra)) if names
@@ -67,7 +67,7 @@ def _differing(train: SplitFolder, split: SplitFolder, kind: str) -> RefusedImag
 
 
 def alike_names(train: SplitFolder) -> Iterator[Finding]:
-    """What is told about classes whose names are easily taken for one."""
+    """Note about classes with names that are easily mistaken for each other."""
     pairs = alike(train.names)
     if pairs:
         told = ", ".join(str(pair) for pair in pairs[:_NAMED])

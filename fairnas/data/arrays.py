@@ -1,4 +1,4 @@
-"""Labelled images that come as one array: what `digits` and the binary CIFAR-10 are made of."""
+"""Labelled images that come as one array, such as `digits` and the binary CIFAR-10."""
 
 import hashlib
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import numpy as np
 class Arrays:
     """Images (N, s, s, C) uint8 with labels (N,) int64.
 
-    `numbers` (N,) int64 are the images' places in the data set's own order, by which they are told apart.
+    `numbers` (N,) int64 are the images' positions in the data set's own order, which identify them.
     """
 
     pixels: np.ndarray
@@ -22,24 +22,24 @@ class Arrays:
         return len(self.labels)
 
     def members(self) -> Iterator[bytes]:
-        """A name per image, for `splits.ranks`."""
+        """Name of each image, for `splits.ranks`."""
         return (f"{label}/{number}".encode() for label, number in zip(self.labels, self.numbers, strict=True))
 
     def take(self, places: np.ndarray) -> "Arrays":
-        """Some of the images, in the order given."""
+        """Some of the images, in the given order."""
         return Arrays(self.pixels[places], self.labels[places], self.numbers[places])
 
     def content(self) -> Iterator[bytes]:
-        """What the fingerprint is made of: which images, and what they show."""
+        """Content of the fingerprint: the images' numbers and pixels."""
         yield self.numbers.tobytes()
         yield hashlib.sha256(np.ascontiguousarray(self.pixels).data).digest()
 
     def with_channels(self, channels: int) -> "Arrays":
-        """The same images in grey (1 channel) or colour (3 channels)."""
+        """Same images in grey (1 channel) or colour (3 channels)."""
         if self.pixels.shape[3] == channels:
             return self
         if channels == 3:
             return Arrays(np.repeat(self.pixels, 3, axis=3), self.labels, self.numbers)
         red, green, blue = np.moveaxis(self.pixels.astype(np.uint32), 3, 0)
-        luma = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16  # ITU-R 601, as Pillow does
+        luma = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16  # ITU-R 601 in integers, as Pillow does
         return Arrays(luma.astype(np.uint8)[..., None], self.labels, self.numbers)

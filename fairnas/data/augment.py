@@ -1,11 +1,11 @@
 """Augmentation per sample, drawn and applied for a whole batch at once.
 
-Every image of a batch gets draws of its own (a torchvision v2 transform of a batch draws once for all of it),
-but no Python code runs per image. `fairnas.config.Augmentation` says what is done: a crop, flips, quarter turns and
+Every image of a batch has its own random draws (a torchvision v2 transform of a batch draws once for all of it),
+but no Python code runs per image. `fairnas.config.Augmentation` has the settings: a crop, flips, quarter turns and
 changes of colour, in this order.
 
-Draws come from the seed, the epoch and the batch's number only. Each part has the same draws whichever other parts are
-switched on or off, with one exception: flips left to right are drawn after a shift and before a rectangle.
+Draws depend only on the seed, the epoch and the batch's number. Each part has the same draws whether other parts are on
+or off, with one exception: horizontal flips are drawn after a shift and before a rectangle.
 """
 
 import dataclasses
@@ -21,14 +21,14 @@ from fairnas.config import Augmentation, Fit
 from fairnas.randomness import generator
 
 _SIDES = (3 / 4, 4 / 3)  # width over height of a rectangle
-_TRIES = 10  # rectangles drawn per image before its middle is taken
+_TRIES = 10  # rectangles drawn per image before a central one is taken
 
 
 @dataclass(frozen=True, eq=False)
 class Rectangles:
-    """Draws for random rectangles of images whose proportions are not known yet.
+    """Draws for random rectangles of images whose aspect ratios are not known yet.
 
-    The distribution is that of torchvision's RandomResizedCrop: ten tries, the first that fits counts.
+    The distribution is that of torchvision's RandomResizedCrop: ten tries, the first that fits is used.
     """
 
     areas: np.ndarray  # (n, tries), shares of the image's area
@@ -53,17 +53,17 @@ class Rectangles:
         return np.concatenate([np.where(some, self.places, 0.5) * (1 - extent), extent], axis=1)
 
     def one(self, place: int) -> "Rectangles":
-        """The draws of one image."""
+        """Draws of one image."""
         return self.some(slice(place, place + 1))
 
     def some(self, part: slice) -> "Rectangles":
-        """The draws of some images."""
+        """Draws of some images."""
         return Rectangles(self.areas[part], self.sides[part], self.places[part])
 
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """Everything random about the images of one batch."""
+    """All random draws for the images of one batch."""
 
     offsets: np.ndarray  # (n, 2) int64, pixels down and across
     flips: np.ndarray  # (n,) bool, left to right
@@ -73,7 +73,7 @@ class Draws:
     factors: np.ndarray | None = None  # (n, 3) float32, of brightness, contrast and saturation
 
     def some(self, part: slice) -> "Draws":
-        """Those of some images."""
+        """Draws of some images."""
         return Draws(
             self.offsets[part],
             self.flips[part],
@@ -82,25 +82,25 @@ class Draws:
         )
 
     def after_crop(self) -> "Draws":
-        """What is left to do once the rectangles have been cut out."""
+        """Draws that remain to be applied once the rectangles have been cut out."""
         return dataclasses.replace(self, rectangles=None)
 
 
 @dataclass(frozen=True)
 class Views:
-    """How the training images are seen in one epoch. `size` is the side of the images in pixels."""
+    """Augmentation of the training images in one epoch. `size` is the side of the images in pixels."""
 
     augmentation: Augmentation
     size: int
     seed: int
     epoch: int
     part: tuple[int, int] = (0, 1)
-    """Which share of every batch is seen, such as (0, 2) for the first half; its draws are those of the whole."""
+    """Share of every batch to make, such as (0, 2) for the first half; its draws are those of the whole batch."""
     fit: Fit = "crop"
-    """How images become squares."""
+    """Method that makes images square."""
 
     def draw(self, batch: int, count: int) -> Draws:
-        """The draws for `count` images of one batch, a share of it."""
+        """Draws for `count` images of one batch, which may be a share of it."""
         own, parts = self.part
         return self._draw_whole(batch, count * parts).some(slice(own * count, (own + 1) * count))
 
@@ -111,7 +111,7 @@ class Views:
         if wanted.crop in ("shift", "padded"):
             reach = wanted.reach(self.size)
             offsets = rng.integers(-reach, reach + 1, (count, 2))
-        flips = rng.random(count) < 0.5  # drawn even where not wanted, so that the rectangles after it stay the same
+        flips = rng.random(count) < 0.5  # drawn even if not wanted, so that the rectangles that follow stay the same
         if wanted.crop == "resized":
             areas = rng.uniform(wanted.least_area(self.size, self.fit == "pad"), 1, (count, _TRIES))
             low, high = (math.log(side) for side in _SIDES)
@@ -157,7 +157,7 @@ def augmented(pixels: Tensor, draws: Draws) -> Tensor:
 
 
 def _moved(pixels: Tensor, offsets: np.ndarray, flips: np.ndarray, upturns: np.ndarray) -> Tensor:
-    """Shift (black enters), then flip."""
+    """Shift (the border becomes black), then flip."""
     side, margin = pixels.shape[1], int(np.abs(offsets).max())
     padded = F.pad(pixels, (0, 0, margin, margin, margin, margin))
     line = np.arange(side)
@@ -169,12 +169,13 @@ def _moved(pixels: Tensor, offsets: np.ndarray, flips: np.ndarray, upturns: np.n
 
 
 def _cut(pixels: Tensor, rectangles: np.ndarray, flips: np.ndarray, upturns: np.ndarray) -> Tensor:
-    """Resize one rectangle (left, top, width, height as shares) of every image to the whole, then flip.
+    """Resize one rectangle (left, top, width, height as shares) of every image to full size, then flip.
 
     The result never has fewer pixels than the rectangle, so bilinear sampling needs no antialiasing.
     """
     left, top, width, height = rectangles.T
-    theta = np.zeros((len(pixels), 2, 3), np.float32)  # from places in the result to places in the image, -1 to 1
+    # maps places in the result to places in the image, both in -1 to 1
+    theta = np.zeros((len(pixels), 2, 3), np.float32)
     theta[:, 0, 0] = np.where(flips, -width, width)
     theta[:, 0, 2] = 2 * left + width - 1
     theta[:, 1, 1] = np.where(upturns, -height, height)
@@ -188,7 +189,7 @@ def _cut(pixels: Tensor, rectangles: np.ndarray, flips: np.ndarray, upturns: np.
 
 
 def _turned(pixels: Tensor, turns: np.ndarray) -> Tensor:
-    """Turn every image by its number of quarter turns, counterclockwise."""
+    """Rotate every image by its number of quarter turns, counterclockwise."""
     result = pixels.clone()
     for count in (1, 2, 3):
         places = torch.from_numpy(np.flatnonzero(turns == count)).to(pixels.device, non_blocking=True)
@@ -200,7 +201,7 @@ _LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as in torchvision's and
 
 
 def _coloured(pixels: Tensor, factors: Tensor) -> Tensor:
-    """Change brightness, then contrast, then saturation, each as torchvision's ColorJitter does; the type stays.
+    """Change brightness, then contrast, then saturation, each as torchvision's ColorJitter does; keeps the dtype.
 
     Args:
         pixels: (B, S, S, C), uint8, or float in 0 to 255.

@@ -1,7 +1,7 @@
-"""Classes of unequal size: which images an epoch takes, and how much the loss of an image counts.
+"""Classes of unequal size: the images of an epoch, and the weight of each image in the loss.
 
-Either way a class as a whole counts as much as any other. An epoch has as many images as it would have otherwise, so
-nothing that is planned in steps changes.
+With either method all classes have equal total weight. The number of images of an epoch does not change, so plans in
+steps stay valid.
 """
 
 import numpy as np
@@ -13,23 +13,23 @@ from fairnas.randomness import generator
 
 
 def epoch_order(labels: Tensor, balance: Balance, seed: int, epoch: int) -> np.ndarray:
-    """Places of the images of one epoch, in the order in which they are taken, (N,).
+    """Positions of the images of one epoch, in the order in which they are used, (N,).
 
-    With `sampling`, each class has equally many of them, up to one. Epoch after epoch, the images of a class take
-    turns: none is taken again before all of its class were. So a small class repeats, and a large one is spread over
-    several epochs; each time an image is augmented anew.
+    With `sampling`, all classes occur equally often, up to one image. The images of a class take turns over the epochs:
+    none is repeated before all of its class were used. So a small class repeats, and a large one is spread over several
+    epochs; repeated images get new augmentation.
 
     Args:
         labels: (N,) class indices, on the CPU.
-        balance: `none` and `weights` take every image once.
+        balance: `none` and `weights` use every image once.
         seed: the run's seed.
-        epoch: which pass.
+        epoch: number of the epoch.
     """
     order = generator(seed, "order", epoch).permutation(len(labels))
     if balance != "sampling":
         return order
     classes = _by_class(labels)
-    # turns go on through the epochs: number t is of class t mod K, and the (t div K)-th of that class
+    # turns are numbered through all epochs: turn t belongs to class t mod K, and is number t div K of that class
     turns = epoch * len(labels) + np.arange(len(labels))
     taken = np.empty(len(labels), dtype=np.int64)
     for number, places in enumerate(classes):
@@ -47,14 +47,13 @@ def epoch_order(labels: Tensor, balance: Balance, seed: int, epoch: int) -> np.n
 
 
 def class_weights(labels: Tensor, classes: int) -> Tensor:
-    """How much the loss of an image of each class counts, (classes,) float32: one over its size.
+    """Loss weights of the classes, (classes,) float32, inversely proportional to their sizes.
 
-    Their mean over the images is 1, so that learning rates mean what they mean without weights. A class without images
-    has 0.
+    Their mean over the images is 1, so that learning rates keep their meaning. A class without images has weight 0.
 
     Args:
         labels: (N,) class indices of the training images.
-        classes: how many there are.
+        classes: number of classes.
     """
     sizes = torch.bincount(labels, minlength=classes)
     met = int((sizes > 0).sum())
@@ -62,7 +61,7 @@ def class_weights(labels: Tensor, classes: int) -> Tensor:
 
 
 def _by_class(labels: Tensor) -> list[np.ndarray]:
-    """The places of the images of each class that has any."""
+    """Positions of the images of each class, for classes that have any."""
     plain = labels.numpy()
     order = np.argsort(plain, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(plain[order])) + 1)

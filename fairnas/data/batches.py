@@ -1,7 +1,7 @@
 """Batches: shuffled and augmented for training, in fixed order for evaluation.
 
-A batch is a function of the seed, the epoch and its number, so a run that goes on at batch b sees what the
-undisturbed run saw there, whatever the device and the number of workers.
+A batch is a function of the seed, the epoch and its number, so a run resumed at batch b sees the same batch as an
+undisturbed one, for any device and number of workers.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from fairnas.data.images import Images
 
 
 def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
-    """Number of training batches in one pass: full ones only, or one smaller if there are fewer images."""
+    """Number of training batches in one epoch: full ones only, or a single smaller one if there are fewer images."""
     assert batch_size >= 1
     return max(1, len(dataset.train) // batch_size)
 
@@ -35,17 +35,17 @@ def training_batches(
     part: tuple[int, int] = (0, 1),
     device: torch.device,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches `first`, `first + 1`, ... of one epoch, shuffled, every image augmented on its own.
+    """Iterate over batches `first`, `first + 1`, ... of one epoch, shuffled, with every image augmented independently.
 
     Args:
-        dataset: whose training images are taken.
+        dataset: source of the training images.
         batch_size: images per batch; the last incomplete one is dropped (see `steps_per_epoch`).
         seed: the run's seed.
-        epoch: which pass; order and augmentation differ from pass to pass.
+        epoch: number of the epoch; order and augmentation differ between epochs.
         first: number of the first batch wanted.
-        balance: `sampling` takes every class equally often, see `epoch_order`.
-        part: share of every batch that is wanted, such as (0, 2) for the first half; batches must be divisible.
-        device: where the batches are wanted.
+        balance: `sampling` uses every class equally often, see `epoch_order`.
+        part: share of every batch to yield, such as (0, 2) for the first half; batches must be divisible.
+        device: device of the batches.
 
     Yields:
         Images (B, C, S, S), float32, normalised, channels_last; labels (B,), int64.
@@ -74,13 +74,13 @@ def ordered_batches(
     equal: bool = False,
     device: torch.device,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """All images of a split, not augmented, in an order that never changes and mixes the classes.
+    """Iterate over all images of a split, not augmented, in a fixed order that mixes the classes.
 
-    Otherwise as `training_batches`; `dataset` gives mean and deviation.
+    Otherwise as `training_batches`; `dataset` provides mean and deviation.
 
     Args:
         images: the split.
-        dataset: what it is a part of.
+        dataset: the data set that the split belongs to.
         batch_size: images per batch; the last batch may be smaller.
         equal: make as many batches, but as equal as can be: their sizes differ by one at most, the larger ones first.
         device: where the batches are wanted.
@@ -97,7 +97,7 @@ def ordered_batches(
 
 @dataclass(frozen=True)
 class _Scale:
-    """Takes pixels to mean 0 and deviation 1 per channel."""
+    """Standardisation of pixels to mean 0 and deviation 1 per channel."""
 
     mean: Tensor  # (C,), in 0 to 255, as the deviation
     std: Tensor

@@ -1,4 +1,4 @@
-"""A folder as it is looked at before it is known what it is: one level at a time, names only. No torch."""
+"""Folder listed lazily, one level at a time and by names only, before its role is known. No torch."""
 
 import os
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from fairnas.data.class_folders import entries, is_folder
 from fairnas.data.formats import is_image_name
 from fairnas.rundir import is_run_directory
 
-_DEEPEST = 8  # levels that are searched for an image; what lies deeper is nobody's class
+_DEEPEST = 8  # levels that are searched for images; deeper ones belong to no class
 
 
 @dataclass(frozen=True)
 class Branch:
-    """A folder, listed when it is first asked for what it holds. Hidden entries are left out.
+    """Folder whose entries are listed at first use. Hidden entries are left out.
 
     Listing raises `DataError` if the folder cannot be read.
     """
@@ -25,7 +25,7 @@ class Branch:
 
     @staticmethod
     def of(path: Path) -> "Branch":
-        """The folder at a path."""
+        """Branch of the folder at a path."""
         return Branch(str(path), path.name or str(path))
 
     @cached_property
@@ -41,7 +41,7 @@ class Branch:
 
     @cached_property
     def every_folder(self) -> tuple["Branch", ...]:
-        """Folders in it, also run directories; not links that lead back up."""
+        """Subfolders, including run directories; without links that lead back up."""
         real = Path(os.path.realpath(self.path))
         inner = (Branch(os.path.join(self.path, name), name) for name in self._listed[0])
         return tuple(
@@ -52,41 +52,41 @@ class Branch:
 
     @cached_property
     def folders(self) -> tuple["Branch", ...]:
-        """Folders in it without the run directories."""
+        """Subfolders without run directories."""
         return tuple(each for each in self.every_folder if not is_run_directory(each.path))
 
     @cached_property
     def own_folders(self) -> tuple["Branch", ...]:
-        """Folders in it without run directories and links, as class folders are walked through."""
+        """Subfolders without run directories and links: those that the walk through a class folder enters."""
         return tuple(each for each in self.folders if not os.path.islink(each.path))
 
     @property
     def images(self) -> tuple[str, ...]:
-        """Names of the image files directly in it, by their endings."""
+        """Names of the image files directly in the folder, recognised by extension."""
         return self._listed[1]
 
     @property
     def others(self) -> tuple[str, ...]:
-        """Names of the other files directly in it."""
+        """Names of the other files directly in the folder."""
         return self._listed[2]
 
     @cached_property
     def inner_names(self) -> frozenset[str]:
-        """Names of the folders in it, in lower case."""
+        """Names of the subfolders, in lower case."""
         return frozenset(each.name.lower() for each in self.own_folders)
 
     @cached_property
     def holds_images(self) -> bool:
-        """Whether there is an image in it at any depth."""
+        """True if the folder contains an image at any depth."""
         return any(branch.images for branch in self.walk())
 
     def walk(self, depth: int = _DEEPEST) -> Iterator["Branch"]:
-        """This folder and those below, without links and runs."""
+        """Iterate over this folder and those below, without links and runs."""
         yield self
         if depth:
             for inner in self.own_folders:
                 yield from inner.walk(depth - 1)
 
     def at(self, *names: str) -> str:
-        """The path of something below, for a message."""
+        """Path of something below the folder, for messages."""
         return os.path.join(self.path, *names)

@@ -1,4 +1,4 @@
-"""CIFAR-10 in its binary version. The pickled one is refused: unpickling runs the code that a file holds."""
+"""CIFAR-10 in its binary version. The pickled version is refused, because unpickling runs code from the file."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from fairnas.errors import DataError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 RECORDS = 10_000
-"""Images per file; each is a label byte and 32x32 bytes of red, green and blue."""
+"""Images per file; each is one byte for the label and 32x32 bytes each of red, green and blue."""
 
 _FOLDER = "cifar-10-batches-bin"
 _FILES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
@@ -21,7 +21,7 @@ _REMEDY = (
 
 
 def find_binary(root: Path) -> Path | None:
-    """The folder of the binary files: `root`, or the folder the archive unpacks to; else None."""
+    """Folder of the binary files: `root`, or the folder that the archive unpacks to; else None."""
     for folder in (root, root / _FOLDER):
         if any((folder / name).is_file() for name in _FILES):
             return folder
@@ -29,7 +29,7 @@ def find_binary(root: Path) -> Path | None:
 
 
 def absent(root: str | None) -> DataError:
-    """The error for a root that holds neither version; it says what to download."""
+    """Error for a root that contains neither version; it says what to download."""
     if root is None:
         return DataError(f"cifar10 needs data.root, the folder that holds it; {_REMEDY}")
     if any((Path(root) / part / "data_batch_1").is_file() for part in ("", "cifar-10-batches-py")):
@@ -38,10 +38,10 @@ def absent(root: str | None) -> DataError:
 
 
 def read_binary(folder: Path) -> tuple[Arrays, Arrays]:
-    """Training and test images, (N, 32, 32, 3) uint8, in the files' order.
+    """Read training and test images, (N, 32, 32, 3) uint8, in the files' order.
 
     Raises:
-        DataError: if a file is absent, cut short or something else.
+        DataError: if a file is missing, truncated or of another kind.
     """
     *training, test = [_read_file(folder / name, RECORDS * place) for place, name in enumerate(_FILES)]
     pixels, labels, numbers = (

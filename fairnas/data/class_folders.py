@@ -1,4 +1,4 @@
-"""Class folders: walking through one split and listing the images of every class. No torch, no decoding."""
+"""Class folders: the walk through one split that lists the images of every class. No torch, no decoding."""
 
 import os
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from fairnas.data.formats import is_image_name, no_images
 from fairnas.errors import DataError
 from fairnas.rundir import is_run_directory
 
-_CLUTTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})  # hidden on the systems that make them
+_CLUTTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})  # hidden on the systems that create them
 
 
 @dataclass(frozen=True)
 class ClassFolder:
-    """The images of one class in one split: files relative to the split's folder, sorted; sizes in bytes."""
+    """Images of one class in one split: files relative to the split's folder, sorted; sizes in bytes."""
 
     name: str
     files: tuple[str, ...]
@@ -22,7 +22,7 @@ class ClassFolder:
 
 @dataclass(frozen=True)
 class SplitFolder:
-    """One split: its folder, its classes in order of their names, and what else lies there."""
+    """One split: its folder, its classes in order of their names, and everything else that lies there."""
 
     folder: Path
     classes: tuple[ClassFolder, ...]
@@ -44,9 +44,9 @@ class SplitFolder:
 def read_split(folder: Path) -> SplitFolder:
     """List the class folders in a folder and their images.
 
-    Links to folders are followed if they are class folders, unless they lead back up. Inside class folders
-    they are not, because they may lead anywhere, into another class even. Run directories are left out wherever they
-    lie, and a folder that holds no images but runs is no class: a run may be written beside its images.
+    Links to folders are followed if they are class folders, unless they lead back up. Inside class folders they are not
+    followed, because they may lead anywhere, even into another class. Run directories are left out everywhere, and a
+    folder that contains runs but no images is not a class: a run may be written beside its images.
 
     Raises:
         DataError: if there are no class folders, or one is empty or unreadable.
@@ -58,7 +58,7 @@ def read_split(folder: Path) -> SplitFolder:
         if not is_folder(entry):
             others.append(entry.name)
         elif entry.is_symlink() and Path(real).is_relative_to(os.path.realpath(entry.path)):
-            links.append(entry.name)  # leads back to a folder that holds this one
+            links.append(entry.name)  # leads back to a folder that contains this one
         elif found := _read_class(entry, others, links, runs):
             classes.append(found)
     if not classes:
@@ -67,7 +67,7 @@ def read_split(folder: Path) -> SplitFolder:
 
 
 def _read_class(folder: os.DirEntry[str], others: list[str], links: list[str], runs: list[str]) -> ClassFolder | None:
-    """All images at any depth, None where there are only runs; adds what is left out to the lists."""
+    """List all images at any depth, or None if there are only runs; appends what is left out to the lists."""
     if shown(folder.name) != folder.name:
         raise DataError(f"the class folder {shown(folder.path)} has a name that is not UTF-8 text; rename it")
     found: list[tuple[str, int]] = []
@@ -95,7 +95,7 @@ def _read_class(folder: os.DirEntry[str], others: list[str], links: list[str], r
 
 
 def image_size(entry: os.DirEntry[str]) -> int | None:
-    """Size in bytes of an image file, 0 for a link to nothing; None for what is no image."""
+    """Size in bytes of an image file, 0 for a broken link; None for anything else."""
     if not is_image_name(entry.name):
         return None
     if not entry.is_symlink():
@@ -106,7 +106,7 @@ def image_size(entry: os.DirEntry[str]) -> int | None:
 
 
 def entries(path: Path | str) -> tuple[os.DirEntry[str], ...]:
-    """What a folder holds, sorted by name, hidden entries left out."""
+    """Entries of a folder, sorted by name, without hidden ones."""
     try:
         with os.scandir(path) as listed:
             seen = [entry for entry in listed if not is_clutter(entry.name)]
@@ -116,15 +116,15 @@ def entries(path: Path | str) -> tuple[os.DirEntry[str], ...]:
 
 
 def is_clutter(name: str) -> bool:
-    """Whether a file or folder is hidden, here or on the system that made it."""
+    """True if a file or folder is hidden, here or on the system that created it."""
     return name.startswith(".") or name in _CLUTTER
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder or links to one; False for a link to itself (`DirEntry.is_dir` raises)."""
+    """True if an entry is a folder or links to one; False for a link to itself (`DirEntry.is_dir` raises)."""
     return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
 
 
 def shown(path: Path | str) -> str:
-    """A path as text that can be printed, whatever bytes its name holds."""
+    """Path as printable text, for any bytes in its name."""
     return os.fsencode(path).decode("utf-8", "replace")

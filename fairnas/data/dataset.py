@@ -1,4 +1,4 @@
-"""The data set of a run: three splits, classes, mean and deviation, and what was treated specially."""
+"""Data set of a run: three splits, classes, mean and deviation, and the findings about its images."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from fairnas.data.summary import DataSummary
 class Dataset:
     """Labelled images in three splits.
 
-    `train` teaches the supernet, `validation` scores genomes during the search, `test` judges stand-alone
-    networks. `mean` and `std` are per channel, of training pixels scaled to [0, 1]. `findings` say
-    what was found out or treated specially, one line each, for the user. `fingerprint` is the same for the same
-    files in the same splits, whatever the folder is called.
+    `train` trains the supernet, `validation` scores genomes during the search, `test` evaluates stand-alone
+    networks. `mean` and `std` are per channel, of training pixels scaled to [0, 1]. `findings` tell the user, in one
+    line each, what is unusual about the images. `fingerprint` is equal for equal files in equal splits, whatever the
+    name of the folder.
     """
 
     name: str
@@ -35,22 +35,22 @@ class Dataset:
     findings: tuple[Finding, ...]
     fingerprint: str
     fit: Fit = "crop"
-    """How images that are not square become squares."""
+    """Method that makes images square."""
     value_range: tuple[float, float] | None = None
-    """Values that become black and white, of images of more than 8 bits; None where there are none."""
+    """Values that become black and white, for images of more than 8 bits; None if there are none."""
 
     @property
     def decoding(self) -> Decoding:
-        """How files become pixels, for exported networks to do the same."""
+        """Decoding of files to pixels, for exported networks to repeat."""
         return Decoding(self.image_size, self.image_channels, self.fit, self.value_range)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The lines of the findings."""
+        """Lines of the findings."""
         return messages(self.findings)
 
     def decoded_by(self, workers: int) -> "Dataset":
-        """The same data set, whose streamed images are decoded by so many processes, at most one per core."""
+        """The same data set, with its streamed images decoded by this number of processes, at most one per core."""
         parts = {split: getattr(self, split) for split in ("train", "validation", "test")}
         streamed = {split: images for split, images in parts.items() if isinstance(images, StreamedImages)}
         return dataclasses.replace(

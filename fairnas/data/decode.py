@@ -1,7 +1,7 @@
-"""One image file: looking at its header, checking it, decoding it to a square of 8-bit pixels. No torch.
+"""One image file: its header, a check for damage, and decoding to a square of 8-bit pixels. No torch.
 
-Orientation notes of cameras (EXIF) are obeyed. Palettes, CMYK, deep and transparent images become grey or
-RGB; what is transparent becomes white. Of an animation the first frame counts.
+EXIF orientation is applied. Palettes, CMYK, deep and transparent images become grey or RGB; transparent parts become
+white. Of an animation only the first frame is used.
 """
 
 import contextlib
@@ -29,11 +29,13 @@ from fairnas.data.values import to_levels
 from fairnas.errors import DataError
 
 MAX_PIXELS = 89_478_485
-"""Larger images count as corrupt: Pillow's own limit against files that explode when decoded."""
+"""Limit above which images count as corrupt: Pillow's own limit against decompression bombs."""
 
 _LARGE = 8_000_000  # pixels
 _one_large = threading.Lock()
-"""Several threads with a large image each would need gigabytes, as it takes up to 16 bytes a pixel."""
+"""Lock for decoding large images one at a time: each takes up to 16 bytes per pixel, and several threads would need
+gigabytes.
+"""
 
 _GREY = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
 _ORIENTATION = 0x0112  # EXIF tag
@@ -46,11 +48,11 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SIDEWAYS = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))  # width and height change places
+_SIDEWAYS = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))  # width and height are exchanged
 _END_MARKS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
-_TAIL = 1024  # bytes at the end of a file in which its end mark is expected
+_TAIL = 1024  # bytes at the end of a file in which its end mark is searched
 
-# What Pillow's decoders raise over damaged content.
+# Exceptions that Pillow's decoders raise for damaged content.
 _DAMAGE = (
     ArithmeticError,
     EOFError,
@@ -68,28 +70,28 @@ _DAMAGE = (
 
 @dataclass(frozen=True)
 class Header:
-    """What the first bytes of an image file tell: sides in pixels, and how its pixels are stored."""
+    """Facts from the header of an image file: sides in pixels, and the storage of its pixels."""
 
     width: int
     height: int
     grey: bool
     form: str
-    """Pillow's name of the format, such as `JPEG`."""
+    """Format by Pillow's name, such as `JPEG`."""
     deep: bool
-    """Whether there are more than 8 bits per channel."""
+    """True if there are more than 8 bits per channel."""
 
 
 def look(path: str) -> Header:
-    """Read the header only. Raises `CorruptImageError`."""
+    """Read only the header. Raises `CorruptImageError`."""
     with _opened(path) as (image, _):
         return _header(image, storage(image))
 
 
 def check(path: str) -> Header:
-    """Look at the header and the end of a file, to find most damaged ones without decoding them.
+    """Check the header and the end of a file, which finds most damaged ones without decoding.
 
-    A file without its format's end mark is decoded, which settles it. What slips through (damage in the
-    middle) is found when the image is used. Raises `CorruptImageError`.
+    A file without its format's end mark is decoded to be certain. Damage in the middle is not noticed until the image
+    is used. Raises `CorruptImageError`.
     """
     with _opened(path) as (image, file):
         header = _header(image, storage(image))
@@ -100,17 +102,17 @@ def check(path: str) -> Header:
 
 
 def deep_values(path: str) -> np.ndarray | None:
-    """Values (H, W) or (H, W, 3) of an image of more than 8 bits; None of others. Raises `CorruptImageError`."""
+    """Values (H, W) or (H, W, 3) of an image of more than 8 bits; None for others. Raises `CorruptImageError`."""
     with _opened(path) as (image, _), _in_turn(image):
         how = storage(image)
         return None if how is None else read_deep(image, how, lambda: _again(path)).values
 
 
 def read_square(path: str, decoding: Decoding) -> tuple[np.ndarray, bool]:
-    """The image as evaluation sees it, resized (bilinear, antialiased) as `decoding.fit` says.
+    """Read an image as evaluation sees it, resized (bilinear, antialiased) as `decoding.fit` says.
 
     Returns:
-        Pixels (S, S, C), uint8; and whether the file holds colours.
+        Pixels (S, S, C), uint8; and True if the file has colours.
 
     Raises:
         CorruptImageError: if the file cannot be decoded, or exceeds `MAX_PIXELS`.
@@ -121,16 +123,16 @@ def read_square(path: str, decoding: Decoding) -> tuple[np.ndarray, bool]:
 
 
 def read_image(path: str, decoding: Decoding) -> tuple[np.ndarray, Header]:
-    """The pixels of `read_square`, with all that the header tells; width and height are those of the upright image."""
+    """Pixels as from `read_square`, and the header; width and height are those of the upright image."""
     return _read(path, decoding, lambda width, height: evaluation_box(decoding.fit, width, height))
 
 
 def read_part(path: str, decoding: Decoding, part: Callable[[int, int], Box]) -> tuple[np.ndarray, bool]:
-    """A rectangle of the image, resized to a square (bilinear, antialiased); otherwise as `read_square`.
+    """Rectangle of the image, resized to a square (bilinear, antialiased); otherwise as `read_square`.
 
     Args:
         path: the file.
-        decoding: side and channels of the result, and range of the values; its `fit` is not looked at.
+        decoding: side and channels of the result, and range of the values; its `fit` is not used.
         part: called with width and height of the upright image, returns the rectangle.
     """
     pixels, header = _read(path, decoding, part)
@@ -143,12 +145,12 @@ def _read(path: str, decoding: Decoding, part: Callable[[int, int], Box]) -> tup
         header = _header(image, how)
         deep = read_deep(image, how, lambda: _again(path)) if how else None
         if image.format not in ("JPEG", "MPO"):
-            image.load()  # some formats know their orientation, or obey it, only then
+            image.load()  # some formats know, or apply, their orientation only now
         turn = _turn(image)
         width, height = reversed(image.size) if turn in _SIDEWAYS else image.size
         box = part(width, height)
         excess = min(box[2] - box[0], box[3] - box[1]) / decoding.size
-        if excess >= 4:  # a JPEG decoder can halve cheaply; twice the pixels needed are left for the resize
+        if excess >= 4:  # the JPEG decoder halves cheaply; twice the needed pixels are left for the resize
             image.draft(None, (math.ceil(image.width * 2 / excess), math.ceil(image.height * 2 / excess)))
         if deep:
             levels = to_levels(deep.values, decoding.value_range)
@@ -162,7 +164,7 @@ def _read(path: str, decoding: Decoding, part: Callable[[int, int], Box]) -> tup
 
 
 def _square(image: Image.Image, where: Placed | None, size: tuple[int, int], decoding: Decoding) -> np.ndarray:
-    """Pixels (S, S, C) of an image that may have been reduced from `size` (width, height) already."""
+    """Pixels (S, S, C) of an image that may already have been reduced from `size` (width, height)."""
     square = np.zeros(decoding.shape, np.uint8)
     if where is not None:
         across, down = image.width / size[0], image.height / size[1]
@@ -176,9 +178,9 @@ def _square(image: Image.Image, where: Placed | None, size: tuple[int, int], dec
 
 @contextlib.contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Keep Pillow's warnings about odd files to itself: a file is either used, or left out with a note.
+    """Suppress Pillow's warnings about unusual files: a file is either used, or left out with a note.
 
-    Filters belong to the whole process, so this goes around a pool of threads, not into them.
+    Warning filters belong to the whole process, so use this around a pool of threads, not inside them.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
@@ -188,7 +190,7 @@ def quiet_pillow() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[tuple[ImageFile.ImageFile, BinaryIO]]:
-    """An image whose header has been read, and its file; damage found inside becomes `CorruptImageError`."""
+    """Open an image, read its header, and yield it with its file; damage inside becomes `CorruptImageError`."""
     try:
         if _never_ends(os.stat(path).st_mode):
             raise CorruptImageError("it is a pipe or a device, not a file")
@@ -199,7 +201,7 @@ def _opened(path: str) -> Iterator[tuple[ImageFile.ImageFile, BinaryIO]]:
     except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ELOOP):
             raise CorruptImageError("it is a link to nothing, or has vanished") from None
-        if isinstance(error, OSError) and error.errno is not None:  # the system's complaint, not a decoder's
+        if isinstance(error, OSError) and error.errno is not None:  # an error of the system, not of a decoder
             raise DataError(f"cannot read {path}: {error.strerror}; make it readable or remove it") from None
         raise CorruptImageError(str(error) or type(error).__name__) from error
 
@@ -223,17 +225,17 @@ def _header(image: Image.Image, how: Storage | None) -> Header:
 
 
 def _in_turn(image: Image.Image) -> contextlib.AbstractContextManager[object]:
-    """Held while an image is decoded: alone among the large ones."""
+    """Lock for decoding an image: large images are decoded one at a time."""
     return _one_large if image.width * image.height > _LARGE else contextlib.nullcontext()
 
 
 def _never_ends(mode: int) -> bool:
-    """Whether reading may wait for ever, or never come to an end."""
+    """True if reading may block for ever or never end."""
     return any(kind(mode) for kind in (stat.S_ISFIFO, stat.S_ISCHR, stat.S_ISBLK, stat.S_ISSOCK))
 
 
 def _has_end(image: Image.Image, file: BinaryIO) -> bool:
-    """Whether the format's end mark stands near the end of the file; False where the format has none."""
+    """True if the format's end mark is near the end of the file; False if the format has none."""
     mark = _END_MARKS.get(image.format or "")
     position = file.tell()
     file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
@@ -243,7 +245,7 @@ def _has_end(image: Image.Image, file: BinaryIO) -> bool:
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """What brings the image upright, None if it is. A camera note that cannot be read is no damage."""
+    """Transposition that turns the image upright, None if it is. Unreadable EXIF data are not damage."""
     try:
         return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     except _DAMAGE:
@@ -251,14 +253,14 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 
 def _converted(image: Image.Image, channels: int) -> Image.Image:
-    """An image of 8 bits in mode L (1 channel) or RGB (3 channels)."""
+    """Image of 8 bits in mode L (1 channel) or RGB (3 channels)."""
     if image.has_transparency_data:
         image = _flattened(image.convert("RGBA"))
     return image.convert("L" if channels == 1 else "RGB")
 
 
 def _on_white(levels: np.ndarray, alpha: np.ndarray | None) -> Image.Image:
-    """An image of (H, W) or (H, W, 3) uint8 whose transparent parts have become white."""
+    """Image of (H, W) or (H, W, 3) uint8 with transparent parts made white."""
     image = Image.fromarray(levels)
     if alpha is None:
         return image

@@ -1,9 +1,9 @@
-"""Images of more than 8 bits per channel: the values that their files hold, whatever Pillow makes of them. No torch.
+"""Images of more than 8 bits per channel: the exact values in their files, beyond what Pillow gives. No torch.
 
-Pillow keeps one channel of 16 or 32 bits, but not always as the file means it: it takes unsigned 32 bits for signed,
-signed 8 bits for unsigned, and swaps the bytes of compressed big-endian files. Of several channels it keeps the upper
-byte only. How a file is to be decoded stands in `Image.tile`, where the order of the bytes can be changed, so the
-lower bytes are read by decoding the file once more with the bytes swapped.
+Pillow keeps one channel of 16 or 32 bits, but not always correctly: it reads unsigned 32 bits as signed, signed 8 bits
+as unsigned, and swaps the bytes of compressed big-endian files. Of several channels it keeps only the upper byte.
+`Image.tile` says how a file will be decoded, and its byte order can be changed there; so the lower bytes are read by
+decoding the file once more with the bytes swapped.
 """
 
 import re
@@ -18,18 +18,18 @@ from PIL import Image, ImageFile, TiffImagePlugin
 from fairnas.data.formats import CorruptImageError
 
 Reopen = Callable[[], AbstractContextManager[ImageFile.ImageFile]]
-"""Opens the same file once more, not decoded yet."""
+"""Function that opens the same file once more, not decoded yet."""
 
-_SWAPPED = {"B": "L", "L": "B", "N": "B"}  # a machine's own order, N, is L wherever torch runs
+_SWAPPED = {"B": "L", "L": "B", "N": "B"}  # N, the machine's own order, is L wherever torch runs
 _COLOURS = ("RGB;16", "RGBX;16", "RGBA;16")
 _SIGNED, _WHITE_IS_ZERO, _SEPARATE_PLANES = 2, 0, 2  # values of TIFF tags
 _SIZE_MARKER = b"\xff\x4f\xff\x51"  # JPEG 2000: start of the codestream, image and tile size
-_JPEG2000_HEAD = 65_536  # bytes in which it stands
+_JPEG2000_HEAD = 65_536  # bytes in which it is found
 
 
 @dataclass(frozen=True, eq=False)
 class DeepPixels:
-    """The values of an image of more than 8 bits per channel."""
+    """Values of an image of more than 8 bits per channel."""
 
     values: np.ndarray
     """(H, W) grey or (H, W, 3) colour; integers or floating point numbers."""
@@ -39,28 +39,28 @@ class DeepPixels:
 
 @dataclass(frozen=True)
 class Storage:
-    """How an image is stored that has more than 8 bits per channel, or signed ones."""
+    """Storage of an image that has more than 8 bits per channel, or signed ones."""
 
     channels: str
-    """`grey`: one channel, which Pillow keeps; `grey-alpha` and `colour`: of 16 bits, which it does not."""
+    """`grey`: one channel, which Pillow keeps; `grey-alpha` and `colour`: of 16 bits, which it reduces."""
     unsigned: bool = False
-    """Whether Pillow takes unsigned 32 bits for signed ones."""
+    """True if Pillow reads unsigned 32 bits as signed."""
     signed: bool = False
-    """Whether Pillow takes signed 8 bits for unsigned ones."""
+    """True if Pillow reads signed 8 bits as unsigned."""
     white_is_zero: bool = False
     largest: int = 65535
-    """Value of a colour that is as bright as can be."""
+    """Largest value of a colour."""
 
     @property
     def is_grey(self) -> bool:
-        """Whether there is one channel, transparency aside."""
+        """True if there is one channel, apart from transparency."""
         return self.channels != "colour"
 
 
 def storage(image: ImageFile.ImageFile) -> Storage | None:
-    """How an image is stored that has been opened and not decoded yet; None for up to 8 unsigned bits per channel.
+    """Storage of an opened image that is not decoded yet; None for up to 8 unsigned bits per channel.
 
-    Corrects how Pillow is going to decode the image, where it would not do so as the file means it.
+    Corrects the decoding settings of Pillow if it would read the file wrongly.
 
     Raises:
         CorruptImageError: if Pillow cannot give all bits of the image.
@@ -75,11 +75,12 @@ def storage(image: ImageFile.ImageFile) -> Storage | None:
 
 
 def read_deep(image: ImageFile.ImageFile, how: Storage, reopen: Reopen) -> DeepPixels:
-    """The values of an image that `storage` has looked at. Decodes it; colours twice."""
+    """Values of an image that `storage` has seen. Decodes it, and colour images twice."""
     if how.channels == "grey":
         return _read_grey(image, how)
     if how.channels == "grey-alpha":
-        image.tile = [tile._replace(args="RGBA") for tile in image.tile]  # four bytes: upper and lower, of each two
+        # two pixels of four bytes: upper and lower byte of each channel
+        image.tile = [tile._replace(args="RGBA") for tile in image.tile]
         image.load()
         octets = np.asarray(image).astype(np.uint16)
         return DeepPixels(octets[..., 0] << 8 | octets[..., 1], _to_bytes(octets[..., 2] << 8 | octets[..., 3]))
@@ -89,7 +90,7 @@ def read_deep(image: ImageFile.ImageFile, how: Storage, reopen: Reopen) -> DeepP
         second.tile = [_with_rawmode(tile, _rawmode(tile)[:-1] + _SWAPPED[_rawmode(tile)[-1]]) for tile in second.tile]
         second.load()
         values = np.asarray(image).astype(np.uint16) << 8 | np.asarray(second)
-    if how.largest != 65535:
+    if how.largest != 65535:  # PPM files name their white; Pillow has not scaled these
         values = np.rint(values / (how.largest / 65535)).clip(0, 65535).astype(np.uint16)
     if values.shape[2] == 4:
         return DeepPixels(values[..., :3], _to_bytes(values[..., 3]))
@@ -110,7 +111,7 @@ def _read_grey(image: ImageFile.ImageFile, how: Storage) -> DeepPixels:
 
 
 def _storage(image: ImageFile.ImageFile) -> Storage | None:
-    """By what Pillow says, where it may be believed."""
+    """Storage according to Pillow, for files that it reads correctly."""
     rawmode = _rawmode(image.tile[0]) if image.tile else ""
     if rawmode == "LA;16B":
         return Storage("grey-alpha")
@@ -130,7 +131,7 @@ def _tiff_storage(image: TiffImagePlugin.TiffImageFile) -> Storage | None:
         order = ";16B" if tags.prefix == b"MM" else ";16L"  # Pillow forgets that planes have 16 bits
         image.tile = [_with_rawmode(tile, _rawmode(tile)[:1] + order) for tile in image.tile]
         return Storage("colour")
-    if compressed and bits > 8:  # bytes come in the machine's own order, which Pillow forgets
+    if compressed and bits > 8:  # bytes are in the machine's own order, which Pillow ignores
         image.tile = [_with_rawmode(tile, re.sub(r"B([SF])$", r"\1", _rawmode(tile))) for tile in image.tile]
     if image.tile and _rawmode(image.tile[0]).startswith("RGBa;16"):
         raise CorruptImageError("its 16-bit colours are multiplied by their transparency; save it as PNG")
@@ -157,15 +158,15 @@ def _ppm_storage(image: ImageFile.ImageFile) -> Storage | None:
 
 
 def _jpeg2000_bits(image: ImageFile.ImageFile) -> int:
-    """Bits of the deepest channel."""
+    """Number of bits of the deepest channel."""
     assert image.fp is not None
     position = image.fp.tell()
     image.fp.seek(0)
     head = image.fp.read(_JPEG2000_HEAD)
     image.fp.seek(position)
-    start = head.find(_SIZE_MARKER) + len(_SIZE_MARKER) + 36
+    start = head.find(_SIZE_MARKER) + len(_SIZE_MARKER) + 36  # the number of channels, in the SIZ segment
     count = int.from_bytes(head[start : start + 2], "big")
-    depths = head[start + 2 : start + 2 + 3 * count : 3]
+    depths = head[start + 2 : start + 2 + 3 * count : 3]  # depth - 1, its top bit the sign; then two steps of the grid
     return max(((depth & 0x7F) + 1 for depth in depths), default=16)
 
 
@@ -180,11 +181,11 @@ def _with_rawmode(tile: Any, rawmode: str) -> Any:
 
 
 def _to_bytes(alpha: np.ndarray) -> np.ndarray:
-    return ((alpha.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return ((alpha.astype(np.uint32) + 128) // 257).astype(np.uint8)  # 65535 = 255 * 257, rounded
 
 
 def _keyed(image: Image.Image, values: np.ndarray) -> np.ndarray | None:
-    """Transparency of values (H, W, C) by the one value or colour that a PNG file says is transparent."""
+    """Transparency of values (H, W, C), from the one value or colour that a PNG file declares transparent."""
     key = image.info.get("transparency")
     if image.format != "PNG" or not isinstance(key, (int, tuple)):
         return None

@@ -1,10 +1,10 @@
-"""Words that say a direction, in several languages, and characters that look alike when mirrored. No torch."""
+"""Words for directions in several languages, and characters that look alike when mirrored. No torch."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 Move = Literal["horizontal", "vertical", "quarter"]
-"""A flip left to right, a flip top to bottom, quarter turns."""
+"""Horizontal flip, vertical flip, or quarter turns."""
 MOVES: tuple[Move, ...] = ("horizontal", "vertical", "quarter")
 _FLIPS: tuple[Move, ...] = ("horizontal", "vertical")
 
@@ -14,12 +14,12 @@ class Direction:
     """Words of one kind of direction."""
 
     say: str
-    """What the words say, to follow the names of classes."""
+    """Phrase for messages, to follow the names of classes."""
     changed_by: tuple[Move, ...]
     pairs: tuple[str, ...]
-    """Two words with a slash between them; one counts where the other is there, too."""
+    """Pairs of words, with a slash between them; a word counts only if the other occurs as well."""
     alone: frozenset[str] = frozenset()
-    """Words that count by themselves."""
+    """Words that count alone."""
 
 
 RIGHT = frozenset({"right", "rightward", "rightwards", "righthand", "rightturn", "rightmost"})
@@ -73,11 +73,11 @@ DIRECTIONS = (
     ),
 )
 LETTERS_OF_SIDES = ("l/r", "s/z")
-"""Letters that say left and right where two names differ in nothing else, such as `hand_l` and `hand_r`."""
+"""Letters for left and right if two names differ in nothing else, such as `hand_l` and `hand_r`."""
 OTHER_RIGHT = frozenset({"whale", "angle", "angled", "triangle", "triangled", "answer", "way"})
-"""Words after a `right` that is no side."""
+"""Words after which a `right` before them is no side, as in `right whale`."""
 CORRECTNESS = frozenset({"wrong", "incorrect", "false", "correct", "ok", "error"})
-"""Words of classes beside which `right` means correct."""
+"""Words of other classes that show that `right` means correct."""
 
 NUMBER_WORDS = frozenset({"zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"})
 PRINTED = frozenset(
@@ -86,10 +86,10 @@ PRINTED = frozenset(
         *("limit", "kmh", "km", "mph", "kph", "upper", "lower", "uppercase", "lowercase", "capital"),
     }
 )
-"""Words that say, beside a letter or a number, that it is what the image shows."""
+"""Words beside a letter or a number that show that the image shows that character."""
 ALIKE: dict[Move, frozenset[str]] = {
     "horizontal": frozenset("018ahimotuvwxyAHIMOTUVWXY+-=*.:|^_"),
     "vertical": frozenset("0138BCDEHIKOXcolx+-=*:|"),
     "quarter": frozenset("01oOxX+*."),
 }
-"""Characters that look the same afterwards, more or less. (0 and 1 are mostly no digits, but a no and a yes.)"""
+"""Characters that look about the same afterwards. (Classes 0 and 1 mostly mean no and yes, not digits.)"""

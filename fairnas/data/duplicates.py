@@ -1,4 +1,4 @@
-"""Exact copies: files, or images of an array, with the same content. No torch, no decoding."""
+"""Exact copies: files, or images of an array, with equal content. No torch, no decoding."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from fairnas.data.image_files import CORES
 from fairnas.data.progress import Progress, silent
 
 _TAIL = 4096
-"""Bytes at the end of a file by which nearly all files of equal size differ, headers being alike."""
+"""Bytes at the end of a file that differ for nearly all files of equal size, while headers are alike."""
 _CHUNK = 64  # files per task of a thread
 _BLOCK = 1 << 20  # bytes read at a time
 
@@ -25,11 +25,10 @@ def content_ids(paths: Sequence[str], sizes: np.ndarray, progress: Progress = si
     Args:
         paths: of N files.
         sizes: (N,) in bytes.
-        progress: told how many files have been read.
+        progress: receives the number of files read.
 
     Returns:
-        A number (N,) per file that only files of the same content share. Empty files, and those that cannot be read,
-        have a number to themselves.
+        A number (N,) per file, shared only by files of equal content. Empty and unreadable files have unique numbers.
     """
     ids = np.arange(len(paths))
     alike = np.flatnonzero(_repeated(sizes) & (sizes > 0))
@@ -46,7 +45,7 @@ def content_ids(paths: Sequence[str], sizes: np.ndarray, progress: Progress = si
 
 
 def row_ids(*parts: np.ndarray) -> np.ndarray:
-    """A number per image of some arrays (N_i, ...), one array after another, that only equal images share."""
+    """Number per image of some arrays (N_i, ...), one array after another, shared only by equal images."""
     rows = (row for part in parts for row in np.ascontiguousarray(part).reshape(len(part), -1))
     first: dict[bytes, int] = {}
     digests = (hashlib.blake2b(row.data, digest_size=16).digest() for row in rows)
@@ -54,9 +53,9 @@ def row_ids(*parts: np.ndarray) -> np.ndarray:
 
 
 def require_classes_apart(split: SplitFolder, progress: Progress = silent) -> None:
-    """Raise `RefusedImages` if all images of one class lie in another class, too: nothing can tell the two apart.
+    """Raise `RefusedImages` if all images of one class also lie in another: no network could separate the two.
 
-    Few files are read: those of classes whose sizes of files all occur in another class.
+    Few files are read: those of classes whose file sizes all occur in another class.
     """
     suspects = _suspects(split)
     if not suspects:
@@ -73,14 +72,14 @@ def require_classes_apart(split: SplitFolder, progress: Progress = silent) -> No
 
 
 def _suspects(split: SplitFolder) -> list[tuple[int, int]]:
-    """Pairs of classes by their places, of which the first may be contained in the second, judged by sizes of files."""
+    """Pairs of classes, by position, of which the first may be contained in the second, judging by file sizes."""
     homes: dict[int, set[int]] = {}
     for place, member in enumerate(split.classes):
         for size in set(member.sizes):
             homes.setdefault(size, set()).add(place)
     pairs = []
     for place, member in enumerate(split.classes):
-        if len(member.files) < 2 or 0 in member.sizes:  # one image in two classes is found as that
+        if len(member.files) < 2 or 0 in member.sizes:  # a single image in two classes gets another finding
             continue
         others = set(range(len(split.classes))) - {place}
         for size in set(member.sizes):
@@ -109,7 +108,7 @@ def _copied(split: SplitFolder, inner: int, outer: int, equal: bool) -> str:
 
 
 def _repeated(values: np.ndarray) -> np.ndarray:
-    """Which values occur more than once."""
+    """Mask of the values that occur more than once."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     return counts[inverse] > 1
 
@@ -117,7 +116,7 @@ def _repeated(values: np.ndarray) -> np.ndarray:
 def _digests(
     paths: Sequence[str], places: np.ndarray, read: Callable[[str], bytes | None], progress: Progress, text: str
 ) -> dict[int, bytes]:
-    """A digest per file, by its place; files that cannot be read are left out."""
+    """Digest of each file, by its position; unreadable files are left out."""
 
     def some(start: int) -> list[tuple[int, bytes]]:
         found = [(place, read(paths[place])) for place in map(int, places[start : start + _CHUNK])]
@@ -135,14 +134,14 @@ def _digests(
 
 
 def _tail(path: str) -> bytes | None:
-    """The last bytes of a file, which are all of a small one."""
+    """Last bytes of a file, or all of a small one."""
     try:
         with open(path, "rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size - _TAIL))
             return _digest([file.read(_TAIL)])
     except OSError:
-        return None  # decoding it says what is wrong
+        return None  # decoding it reports the reason
 
 
 def _whole(path: str) -> bytes | None:

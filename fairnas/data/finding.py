@@ -1,4 +1,4 @@
-"""What is found out about a folder of images that its owner should know. No torch."""
+"""Findings: facts about a folder of images that its owner should know. No torch."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -65,18 +65,18 @@ FINDINGS: dict[str, str] = {
     "versions-as-classes": "versions of the same images where classes are expected",
     "versions-inside-classes": "versions of the same images inside class folders",
 }
-"""Stable identifiers, with what each is about in a few words. docs/findings-images.md has one example of each."""
+"""Stable identifiers with short descriptions. docs/findings-images.md has one example of each."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found, in one line for the owner of the images.
+    """One fact about the images, in one line for their owner.
 
-    Findings are told by the plan, by the run and by the report, and stand in `--json` with their identifiers.
+    The plan, the run and the report print findings; `--json` contains them with their identifiers.
     """
 
     id: str
-    """A key of `FINDINGS`; programs may rely on it."""
+    """Key of `FINDINGS`; programs may rely on it."""
     message: str
 
     def __post_init__(self) -> None:
@@ -88,7 +88,7 @@ class Finding:
 
 
 class RefusedImages(DataError):
-    """Images that would give a wrong result without a word, refused by a finding."""
+    """Refusal of images that would silently give a wrong result, with a finding."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.message)
@@ -96,5 +96,5 @@ class RefusedImages(DataError):
 
 
 def messages(findings: Iterable[Finding]) -> tuple[str, ...]:
-    """The lines of some findings."""
+    """Lines of some findings."""
     return tuple(finding.message for finding in findings)

@@ -1,4 +1,4 @@
-"""Images that are not square in a square: which part of them is seen, and where. No torch.
+"""Placement of images that are not square in a square: the visible part, and its position. No torch.
 
 | fit | evaluation sees | `inception` draws its rectangles from |
 |---|---|---|
@@ -6,8 +6,8 @@
 | `pad` | the whole image, with black bars at its longer sides | the square with its bars |
 | `squash` | the whole image, its longer side squeezed | the squeezed square |
 
-Bars are black, because that is what augmentation brings in at the edges, and because it is known before any image is
-decoded, which the mean is not.
+Bars are black, because augmentation also fills edges with black, and because black, unlike the mean, is known before
+any image is decoded.
 """
 
 import math
@@ -16,29 +16,29 @@ from dataclasses import dataclass
 from fairnas.config import Fit
 
 Box = tuple[float, float, float, float]
-"""Left, top, right, bottom in pixels of an upright image; it may reach beyond the image, where all is black."""
+"""Left, top, right, bottom in pixels of an upright image; it may extend beyond the image, where all is black."""
 
 
 def evaluation_box(fit: Fit, width: int, height: int) -> Box:
-    """The part of an image that becomes the square when networks are evaluated."""
+    """Part of an image that becomes the square when networks are evaluated."""
     if fit == "squash":
         return 0, 0, width, height
     side = max(width, height) if fit == "pad" else min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
     if fit == "crop":
-        left, top = math.floor(left), math.floor(top)  # whole pixels: half ones would blur
+        left, top = math.floor(left), math.floor(top)  # whole pixels: halves would blur
     return left, top, left + side, top + side
 
 
 def augmentation_frame(fit: Fit, width: int, height: int) -> tuple[Box, float]:
-    """The part of an image that `inception` draws rectangles from, and its width over height as they count for it."""
+    """Part of an image that `inception` draws rectangles from, and its width over height for that purpose."""
     if fit == "crop":
         return (0, 0, width, height), width / height
     return evaluation_box(fit, width, height), 1.0
 
 
 def inside(frame: Box, shares: Box) -> Box:
-    """The part of a frame whose sides lie at shares of the frame's width and height."""
+    """Part of a frame, with sides given as shares of the frame's width and height."""
     left, top, right, bottom = frame
     width, height = right - left, bottom - top
     return left + shares[0] * width, top + shares[1] * height, left + shares[2] * width, top + shares[3] * height
@@ -46,7 +46,7 @@ def inside(frame: Box, shares: Box) -> Box:
 
 @dataclass(frozen=True)
 class Placed:
-    """A part of an image, and the pixels of a square that it fills; the rest of the square is black."""
+    """Part of an image, and the pixels of a square that it fills; the rest of the square is black."""
 
     source: Box
     left: int
@@ -56,7 +56,7 @@ class Placed:
 
 
 def placed(box: Box, width: int, height: int, size: int) -> Placed | None:
-    """Where what a box shows of an image of `width` x `height` lies in a square of `size` pixels; None if nowhere."""
+    """Placement of a box of an image of `width` x `height` in a square of `size` pixels; None if outside."""
     left, right = max(box[0], 0), min(box[2], width)
     top, bottom = max(box[1], 0), min(box[3], height)
     if right <= left or bottom <= top:
@@ -67,6 +67,6 @@ def placed(box: Box, width: int, height: int, size: int) -> Placed | None:
 
 
 def _pixels(start: float, stop: float, whole: float, size: int) -> tuple[int, int]:
-    """First pixel and number of pixels of a stretch of a line of `size`; at least one."""
+    """First pixel and number of pixels, at least one, of an interval on a line of `size` pixels."""
     first = min(round(start / whole * size), size - 1)
     return first, max(round(stop / whole * size) - first, 1)

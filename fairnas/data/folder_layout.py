@@ -1,9 +1,9 @@
-"""The layout of a folder of images: which splits it brings, and whether they agree. No torch, no decoding.
+"""Layout of a folder of images: its splits and classes, and their agreement. No torch, no decoding.
 
 A data set in a folder is class subfolders of images, directly under it or under `train/` with optional
-`val/` (or `valid/`, `validation/`) and `test/`; or images whose classes stand in a labels file. Folders below a class
-folder belong to the class. Hidden files are passed over; other files that are no images are ignored and named in the
-notes. Folders that look like splits, annotations or versions are refused (`misread`).
+`val/` (or `valid/`, `validation/`) and `test/`; or images whose classes are in a labels file. Folders below a class
+folder belong to the class. Hidden files are skipped; other files that are no images are ignored and named in the notes.
+Folders that look like splits, annotations or versions are refused (`misread`).
 """
 
 import os
@@ -30,7 +30,7 @@ from fairnas.data.splitnames import (
 )
 from fairnas.errors import DataError
 
-_NAMED = 5  # of many names; a thousand would bury the message
+_NAMED = 5  # names in a message; a thousand would bury it
 _LABELS_MAY_TELL = frozenset(
     {
         "annotations-as-classes",
@@ -41,12 +41,12 @@ _LABELS_MAY_TELL = frozenset(
         "versions-as-classes",
     }
 )
-"""Refusals of folders that are right where a labels file says the classes."""
+"""Refusals that do not apply if a labels file gives the classes."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The splits that a folder brings; the ones it lacks (None) are carved out of `train`."""
+    """Splits of a folder; missing ones (None) are carved out of `train`."""
 
     train: SplitFolder
     validation: SplitFolder | None
@@ -55,31 +55,31 @@ class Layout:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The lines of the findings."""
+        """Lines of the findings."""
         return messages(self.findings)
 
     @property
     def splits(self) -> tuple[SplitFolder, ...]:
-        """The splits that are there."""
+        """Splits that exist."""
         return tuple(split for split in (self.train, self.validation, self.test) if split is not None)
 
 
 def read_layout(path: Path, reading: FolderReading = "auto", labels: str | None = None) -> Layout:
     """Find the splits and classes of `folder:PATH`.
 
-    A validation folder without a test folder is the test set: it is the official one, and validation images
-    for the search are carved out of the training set (paper 4.1). With both, each is what its name says.
+    A validation folder without a test folder is the test set, as for ImageNet: validation images for the search are
+    carved out of the training set (paper 4.1). With both folders, each is what its name says.
 
     Args:
         path: the folder.
-        reading: `classes` takes every folder in it for a class, `splits` every folder in `train/`, whatever its name;
-            `auto` finds out which is meant.
-        labels: file with the classes of the images, in the folder or by an absolute path; default: one is looked for
-            where no class folders are.
+        reading: `classes` treats every folder in it as a class, `splits` every folder in `train/`, whatever its name;
+            `auto` decides by names and content.
+        labels: file with the classes of the images, in the folder or by an absolute path; default: search for one
+            if there are no class folders.
 
     Raises:
-        DataError: naming the folder, what is wrong with it and what to do. It is a `RefusedImages` with the finding
-            where the folder would have been read as something else than it is.
+        DataError: with the folder, the fault and the remedy; a `RefusedImages` with its finding if the folder would
+            have been misread.
     """
     path = Path(os.path.expanduser(path))
     root = Branch.of(_existing(path))
@@ -102,8 +102,8 @@ def read_layout(path: Path, reading: FolderReading = "auto", labels: str | None 
 
 
 def _labels_path(folder: Path, labels: str) -> Path:
-    """The labels file that was given. Raises `DataError` if it is not there."""
-    path = folder / os.path.expanduser(labels)  # an absolute path stays what it is
+    """Path of a given labels file. Raises `DataError` if it does not exist."""
+    path = folder / os.path.expanduser(labels)  # joining with an absolute path gives that path
     if path.exists():
         return path
     elsewhere = f", or {Path(labels).absolute()}" if Path(labels).exists() else ""
@@ -113,7 +113,7 @@ def _labels_path(folder: Path, labels: str) -> Path:
 
 
 def _from_list(listed: Listed) -> Layout:
-    """The layout of images whose classes stand in a file."""
+    """Layout of images whose classes are in a file."""
     train, validation, test = (listed.splits.get(kind) for kind in ("train", "val", "test"))
     assert train is not None
     findings = listed.findings
@@ -145,7 +145,7 @@ def _of_splits(
     test_folders: Sequence[Branch],
     found: Sequence[Finding],
 ) -> Layout:
-    """The layout of `train/` and what lies beside it."""
+    """Layout of `train/` and the folders beside it."""
     train = read_split(Path(train_folder.path))
     findings = [*told_beside(root), *found]
     test = None
@@ -175,7 +175,7 @@ def _of_splits(
 
 
 def _held_out(root: Branch, folder: Branch, findings: list[Finding]) -> SplitFolder | None:
-    """The images of a split beside `train/`; None if nobody knows their classes. Adds what is to be told."""
+    """Images of a split beside `train/`; None if their classes are unknown. Appends to the findings."""
     if holds_classes(folder) or not folder.holds_images:
         return read_split(Path(folder.path))
     listed = listed_split(root, folder)
@@ -186,7 +186,7 @@ def _held_out(root: Branch, folder: Branch, findings: list[Finding]) -> SplitFol
 
 
 def read_train_and_test(root: Path, test: str) -> Layout:
-    """A layout of `train/` and one other folder, which is the test set. Raises `DataError`."""
+    """Layout of `train/` and one other folder, which is the test set. Raises `DataError`."""
     train = read_split(_existing(root / "train"))
     return _finished(train, None, read_split(_existing(root / test)), ())
 
@@ -212,7 +212,7 @@ def _ignored(splits: Sequence[SplitFolder | None]) -> Iterator[Finding]:
 
 
 def _left_out(split: SplitFolder) -> Iterator[Finding]:
-    """What to tell about files that are not read, by their endings."""
+    """Findings about files that are not read, by extension."""
     unread = [name for name in split.others if is_unread_image(name)]
     if unread:
         noun = "image" if len(unread) == 1 else "images"
@@ -226,12 +226,12 @@ def _left_out(split: SplitFolder) -> Iterator[Finding]:
 
 
 def _first(names: Sequence[str]) -> str:
-    """The first five names; a thousand would bury the message."""
+    """First five names; a thousand would bury the message."""
     return ", ".join(names[:5]) + (f", ... ({len(names)})" if len(names) > 5 else "")
 
 
 def _require_flat(root: Branch) -> tuple[Finding, ...]:
-    """Refuse what would be read as classes but is something else. Raises `RefusedImages`."""
+    """Refuse folders that would be read as classes but are something else. Raises `RefusedImages`."""
     beside = [each for each in root.folders if each.holds_images]
     for each in beside:
         known = each.name.lower() in ("test", *VALIDATION_NAMES)
@@ -252,7 +252,7 @@ def _require_flat(root: Branch) -> tuple[Finding, ...]:
             )
         )
     if len(root.folders) == len(beside) == 1:
-        raise one_class(beside[0])  # before its files are listed, because a labels file may tell their classes
+        raise one_class(beside[0])  # before its files are listed, because a labels file may give their classes
     return require_classes(root, "classes")
 
 
@@ -262,7 +262,8 @@ def _existing(path: Path) -> Path:
     except PermissionError as error:
         raise DataError(f"cannot read the folder {path}: {error.strerror}; make it accessible to you") from None
     if not there:
-        where = "" if path.is_absolute() else f" in {Path.cwd()}"  # a run may be gone on with from elsewhere
+        # a run may be continued from another working directory
+        where = "" if path.is_absolute() else f" in {Path.cwd()}"
         raise DataError(f"{path} does not exist{where}; give a folder with one subfolder of images per class")
     if not path.is_dir():
         raise DataError(f"{path} is a file; give a folder with one subfolder of images per class")

@@ -1,4 +1,4 @@
-"""A quick look at a folder of images, before anything is decided about it. No torch, no decoding."""
+"""Quick scan of a folder of images, before any settings are chosen. No torch, no decoding."""
 
 import statistics
 from collections.abc import Iterable, Sequence
@@ -13,12 +13,12 @@ from fairnas.data.folder_layout import read_layout
 from fairnas.data.formats import CorruptImageError
 from fairnas.errors import DataError
 
-_LOOKED_AT = 200  # headers that stand for all of them
+_LOOKED_AT = 200  # number of headers in the sample
 
 
 @dataclass(frozen=True)
 class FolderFacts:
-    """A quick look at a folder of images.
+    """Facts from a quick scan of a folder of images.
 
     `train`, `validation` and `test` count image files as they lie in the folder, 0 where a split is carved
     out of `train` later; `smallest_class` and `largest_class` are numbers of training images; `median_side` is
@@ -36,15 +36,15 @@ class FolderFacts:
 
 
 def scan_folder(path: Path, reading: FolderReading = "auto", labels: str | None = None) -> FolderFacts:
-    """Look at a folder: its classes, numbers of images, and the headers of up to 200 training images.
+    """Scan a folder: its classes, numbers of images, and the headers of up to 200 training images.
 
     Args:
         path: the folder.
-        reading: as `data.layout`, how its subfolders are meant.
-        labels: as `data.labels`, a file that says the classes of its images.
+        reading: as `data.layout`, the meaning of its subfolders.
+        labels: as `data.labels`, a file with the classes of its images.
 
     Raises:
-        DataError: if it does not hold a data set; the message says what to change.
+        DataError: if it does not contain a data set; the message says what to change.
     """
     layout = read_layout(path, reading, labels)
     headers = sample_headers(layout.train)
@@ -80,7 +80,7 @@ def sample_headers(split: SplitFolder) -> tuple[Header, ...]:
 
 
 def cut_findings(headers: Sequence[Header], fit: Fit) -> tuple[Finding, ...]:
-    """What to tell where the centre crop cuts away more than a third of the typical image."""
+    """Finding if the centre crop removes more than a third of the typical image."""
     by_shape = sorted(headers, key=lambda header: max(header.width, header.height) / min(header.width, header.height))
     typical = by_shape[len(by_shape) // 2]
     short, long = sorted((typical.width, typical.height))
@@ -94,11 +94,11 @@ def cut_findings(headers: Sequence[Header], fit: Fit) -> tuple[Finding, ...]:
 
 
 def _spread(split: SplitFolder, count: int) -> Iterable[str]:
-    """Up to so many files, evenly spaced over the split."""
+    """Up to `count` files, evenly spaced over the split."""
     files = [file for member in split.classes for file in member.files]
     return dict.fromkeys(files[place * len(files) // count] for place in range(count))
 
 
 def found_channels(headers: Sequence[Header]) -> int:
-    """1 if all images are grey, else 3."""
+    """Number of channels: 1 if all images are grey, else 3."""
     return 1 if all(header.grey for header in headers) else 3

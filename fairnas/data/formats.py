@@ -1,4 +1,4 @@
-"""Image formats: which of them the installed Pillow reads, by which endings, and what other files are. No torch."""
+"""Image formats that the installed Pillow reads, their extensions, and descriptions of other files. No torch."""
 
 import functools
 import os
@@ -14,7 +14,7 @@ from PIL import Image, TiffImagePlugin, features
 _VETTED = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
 _FEATURES = {"WEBP": "webp", "JPEG2000": "jpg_2000", "AVIF": "avif"}
 _CONTAINERS = {"MPO": "JPEG"}
-"""A format that is read as another: cameras write both as `.jpg`."""
+"""Formats that are read as another: cameras write both as `.jpg`."""
 
 _HEIC = (".heic", ".heics", ".heif", ".heifs", ".hif")
 _HEIC_EXTRA = "pip install 'fairnas[heic]'"
@@ -26,7 +26,7 @@ _UNREAD = frozenset(
         ".wmf", ".xcf",
     }
 )  # fmt: skip
-"""Endings of files that hold images, which are not read."""
+"""Extensions of files that contain images but are not read."""
 
 _SIGNATURES = (
     (0, b"%PDF", "a PDF document"),
@@ -49,7 +49,7 @@ _BRANDS = {
 _MARKUP = ((b"<svg", "an SVG drawing"), (b"<html", "a web page"), (b"<!doctype html", "a web page"))
 _NAMED = 4  # endings in a remedy
 _HEAD = 512
-"""Bytes at the beginning of a file that say what it is."""
+"""Bytes at the beginning of a file that identify its kind."""
 
 
 class CorruptImageError(Exception):
@@ -58,7 +58,7 @@ class CorruptImageError(Exception):
 
 @functools.cache
 def readable_formats() -> tuple[str, ...]:
-    """Names of the formats that the installed Pillow reads, its HEIF plug-in included if that is installed."""
+    """Names of the formats that the installed Pillow reads, including its HEIF plug-in if that is installed."""
     Image.init()
     try:
         import pillow_heif  # pyright: ignore[reportMissingImports]
@@ -73,48 +73,48 @@ def readable_formats() -> tuple[str, ...]:
 
 @functools.cache
 def endings() -> frozenset[str]:
-    """Endings of names, in small letters, of the files that are read as images."""
+    """Lower-case extensions of the files that are read as images."""
     known = readable_formats()
     return frozenset(end for end, name in Image.registered_extensions().items() if _CONTAINERS.get(name, name) in known)
 
 
 def ending(name: str) -> str:
-    """How a file's name ends, in small letters, such as `.jpg`; empty if it has no ending."""
+    """Extension of a file in lower case, such as `.jpg`; empty if it has none."""
     return os.path.splitext(name)[1].lower()
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file is read as an image, by its name."""
+    """True if a file is read as an image, judging by its name."""
     return ending(name) in endings()
 
 
 def is_unread_image(name: str) -> bool:
-    """Whether a file is an image by its name, which cannot be read."""
+    """True if a file is an image by its name, but of a kind that is not read."""
     return ending(name) not in endings() and (ending(name) in _UNREAD or ending(name) in _of_vetted())
 
 
 def unlike_its_ending(name: str, form: str | None) -> str | None:
-    """What to call a file of a format that its name does not say, such as `.jpg files that are PNG`; else None."""
+    """Description of a file whose format differs from its extension, such as `.jpg files that are PNG`; else None."""
     named = Image.registered_extensions().get(ending(name))
     found = _CONTAINERS.get(form or "", form)
     return f"{ending(name)} files that are {found}" if named and _CONTAINERS.get(named, named) != found else None
 
 
 def by_ending(names: Iterable[str]) -> dict[str, int]:
-    """Numbers of files by their ending, the commonest first."""
+    """Numbers of files by extension, the most common first."""
     counts = Counter(ending(name) or "no ending" for name in names)
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def counted(numbers: Mapping[str, int], most: int = 6) -> str:
-    """Numbers by ending as text: `12 .heic, 3 .psd`."""
+    """Numbers by extension as text: `12 .heic, 3 .psd`."""
     shown = [f"{count:,} {name}" for name, count in list(numbers.items())[:most]]
     left = sum(list(numbers.values())[most:])
     return ", ".join(shown) + (f", {left:,} others" if left else "")
 
 
 def remedy(names: Iterable[str]) -> str:
-    """What makes images readable that are not, given their names."""
+    """Advice that makes unreadable images readable, given their names."""
     found = {ending(name) for name in names}
     heic, others = sorted(found.intersection(_HEIC)), sorted(found.difference(_HEIC))
     parts = [f"{_HEIC_EXTRA} makes {' and '.join(heic)} readable"] if heic else []
@@ -125,7 +125,7 @@ def remedy(names: Iterable[str]) -> str:
 
 
 def no_images(place: str, others: Sequence[str], remedies: str) -> str:
-    """The message that a place holds no images, given the names of what it holds instead."""
+    """Message that a place contains no images, given the names of what it contains instead."""
     if not others:
         return f"{place} holds no images ({', '.join(sorted(endings()))}); {remedies}"
     images = [name for name in others if is_unread_image(name)]
@@ -134,7 +134,7 @@ def no_images(place: str, others: Sequence[str], remedies: str) -> str:
 
 
 def reason_unknown(file: BinaryIO) -> str:
-    """Why a file is not read as an image, found in its beginning."""
+    """Reason that a file is not read as an image, found in its first bytes."""
     file.seek(0)
     head = file.read(_HEAD)
     if not head:
@@ -148,7 +148,7 @@ def reason_unknown(file: BinaryIO) -> str:
 
 
 def _tiff_kind(file: BinaryIO, head: bytes) -> str:
-    """How the pixels of a TIFF file are stored, in words that go on after a reason; empty if it does not tell."""
+    """Storage of the pixels of a TIFF file, as a phrase that continues a reason; empty if unknown."""
     try:
         tags = TiffImagePlugin.ImageFileDirectory_v2(head[:8])
         file.seek(tags.next)
@@ -172,5 +172,5 @@ def _what_is(head: bytes) -> str | None:
 
 
 def _of_vetted() -> frozenset[str]:
-    """Endings of formats that another installation would read."""
+    """Extensions of formats that another installation would read."""
     return frozenset(_HEIC) | {name for name, form in Image.registered_extensions().items() if form in _VETTED}

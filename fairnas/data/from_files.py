@@ -1,4 +1,4 @@
-"""A data set whose images lie in files: which are opened, how they become pixels, and who is held out."""
+"""Data set whose images lie in files: choosing, opening and decoding them, and carving out splits."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,15 +32,15 @@ from fairnas.recipes import UNEVEN
 
 @dataclass(frozen=True, eq=False)
 class _Listed:
-    """What is known before any image is decoded."""
+    """Facts that are known before any image is decoded."""
 
     files: Mapping[str, Files]
-    """Those that are opened, split by split; validation and test only where the data set brings them."""
+    """Files to open, split by split; validation and test only if the data set brings them."""
     sizes: np.ndarray
-    """(K,) training images of each class, those that are not opened included."""
+    """(K,) training images of each class, including those that are not opened."""
     shares: Shares
     groups: Mapping[str, Groups]
-    """Of the images that are opened."""
+    """Groups of the images that are opened."""
     decoding: Decoding
     headers: Sequence[Header]
     findings: tuple[Finding, ...]
@@ -53,11 +53,11 @@ def dataset_of_files(
 
     Args:
         layout: the files and their classes.
-        config: shares per class, what belongs together, fit, range and augmentation.
+        config: shares per class, copies and groups, fit, range and augmentation.
         size: side of the images in pixels.
         channels: 1 or 3; None takes 1 if the images are grey and 3 otherwise.
-        seed: of the run, which decides who is held out.
-        progress: told how far the look at the images is.
+        seed: of the run; determines which images are held out.
+        progress: receives the progress.
 
     Raises:
         DataError: as `load_dataset`.
@@ -124,7 +124,7 @@ def _listed(layout: Layout, config: DataConfig, size: int, channels: int | None,
     units = Units.of(groups["train"].ranks(rank, seed), [groups["train"].ids])
     chosen = candidates_together(rank, pool.labels, shares, units)
     pool = pool.take(chosen)
-    # the range is looked for before anything is decoded, so among what trains if no image is corrupt or a copy
+    # the range is estimated before anything is decoded: on the images that train if none is corrupt or a copy
     intended = carve_together(rank[chosen], pool.labels, classes, shares, units.take(chosen), sizes)
     values = find_range(pool.take(intended.train), classes, config.value_range)
     headers = sample_headers(layout.train)
@@ -136,7 +136,7 @@ def _listed(layout: Layout, config: DataConfig, size: int, channels: int | None,
 def _opened(
     listed: _Listed, config: DataConfig, classes: Sequence[str], progress: Progress
 ) -> tuple[dict[str, Opened], Repeats | None, tuple[Finding, ...]]:
-    """The usable files of every split, the copies among them, and what to tell if too many look the same."""
+    """Usable files of every split, the copies among them, and findings if too many look the same."""
     contents = None if config.copies == "none" else file_contents(listed.files, progress)
     near = config.copies == "near" and listed.decoding.size >= SIDE
     all_fit = fit_in_memory(sum(map(len, listed.files.values())), listed.decoding)
@@ -152,7 +152,7 @@ def _opened(
 
 
 def _kept(opened: Mapping[str, Opened], carved: Carved, config: DataConfig, seed: int) -> dict[str, np.ndarray]:
-    """Places of the usable files of each split that the data set brings which are used; some more may be opened."""
+    """Positions of the usable files to keep in each split that the data set brings; more may have been opened."""
     kept = {"train": np.concatenate([carved.train, carved.validation, carved.test])}
     for split, part in opened.items():
         if split != "train":
@@ -176,14 +176,14 @@ def _held_out(
             found.append(opened[split].take(kept[split]))
         elif opened["train"].pixels is not None:
             found.append(opened["train"].take(places))
-        else:  # only looked at so far, and damage found when they are scored would end a run late
+        else:  # so far only checked for damage; decode them now, because damage found at scoring would end a run late
             files = opened["train"].take(places).files
             found.append(decoded(files, listed.files["train"], classes, listed.decoding, False, progress))
     return found
 
 
 def shares_of(config: DataConfig, layout: Layout) -> Shares:
-    """What of each class is carved out of the training images that lie in folders."""
+    """Numbers of images per class that are carved out of the training images in folders."""
     test = config.test_per_class or config.validation_per_class
     return Shares(
         validation=0 if layout.validation else limited(config.validation_per_class, config),
@@ -193,12 +193,12 @@ def shares_of(config: DataConfig, layout: Layout) -> Shares:
 
 
 def limited(wanted: int, config: DataConfig) -> int:
-    """Of the images wanted of each class for validation or test, how many may be kept."""
+    """Number of wanted validation or test images per class that may be kept."""
     return wanted if config.held_out_per_class is None else min(wanted, config.held_out_per_class)
 
 
 def _candidates(folder: SplitFolder, config: DataConfig, seed: int) -> Files:
-    """Files of a split that the data set brings, as far as they may be kept."""
+    """Files that may be kept of a split that the data set brings."""
     files = Files.of(folder)
     wanted = Shares(0, 0, config.held_out_per_class)
     return files.take(candidates(ranks(seed, files.members()), files.labels, wanted))
@@ -207,7 +207,7 @@ def _candidates(folder: SplitFolder, config: DataConfig, seed: int) -> Files:
 def _repeats_of_files(
     opened: Mapping[str, Opened], contents: Mapping[str, np.ndarray] | None, classes: Sequence[str], progress: Progress
 ) -> tuple[Repeats | None, tuple[Finding, ...]]:
-    """Copies among the usable files, unless they do not matter; and what to tell if too many look the same."""
+    """Copies among the usable files, unless they do not matter; and findings if too many look the same."""
     if contents is None:
         return None, ()
     small = [part.small for part in opened.values() if part.small is not None]
@@ -223,7 +223,7 @@ def _repeats_of_files(
 
 
 def _uneven(classes: Sequence[str], sizes: np.ndarray, shares: Shares) -> Iterator[Finding]:
-    """What to tell about classes of very different sizes."""
+    """Findings about classes of very different sizes."""
     low, high = int(sizes.argmin()), int(sizes.argmax())
     if sizes[high] > UNEVEN * sizes[low]:
         yield Finding(
@@ -240,14 +240,14 @@ def _uneven(classes: Sequence[str], sizes: np.ndarray, shares: Shares) -> Iterat
 
 
 def unused_settings(config: DataConfig, shares: Shares) -> tuple[Finding, ...]:
-    """What to tell about settings that do nothing for a data set."""
+    """Findings about settings that have no effect on a data set."""
     if config.test_per_class is None or shares.test:
         return ()
     return (Finding("setting-unused", "test_per_class is not used: the data set brings its test images"),)
 
 
 def _changed(outcome: Outcome, decoding: Decoding) -> Iterator[Finding]:
-    """What to tell where a few images are unlike those that were looked at."""
+    """Findings about images that differ from the sample."""
     if decoding.channels == 1 and outcome.coloured:
         noun = "colour image" if outcome.coloured == 1 else "colour images"
         yield Finding("colour-to-grey", f"{outcome.coloured:,} {noun} turned to grey")
@@ -261,7 +261,7 @@ def _changed(outcome: Outcome, decoding: Decoding) -> Iterator[Finding]:
 
 
 def fingerprint(classes: Sequence[str], splits: Iterable[Iterable[bytes]], decoding: Decoding | None = None) -> str:
-    """Of the files of every split, and of what they become where that is not what it is for most."""
+    """Fingerprint of the files of every split, and of unusual decoding settings."""
     digest = hashlib.sha256("\0".join(classes).encode())
     if decoding and (decoding.fit != "crop" or decoding.value_range):
         digest.update(f"\0{decoding.fit} {decoding.value_range}".encode())

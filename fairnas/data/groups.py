@@ -1,6 +1,6 @@
 """Groups of images that `data.group` names: videos, patients, bursts. No torch, no decoding.
 
-A group is known by its key: what a regular expression finds in the name of a file, or a cell of a CSV file.
+A group is identified by its key: the match of a regular expression in the name of a file, or a cell of a CSV file.
 """
 
 import contextlib
@@ -25,27 +25,27 @@ from fairnas.data.repeats import KIND
 from fairnas.data.splits import ranks
 from fairnas.errors import DataError
 
-_SECONDS = 10.0  # of a core; a million names take an ordinary pattern two
+_SECONDS = 10.0  # seconds of a core; an ordinary pattern takes two for a million names
 _SHOWN = 3  # names in a message
 
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """The groups of some files."""
+    """Groups of some files."""
 
     ids: np.ndarray
-    """(N,) integers: places in `names`; below 0, and each another, for images without a group."""
+    """(N,) integers: indices into `names`; distinct negative numbers for images without a group."""
     names: tuple[str, ...]
 
     def ranks(self, rank: np.ndarray, seed: int) -> np.ndarray:
-        """The images' ranks (N,), but the same for all images of a group: it depends on the seed and its name only."""
+        """Ranks (N,) of the images, equal within a group: they depend only on the seed and the group's name."""
         of_groups = ranks(seed, (b"group\0" + os.fsencode(name) for name in self.names))
         found, grouped = rank.copy(), self.ids >= 0
         found[grouped] = of_groups[self.ids[grouped]]
         return found
 
     def take(self, places: np.ndarray) -> "Groups":
-        """The groups of some of the files."""
+        """Groups of some of the files."""
         return Groups(self.ids[places], self.names)
 
 
@@ -53,8 +53,8 @@ def read_groups(config: DataConfig, files: Mapping[str, Files]) -> dict[str, Gro
     """Find the group of every image.
 
     Args:
-        config: its `group` says how; without one, no image has a group.
-        files: all files, split by split, `train` among them.
+        config: its `group` defines the groups; if it is None, no image has a group.
+        files: all files, split by split, including `train`.
 
     Returns:
         The groups, split by split; a group in several splits has the same number in each.
@@ -90,11 +90,11 @@ def read_groups(config: DataConfig, files: Mapping[str, Files]) -> dict[str, Gro
 
 
 def group_findings(groups: Mapping[str, Groups], files: Mapping[str, Files]) -> tuple[Finding, ...]:
-    """What to tell about the groups of some files: their number, images without a group, groups in several splits.
+    """Findings about the groups of some files: their number, images without a group, groups in several splits.
 
     Args:
-        groups: as `read_groups` gave them, those of the files.
-        files: the images that are used, split by split; those that are carved out of `train` count as its.
+        groups: result of `read_groups` for these files.
+        files: the images that are used, split by split; those carved out of `train` count as `train`.
     """
     if not groups["train"].names:
         return ()
@@ -107,7 +107,7 @@ def group_findings(groups: Mapping[str, Groups], files: Mapping[str, Files]) -> 
 
 
 def _counted(groups: Mapping[str, Groups]) -> Iterator[Finding]:
-    """How many groups there are, by which its owner sees whether they are those that were meant."""
+    """Finding with the number of groups, which shows the owner whether they are the intended ones."""
     ids = np.concatenate([each.ids for each in groups.values()])
     found, sizes = np.unique(ids[ids >= 0], return_counts=True)
     if not len(found):
@@ -137,7 +137,7 @@ def _without(lacking: Sequence[str], total: int) -> Iterator[Finding]:
 
 
 def _divided(groups: Mapping[str, Groups]) -> Iterator[Finding]:
-    """What to tell about groups that lie in several splits as they were brought."""
+    """Findings about groups that lie in several of the splits that were brought."""
     splits = list(groups)
     for place, later in enumerate(splits):
         for earlier in splits[:place]:
@@ -157,7 +157,7 @@ def _divided(groups: Mapping[str, Groups]) -> Iterator[Finding]:
 
 def _from_pattern(pattern: str, names: Mapping[str, Sequence[str]]) -> dict[str, list[str | None]]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about sets within sets
+        warnings.simplefilter("ignore")  # Python warns about nested sets
         search = re.compile(pattern).search
 
     def key(name: str) -> str | None:
@@ -177,9 +177,10 @@ def _from_pattern(pattern: str, names: Mapping[str, Sequence[str]]) -> dict[str,
 
 @contextlib.contextmanager
 def _within_seconds(seconds: float, message: str) -> Iterator[None]:
-    """Raise `DataError` if the body takes longer, by the processor's time, where the system can tell.
+    """Raise `DataError` if the body takes longer than `seconds` of processor time, on systems that can measure it.
 
-    A pattern such as `(a+)+b` may take years. The search for it looks at signals, which only reach the main thread.
+    A pattern such as `(a+)+b` may take years. Matching can be interrupted by signals, which only the main thread
+    receives.
     """
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
@@ -200,7 +201,7 @@ def _within_seconds(seconds: float, message: str) -> Iterator[None]:
 def _from_table(
     file: str, cells: Mapping[str, str], splits: Mapping[str, tuple[str, Sequence[str]]]
 ) -> dict[str, list[str | None]]:
-    """The groups that a CSV file gives to files by their path below the images, or by a name that only one has."""
+    """Groups that a CSV file gives to files, by path below the images or by a name that only one file has."""
     keys: dict[str, list[str | None]] = {}
     taken: dict[str, str] = {}
     for split, (folder, names) in splits.items():

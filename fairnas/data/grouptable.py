@@ -1,4 +1,4 @@
-"""The table of `data.group FILE.csv:COLUMN`: which group each image belongs to."""
+"""Table of `data.group FILE.csv:COLUMN`: the group of each image."""
 
 import csv
 import os
@@ -22,11 +22,11 @@ _FILE_COLUMNS = (
     "name",
     "id",
 )
-"""Names of the column that says which image a row is about; where none of them is there, it is the first column."""
+"""Names of the column with the image files; if there is none of them, the first column is used."""
 
 
 def read_table(file: str, column: str) -> dict[str, str]:
-    """The cells of a column by the names of the files. Raises `DataError`."""
+    """Read the cells of a column, keyed by the names of the files. Raises `DataError`."""
     try:
         text = Path(os.path.expanduser(file)).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""Many image files at once: their names in little memory, checked or decoded by several threads. No torch."""
+"""Collections of image files: names in little memory, checked or decoded by several threads. No torch."""
 
 import os
 from collections import Counter
@@ -17,7 +17,7 @@ from fairnas.data.progress import Progress, silent
 from fairnas.data.splits import CORRUPT_ALLOWED
 from fairnas.errors import DataError
 
-# A container may be allowed fewer cores than the machine has.
+# Cores that this process may use: a container may have fewer than the machine.
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 _CHUNK = 64  # files per task of a thread
@@ -27,7 +27,7 @@ _CHUNK = 64  # files per task of a thread
 class Files:
     """Labelled image files below one folder.
 
-    Names are one array of bytes: worker processes share an array, but would each copy a list of strings.
+    Names are one array of bytes, because worker processes share an array but would each copy a list of strings.
     """
 
     folder: str
@@ -37,7 +37,7 @@ class Files:
 
     @staticmethod
     def of(split: SplitFolder) -> "Files":
-        """The files of one split; labels are the places of the class names in their order."""
+        """Files of one split; labels are indices of the class names in their order."""
         names = [os.fsencode(file) for member in split.classes for file in member.files]
         sizes = [size for member in split.classes for size in member.sizes]
         counts = [len(member.files) for member in split.classes]
@@ -52,15 +52,15 @@ class Files:
         return os.path.join(self.folder, os.fsdecode(bytes(self.names[place])))
 
     def take(self, places: np.ndarray) -> "Files":
-        """Some of the files, in the order given."""
+        """Some of the files, in the given order."""
         return Files(self.folder, self.names[places], self.sizes[places], self.labels[places])
 
     def members(self) -> Iterator[bytes]:
-        """A name per image, for `splits.ranks`."""
+        """Name of each image, for `splits.ranks`."""
         return iter(self.names.tolist())
 
     def content(self) -> Iterator[bytes]:
-        """What the fingerprint is made of: names, sizes and labels, whatever the folder is called."""
+        """Content of the fingerprint: names, sizes and labels, independent of the folder's name."""
         rows = zip(self.names.tolist(), self.sizes.tolist(), self.labels.tolist(), strict=True)
         for name, size, label in sorted(rows):
             yield name + f"\0{size}\0{label}\0".encode()
@@ -68,20 +68,20 @@ class Files:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What came of opening files."""
+    """Outcome of opening files."""
 
     corrupt: Mapping[int, str]
-    """Why some cannot be decoded, by their place."""
+    """Reasons that files cannot be decoded, by position."""
     coloured: int = 0
-    """How many hold colours."""
+    """Number of files with colours."""
     deep: int = 0
-    """How many have more than 8 bits per channel."""
+    """Number of files with more than 8 bits per channel."""
     disguised: Counter[str] = field(default_factory=Counter)
-    """How many are of another format than their ending says, by what to call them."""
+    """Numbers of files whose format differs from their extension, by description."""
 
     @staticmethod
     def joined(parts: Sequence["Outcome"]) -> "Outcome":
-        """The outcome of several parts of the files together."""
+        """Combined outcome of several parts of the files."""
         return Outcome(
             {place: reason for part in parts for place, reason in part.corrupt.items()},
             sum(part.coloured for part in parts),
@@ -91,7 +91,7 @@ class Outcome:
 
 
 def check_all(files: Files, progress: Progress = silent) -> Outcome:
-    """Look at header and end of every file, without decoding (see `decode.check`)."""
+    """Check header and end of every file, without decoding (see `decode.check`)."""
     return _in_threads(files, lambda place: check(files.path(place)), progress, "looking at files")
 
 
@@ -101,11 +101,10 @@ def decode_all(
     """Decode every file to a square.
 
     Args:
-        files: what to decode.
-        decoding: how.
-        progress: told how many are done.
-        sides: (N, 2) integers, into which width and height of every upright image are written; corrupt files leave
-            theirs as they are.
+        files: the files to decode.
+        decoding: the settings.
+        progress: receives the number of files decoded.
+        sides: (N, 2) integers; receives width and height of every upright image, unchanged for corrupt files.
 
     Returns:
         Pixels (N, S, S, C), uint8, undefined for corrupt files; and the outcome.
@@ -122,16 +121,16 @@ def decode_all(
 
 
 def try_all(files: Files, decoding: Decoding, progress: Progress = silent) -> Outcome:
-    """Decode every file as `decode_all` does, for the outcome alone: of files too many to be kept in memory."""
+    """Decode every file as `decode_all` does, but only for the outcome: for sets that do not fit into memory."""
     return _in_threads(files, lambda place: read_image(files.path(place), decoding)[1], progress, "decoding images")
 
 
 def usable(files: Files, outcome: Outcome, classes: Sequence[str], among: Files) -> np.ndarray:
-    """Places of the files that can be used, in order.
+    """Positions of the usable files, in order.
 
     Raises:
-        DataError: if more than a tenth of a class is corrupt: then something else is wrong with the data. The class
-            has as many images as in `among`, which the files were chosen from.
+        DataError: if more than a tenth of a class is corrupt, which suggests another fault. The size of the class is
+            taken from `among`, which the files were chosen from.
     """
     corrupt = np.array(sorted(outcome.corrupt), dtype=np.int64)
     bad = np.bincount(files.labels[corrupt], minlength=len(classes))
@@ -147,7 +146,7 @@ def usable(files: Files, outcome: Outcome, classes: Sequence[str], among: Files)
 
 
 def corrupt_finding(files: Files, outcome: Outcome) -> tuple[Finding, ...]:
-    """What to tell the user about files left out: nothing, or one line with the first five names."""
+    """Finding about files that are left out: nothing, or one line with the first five names."""
     places = sorted(outcome.corrupt)
     if not places:
         return ()
@@ -158,13 +157,13 @@ def corrupt_finding(files: Files, outcome: Outcome) -> tuple[Finding, ...]:
 
 
 def disguise_finding(outcome: Outcome) -> tuple[Finding, ...]:
-    """What to tell about images of another format than their ending says: nothing, or one line."""
+    """Finding about images whose format differs from their extension: nothing, or one line."""
     line = disguise_line(outcome.disguised)
     return (Finding("other-format", line),) if line else ()
 
 
 def disguise_line(disguised: Counter[str]) -> str:
-    """What to tell about images of another format than their ending says, by what to call them; empty if none are."""
+    """Line about images whose format differs from their extension, by description; empty if there are none."""
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in disguised.most_common(5))
     return f"{kinds}; they are used as what they are" if kinds else ""
 
@@ -195,5 +194,5 @@ def _in_threads(files: Files, work: Callable[[int], Header], progress: Progress,
                 parts.append(part)
                 progress(min(len(parts) * _CHUNK, len(files)), len(files), text)
         finally:
-            pool.shutdown(cancel_futures=True)  # Ctrl-C must not wait for a million files
+            pool.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for a million files
     return Outcome.joined(parts)

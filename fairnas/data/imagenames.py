@@ -1,4 +1,4 @@
-"""Finding the image file that a row of a labels file means. No torch."""
+"""Search for the image file that a row of a labels file means. No torch."""
 
 import os
 from collections.abc import Iterator
@@ -12,21 +12,21 @@ from fairnas.rundir import is_run_directory
 
 @dataclass(frozen=True)
 class ListedFolder:
-    """The folder that a list such as train.csv is about."""
+    """Folder that a list such as train.csv describes."""
 
     name: str
     kind: str
 
 
 class ImageNames:
-    """The image files below a folder, by all that a row may call them."""
+    """Image files below a folder, indexed by every name that a row may use."""
 
     def __init__(self, root: Branch) -> None:
         self.sizes = dict(_image_files(root.path))
 
     @cached_property
     def _bare(self) -> dict[str, list[str]]:
-        """Files by their paths without the ending."""
+        """Files by their paths without extension."""
         found: dict[str, list[str]] = {}
         for name in self.sizes:
             found.setdefault(name[: name.rindex(".")], []).append(name)
@@ -34,7 +34,7 @@ class ImageNames:
 
     @cached_property
     def _by_end(self) -> dict[str, list[str]]:
-        """Files by their names alone, with and without the ending, in lower case."""
+        """Files by their names alone, with and without extension, in lower case."""
         found: dict[str, list[str]] = {}
         for name in self.sizes:
             base = name[name.rfind("/") + 1 :].casefold()
@@ -43,7 +43,7 @@ class ImageNames:
         return found
 
     def called(self, file: str, own: ListedFolder | None) -> list[str]:
-        """Files that a row may mean; the name may lack folders and ending."""
+        """Files that a row may mean; its name may lack folders and extension."""
         whole = f"{own.name}/{file}" if own else file
         if whole in self.sizes:
             return [whole]
@@ -57,7 +57,7 @@ class ImageNames:
 
 
 def _fit(name: str, file: str) -> int:
-    """How well a file is what a row says: 0 not at all, then by the end of its path, most if exactly."""
+    """Degree to which a file matches a row: 0 not at all, higher by the end of its path, 4 exactly."""
     bare = os.path.splitext(name)[0]
     if name == file:
         return 4
@@ -70,7 +70,7 @@ def _fit(name: str, file: str) -> int:
 
 
 def _image_files(path: str) -> Iterator[tuple[str, int]]:
-    """Every image below a folder by its relative path, with its size; links to folders are followed at the top only."""
+    """Iterate over the images below a folder, by relative path and size; follows links to folders only at the top."""
     top = Branch(path, "")
     waiting = [("", path)] + [(each.name, each.path) for each in top.folders if os.path.islink(each.path)]
     while waiting:

@@ -1,9 +1,9 @@
-"""The images of one split, in one of two kinds: resident on the device, or streamed from files.
+"""Images of one split, of one of two kinds: resident on the device, or streamed from files.
 
 Resident images are one uint8 tensor, moved to the device once; batches are a few tensor operations. Streamed
-ones are decoded by worker processes, a whole batch each, as often as they are needed; they know how many, so that
-nobody who wants batches has to. Both draw the same augmentation, which streamed images undergo before they are
-reduced to squares.
+ones are decoded by worker processes, a whole batch each, every time they are needed; they know the number of
+processes, so that callers need not pass it. Both draw the same augmentation, which streamed images undergo before they
+are reduced to squares.
 """
 
 import dataclasses
@@ -31,16 +31,16 @@ from fairnas.data.image_files import CORES, Files
 from fairnas.errors import DataError
 
 RESIDENT_BYTES = 2_000_000_000
-"""Decoded images that take less than this, all splits together, are held in memory; others are streamed."""
+"""Limit for decoded images, all splits together, to be held in memory; larger sets are streamed."""
 
-_LONGEST_FOLDER = 85  # bytes: a socket's address has 103 at most on macOS, more on Linux; 18 are its own name
+_LONGEST_FOLDER = 85  # bytes: socket addresses have at most 103 on macOS, more on Linux; 18 are for the name itself
 
 Task = tuple[int, np.ndarray]
-"""A batch to make: its number in the epoch, and the places of its images."""
+"""Batch to make: its number in the epoch, and the positions of its images."""
 
 
 def _require_room_for_sockets() -> None:
-    """Processes that decode hand their images over through sockets; without one they would be waited for forever."""
+    """Raise an error if worker processes could not open their sockets, because they would be waited for forever."""
     folder = util.get_temp_dir()
     if len(os.fsencode(folder)) > _LONGEST_FOLDER:
         raise DataError(
@@ -50,12 +50,12 @@ def _require_room_for_sockets() -> None:
 
 
 def fit_in_memory(count: int, decoding: Decoding) -> bool:
-    """Whether so many decoded images stay below `RESIDENT_BYTES`."""
+    """True if `count` decoded images take less than `RESIDENT_BYTES`."""
     return count * decoding.size**2 * decoding.channels < RESIDENT_BYTES
 
 
 class Images(Protocol):
-    """The images of one split and their labels."""
+    """Images of one split and their labels."""
 
     @property
     def labels(self) -> Tensor:
@@ -76,7 +76,7 @@ class Images(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ResidentImages:
-    """Images in memory: (N, s, s, C) uint8. Where their side s differs from `size`, batches are resized."""
+    """Images in memory: (N, s, s, C) uint8. If their side s differs from `size`, batches are resized."""
 
     pixels: Tensor
     labels: Tensor
@@ -103,15 +103,15 @@ class ResidentImages:
 class StreamedImages:
     """Images in files, decoded when they are needed.
 
-    Of a split that fits into memory by itself, the squares that evaluation sees are kept when they are first
-    asked for: BN may be recalibrated for thousands of networks.
+    If the split alone fits into memory, the squares for evaluation are kept after their first use: BN may be
+    recalibrated for thousands of networks.
     """
 
     files: Files
     decoding: Decoding
     labels: Tensor
     workers: int = 0
-    """Processes that decode; 0: this one."""
+    """Number of processes that decode; 0: this one."""
     _kept: list[ResidentImages] = field(default_factory=list, init=False, repr=False)
 
     def __len__(self) -> int:
@@ -143,13 +143,13 @@ class StreamedImages:
         if workers > 0:
             _require_room_for_sockets()
         loader = DataLoader(
-            # a copy, because what is kept need not travel; any object with __getitem__ will do
+            # a copy without cached pixels, which need not be sent; any object with __getitem__ works
             _Batches(dataclasses.replace(self), views),  # pyright: ignore[reportArgumentType]
-            batch_size=None,  # one item is a batch
+            batch_size=None,  # each item is a whole batch
             sampler=tasks,
             num_workers=workers,
             pin_memory=device.type == "cuda",
-            generator=torch.Generator(),  # else the loader would draw from the global one
+            generator=torch.Generator(),  # otherwise the loader would draw from the global generator
         )
         made = iter(loader)
         while True:
@@ -170,11 +170,11 @@ class StreamedImages:
             yield pixels.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
     def _processes(self) -> int:
-        """How many processes decode. More than cores would only wait for each other; a daemon may not start any."""
+        """Number of processes that decode: at most one per core, none in a daemon, which may not start any."""
         return 0 if multiprocessing.current_process().daemon else min(self.workers, CORES)
 
     def read(self, places: np.ndarray, draws: Draws | None) -> Tensor:
-        """Decode and augment some: (B, S, S, C) uint8. Raises `DataError` naming a bad file."""
+        """Decode and augment some images: (B, S, S, C) uint8. Raises `DataError` naming a bad file."""
         pixels = np.empty((len(places), *self.decoding.shape), np.uint8)
         rectangles = draws.rectangles if draws else None
         with quiet_pillow():
@@ -204,7 +204,7 @@ class StreamedImages:
 
 @dataclass(frozen=True, eq=False)
 class _Batches:
-    """What a worker process does: make one batch, or return the message of what went wrong."""
+    """Work of a worker process: makes one batch, or returns an error message."""
 
     images: StreamedImages
     views: Views | None

@@ -1,4 +1,4 @@
-"""What lies inside class folders: splits, masks or versions that would be taken for images of the class. No torch."""
+"""Content of class folders: splits, masks or versions that would be taken for images of the class. No torch."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +10,7 @@ from fairnas.data.names import shortened
 
 
 def require_no_splits(level: Level) -> None:
-    """Refuse class folders that hold train and test images. Raises `RefusedImages`."""
+    """Refuse class folders that contain train and test images. Raises `RefusedImages`."""
     kinds = {each: _kinds(each) for each in level.folders}
     holders = [each for each in level.folders if kinds[each] & {"val", "test"}]
     if not _is_pattern(level, holders, any(len(kinds[each]) > 1 for each in holders)):
@@ -25,7 +25,7 @@ def require_no_splits(level: Level) -> None:
 
 
 def _kinds(branch: Branch) -> set[str]:
-    """The splits that folders in a folder are."""
+    """Kinds of splits among the subfolders of a folder."""
     inner = [each.name for each in branch.own_folders if each.holds_images]
     return {
         kind
@@ -36,7 +36,7 @@ def _kinds(branch: Branch) -> set[str]:
 
 
 def require_no_annotations(level: Level) -> None:
-    """Refuse class folders that hold images beside pictures of masks or labels. Raises `RefusedImages`."""
+    """Refuse class folders that contain masks or labels beside images. Raises `RefusedImages`."""
     holders = [each for each in level.folders if _annotations(each)]
     beside = [any(roles.is_images(roles.words(inner.name)) for inner in each.own_folders) for each in holders]
     if not _is_pattern(level, holders, any(beside)):
@@ -51,7 +51,7 @@ def require_no_annotations(level: Level) -> None:
 
 
 def _annotations(branch: Branch) -> list[Branch]:
-    """Folders of masks or labels in a folder that holds nothing but these and images as such."""
+    """Subfolders of masks or labels, if a folder contains only these and images."""
     inner = [each for each in branch.own_folders if each.holds_images]
     known = [each for each in inner if roles.is_annotations(roles.words(each.name))]
     plain = [each for each in inner if roles.is_images(roles.words(each.name))]
@@ -59,12 +59,12 @@ def _annotations(branch: Branch) -> list[Branch]:
 
 
 def _is_pattern(level: Level, holders: Sequence[Branch], sure: bool) -> bool:
-    """Whether what some class folders hold is how the whole is laid out, and no chance."""
+    """True if the content of some class folders is a pattern of the whole layout, not a coincidence."""
     return bool(holders) and (sure or len(holders) >= max(2, len(level.folders) // 2))
 
 
 def told_inside(level: Level) -> Iterator[Finding]:
-    """What the owner should know about folders inside class folders."""
+    """Findings about folders inside class folders."""
     if len(level.common) > 1:
         below = shortened(sorted(level.common), 5)
         yield Finding(

@@ -1,6 +1,6 @@
-"""Labels from a text file: one row per image, with the name of its file, its class and perhaps its split. No torch.
+"""Labels from a text file: one row per image, with its file name, its class and perhaps its split. No torch.
 
-The file may be anybody's, so its size, its encoding and everything in it is checked, and a fault is one line.
+The file may come from anywhere, so its size, encoding and content are checked, and a fault is reported in one line.
 """
 
 import csv
@@ -15,8 +15,8 @@ from fairnas.data.formats import is_image_name
 from fairnas.data.names import quoted, shortened
 
 MOST_BYTES = 256_000_000
-"""Larger files are refused: a million rows take about 50 MB."""
-_LONGEST_LABEL = 200
+"""Size limit: a million rows take about 50 MB."""
+_LONGEST_LABEL = 200  # characters; longer cells are texts, not classes
 _FILE = ("filename", "filepath", "file", "imagename", "imagepath", "imageid", "image", "img", "path", "name", "id")
 _LABEL = ("label", "class", "target", "category", "labelname", "classname", "labels", "classes", "species")
 _SPLIT = ("split", "set", "subset", "partition")
@@ -30,7 +30,7 @@ _READ = "is read: a header such as filename,label, then one row per image"
 
 @dataclass(frozen=True)
 class Row:
-    """One image: its file as it is written, its class, its split (`train`, `val`, `test`) if one is given."""
+    """One image: its file as written, its class, and its split (`train`, `val`, `test`) if given."""
 
     file: str
     label: str
@@ -40,7 +40,7 @@ class Row:
 
 @dataclass(frozen=True)
 class LabelsFile:
-    """The rows of a labels file, and the names of the columns that they were taken from."""
+    """Rows of a labels file, and the names of the columns that they were read from."""
 
     path: Path
     rows: tuple[Row, ...]
@@ -48,15 +48,15 @@ class LabelsFile:
 
 
 def unreadable(path: Path, why: str, remedy: str = "correct it") -> RefusedImages:
-    """The refusal of a labels file."""
+    """Refusal of a labels file."""
     return RefusedImages(Finding("labels-unreadable", f"{path} {why}; {remedy}"))
 
 
 def read_labels(path: Path) -> LabelsFile:
-    """Read a labels file: columns apart by comma, semicolon or tab, in UTF-8 or UTF-16.
+    """Read a labels file with columns separated by comma, semicolon or tab, in UTF-8 or UTF-16.
 
-    The columns are known by their names, in capitals or not. A table of two columns needs one known name only.
-    Without a header, the first column is the file, by its ending, and the second the class.
+    Columns are recognised by their names, in any case. A table of two columns needs only one known name. Without a
+    header, the first column is the file, recognised by its extension, and the second the class.
 
     Raises:
         RefusedImages: naming the file, the line and what is wrong.
@@ -84,7 +84,7 @@ def read_labels(path: Path) -> LabelsFile:
 
 
 def is_labels_file(path: Path) -> bool:
-    """Whether the first line of a file names columns for files and classes, or is a row with an image."""
+    """True if the first line of a file names columns for files and classes, or is a row with an image."""
     try:
         with open(path, "rb") as file:
             head = file.read(100_000) if path.is_file() else b""
@@ -96,7 +96,7 @@ def is_labels_file(path: Path) -> bool:
 
 def _text(path: Path) -> str:
     try:
-        if not path.is_file():  # a pipe would be waited for
+        if not path.is_file():  # reading a pipe would block
             raise unreadable(path, "is not a file" if path.exists() else "does not exist", "give a CSV file")
         size = path.stat().st_size
         if size > MOST_BYTES:
@@ -119,9 +119,9 @@ def _decoded(path: Path, content: bytes) -> str:
 
 
 def _table(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    """Number of the line and cells of every row that is not empty."""
+    """Line number and cells of every row that is not empty."""
     head = next((line for line in text[:100_000].splitlines() if line.strip()), "")
-    delimiter = max("\t;,", key=head.count)  # the tab first: in a table of tabs, names may hold commas
+    delimiter = max("\t;,", key=head.count)  # tab first, because names in a table of tabs may contain commas
     if not head.count(delimiter):
         delimiter = " "
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
@@ -134,7 +134,7 @@ def _table(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _columns(header: Sequence[str], *, lenient: bool) -> tuple[int, int, int | None] | None:
-    """Places of the columns for file, class and split; None where the header does not tell.
+    """Indices of the columns for file, class and split; None if the header does not name them.
 
     With `lenient`, one known name of two is enough.
     """
@@ -152,7 +152,7 @@ def _place(names: Sequence[str], known: Sequence[str]) -> int | None:
 
 
 def _is_row(cells: Sequence[str]) -> bool:
-    """Whether a first line is already a row: an image file and something after it."""
+    """True if a first line is already a row: an image file and something after it."""
     return len(cells) > 1 and is_image_name(cells[0].strip())
 
 

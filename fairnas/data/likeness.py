@@ -1,11 +1,11 @@
 """Near copies: images that are the same after encoding, resizing or a change of brightness. No torch.
 
-Two images are near copies if their thumbnails are. Thumbnails are compared with brightness and contrast taken out;
-the lowest frequencies of their cosine transform, a perceptual hash in real numbers, find the pairs to compare. Images
-without detail (plain walls, clear skies, empty fields of a microscope) all look alike and are left alone.
+Two images are near copies if their thumbnails are. Thumbnails are compared after normalising brightness and contrast;
+the lowest frequencies of their cosine transform, a perceptual hash in real numbers, select the pairs to compare. Images
+without detail (plain walls, clear skies, empty fields of a microscope) all look alike and are ignored.
 
-The bounds were chosen by looking at pairs: on CIFAR-10 as JPEG they find those with the least distance, each of which
-shows one picture twice, and of copies at JPEG quality 75 all, at 50 more than nine in ten.
+The thresholds were chosen by inspecting pairs: on CIFAR-10 as JPEG they accept the closest pairs, each of which shows
+one picture twice, all copies at JPEG quality 75, and more than nine in ten at quality 50.
 """
 
 from dataclasses import dataclass
@@ -20,20 +20,20 @@ from fairnas.data.joining import components
 from fairnas.data.progress import Progress, silent
 
 SIDE = 16
-"""Side of a thumbnail in pixels. Smaller images show too little to tell a copy from another of the same kind."""
+"""Side of a thumbnail in pixels. Smaller images show too little to distinguish a copy from a similar image."""
 
-_DISTANCE = 0.02  # squared, between thumbnails of mean 0 and norm 1: a correlation of 0.99
-_LARGEST = 0.75  # difference at any pixel, in standard deviations: a small object before the same background has more
-_DETAIL = 0.15  # squared distance of what remains without shading, as a share of it
-_LEAST_DETAIL = 1.0  # standard deviation of what remains, in grey levels
-_COLOUR = 8.0  # mean difference of the colours, in 0 to 255: the same sign in red and in blue has more
+_DISTANCE = 0.02  # squared distance of thumbnails with mean 0 and norm 1: a correlation of 0.99
+_LARGEST = 0.75  # difference at any pixel, in standard deviations; a small object on the same background exceeds it
+_DETAIL = 0.15  # squared distance after removing shading, as a share of what remains
+_LEAST_DETAIL = 1.0  # standard deviation after removing shading, in grey levels
+_COLOUR = 8.0  # mean difference of the colours, in 0 to 255; the same sign in red and in blue exceeds it
 _LARGEST_COLOUR = 48.0  # difference at any pixel
-_COLOUR_SHARE = 0.25  # of the colours' own strength, where that is more; twice that at any pixel
-_CONTRAST = 1.6  # factor
-_BRIGHTNESS = 64  # in 0 to 255
-_NEIGHBOURS = 9  # of an image, itself among them, that are compared with it
-_KEPT = 5  # frequencies per axis that find the pairs
-_CHUNK = 4096
+_COLOUR_SHARE = 0.25  # or this share of the colours' own strength, if larger; twice that at any pixel
+_CONTRAST = 1.6  # largest ratio of contrasts
+_BRIGHTNESS = 64  # largest difference of mean brightness, in 0 to 255
+_NEIGHBOURS = 9  # nearest thumbnails of an image, including itself, that are compared with it
+_KEPT = 5  # frequencies per axis used to select pairs
+_CHUNK = 4096  # images of 32 x 32 pixels at a time, fewer of larger ones, to bound the memory
 
 
 def thumbnails(pixels: np.ndarray, parts: np.ndarray | None = None) -> np.ndarray:
@@ -41,7 +41,7 @@ def thumbnails(pixels: np.ndarray, parts: np.ndarray | None = None) -> np.ndarra
 
     Args:
         pixels: (N, S, S, C) uint8; S is 16 or more.
-        parts: (N, 4) integers, left, top, width and height of the part that each thumbnail shows; None: everything.
+        parts: (N, 4) integers: left, top, width and height of the part that each thumbnail shows; None: everything.
 
     Returns:
         (N, 16, 16, C) uint8.
@@ -74,10 +74,10 @@ def likeness_ids(small: np.ndarray, progress: Progress = silent) -> np.ndarray:
 
     Args:
         small: (N, 16, 16, C) uint8.
-        progress: told how many images have been compared.
+        progress: receives the number of images compared.
 
     Returns:
-        A number (N,) per image that an image shares with its near copies, and with theirs.
+        A number (N,) per image, shared by near copies, also indirectly.
     """
     ids = row_ids(small)
     chosen = np.unique(ids)
@@ -86,12 +86,12 @@ def likeness_ids(small: np.ndarray, progress: Progress = silent) -> np.ndarray:
     chosen, shapes = chosen[detailed], shapes.take(detailed)
     pairs = chosen[_pairs(small[chosen], shapes, progress)]
     same = np.stack([np.arange(len(ids)), ids], axis=1)
-    same = same[np.isin(ids, chosen)]  # equal thumbnails without detail tell nothing
+    same = same[np.isin(ids, chosen)]  # equal thumbnails without detail are no evidence
     return components(len(small), np.concatenate([pairs, same]))
 
 
 def _shading() -> np.ndarray:
-    """(256, 15) orthonormal: polynomials of degree 4 at most, as a lens and a lamp shade all their pictures."""
+    """(256, 15) orthonormal: polynomials of degree 4 or less, like the shading by a lens and a lamp."""
     y, x = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j]
     powers = [x**across * y**down for across in range(5) for down in range(5 - across)]
     return np.linalg.qr(np.stack([each.ravel() for each in powers], axis=1))[0].astype(np.float32)
@@ -102,18 +102,18 @@ _SHADING = _shading()
 
 @dataclass(frozen=True, eq=False)
 class _Shapes:
-    """What thumbnails show, apart from brightness and contrast."""
+    """Content of thumbnails, apart from brightness and contrast."""
 
     pixels: np.ndarray  # (N, 256) grey values, mean 0 and norm 1
     mean: np.ndarray  # (N,) of the grey values
-    contrast: np.ndarray  # (N,) their standard deviation
+    contrast: np.ndarray  # (N,) standard deviation of the grey values
     detail: np.ndarray  # (N,) the same without shading
 
     @staticmethod
     def of(small: np.ndarray) -> "_Shapes":
         grey = _grey(small).reshape(len(small), SIDE**2)
         mean, contrast = grey.mean(1), grey.std(1)
-        pixels = (grey - mean[:, None]) / (SIDE * np.maximum(contrast, 1e-6))[:, None]
+        pixels = (grey - mean[:, None]) / (SIDE * np.maximum(contrast, 1e-6))[:, None]  # 1e-6: an image of one colour
         return _Shapes(pixels, mean, contrast, contrast * np.sqrt(_unshaded(pixels)))
 
     def take(self, places: np.ndarray) -> "_Shapes":
@@ -121,20 +121,21 @@ class _Shapes:
 
 
 def _unshaded(pixels: np.ndarray) -> np.ndarray:
-    """Squared norms (N,) of (N, 256) without the shading."""
+    """Squared norms (N,) of (N, 256) after removing the shading."""
     return np.maximum(0, (pixels**2).sum(1) - ((pixels @ _SHADING) ** 2).sum(1))
 
 
 def _pairs(small: np.ndarray, shapes: _Shapes, progress: Progress) -> np.ndarray:
-    """Pairs (P, 2) of places of near copies."""
+    """Pairs (P, 2) of positions of near copies."""
     if len(small) < 2:
         return np.empty((0, 2), np.int64)
     frequencies = np.asarray(dctn(shapes.pixels.reshape(-1, SIDE, SIDE), axes=(1, 2), norm="ortho"))
+    # without the mean, which is 0
     lowest = frequencies[:, :_KEPT, :_KEPT].reshape(len(small), -1)[:, 1:17].astype(np.float64)
     tree, found = KDTree(lowest), [np.empty((0, 2), np.int64)]
     for start in range(0, len(small), _CHUNK):
         some = lowest[start : start + _CHUNK]
-        # leaving out frequencies makes no distance larger, so no pair within the bound is missed here
+        # leaving out frequencies never increases a distance, so no pair within the threshold is missed here
         near, places = tree.query(some, _NEIGHBOURS, distance_upper_bound=_DISTANCE**0.5, workers=min(8, CORES))
         row, column = np.nonzero(np.isfinite(near))
         pairs = np.sort(np.stack([start + row, np.asarray(places)[row, column]], axis=1), axis=1)
@@ -145,7 +146,7 @@ def _pairs(small: np.ndarray, shapes: _Shapes, progress: Progress) -> np.ndarray
 
 
 def _alike(small: np.ndarray, shapes: _Shapes, pairs: np.ndarray) -> np.ndarray:
-    """Which pairs are near copies, (P,) bool."""
+    """Mask of the pairs that are near copies, (P,) bool."""
     verdicts = [np.empty(0, bool)]
     for start in range(0, len(pairs), _CHUNK):
         first, second = pairs[start : start + _CHUNK].T
@@ -170,7 +171,7 @@ def _alike_shapes(one: _Shapes, other: _Shapes) -> np.ndarray:
 
 
 def _alike_colours(one: np.ndarray, other: np.ndarray, contrast: np.ndarray) -> np.ndarray:
-    """Whether colours (P, 256 C), in standard deviations of the grey values, are the same as far as one sees."""
+    """True for colours (P, 256 C), in standard deviations of the grey values, that look the same."""
     difference, strength = np.abs(one - other), np.maximum(np.abs(one), np.abs(other))
     mean, largest = difference.mean(1) * contrast, difference.max(1) * contrast
     return (mean <= np.maximum(_COLOUR, _COLOUR_SHARE * strength.mean(1) * contrast)) & (
@@ -179,7 +180,7 @@ def _alike_colours(one: np.ndarray, other: np.ndarray, contrast: np.ndarray) -> 
 
 
 def _colours(small: np.ndarray) -> np.ndarray:
-    """(N, 16, 16, C) to (N, 256 C): how far each channel is from grey."""
+    """(N, 16, 16, C) to (N, 256 C): difference of each channel from grey."""
     return (small - _grey(small)[..., None]).reshape(len(small), -1)
 
 
@@ -187,11 +188,11 @@ def _grey(small: np.ndarray) -> np.ndarray:
     """(N, 16, 16, C) to (N, 16, 16) float32."""
     if small.shape[3] == 1:
         return small[..., 0].astype(np.float32)
-    return small.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    return small.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)  # luma, as in `augment`
 
 
 def _averaging(side: int) -> np.ndarray:
-    """(16, side): what part of each pixel goes into each of 16 equal stretches of a row."""
+    """(16, side): weights of the pixels of a row in each of 16 equal intervals."""
     edges = np.arange(SIDE + 1) * (side / SIDE)
     pixels = np.arange(side)
     overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)

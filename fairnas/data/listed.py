@@ -1,4 +1,4 @@
-"""Images whose classes stand in a labels file: finding the file of every row, and what does not fit. No torch."""
+"""Images whose classes are in a labels file: matching rows with files, and rows that do not fit. No torch."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,34 +17,34 @@ from fairnas.data.splits import CORRUPT_ALLOWED
 _MAIN = ("labels", "label", "train", "train_labels", "train-labels", "trainlabels")
 _ENDINGS = (".csv", ".tsv")
 _MANY_CLASSES = 20
-"""More classes than these, with less than two images each, are no classes."""
+"""Number of labels above which labels with less than two images each are not classes."""
 
 
 @dataclass(frozen=True)
 class Listed:
-    """The splits that a labels file tells of, by their kind (`train`, `val`, `test`), and what is to be told."""
+    """Splits of a labels file, by kind (`train`, `val`, `test`), and findings."""
 
     splits: Mapping[str, SplitFolder]
     findings: tuple[Finding, ...]
 
 
 def find_labels(root: Branch) -> Path | None:
-    """The labels file beside images: labels.csv, train.csv or the only table whose header reads like one."""
+    """Labels file beside images: labels.csv, train.csv or the only table whose header reads like one."""
     tables = {name.lower(): name for name in root.others if name.lower().endswith(_ENDINGS)}
     for name in (stem + ending for stem in _MAIN for ending in _ENDINGS):
         if name in tables:
             return Path(root.at(tables[name]))
-    # what a sample submission says is invented
+    # labels in a sample submission are dummies
     paths = [Path(root.at(name)) for low, name in tables.items() if "submission" not in low]
     found = [path for path in paths if is_labels_file(path)]
     return found[0] if len(found) == 1 else None
 
 
 def read_listed(root: Branch, file: Path) -> Listed:
-    """The images below a folder that a labels file lists; the lists of other splits lie beside it.
+    """Read the images below a folder that a labels file lists; lists of other splits lie beside it.
 
-    Where no column tells the split, it is that of the folder (`train/`, `val/`, `test/`) an image lies in, if the rows
-    lead to several.
+    Without a column for the split, it is given by the folder of each image (`train/`, `val/`, `test/`), if the rows use
+    several of them.
 
     Raises:
         RefusedImages: if rows contradict each other, lead out of the folder or mean several files, or if more than
@@ -68,9 +68,9 @@ def read_listed(root: Branch, file: Path) -> Listed:
 
 
 def listed_split(root: Branch, split: Branch) -> Listed | None:
-    """The images of one split whose classes stand in a list in its folder or beside it; None without one.
+    """Read the images of one split whose classes are in a list in its folder or beside it; None without a list.
 
-    Such are `val/val_annotations.txt` with `val/images/`, and `val.csv`.
+    Examples are `val/val_annotations.txt` with `val/images/`, and `val.csv`.
     """
     stems = (f"{split.name}_annotations", f"{split.name}_labels", split.name)
     places = [(split, stem) for stem in (*stems, "labels")] + [(root, stem) for stem in stems]
@@ -149,7 +149,7 @@ def _matched(images: ImageNames, listing: LabelsFile, own: ListedFolder | None) 
 
 
 def _inside(path: Path, row: Row) -> str:
-    """The file of a row as a path below the folder. Raises `RefusedImages` if it leads elsewhere."""
+    """File of a row as a path below the folder. Raises `RefusedImages` if it leads elsewhere."""
     file = row.file.replace("\\", "/")
     parts = [part for part in file.split("/") if part not in ("", ".")]
     if file.startswith("/") or ".." in parts or (parts and parts[0].endswith(":")) or not parts:
@@ -185,7 +185,7 @@ def _require_classes(file: Path, found: _Matched) -> None:
 
 
 def _by_split(found: _Matched, lists: Mapping[str, _Matched]) -> dict[str, dict[str, str]]:
-    """Files with their labels by the kind of their split."""
+    """Files with their labels, by kind of split."""
     members: dict[str, dict[str, str]] = {}
     if lists:
         for kind, each in lists.items():
@@ -201,14 +201,14 @@ def _by_split(found: _Matched, lists: Mapping[str, _Matched]) -> dict[str, dict[
 
 
 def _kind(folder: str) -> str | None:
-    """The split that a folder's name means."""
+    """Kind of split that a folder's name means."""
     spoken = roles.words(folder)
     kinds = roles.split_kinds(spoken) & {"train", "val", "test"} if roles.is_split(spoken) else frozenset()
     return next(iter(kinds)) if len(kinds) == 1 else None
 
 
 def _folder_of_list(root: Branch, file: Path) -> ListedFolder | None:
-    """The folder that train.csv or test_labels.csv is about, if there is one of that name."""
+    """Folder that train.csv or test_labels.csv describes, if there is one of that name."""
     stem = file.stem.lower().replace("-", "_").removesuffix("_labels").removesuffix("labels")
     for each in root.folders:
         kind = _kind(each.name)
@@ -254,7 +254,7 @@ def _require_apart(members: Mapping[str, Mapping[str, str]], file: Path) -> None
 
 
 def _unlisted(images: ImageNames, used: Iterable[str], file: Path) -> Iterator[Finding]:
-    """What is told about images without a row."""
+    """Findings about images without a row."""
     used = set(used)
     rest = sorted(images.sizes.keys() - used)
     begun = {name.partition("/")[0] for name in used}

@@ -1,4 +1,4 @@
-"""Loading a data set by name: find it, split it, measure it."""
+"""Loading of a data set by name: finding it, splitting it, measuring it."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -32,19 +32,19 @@ def load_dataset(
 ) -> Dataset:
     """Load a data set by name and split it.
 
-    Images are brought to squares as `config.fit` says: the shorter side resized (bilinear, antialiased), then the
-    centre cropped, unless it says otherwise. Held in memory they are stored as these squares; streamed they are
-    decoded anew each time, so only there does the `inception` augmentation see what lies outside the centre.
+    Images become squares as `config.fit` says; by default the shorter side is resized (bilinear, antialiased) and the
+    centre cropped. Images in memory are stored as these squares; streamed images are decoded again at every use, so
+    only for them can the `inception` augmentation use what lies outside the centre.
 
     Args:
-        config: name, root, shares per class, augmentation; its `image_size` is not looked at.
+        config: name, root, shares per class, augmentation; its `image_size` is not used.
         image_size: side of the images in pixels.
         image_channels: 1 or 3; None takes 1 if the images are grey and 3 otherwise.
-        seed: the run's seed, which decides who is held out.
-        progress: told how far it is.
+        seed: the run's seed, which determines the images held out.
+        progress: receives the progress.
 
     Raises:
-        DataError: if the data are absent, damaged or too few; the message names the file and the remedy.
+        DataError: if the data are missing, damaged or too few; the message names the file and the remedy.
     """
     assert image_size >= 1
     if image_channels not in (None, 1, 3):
@@ -60,7 +60,7 @@ def load_dataset(
 
 
 def find_layout(config: DataConfig) -> Layout | None:
-    """The files of a data set, or None for one that lies in arrays. Raises `DataError` as `load_dataset`."""
+    """Files of a data set, or None if it comes as arrays. Raises `DataError` as `load_dataset`."""
     name, _, path = config.name.partition(":")
     if name == "folder" and path:
         return read_layout(Path(path), config.layout, config.labels)
@@ -146,7 +146,7 @@ def _repeats_of_arrays(parts: Mapping[str, Arrays], classes: Sequence[str], conf
 
 
 def _unused_decoding(config: DataConfig) -> tuple[Finding, ...]:
-    """What to tell about settings that only images in files have."""
+    """Findings about settings that apply only to images in files."""
     given = [name for name, value in (("fit", config.fit != "crop"), ("range", config.range is not None)) if value]
     return tuple(
         Finding("setting-unused", f"data.{name} is not used: the images of this data set are squares of 8 bits")

@@ -1,8 +1,8 @@
 """Folders that would be read as classes but are something else: splits, folds, annotations, versions. No torch.
 
-A rule looks at the folders of one level, and at the names one level below. It refuses where names say that a network
-would learn to tell splits or versions apart, and keeps silent where they may as well be classes: `train` beside `bus`,
-`mask` beside `no_mask`, `original` beside `forgery`. Whoever is refused wrongly gives the setting that is named.
+A rule looks at the folders of one level, and at the names one level below. It refuses names with which a network would
+learn to distinguish splits or versions, and accepts names that could be classes: `train` beside `bus`, `mask` beside
+`no_mask`, `original` beside `forgery`. Every message names the setting that overrules it.
 """
 
 import os
@@ -17,25 +17,25 @@ from fairnas.data.inside import require_no_annotations, require_no_splits, told_
 from fairnas.data.level import NAMED, Level
 from fairnas.data.names import shortened
 
-_LOOKED_AT = 200  # names of files that stand for all of a folder
+_LOOKED_AT = 200  # sample of file names per folder
 
 
 def require_classes(parent: Branch, setting: str) -> tuple[Finding, ...]:
-    """Refuse folders that are surely no classes.
+    """Refuse folders that are certainly not classes.
 
     Args:
-        parent: the folder that holds them.
-        setting: the value of `data.layout` with which they are taken for classes all the same.
+        parent: the folder that contains them.
+        setting: the value of `data.layout` that makes them classes anyway.
 
     Returns:
-        What the owner should know about those that are taken for classes.
+        Findings about folders that are taken for classes.
 
     Raises:
-        RefusedImages: with the layout that was found, and the one that is meant.
+        RefusedImages: with the layout that was found, and the intended one.
     """
     level = Level.of(parent, setting)
     if len(level.folders) < 2:
-        return ()  # one class is refused anyway
+        return ()  # a single class is refused elsewhere
     rules = (_parts, _annotations, _splits, _versions, _mirrors, _strays, _crossed)
     for rule in (*rules, require_no_splits, require_no_annotations):
         rule(level)
@@ -78,7 +78,7 @@ def _annotations(level: Level) -> None:
 
 
 def _format(level: Level, known: Sequence[Branch]) -> str:
-    """Which kind of annotated set a level is."""
+    """Kind of annotated data set that a level is."""
     endings = {os.path.splitext(name)[1].lower() for each in known for branch in each.walk(2) for name in branch.others}
     every = {word for spoken in level.spoken for word in spoken}
     if {name.lower() for name in level.names} & {"jpegimages", "imagesets", "segmentationclass"}:
@@ -93,7 +93,7 @@ def _format(level: Level, known: Sequence[Branch]) -> str:
 
 
 def _endings(branch: Branch) -> str:
-    """What a folder holds, by the commonest ending."""
+    """Number of files of the most common extension in a folder, as text."""
     endings = Counter(
         os.path.splitext(name)[1].lower() for inner in branch.walk(2) for name in (*inner.images, *inner.others)
     )
@@ -121,12 +121,12 @@ def _splits(level: Level) -> None:
 
 
 def _hold_the_same(level: Level) -> bool:
-    """Whether several are named like splits, and all hold the same class folders."""
+    """True if several folders are named like splits and all contain the same class folders."""
     return len(level.common) > 1 and sum(map(roles.is_split, level.spoken)) > 1
 
 
 def _hint(level: Level) -> str:
-    """A word about files that begin with the names of their classes."""
+    """Note about files that begin with the names of their classes."""
     for each in level.folders:
         found = [
             re.match(r"([^\W\d_]{2,})[\W\d_]*\d", name) for name in each.images[:: max(1, len(each.images) // 200)]
@@ -157,7 +157,7 @@ def _versions(level: Level) -> None:
 
 
 def _mirrors(level: Level) -> None:
-    """Refuse a folder beside classes that holds folders of their names."""
+    """Refuse a folder beside classes that contains folders of their names."""
     for each, spoken in zip(level.folders, level.spoken, strict=True):
         others = {name.lower() for name in level.names if name != each.name}
         inner = next((inner for inner in each.walk(2) if len(inner.inner_names & others) > 1), None)
@@ -209,7 +209,7 @@ def _strays(level: Level) -> None:
 
 
 def _split_like(level: Level) -> list[Branch]:
-    """Folders named like a split beside others that are not, unless another name says that they are classes."""
+    """Folders named like a split beside others that are not, unless another name shows that they are classes."""
     if any(map(roles.is_group, level.spoken)):
         return []
     found = [
@@ -223,14 +223,14 @@ def _split_like(level: Level) -> list[Branch]:
 
 
 def _named_after_classes(level: Level, branch: Branch) -> bool:
-    """Whether most images of a folder are named after the folders beside it, as cat.1.jpg is."""
+    """True if most images of a folder are named after the folders beside it, such as cat.1.jpg."""
     others = tuple(name.lower() for name in level.names if name != branch.name and len(name) > 1)
     files = branch.images[:: max(1, len(branch.images) // _LOOKED_AT)]
     return bool(files) and sum(file.lower().startswith(others) for file in files) > len(files) / 2
 
 
 def _crossed(level: Level) -> None:
-    """Refuse names that are a class and a split, or a class and a version, in one."""
+    """Refuse names that combine a class and a split, or a class and a version."""
     begun: dict[tuple[str, ...], set[str]] = {}
     for spoken in level.spoken:
         for place in {0, len(spoken) - 1} if len(spoken) > 1 else ():

@@ -1,4 +1,4 @@
-"""Names of classes as a person sees them: shown with what is invisible, compared beyond their spelling. No torch."""
+"""Names of classes as a person sees them: invisible characters shown, comparisons beyond spelling. No torch."""
 
 import re
 import unicodedata
@@ -12,7 +12,7 @@ _LOOKALIKES = str.maketrans(
     "aeopcyxijsdhqwaopuvkii",
 )
 _SPACES = re.compile(r"\s+")
-_SEPARATORS = re.compile(r"(?<!\d)[\s_-]+|[\s_-]+(?!\d)")  # 1-2 and 12 are two numbers
+_SEPARATORS = re.compile(r"(?<!\d)[\s_-]+|[\s_-]+(?!\d)")  # not between digits: 1-2 and 12 are two numbers
 _COPY = re.compile(
     r"(?P<of>copy of )?(?P<name>.+?)[\s_-]*"
     r"(?P<mark>\(\d+\)|(?<![^\W_])(?:copy|kopie|copie|copia|aug|augmented)[\s_-]*(?:\d+|\(\d+\))?)?"
@@ -21,7 +21,7 @@ _COPY = re.compile(
 
 @dataclass(frozen=True)
 class Alike:
-    """Two names that a person may have meant as one, with what they differ in."""
+    """Two names that a person may have meant as one, with their difference."""
 
     one: str
     other: str
@@ -32,12 +32,12 @@ class Alike:
 
 
 def visible(name: str) -> str:
-    """The name as it is if a reader sees all of it; else in quotes, with the code points of what is not seen."""
+    """Name as it is if all of it is visible; else quoted, with code points for invisible characters."""
     return name if _is_plain(name) else quoted(name)
 
 
 def quoted(name: str) -> str:
-    """The name in quotes, with escapes for what is not seen: a space of another width, nothing, an accent apart."""
+    """Name in quotes, with escapes for unusual spaces, zero-width characters and separate accents."""
     whole = unicodedata.normalize("NFC", name)
     inner = "".join(
         character.encode("unicode_escape").decode() if _is_hidden(character, whole) else character for character in name
@@ -46,13 +46,13 @@ def quoted(name: str) -> str:
 
 
 def shortened(names: Sequence[str], most: int) -> str:
-    """The first few names, and the number of all where there are more."""
+    """First few names, and the total number if there are more."""
     rest = f", ... ({len(names):,})" if len(names) > most else ""
     return ", ".join(visible(name) for name in names[:most]) + rest
 
 
 def alike(names: Sequence[str]) -> tuple[Alike, ...]:
-    """Pairs of names that differ in something which people overlook, each name at most once as the second."""
+    """Pairs of names that differ in something easily overlooked, each name at most once as the second."""
     found: dict[str, Alike] = {}
     for level in range(len(_LEVELS)):
         met: dict[str, str] = {}
@@ -70,7 +70,7 @@ def alike(names: Sequence[str]) -> tuple[Alike, ...]:
 
 
 def counterpart(name: str, others: Iterable[str]) -> Alike | None:
-    """The one of other names that a name was probably meant to be."""
+    """Name among others that a name was probably meant to be."""
     for other in others:
         if pairs := alike((name, other)) or alike((other, name)):
             return Alike(name, other, pairs[0].difference)
@@ -82,11 +82,11 @@ def _is_plain(name: str) -> bool:
 
 
 def _is_hidden(character: str, whole: str) -> bool:
-    """Whether a reader cannot see a character, or takes it for a part of another: the name, put together, lacks it."""
+    """True if a reader cannot see a character or takes it for part of another: the composed name `whole` lacks it."""
     return character != " " and (unicodedata.category(character)[0] in "CZ" or character not in whole)
 
 
-# Each makes more names equal than the one before.
+# Each level makes more names equal than the level before.
 _LEVELS = (
     "the same letters in two Unicode forms",
     "spaces or invisible characters only",
@@ -97,12 +97,12 @@ _LEVELS = (
 
 
 def _key(name: str, level: int) -> str:
-    """What names have in common that differ in no more than `_LEVELS[level]`."""
+    """Common form of all names that differ in no more than `_LEVELS[level]`."""
     key = unicodedata.normalize("NFC", name)
     if level >= 1:
         seen = (" " if character.isspace() else character for character in key)
         key = _SPACES.sub(" ", "".join(each for each in seen if unicodedata.category(each)[0] != "C")).strip()
-    if level >= 2 and len(key) > 1:  # A and a are different letters, in sets of letters
+    if level >= 2 and len(key) > 1:  # A and a are different classes in sets of letters
         key = key.casefold()
     if level >= 3 and len(key) > 1:
         key = unicodedata.normalize("NFKC", key).casefold().translate(_LOOKALIKES)
@@ -110,7 +110,7 @@ def _key(name: str, level: int) -> str:
 
 
 def _difference(one: str, other: str, level: int) -> str:
-    """What two names differ in, with the names of characters where these say more."""
+    """Difference of two names, with the names of characters if these are informative."""
     if level not in (0, 1, 3):
         return _LEVELS[level]
     left, right = Counter(one), Counter(other)
@@ -126,7 +126,7 @@ def _character(character: str) -> str:
 
 
 def _bases(name: str) -> Iterator[tuple[str, str]]:
-    """Names that a name may be a copy or the plural of."""
+    """Names of which a name may be a copy or the plural."""
     plain = _key(name, 2)
     match = _COPY.fullmatch(plain)
     if match and (match["of"] or match["mark"]):

@@ -1,4 +1,4 @@
-"""Opening the files of a split: which of them can be used, with their pixels, thumbnails or neither."""
+"""Opening of the files of a split: the usable ones, with their pixels, thumbnails or neither."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from fairnas.data.likeness import SIDE, thumbnails
 from fairnas.data.progress import Progress
 from fairnas.errors import DataError
 
-_MEASURED = 2048  # streamed training images that mean and deviation are taken from
+_MEASURED = 2048  # streamed training images that are used to measure mean and deviation
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,20 +28,20 @@ class Opened:
     pixels: np.ndarray | None
     findings: tuple[Finding, ...]
     outcome: Outcome
-    """What came of opening them; empty for some of them."""
+    """Outcome of opening them; empty for a subset."""
     kept: np.ndarray
-    """Places of the usable files among those that were opened."""
+    """Positions of the usable files among those that were opened."""
     small: np.ndarray | None = None
-    """Their thumbnails (N, 16, 16, C) uint8, if near copies are looked for."""
+    """Thumbnails (N, 16, 16, C) uint8, if near copies are searched."""
 
     def take(self, places: np.ndarray) -> "Opened":
-        """Some of the files, in the order given, with nothing to tell about them."""
+        """Some of the files, in the given order, without an outcome."""
         pixels = None if self.pixels is None else self.pixels[places]
         small = None if self.small is None else self.small[places]
         return Opened(self.files.take(places), pixels, (), Outcome({}), self.kept[places], small)
 
     def images(self, decoding: Decoding) -> Images:
-        """In memory if there are pixels, else streamed."""
+        """Images, in memory if there are pixels, else streamed."""
         if self.pixels is not None:
             return resident(self.pixels, self.files.labels, decoding.size)
         return StreamedImages(self.files, decoding, torch.from_numpy(self.files.labels))
@@ -50,7 +50,7 @@ class Opened:
         """Pixels to measure: all that are in memory, else of up to 2,048 files."""
         if self.pixels is not None:
             return self.pixels
-        # the order mixes the classes, so the first ones stand for all
+        # the order mixes the classes, so the first files are a fair sample
         some = self.files.take(np.arange(min(len(self.files), _MEASURED)))
         pixels, outcome = decode_all(some, decoding)
         for place, reason in outcome.corrupt.items():
@@ -61,7 +61,7 @@ class Opened:
 def decoded(
     files: Files, among: Files, classes: Sequence[str], decoding: Decoding, near: bool, progress: Progress
 ) -> Opened:
-    """Those of the files that can be decoded; their pixels are kept if they fit into memory."""
+    """Open the files that can be decoded; pixels are kept if they fit into memory."""
     if fit_in_memory(len(files), decoding):
         sides = np.ones((len(files), 2), np.int64)
         pixels, outcome = decode_all(files, decoding, progress, sides)
@@ -73,14 +73,14 @@ def decoded(
 
 
 def glanced_at(files: Files, among: Files, classes: Sequence[str], decoding: Decoding, progress: Progress) -> Opened:
-    """Those of the files that can be decoded, as thumbnails: that takes less time, and finds as much damage."""
-    fit = "squash" if decoding.fit == "pad" else decoding.fit  # bars would make all images of their shape look alike
+    """Open the files that can be decoded, as thumbnails: this is faster, and finds the same damage."""
+    fit = "squash" if decoding.fit == "pad" else decoding.fit  # bars would make all images of one shape look alike
     small, outcome = decode_all(files, dataclasses.replace(decoding, size=SIDE, fit=fit), progress)
     return _usable(files, among, classes, None, outcome, small)
 
 
 def _without_bars(sides: np.ndarray, decoding: Decoding) -> np.ndarray | None:
-    """Where the images lie in their squares (N, 4), left, top, width and height in pixels; None if they fill them."""
+    """Areas of the images in their squares (N, 4), left, top, width and height in pixels; None if they fill them."""
     if decoding.fit != "pad":
         return None
     shapes, own = np.unique(sides, axis=0, return_inverse=True)
@@ -93,7 +93,7 @@ def _without_bars(sides: np.ndarray, decoding: Decoding) -> np.ndarray | None:
 
 
 def checked(files: Files, among: Files, classes: Sequence[str], progress: Progress) -> Opened:
-    """Those of the files whose header and end are sound."""
+    """Open the files whose header and end are sound."""
     return _usable(files, among, classes, None, check_all(files, progress))
 
 

@@ -1,7 +1,7 @@
-"""Class names that say left or right, up or down, digits or letters: what a flip or a turn would change. No torch.
+"""Class names of directions, digits or letters, which a flip or a turn would change. No torch.
 
-Names are all that is looked at, as whole words however they are joined (`arrow_left`, `turnRight`). A name that says
-nothing may still stand for a direction (`class_33`), so the plan always says what is done to training images.
+Only names are used, split into words (`arrow_left`, `turnRight`). Other names may still mean a direction (`class_33`),
+so the plan always prints the augmentation of training images.
 """
 
 import re
@@ -28,8 +28,8 @@ from fairnas.data.directions import (
 from fairnas.data.finding import Finding
 
 _SHOWN = 3  # names in a message
-_MOST_DIGITS = 10  # classes counted through from 0 or 1 that may be digits; more of them are numbers of classes
-_LONGEST_NUMBER = 3  # digits of what may stand on a sign
+_MOST_DIGITS = 10  # consecutive classes from 0 or 1 that may be digits; more of them are numbered classes
+_LONGEST_NUMBER = 3  # digits of a number that may be on a sign
 _DONE: dict[Move, str] = {
     "horizontal": "flipped left to right",
     "vertical": "flipped top to bottom",
@@ -38,21 +38,21 @@ _DONE: dict[Move, str] = {
 _BOUNDARY = re.compile(r"[\W_]+|(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=\d)(?=[^\W\d_])|(?<=[^\W\d_])(?=\d)")
 
 Words = Mapping[str, tuple[str, ...]]
-"""The words of every class name, in small letters."""
+"""Words of every class name, in lower case."""
 
 
 @dataclass(frozen=True)
 class OrientedNames:
-    """Class names whose images may show another class, or none, once they are flipped or turned."""
+    """Class names whose images may show another class, or none, after a flip or a turn."""
 
     names: tuple[str, ...]
     say: str
-    """What they say, to follow the names."""
+    """Phrase for messages, to follow the names."""
     changed_by: tuple[Move, ...]
 
 
 def oriented_names(classes: Sequence[str]) -> tuple[OrientedNames, ...]:
-    """Find the class names that say a direction, or are digits or letters; one group for each kind of them."""
+    """Find class names that are directions, digits or letters; one group per kind."""
     words = {name: _words(name) for name in classes}
     groups = [OrientedNames(_saying(words, kind), kind.say, kind.changed_by) for kind in DIRECTIONS]
     printed = _printed(words)
@@ -62,12 +62,12 @@ def oriented_names(classes: Sequence[str]) -> tuple[OrientedNames, ...]:
 
 
 def default_flip(classes: Sequence[str]) -> FlipSetting:
-    """`none` if a flip left to right may change what the names of classes say, else `auto`: the augmentation's own."""
+    """`none` if a horizontal flip may change the meaning of class names, else `auto`: the augmentation's own flip."""
     return "none" if any("horizontal" in group.changed_by for group in oriented_names(classes)) else "auto"
 
 
 def orientation_findings(classes: Sequence[str], config: DataConfig) -> Iterator[Finding]:
-    """What to tell about class names that say a direction: what is done to their images, and what to give instead."""
+    """Findings about class names that are directions: what is done to their images, and what to set instead."""
     moves, preset = _moves(config), PRESETS[config.augmentation]
     for group in oriented_names(classes):
         say = group.say if len(group.names) > 1 else group.say.replace("say", "says", 1)
@@ -99,7 +99,7 @@ def _moves(config: DataConfig) -> tuple[Move, ...]:
 
 
 def _remedy(moves: Sequence[Move], changed: Sequence[Move]) -> str:
-    """The flags that leave out what changes classes, and nothing else."""
+    """Flags that leave out exactly the changes that affect classes."""
     left = [move for move in moves if move not in changed and move != "quarter"]
     flags = [f"--data.flip {left[0] if left else 'none'}"] if set(changed) - {"quarter"} else []
     return " and ".join([*flags, *(["--data.rotate none"] if "quarter" in changed else [])])
@@ -118,7 +118,7 @@ def _words(name: str) -> tuple[str, ...]:
 
 
 def _saying(words: Words, kind: Direction) -> tuple[str, ...]:
-    """The names that say a direction of one kind, in the order of the classes."""
+    """Names that contain a direction of one kind, in the order of the classes."""
     there = {word for each in words.values() for word in each}
     counting = {word for pair in kind.pairs if there.issuperset(pair.split("/")) for word in pair.split("/")}
     counting |= kind.alone
@@ -132,14 +132,14 @@ def _saying(words: Words, kind: Direction) -> tuple[str, ...]:
 
 
 def _counts(words: Sequence[str], place: int, counting: set[str]) -> bool:
-    """Whether one word of a name says a direction; the right of a right whale does not."""
+    """True if a word of a name is a direction; the right of a right whale is not."""
     if words[place] == "right" and OTHER_RIGHT & set(words[place + 1 : place + 2]):
         return False
     return words[place] in counting
 
 
 def _exchanged(words: Words, pair: str) -> Iterator[str]:
-    """Names that become each other's when the words of a pair change places, such as `turnleft` and `turnright`."""
+    """Names that become each other when the words of a pair are exchanged, such as `turnleft` and `turnright`."""
     one, other = pair.split("/")
     joined = {" ".join(each): name for name, each in words.items()}
     for text, name in joined.items():
@@ -158,8 +158,8 @@ def _letter_exchanged(words: Words, pair: str) -> Iterator[str]:
 
 
 def _printed(words: Words) -> tuple[str, ...]:
-    """The names of classes whose images show a digit, a letter or a number."""
-    found = {name for name in words if len(name) == 1 and not name.isdecimal()}  # of any alphabet, brackets as well
+    """Names of classes whose images show a digit, a letter or a number."""
+    found = {name for name in words if len(name) == 1 and not name.isdecimal()}  # of any alphabet, and brackets
     found |= _numbers(words)
     found |= {name for name, each in words.items() if len(each) == 1 and each[0] in NUMBER_WORDS}
     found |= {name for name, each in words.items() if PRINTED & set(each) and any(_is_sign(word) for word in each)}
@@ -171,7 +171,7 @@ def _is_sign(word: str) -> bool:
 
 
 def _numbers(words: Words) -> set[str]:
-    """Names that are numbers: digits, or numbers as on signs, but not those that only count the classes."""
+    """Names that are digits, or numbers as on signs, but not numbers that only count the classes."""
     numbers = {name: int(name) for name in words if name.isdecimal() and len(name) <= _LONGEST_NUMBER}
     if any(name.startswith("0") and len(name) > 1 for name in numbers):
         return set()

@@ -1,10 +1,10 @@
-"""Telling somebody how far the look at many images is."""
+"""Progress of work on many images."""
 
 from collections.abc import Callable
 
 Progress = Callable[[int, int, str], None]
-"""Called with how many are done, how many there are, and what is being done."""
+"""Callback with the number of items done, their total, and a description of the work."""
 
 
 def silent(done: int, total: int, text: str) -> None:
-    """Tell nobody."""
+    """Report nothing."""

@@ -1,4 +1,4 @@
-"""Which range of values the training images of a folder have, where they have more than 8 bits. No torch."""
+"""Range of values of a folder's training images, if they have more than 8 bits. No torch."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -11,27 +11,27 @@ from fairnas.data.formats import CorruptImageError
 from fairnas.data.image_files import Files
 from fairnas.data.values import Sample, ValueRange, chosen_range, clipped_share, levels_used, shown_range
 
-_LOOKED_AT = 200  # headers that stand for all of them
-_DECODED = 32  # deep images that do
-_CLIPPED = 0.01  # share of the pixels outside the range that is worth a note
-_FEW_LEVELS = 32
+_LOOKED_AT = 200  # number of headers in the sample
+_DECODED = 32  # number of deep images in the sample
+_CLIPPED = 0.01  # share of pixels outside the range that gives a note
+_FEW_LEVELS = 32  # of 256 grey levels; images that use fewer may have lost detail, which gives a note
 
 
 @dataclass(frozen=True)
 class FoundRange:
-    """The range of values, None where no image that was looked at has more than 8 bits; and what to tell about it."""
+    """Range of values, None if no image in the sample has more than 8 bits; and findings about it."""
 
     value_range: ValueRange | None
     findings: tuple[Finding, ...]
 
 
 def find_range(train: Files, classes: Sequence[str], given: ValueRange | None) -> FoundRange:
-    """Look at some of the training images: the headers of up to 200, and the values of up to 32 deep ones.
+    """Find the range from a sample of the training images: up to 200 headers, and the values of up to 32 deep ones.
 
     Args:
-        train: training images in an order that mixes the classes, so that the first ones stand for all.
+        train: training images in an order that mixes the classes, so that the first ones are a fair sample.
         classes: names of all classes.
-        given: the range that somebody gave; it is taken, and compared with what is found.
+        given: the user's range; it is used, and compared with the sample.
     """
     with quiet_pillow():
         headers = dict(_headers(train))
@@ -61,7 +61,7 @@ def _samples(train: Files, places: Sequence[int]) -> Iterator[Sample]:
 
 
 def _told(samples: Sequence[Sample], value_range: ValueRange, given: bool, of: str) -> Iterator[Finding]:
-    """What to tell about a range: how it came about, what it cuts off, and what it leaves."""
+    """Findings about a range: its origin, the pixels it clips, and the levels it leaves."""
     text, outside = shown_range(value_range), clipped_share(samples, value_range)
     how = "as given" if given else f"chosen from {len(samples)} of them; --data.range LOW:HIGH changes it"
     strange = "; pixels that are no numbers become black" if any(sample.strange for sample in samples) else ""
@@ -93,7 +93,7 @@ def _middle(samples: Sequence[Sample]) -> tuple[str, str]:
 def _mixed(
     train: Files, classes: Sequence[str], headers: dict[int, Header], samples: Sequence[Sample]
 ) -> Iterator[Finding]:
-    """What to tell where images of different depths lie side by side."""
+    """Findings about images of different depths in one set."""
     kinds = {sample.is_float for sample in samples}
     if len(kinds) == 2:
         yield Finding(

@@ -1,4 +1,4 @@
-"""Which images of a set are copies of which, and what its owner is told about them."""
+"""Copies among the images of a set, and the findings about them."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,10 +14,10 @@ from fairnas.data.joining import joined
 from fairnas.data.progress import Progress, silent
 
 KIND = {"train": "training", "validation": "validation", "test": "test"}
-"""What the images of a split are called."""
+"""Adjective for the images of a split, for messages."""
 
 _MOST = 0.5
-"""Share of a class above which images that look the same are no copies, but pictures of one place."""
+"""Share of a class above which images that look the same are not copies but pictures of one place."""
 _SHOWN = 3  # pairs in a message
 _SEEN = {
     ("validation", "train"): "accuracy on them says nothing about new images",
@@ -27,7 +27,7 @@ _SEEN = {
 
 
 def file_contents(files: Mapping[str, Files], progress: Progress = silent) -> dict[str, np.ndarray]:
-    """A number per file, split by split, that only files of the same content share."""
+    """Number per file, split by split, shared only by files of equal content."""
     paths = [each.path(place) for each in files.values() for place in range(len(each))]
     ids = content_ids(paths, np.concatenate([each.sizes for each in files.values()]), progress)
     parts = np.split(ids, np.cumsum([len(each) for each in files.values()])[:-1])
@@ -39,17 +39,17 @@ class Repeats:
     """All images of a set, split after split, with numbers that copies share."""
 
     splits: tuple[str, ...]
-    """`train` first, then those that the set brings."""
+    """Names of the splits: `train`, then those that the set brings."""
     split: np.ndarray
-    """(N,) places in `splits`."""
+    """(N,) indices into `splits`."""
     labels: np.ndarray
     """(N,)"""
     exact: np.ndarray
-    """(N,) numbers, shared by images of the same content."""
+    """(N,) numbers, shared by images of equal content."""
     near: np.ndarray
-    """(N,) numbers, shared by images that look the same, those of the same content among them."""
+    """(N,) numbers, shared by images that look the same, including those of equal content."""
     name: Callable[[int], str]
-    """The name of an image by its place."""
+    """Name of an image, given its position."""
 
     @staticmethod
     def of(
@@ -62,9 +62,9 @@ class Repeats:
 
         Args:
             labels: (N_i,) by split.
-            exact: (N_i,) by split: numbers that images of the same content share.
-            near: (N,) for the splits one after another: numbers that images share which look the same.
-            name: the name of an image by its split and its place there.
+            exact: (N_i,) by split: numbers that images of equal content share.
+            near: (N,) for the splits one after another: numbers shared by images that look the same.
+            name: returns the name of an image, given its split and its position there.
         """
         splits, sizes = tuple(labels), [len(each) for each in labels.values()]
         starts = np.cumsum([0, *sizes[:-1]])
@@ -89,7 +89,7 @@ class Repeats:
         return self.exact[self.split == 0], self.near[self.split == 0]
 
     def without_crowds(self, classes: Sequence[str]) -> tuple["Repeats", tuple[Finding, ...]]:
-        """The same, but images are no near copies where most of a class look the same; and what to tell then."""
+        """Same images, without near copies in classes of which most images look the same; and findings about those."""
         if np.array_equal(self.near, self.exact):
             return self, ()
         own = np.flatnonzero(self.split == 0)
@@ -115,14 +115,14 @@ class Repeats:
         )
 
     def take(self, kept: Mapping[str, np.ndarray]) -> "Repeats":
-        """Those of the images that are kept, given their places within each split."""
+        """Subset of the images, given the positions kept in each split."""
         starts = {split: int(np.argmax(self.split == number)) for number, split in enumerate(self.splits)}
         places = np.concatenate([starts[split] + kept[split] for split in self.splits])
         split, labels, exact, near = (each[places] for each in (self.split, self.labels, self.exact, self.near))
         return Repeats(self.splits, split, labels, exact, near, lambda place: self.name(int(places[place])))
 
     def findings(self, carved: bool) -> Iterator[Finding]:
-        """What to tell; `carved` if images are held out of the training images."""
+        """Findings about copies; `carved` is True if images are held out of the training images."""
         if len(np.unique(self.near)) == len(self.near):
             return
         stay = "; they stay in one split" if carved else ""
@@ -144,7 +144,7 @@ class Repeats:
                 yield from self._between_splits(later, earlier)
 
     def _again(self, ids: np.ndarray) -> np.ndarray:
-        """Which images come after another of the same number, class and split."""
+        """Mask of the images that follow another of the same number, class and split."""
         keys = np.stack([self.split, self.labels, ids])
         _, first = np.unique(keys, axis=1, return_index=True)
         again = np.ones(len(ids), bool)
@@ -191,7 +191,7 @@ class Repeats:
             yield Finding(id_, f"{part} {word} {KIND[other]} images{remedy}")
 
     def _pairs(self, found: np.ndarray, ids: np.ndarray, differ: np.ndarray | None = None) -> str:
-        """A few of the images found, each with another of its number: of another value of `differ` if it is given."""
+        """Examples among the images found, each with another of its number, with another value of `differ` if given."""
         told: list[str] = []
         numbers: set[int] = set()
         for place in np.flatnonzero(found).tolist():
@@ -211,7 +211,7 @@ class Repeats:
 
 
 def shown_name(files: Mapping[str, Files]) -> Callable[[str, int], str]:
-    """How images in files are named in findings: with the folder of their split where there are several."""
+    """Function that names images in findings: with the folder of their split if there are several."""
 
     def name(split: str, place: int) -> str:
         file = os.fsdecode(bytes(files[split].names[place]))
@@ -221,7 +221,7 @@ def shown_name(files: Mapping[str, Files]) -> Callable[[str, int], str]:
 
 
 def _in_several(ids: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Which places have a number that occurs with several values."""
+    """Mask of the places whose number occurs with several values."""
     pairs = np.unique(np.stack([ids, values]), axis=1)[0]
     numbers, counts = np.unique(pairs, return_counts=True)
     return np.isin(ids, numbers[counts > 1])

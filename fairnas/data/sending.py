@@ -1,4 +1,4 @@
-"""Images that travel to other machines with the work that needs them, where they are few enough."""
+"""Images that are sent to workers on other machines together with the work, if they are few enough."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -11,24 +11,25 @@ from fairnas.data.dataset import Dataset
 from fairnas.data.images import Images, ResidentImages
 
 SENT_BYTES = 256_000_000
-"""Images that take more than this, all splits together, do not travel: who needs them reads their files."""
+"""Limit of all splits together in bytes; images that take more are not sent, but read from files on the other machine.
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class _SentImages(ResidentImages):
-    """Images that are pickled as arrays: tensors would travel through torch's shared memory, or not at all."""
+    """Images that are pickled as arrays: tensors would need torch's shared memory, which other machines do not have."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _received, (self.pixels.numpy(), self.labels.numpy(), self.size)
 
 
 def _received(pixels: np.ndarray, labels: np.ndarray, size: int) -> ResidentImages:
-    # copied, because what arrives over a network may lie in memory that cannot be written to, which torch warns of
+    # copied, because received arrays may lie in read-only memory, about which torch warns
     return ResidentImages(torch.from_numpy(pixels.copy()), torch.from_numpy(labels.copy()), size)
 
 
 def sendable(dataset: Dataset) -> Dataset | None:
-    """The data set in a form that can be pickled; None if its images are streamed, or too many to travel."""
+    """Return the data set in a form that can be pickled; None if its images are streamed or too many to send."""
     splits: dict[str, Images] = {}
     size = 0
     for split in ("train", "validation", "test"):

@@ -1,4 +1,4 @@
-"""Images that several processes train on, decoded once: they lie in memory that all of them look into."""
+"""Images decoded once and shared by several training processes through memory."""
 
 import contextlib
 import dataclasses
@@ -20,10 +20,10 @@ from fairnas.data.images import Images, ResidentImages, StreamedImages
 
 @dataclass(frozen=True, eq=False)
 class _SharedImages(ResidentImages):
-    """Images whose pixels lie in a file, too. Travels to processes that are being started."""
+    """Images whose pixels are also in a file. Can be sent to processes that are being started."""
 
     file: int = -1
-    """Open, of this process."""
+    """File descriptor, open in this process."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         handle = reduction.DupFd(self.file)
@@ -31,10 +31,10 @@ class _SharedImages(ResidentImages):
 
 
 def _received(handle: Any, shape: tuple[int, ...], labels: np.ndarray, size: int) -> ResidentImages:
-    """The images, in a process that was started with them."""
+    """Images, in a process that was started with them."""
     file = handle.detach()
     try:
-        memory = mmap.mmap(file, math.prod(shape), access=mmap.ACCESS_COPY)  # a page is copied if it is written to
+        memory = mmap.mmap(file, math.prod(shape), access=mmap.ACCESS_COPY)  # copy on write, page by page
     finally:
         os.close(file)
     pixels = np.frombuffer(memory, np.uint8).reshape(shape)
@@ -42,16 +42,16 @@ def _received(handle: Any, shape: tuple[int, ...], labels: np.ndarray, size: int
 
 
 def shared_size(dataset: Dataset) -> int:
-    """What `shared_dataset` takes of memory."""
+    """Bytes of memory that `shared_dataset` takes."""
     parts = (dataset.train, dataset.validation, dataset.test)
     return sum(part.pixels.nbytes for part in parts if isinstance(part, ResidentImages))
 
 
 @contextlib.contextmanager
 def shared_dataset(dataset: Dataset) -> Iterator[Dataset]:
-    """The data set in a form that processes can be started with while this lasts; streamed images they read themselves.
+    """Data set that can be sent to new processes while this lasts; they read streamed images themselves.
 
-    It takes none of torch's shared memory, of which containers have little.
+    It does not use torch's shared memory, which is small in containers.
     """
     with contextlib.ExitStack() as held:
         parts: dict[str, Images] = {
@@ -62,7 +62,7 @@ def shared_dataset(dataset: Dataset) -> Iterator[Dataset]:
 
 def _shared_images(images: Images, held: contextlib.ExitStack) -> Images:
     if isinstance(images, StreamedImages):
-        return dataclasses.replace(images)  # without what this process has kept
+        return dataclasses.replace(images)  # without pixels that this process has cached
     if not isinstance(images, ResidentImages) or not len(images):
         return images
     if hasattr(os, "memfd_create"):

@@ -1,4 +1,4 @@
-"""Folders that are splits by their names: `train/` with what lies beside it. No torch."""
+"""Folders that are splits by their names: `train/` and the folders beside it. No torch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -10,11 +10,11 @@ from fairnas.data.finding import Finding, RefusedImages
 from fairnas.data.names import shortened, visible
 
 VALIDATION_NAMES = ("val", "valid", "validation")
-_NAMED = 5  # of many names; a thousand would bury the message
+_NAMED = 5  # names in a message; a thousand would bury it
 
 
 def splits_by_name(root: Branch) -> dict[str, tuple[Branch, ...]]:
-    """The folders that are splits by their names, without regard to capitals and what is invisible."""
+    """Folders that are splits by their names, ignoring case and invisible characters."""
     found: dict[str, tuple[Branch, ...]] = {}
     for each in root.folders:
         name = next((known for known in ("train", "test", *VALIDATION_NAMES) if _is_called(each.name, known)), None)
@@ -24,17 +24,17 @@ def splits_by_name(root: Branch) -> dict[str, tuple[Branch, ...]]:
 
 
 def _is_called(name: str, known: str) -> bool:
-    """Whether a name is a known one, or differs from it in capitals, spaces and what is invisible only."""
+    """True if a name is the known one, or differs only in case, spaces and invisible characters."""
     letters = [character for character in name if character.isalnum()]
     rest = [character for character in name if not character.isalnum()]
     return "".join(letters).lower() == known and not any(c.isascii() and not c.isspace() for c in rest)
 
 
 def is_split_layout(root: Branch, train: Sequence[Branch], reading: FolderReading) -> bool:
-    """Whether `train/` holds class folders and is not itself a class, as beside `bus/`.
+    """True if `train/` contains class folders and is not itself a class, as it is beside `bus/`.
 
     Raises:
-        RefusedImages: if it may be either.
+        RefusedImages: if it could be either.
     """
     holding = [each for each in train if holds_classes(each)]
     if not holding or reading == "splits":
@@ -61,7 +61,7 @@ def is_split_layout(root: Branch, train: Sequence[Branch], reading: FolderReadin
 
 
 def require_single(root: Branch, by_name: Mapping[str, Sequence[Branch]]) -> None:
-    """Raise `RefusedImages` if two folders are called the same but for what people overlook, or mean the same."""
+    """Raise `RefusedImages` if two folders have names that differ only in overlooked details, or the same meaning."""
     for name, folders in by_name.items():
         if len(folders) > 1:
             _refuse_twice(root, folders, f"put their content together in {name}/")
@@ -76,7 +76,7 @@ def _refuse_twice(root: Branch, folders: Sequence[Branch], remedy: str) -> None:
 
 
 def told_beside(root: Branch) -> Iterator[Finding]:
-    """What is told about folders beside `train/` that are no splits."""
+    """Findings about folders beside `train/` that are not splits."""
     known = {each.path for folders in splits_by_name(root).values() for each in folders}
     if unused := [each.name for each in root.folders if each.path not in known]:
         yield Finding("extra-folders", f"folders beside train/ not used: {shortened(unused, _NAMED)}")
@@ -85,6 +85,6 @@ def told_beside(root: Branch) -> Iterator[Finding]:
 
 
 def holds_classes(branch: Branch) -> bool:
-    """Whether a split holds class folders: any folders, but not a single one for images as such."""
+    """True if a split contains class folders: any folders, except a single one for images as such."""
     folders = branch.folders
     return bool(folders) and not (len(folders) == 1 and roles.is_images(roles.words(folders[0].name)))

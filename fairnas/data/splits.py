@@ -1,6 +1,6 @@
-"""Who is held out: validation and test images carved out of the training set, n per class (paper 4.1).
+"""Held-out images: validation and test images carved out of the training set, n per class (paper 4.1).
 
-An image's place depends on the seed, its class and its own name only, so new files elsewhere move nobody.
+An image's split depends only on the seed, its class and its own name, so new files do not move other images.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import numpy as np
 from fairnas.errors import DataError
 
 _PARTS = 7
-"""Where classes are too small for what is wanted, one part of so many is for validation, and one for test."""
+"""Divisor for small classes: one of this many parts is for validation, and one for test."""
 CORRUPT_ALLOWED = 0.1
 """Largest share of a class's images that may be corrupt."""
 
@@ -31,18 +31,18 @@ class Shares:
 
     @property
     def most(self) -> int | None:
-        """Usable images of a class beyond which no more are needed; None for no bound."""
+        """Number of usable images of a class beyond which no more are needed; None for no bound."""
         return None if self.train is None else self.validation + self.test + self.train
 
     def are_too_large(self, sizes: np.ndarray) -> bool:
-        """Whether the smallest class cannot give what is wanted, and a seventh of the largest can."""
+        """True if the smallest class cannot give the wanted number, but a seventh of the largest class can."""
         wanted = max(self.validation, self.test)
         return bool(sizes.min() <= self.validation + self.test and sizes.max() // _PARTS >= wanted > 0)
 
     def of_classes(self, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How many of each class are for validation, and how many for test, by the sizes of the classes.
+        """Numbers of validation and of test images of each class, given the sizes of the classes.
 
-        As many as wanted; but if small classes cannot give them, a seventh of each class at most, and one at least.
+        The wanted numbers; but if small classes cannot give them, at most a seventh of each class, and at least one.
         """
         validation, test = (np.full(len(sizes), wanted) for wanted in (self.validation, self.test))
         if not self.are_too_large(sizes):
@@ -61,7 +61,7 @@ class Carved:
 
 
 def ranks(seed: int, members: Iterable[bytes]) -> np.ndarray:
-    """A reproducible random number (uint64) per image, from the seed and its name with its class only."""
+    """Reproducible random number (uint64) per image, a function of the seed and its name with its class."""
     start = hashlib.blake2b(f"split {seed}\0".encode(), digest_size=8)
     numbers = []
     for member in members:
@@ -72,9 +72,9 @@ def ranks(seed: int, members: Iterable[bytes]) -> np.ndarray:
 
 
 def candidates(rank: np.ndarray, labels: np.ndarray, shares: Shares) -> np.ndarray:
-    """Positions of the images that `carve` can need, so that no others have to be opened.
+    """Positions of the images that `carve` may need, so that no others have to be opened.
 
-    A tenth more than it takes, because that many may turn out to be corrupt.
+    Includes a tenth more than needed, because that many may be corrupt.
     """
     if shares.most is None:
         return np.arange(len(rank))
@@ -83,7 +83,7 @@ def candidates(rank: np.ndarray, labels: np.ndarray, shares: Shares) -> np.ndarr
 
 
 def first_of_each(rank: np.ndarray, labels: np.ndarray, most: int | None) -> np.ndarray:
-    """Positions of the first images of every class by rank, `most` of each, in ascending order; None: of all."""
+    """Positions of the first `most` images of every class by rank, in ascending order; None: of all images."""
     order, place = _within_class(rank, labels)
     return np.sort(order if most is None else order[place < most])
 
@@ -91,14 +91,14 @@ def first_of_each(rank: np.ndarray, labels: np.ndarray, most: int | None) -> np.
 def carve(
     rank: np.ndarray, labels: np.ndarray, classes: Sequence[str], shares: Shares, sizes: np.ndarray | None = None
 ) -> Carved:
-    """Give each image to one split, the lowest ranks of every class to validation, the next to test.
+    """Assign each image to one split: the lowest ranks of every class to validation, the next to test.
 
     Args:
         rank: (N,) from `ranks`.
         labels: (N,) integers, indices into `classes`.
         classes: names of all classes.
         shares: images per class and split.
-        sizes: of the classes, where the images are not all of them.
+        sizes: sizes of the classes, if the images are only a part of them.
 
     Raises:
         DataError: if a class has too few images to leave one for training, with the largest possible value.
@@ -121,14 +121,14 @@ def carve(
 
 
 def mixed(rank: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """The chosen positions in a fixed random order, so that every stretch holds images of many classes."""
-    # By the last bytes of the ranks: by the first ones, those chosen for low ranks would come class by class,
-    # the largest class first.
+    """Chosen positions in a fixed random order, so that every stretch contains images of many classes."""
+    # Sort by the reversed bytes of the ranks: sorting by the ranks themselves would group those chosen for low ranks by
+    # class, largest class first.
     return chosen[np.argsort(rank[chosen].byteswap(), kind="stable")]
 
 
 def _within_class(rank: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Positions ordered by class and rank, and the place 0, 1, ... of each within its class."""
+    """Positions ordered by class and rank, and the index 0, 1, ... of each within its class."""
     order = np.lexsort((rank, labels))
     grouped = labels[order]
     starts = np.searchsorted(grouped, grouped, side="left")
@@ -136,7 +136,7 @@ def _within_class(rank: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def require_enough(counts: np.ndarray, classes: Sequence[str], validation: np.ndarray, test: np.ndarray) -> None:
-    """Raise `DataError` if what is carved out leaves the smallest class no training image; all by class."""
+    """Raise `DataError` if carving leaves the smallest class no training image; arguments per class."""
     smallest = int(counts.argmin())
     fewest, name = int(counts[smallest]), classes[smallest]
     shares = Shares(int(validation[smallest]), int(test[smallest]), None)
@@ -152,7 +152,7 @@ def require_enough(counts: np.ndarray, classes: Sequence[str], validation: np.nd
 
 
 def _remedy(fewest: int, shares: Shares) -> str:
-    """The largest values that leave one training image in the smallest class."""
+    """Largest values that leave one training image in the smallest class, as text."""
     validation = "validation_per_class" if shares.validation else ""
     test = "test_per_class" if shares.test else ""
     if not (validation and test):

@@ -1,9 +1,9 @@
-"""Mean and deviation of pixels per channel, by counting: exact, and the same on every machine."""
+"""Mean and deviation of pixels per channel, by counting: exact, and equal on every machine."""
 
 import numpy as np
 
 _CHUNK = 4096  # images counted at a time, because counting widens every pixel to 8 bytes
-_LEAST = 1 / 255  # deviation of images that are all alike, so that dividing by it stays possible
+_LEAST = 1 / 255  # deviation of images that are all alike, to avoid a division by zero
 
 
 def channel_statistics(pixels: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -1,4 +1,4 @@
-"""The training images in two parts: one for the weights, one for whoever learns beside them."""
+"""Training images in two parts: one for the weights, one for an architecture that is learned beside them."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -16,11 +16,11 @@ from fairnas.errors import ConfigError
 
 @dataclass(frozen=True, eq=False)
 class PartOfImages:
-    """Some images of a split. Nothing is copied."""
+    """Subset of the images of a split, without copying."""
 
     whole: Images
     places: np.ndarray
-    """Which of them, in order."""
+    """Positions of the images, in order."""
 
     @property
     def labels(self) -> Tensor:
@@ -38,15 +38,15 @@ class PartOfImages:
 
 
 def split_for_architecture(dataset: Dataset, share: float) -> tuple[Dataset, Dataset]:
-    """A data set twice, with disjoint training images: first the larger rest, then `share` of every class.
+    """Two data sets with disjoint training images: the larger rest, and `share` of every class.
 
-    Which images are whose depends on the data set alone. Raises `ConfigError` if either part would be empty.
+    The assignment depends only on the data set. Raises `ConfigError` if either part would be empty.
     """
     labels = dataset.train.labels.numpy()
     order = np.argsort(labels, kind="stable")
     grouped = labels[order]
     place = np.arange(len(order)) - np.searchsorted(grouped, grouped)
-    # the places within a class that cross a multiple of 1/share: an even spread, whatever the order of the files
+    # positions within a class that cross a multiple of 1/share: an even spread, whatever the order of the files
     taken = np.zeros(len(labels), dtype=bool)
     taken[order] = np.floor((place + 1) * share) > np.floor(place * share)
     if taken.all() or not taken.any():

@@ -1,4 +1,4 @@
-"""`data.json`: what a run trains on. No torch."""
+"""`data.json`: the data that a run trains on. No torch."""
 
 from dataclasses import dataclass
 
@@ -9,28 +9,28 @@ from fairnas.record import Record
 
 @dataclass(frozen=True)
 class DataSummary(Record):
-    """`data.json`: the facts of a data set, whose images it does not hold."""
+    """Content of `data.json`: facts about a data set, without its images."""
 
     name: str
     classes: tuple[str, ...]
     image_size: int
     image_channels: int
     mean: tuple[float, ...]
-    """This and `std` are per channel, of training pixels scaled to [0, 1]."""
+    """Mean per channel, as `std`, of training pixels scaled to [0, 1]."""
     std: tuple[float, ...]
     counts: dict[str, int]
-    """Images of each split."""
+    """Number of images in each split."""
     class_counts: dict[str, tuple[int, ...]]
-    """Images of each class, split by split."""
+    """Number of images in each class, by split."""
     augmentation: Augmentation
     fit: Fit
-    """How images that are not square become squares."""
+    """Way in which images that are not square become squares."""
     value_range: tuple[float, float] | None
-    """Values that become black and white, of images of more than 8 bits."""
+    """Values that become black and white in images of more than 8 bits."""
     fingerprint: str
-    """The same for the same files in the same splits."""
+    """Hash of the files and splits."""
     findings: tuple[Finding, ...]
-    """What was found out or treated specially."""
+    """Findings about the data, and special treatment of files."""
 
     def __post_init__(self) -> None:
         for split, counts in self.class_counts.items():

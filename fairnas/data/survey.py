@@ -1,4 +1,4 @@
-"""A data set before any of its images is decoded: how many there are of each class, and how long decoding takes."""
+"""Survey of a data set before its images are decoded: numbers of images per class, and the time of decoding."""
 
 import contextlib
 import dataclasses
@@ -29,12 +29,12 @@ from fairnas.data.splits import first_of_each, ranks
 from fairnas.data.units import Units, carve_together
 
 SAMPLE = 256
-"""Files that stand for all when decoding is timed, evenly spaced over the training images."""
+"""Number of files, evenly spaced over the training images, with which decoding is timed."""
 
 
 @dataclass(frozen=True, eq=False)
 class CountedImages:
-    """The images of a split of which only the labels are known; see `Images`."""
+    """Images of a split of which only the labels are known; see `Images`."""
 
     labels: Tensor
 
@@ -44,19 +44,19 @@ class CountedImages:
     def batches(
         self, tasks: Sequence[Task], views: Views | None, device: torch.device
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Not to be asked for."""
+        """Not available: raises an error."""
         raise AssertionError("these images are only counted")
 
 
 class Survey:
-    """A data set as its files are listed."""
+    """Data set known from the list of its files."""
 
     def __init__(self, config: DataConfig, seed: int) -> None:
-        """List the files, and compare those of classes that may be copies. Raises `DataError` as `load_dataset` does.
+        """List the files, and compare classes that may be copies. Raises `DataError` as `load_dataset` does.
 
         Args:
             config: names the data set.
-            seed: the run's seed, which decides who is held out.
+            seed: the run's seed, which determines the images held out.
         """
         self._config, self._seed, self._layout = config, seed, find_layout(config)
         self._whole: Dataset | None = None
@@ -66,15 +66,15 @@ class Survey:
 
     @property
     def is_of_files(self) -> bool:
-        """Whether there is anything to decode."""
+        """True if there is anything to decode."""
         return self._layout is not None
 
     def dataset(self, config: DataConfig, image_size: int) -> Dataset:
-        """The data set as `load_dataset` would give it, with labels instead of images.
+        """Data set as `load_dataset` would give it, with labels instead of images.
 
-        Only corrupt files are there, too, and copies are not kept together.
+        Unlike there, it includes corrupt files and does not keep copies together.
 
-        One that lies in arrays is loaded, which takes no time; with fewer images per class, once for all.
+        A data set in arrays is loaded, which is fast; with fewer images per class, the loaded one is reused.
 
         Args:
             config: shares per class and augmentation.
@@ -99,7 +99,7 @@ class Survey:
             classes=classes,
             image_size=image_size,
             image_channels=channels,
-            mean=(0.5,) * channels,
+            mean=(0.5,) * channels,  # any values will do: there are no pixels
             std=(0.25,) * channels,
             augmentation=config.applied,
             findings=(),
@@ -110,11 +110,11 @@ class Survey:
         )
 
     def time_decoding(self, image_size: int, seconds: float) -> float:
-        """Seconds per image that decoding takes, in as many threads as loading has; 0 where nothing is decoded.
+        """Seconds per image for decoding, with as many threads as loading uses; 0 if nothing is decoded.
 
         Args:
             image_size: side of the squares in pixels.
-            seconds: after which no further image is begun.
+            seconds: time after which no further image is started.
         """
         if self._layout is None:
             return 0.0
@@ -138,7 +138,7 @@ class Survey:
         return (time.monotonic() - begin) / len(done)
 
     def is_resident(self, dataset: Dataset) -> bool:
-        """Whether a data set will be decoded once and kept, rather than at every use."""
+        """True if a data set will be decoded once and kept, rather than at every use."""
         count = len(dataset.train) + len(dataset.validation) + len(dataset.test)
         return self._layout is None or fit_in_memory(count, dataset.decoding)
 
@@ -160,7 +160,7 @@ class Survey:
 
     @functools.cached_property
     def _units(self) -> Units:
-        """Groups; of which images are copies is only known when they have been read."""
+        """Units by groups only; copies are not known before images are read."""
         assert self._layout is not None
         pool, rank = self._pool
         brought = {split: found[0] for split in ("validation", "test") if (found := self._brought(split))}
@@ -190,5 +190,5 @@ class Survey:
 
 
 def _first(labels: Tensor, most: int | None) -> Tensor:
-    """Places of the first so many of each class."""
+    """Positions of the first `most` images of each class."""
     return torch.from_numpy(first_of_each(np.arange(len(labels)), labels.numpy(), most))

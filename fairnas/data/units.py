@@ -12,29 +12,29 @@ from fairnas.data.splits import CORRUPT_ALLOWED, Carved, Shares, candidates, car
 from fairnas.errors import DataError
 
 _PARTS = ("training", "validation", "test")
-_FAR = 0.5  # of the images wanted per class: so many more or fewer are worth a note
-_FEW = 2  # images that are not
+_FAR = 0.5  # deviation from the wanted number per class, as a share, that gives a note
+_FEW = 2  # deviation in images that gives no note
 
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """Which images stay together: each unit lies in one split as a whole. Most units are a single image."""
+    """Images that stay together: each unit lies in one split as a whole. Most units are a single image."""
 
     number: np.ndarray
     """(N,) integers: images of the same number stay together."""
     rank: np.ndarray
-    """(N,) uint64: the random number of each image's unit, in whose order the units are given to the splits."""
+    """(N,) uint64: random number of each image's unit; units are assigned to the splits in this order."""
 
     @staticmethod
     def of(rank: np.ndarray, kept: Sequence[np.ndarray]) -> "Units":
         """Units of images that are joined for any of several reasons.
 
         Args:
-            rank: (N,) uint64 from `splits.ranks`; images of a group may share one, by which the group is then known.
-            kept: arrays (N,) of numbers; images that share a number in any of them stay together.
+            rank: (N,) uint64 from `splits.ranks`; images of a group may share one, which then identifies the group.
+            kept: arrays (N,) of numbers; images with an equal number in any of them stay together.
         """
         number = joined(len(rank), kept)
-        # every rank counts once, however many images share it, so that a new image in a group does not move it
+        # every rank counts once, however many images share it, so that a new image of a group does not move the group
         order = np.lexsort((rank, number))
         sorted_ranks, sorted_numbers = rank[order], number[order]
         new = np.ones(len(rank), bool)
@@ -45,16 +45,16 @@ class Units:
 
     @property
     def are_single(self) -> bool:
-        """Whether every image is a unit by itself."""
+        """True if every image is a unit by itself."""
         return len(np.unique(self.number)) == len(self.number)
 
     def take(self, places: np.ndarray) -> "Units":
-        """The units of some of the images."""
+        """Units of some of the images."""
         return Units(self.number[places], self.rank[places])
 
 
 def candidates_together(rank: np.ndarray, labels: np.ndarray, shares: Shares, units: Units) -> np.ndarray:
-    """As `splits.candidates`, of images in units: positions of those that `carve_together` needs at most."""
+    """Same as `splits.candidates` for images in units: positions of those that `carve_together` may need."""
     if shares.most is None or units.are_single:
         return candidates(rank, labels, shares)
     more = 1 / (1 - CORRUPT_ALLOWED)
@@ -62,7 +62,7 @@ def candidates_together(rank: np.ndarray, labels: np.ndarray, shares: Shares, un
     classes = [str(label) for label in range(int(labels.max()) + 1)]
     try:
         carved = carve_together(rank, labels, classes, Shares(*wanted), units)
-    except DataError:  # a tenth more is too much
+    except DataError:  # a tenth more is not available
         return np.arange(len(rank))
     return np.sort(np.concatenate([carved.train, carved.validation, carved.test]))
 
@@ -75,19 +75,19 @@ def carve_together(
     units: Units,
     sizes: np.ndarray | None = None,
 ) -> Carved:
-    """As `splits.carve`, but give each unit to one split as a whole; without units of several images, the same.
+    """Same as `splits.carve`, but give each unit to one split as a whole; equal if all units are single images.
 
-    Units are taken in the order of their ranks, as long as no class gets more images than wanted; then those that
-    bring a class closer to what is wanted; and where a class has got none, its smallest unit. Of training images beyond
-    `shares.train`, single images are left out.
+    Units are assigned in the order of their ranks, as long as no class gets more images than wanted; then units that
+    bring a class closer to the wanted number; and if a class has none, its smallest unit. If there are more training
+    images than `shares.train`, single images are left out.
 
     Args:
         rank: (N,) from `splits.ranks`.
         labels: (N,) integers, indices into `classes`.
         classes: names of all classes.
         shares: images per class and split.
-        units: which images stay together.
-        sizes: of the classes, where the images are not all of them.
+        units: the images that stay together.
+        sizes: sizes of the classes, if the images are only a part of them.
 
     Raises:
         RefusedImages: if a class has too few units.
@@ -138,7 +138,7 @@ def _require_units(
 
 
 def _limited(rank: np.ndarray, labels: np.ndarray, places: np.ndarray, most: int | None) -> np.ndarray:
-    """At most so many places of each class, those with the lowest ranks."""
+    """Up to `most` positions of each class, those with the lowest ranks."""
     if most is None:
         return places
     order = places[np.lexsort((rank[places], labels[places]))]
@@ -148,16 +148,16 @@ def _limited(rank: np.ndarray, labels: np.ndarray, places: np.ndarray, most: int
 
 @dataclass(eq=False)
 class _Filling:
-    """Units that are given to one split after another."""
+    """Assignment of units to one split after another."""
 
     order: list[int]
-    """Units that are not given yet, by their ranks."""
+    """Unassigned units, in the order of their ranks."""
     rows: list[list[tuple[int, int]]]
-    """Of each unit, its classes and how many images of each."""
+    """Classes of each unit, with the number of images of each."""
     members: list[np.ndarray]
-    """Of each unit, the places of its images."""
+    """Positions of the images of each unit."""
     left: list[int]
-    """Of each class, how many units hold it and are not given yet."""
+    """Number of unassigned units that contain each class."""
 
     @staticmethod
     def of(units: Units, labels: np.ndarray, classes: int) -> "_Filling":
@@ -174,11 +174,11 @@ class _Filling:
 
     @property
     def units_of_class(self) -> np.ndarray:
-        """How many units hold each class."""
+        """Number of unassigned units that contain each class."""
         return np.array(self.left)
 
     def fill(self, wanted: np.ndarray, reserve: int) -> np.ndarray:
-        """Give units to a split, about so many images per class, and leave each class that many units at least."""
+        """Assign units to a split, about `wanted` images per class, and leave each class at least `reserve` units."""
         missing, given = wanted.tolist(), set[int]()
 
         def give(unit: int) -> None:
@@ -198,7 +198,7 @@ class _Filling:
                 give(unit)
         waiting = [unit for unit in self.order if unit not in given] if any(missing) else []
         for unit in sorted((unit for unit in waiting if gain(unit) > 0), key=lambda unit: -gain(unit)):
-            if gain(unit) > 0 and may(unit):  # the gain is smaller after others have been given
+            if gain(unit) > 0 and may(unit):  # the gain may have become smaller through other assignments
                 give(unit)
         for label in np.flatnonzero(wanted).tolist():
             if missing[label] == wanted[label]:
@@ -213,7 +213,7 @@ class _Filling:
 def share_findings(
     carved: Carved, labels: np.ndarray, classes: Sequence[str], shares: Shares, units: Units, sizes: np.ndarray
 ) -> tuple[Finding, ...]:
-    """What to tell where units are so large that a class gets far more or fewer images than wanted."""
+    """Finding if units are so large that a class gets far more or fewer images than wanted."""
     if units.are_single:
         return ()
     told = []

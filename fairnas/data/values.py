@@ -1,8 +1,8 @@
-"""The values of images of more than 8 bits, and the 256 levels that become of them. No torch.
+"""Values of images of more than 8 bits, and their mapping to 256 levels. No torch.
 
-Values up to LOW become black, those from HIGH on white, and between them levels are at equal distances. Where nobody
-gives the two, they are chosen so that few pixels of the training images lie outside, not by the extremes: one hot
-pixel of a camera would leave everything else black.
+Values up to LOW become black, values from HIGH on white, and those between are mapped linearly. If the user does not
+give LOW and HIGH, they are chosen so that few pixels of the training images lie outside. Extremes would not do: a
+single hot pixel of a camera would make everything else black.
 """
 
 import math
@@ -14,26 +14,26 @@ import numpy as np
 from fairnas.data.formats import CorruptImageError
 
 ValueRange = tuple[float, float]
-"""LOW and HIGH, in values as they stand in the files."""
+"""LOW and HIGH, in values as stored in the files."""
 
 WHOLE: ValueRange = (0.0, 65535.0)
-"""The range of 16 bits."""
+"""Range of 16 bits."""
 
 _OUTSIDE = 0.1  # per cent of the pixels that may lie below LOW, and above HIGH, before the margin is added
-_MARGIN = 0.1  # share of the range that is added at both ends: other images have other extremes
+_MARGIN = 0.1  # share of the range added at both ends, because other images have other extremes
 _NARROW = 1 / 4
-"""Images that use less than this share of 16 bits would lose three quarters of the 256 levels."""
-_PIXELS = 65_536  # of one image that are looked at
+"""Share of the 16-bit range below which a range is chosen: these images would lose three quarters of the 256 levels."""
+_PIXELS = 65_536  # largest number of pixels sampled per image
 _BLOCK = 1 << 20  # values that are scaled at a time
-_WIDE_TABLE = 65_536
+_WIDE_TABLE = 65_536  # values of 16 bits: scaling each once in a table is faster than scaling every pixel
 
 
 def to_levels(values: np.ndarray, value_range: ValueRange | None) -> np.ndarray:
-    """Levels 0 to 255 (uint8) of values of any shape. What is no number becomes black.
+    """Levels 0 to 255 (uint8) of values of any shape. NaN becomes black.
 
     Raises:
-        CorruptImageError: if all values lie on one side of the range, or the range is not known (None) and they are not
-            those of 16 bits. Then the levels would show nothing, or anything.
+        CorruptImageError: if all values lie on one side of the range, or if the range is unknown (None) and the values
+            are not those of 16 bits. The levels would then be meaningless.
     """
     low, high = _extremes(values)
     if value_range is None and (values.dtype.kind == "f" or low < WHOLE[0] or high > WHOLE[1]):
@@ -57,13 +57,13 @@ def to_levels(values: np.ndarray, value_range: ValueRange | None) -> np.ndarray:
 
 
 def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    with np.errstate(over="ignore", invalid="ignore"):  # of values at the ends of what a number can be
+    with np.errstate(over="ignore", invalid="ignore"):  # values near the limits of the dtype may overflow
         share = ((values.astype(np.float64) - low) / (high - low)).clip(0, 1)
     return np.rint(np.nan_to_num(share) * 255).astype(np.uint8)
 
 
 def _extremes(values: np.ndarray) -> tuple[float, float]:
-    """Smallest and largest number."""
+    """Smallest and largest finite value."""
     if values.dtype.kind == "f":
         values = values[np.isfinite(values)]
     if not values.size:
@@ -73,12 +73,12 @@ def _extremes(values: np.ndarray) -> tuple[float, float]:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Some values of one image, in ascending order."""
+    """Sample of the values of one image, in ascending order."""
 
     values: np.ndarray  # (n,), float64, finite
     is_float: bool
     strange: bool
-    """Whether some of its pixels are no numbers."""
+    """True if some of its pixels are not numbers."""
 
     @staticmethod
     def of(values: np.ndarray) -> "Sample | None":
@@ -90,13 +90,13 @@ class Sample:
 
     @property
     def trimmed(self) -> np.ndarray:
-        """Without the few lowest and highest values, at least one at each end: a pixel may be dead or hot."""
+        """Values without a few of the lowest and highest, at least one at each end: a pixel may be dead or hot."""
         cut = math.ceil(len(self.values) * _OUTSIDE / 100)
         return self.values[cut:-cut] if len(self.values) > 2 * cut else self.values
 
 
 def chosen_range(samples: Sequence[Sample]) -> ValueRange:
-    """The range for images like the samples: that of 16 bits if they use a quarter of it or more, else their own."""
+    """Range for images like the samples: that of 16 bits if they use a quarter of it or more, else their own."""
     low, high = _bulk(samples)
     if any(sample.is_float for sample in samples):
         if low >= 0 and _NARROW < high <= 1:
@@ -121,7 +121,7 @@ def _widened(low: float, high: float) -> ValueRange:
 
 
 def _rounded(value: float) -> float:
-    """A value of six digits, which can be given as it is printed."""
+    """Value rounded to six digits, which can be given as it is printed."""
     return float(f"{value:.6g}")
 
 
@@ -133,18 +133,18 @@ def clipped_share(samples: Sequence[Sample], value_range: ValueRange) -> float:
 
 
 def levels_used(samples: Sequence[Sample], value_range: ValueRange) -> tuple[int, int]:
-    """How many levels, and how many different values before, make up nine tenths of the pixels."""
+    """Number of levels, and number of different original values, that make up nine tenths of the pixels."""
     pooled = np.concatenate([sample.values for sample in samples])
     return _commonest(_scaled(pooled, *value_range)), _commonest(pooled)
 
 
 def _commonest(values: np.ndarray) -> int:
     counts = np.sort(np.unique(values, return_counts=True)[1])[::-1].cumsum()
-    return int(np.searchsorted(counts, 0.9 * counts[-1])) + 1
+    return int(np.searchsorted(counts, 0.9 * counts[-1])) + 1  # nine tenths: rare values, as of noise, do not count
 
 
 def shown_range(value_range: ValueRange) -> str:
-    """A range as it is given: `LOW:HIGH`."""
+    """Range as text: `LOW:HIGH`."""
     return ":".join(_number(value).replace(",", "") for value in value_range)
 
 

@@ -1,4 +1,4 @@
-"""The supernet as a scorer: scores of genomes with inherited weights."""
+"""Scores of genomes with weights inherited from the supernet."""
 
 from fairnas.evaluate.eval_supernet import EvaluationCopy, Statistics
 from fairnas.evaluate.oneshot import score_genomes, score_network

@@ -1,9 +1,9 @@
-"""Which activations of a prefix tree to keep where memory is short.
+"""Choice of the activations of a prefix tree to keep when memory is bounded.
 
-The textbook name is checkpointing: Griewank and Walther (2000) for a chain of equal steps, Beaumont et al. (2019) for
-one whose steps differ in cost and size. There, a chain is run backwards; here, a tree is run depth first. In both, what
-was dropped is computed again from the nearest activation that is kept, and what to keep is found by dynamic
-programming, over the place in the chain or tree, and the memory that is left.
+The textbook name is checkpointing: Griewank and Walther (2000) for a chain of equal steps, Beaumont et al. (2019) for a
+chain whose steps differ in cost and size. There, a chain is run backwards; here, a tree is run depth first. In both,
+dropped activations are recomputed from the nearest kept one, and dynamic programming over the place in the chain or
+tree and the remaining memory decides which to keep.
 """
 
 import functools
@@ -24,24 +24,24 @@ from fairnas.space import Genome, SearchSpace
 
 MIB = 2**20
 LEVELS = 512
-"""Memory is counted in units of which at most so many fit."""
-_NUMBER_BYTES = 4  # of the activation table
+"""Number of units that the memory budget is divided into."""
+_NUMBER_BYTES = 4  # bytes per number in the activation table
 
 
 def kept_within(
     ordered: Sequence[Genome], space: SearchSpace, shape: torch.Size, itemsize: int, mib: float | None
 ) -> Kept:
-    """What to hold so that activations between layers never take more than a bound, and little is computed again.
+    """Choose the activations to hold so that memory stays within a bound and little is recomputed.
 
     Args:
         ordered: distinct genomes in the order of their text forms.
-        space: theirs.
+        space: their space.
         shape: of the images (B, C, S, S).
-        itemsize: bytes of a number of an activation.
-        mib: the bound in MiB, or None for none. The two activations at a block count, too: what it gets and gives.
+        itemsize: bytes per number of an activation.
+        mib: bound in MiB, or None for none. It includes input and output of the block that is running.
 
     Raises:
-        ConfigError: if the bound is less than the two activations at some block take.
+        ConfigError: if the bound is less than input and output of some block.
     """
     shared = shared_depths(ordered)
     if mib is None or not ordered:
@@ -59,7 +59,7 @@ def kept_within(
     table = cost_table(space)
     costs = [
         [stem_madds(space), *(1 + table.blocks[layer][choice].madds for layer, choice in enumerate(genome))]
-        for genome in ordered  # an identity costs nothing, but should not be run for nothing
+        for genome in ordered  # an identity is free, but should not be run needlessly either
     ]
     return kept_depths(shared, costs, sizes, memory)
 
@@ -69,29 +69,29 @@ def stem_madds(space: SearchSpace) -> int:
     """Multiply-adds of the stem for one image."""
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
         make_stem(space).eval()(torch.empty(1, space.image_channels, space.image_size, space.image_size))
-    return counter.get_total_flops() // 2  # it counts a multiply-add as two operations
+    return counter.get_total_flops() // 2  # FlopCounterMode counts a multiply-add as two operations
 
 
 def largest_pair(sizes: Sequence[int]) -> int:
-    """The least memory a path can be run in: what a block gets and what it gives are there at the same time."""
+    """Least memory for running a path: input and output of a block exist at the same time."""
     return max(a + b for a, b in zip((0, *sizes), sizes, strict=False))
 
 
 def kept_depths(
     shared: Sequence[int], costs: Sequence[Sequence[int]], sizes: Sequence[int], memory: int
 ) -> list[frozenset[int]]:
-    """The same from numbers alone. The memory suffices for `largest_pair`.
+    """Choose activations to keep, from numbers alone. The memory must suffice for `largest_pair`.
 
     Args:
         shared: depth that each leaf shares with the one before, -1 for the first (`tree.shared_depths`).
-        costs: per leaf and depth, of running the node.
-        sizes: per depth, of its activation.
-        memory: what activations may take together.
+        costs: cost of running the node, per leaf and depth.
+        sizes: size of the activation, per depth.
+        memory: bound on the sum of the sizes held.
 
     Returns:
-        Per leaf, the depths held from its turn to the next one's: the cheapest plan of those in which what is kept is
-        kept until its last use. Of small random trees with too little memory, one in 25 has a cheaper plan that drops
-        something earlier and keeps it again, by 14 % at most in thousands.
+        Per leaf, the depths held from its turn to the next one's: the cheapest plan among those that keep an activation
+        until its last use. For one in 25 small random trees with too little memory, a cheaper plan drops an activation
+        earlier and keeps it again; in thousands of trees it saved at most 14 %.
     """
     assert memory >= largest_pair(sizes)
     everything = branches(shared)
@@ -100,11 +100,12 @@ def kept_depths(
     unit = max(math.gcd(*sizes), -(-memory // LEVELS))
     plan = _CheckpointPlanner(shared, costs, [-(-size // unit) for size in sizes], memory // unit)
     found = plan.kept()
-    return [frozenset() for _ in shared] if found is None else found  # no plan, because sizes were rounded up
+    # rounding sizes up to units can make every plan impossible
+    return [frozenset() for _ in shared] if found is None else found
 
 
 def most_held(shared: Sequence[int], kept: Kept, sizes: Sequence[int]) -> int:
-    """The most memory that activations take at one time under a plan."""
+    """Peak memory of activations under a plan."""
     most, held = 0, frozenset[int]()
     for known, keep in zip(shared, kept, strict=True):
         start = max((depth for depth in held if depth <= known), default=-1)
@@ -118,27 +119,28 @@ def most_held(shared: Sequence[int], kept: Kept, sizes: Sequence[int]) -> int:
 
 @dataclass(frozen=True)
 class _Decision:
-    """What is done from a base on: `next` is kept next, or -1 for nothing. Both per amount of memory."""
+    """Decision at a base: `next` is the depth kept next, or -1 for none. Arrays, one entry per amount of memory."""
 
     cost: np.ndarray
     next: np.ndarray
 
 
 class _CheckpointPlanner:
-    """The dynamic programme. Its state: a base, the leaf that is next, and memory, which the base is part of.
+    """Dynamic programme. Its state: a base, the next leaf, and the memory, which includes the base.
 
-    A base is the deepest activation that is kept (depth -1: the images, which take nothing). From there, on the way to
-    the next leaf, the next base may be kept until its last leaf; meanwhile the memory is less by the old base, unless
-    that has no more leaves after. Or none is, and the leaf after is next.
+    A base is the deepest activation that is kept (depth -1: the images, which need no memory). On the way to the next
+    leaf, either another base is kept until its last leaf, which reduces the memory by the old base (unless that has
+    no later leaves); or none is kept, and the state moves to the leaf after.
     """
 
     def __init__(
         self, shared: Sequence[int], costs: Sequence[Sequence[int]], sizes: Sequence[int], memory: int
     ) -> None:
-        self._shared = [*shared, -1]  # after the last leaf another tree begins
-        self._sizes = [0, *sizes]  # from here on by depth + 1: the images are depth -1
+        self._shared = [*shared, -1]  # sentinel: the tree ends after the last leaf
+        self._sizes = [0, *sizes]  # indexed by depth + 1, because the images are depth -1
         self._memory = memory
-        self._way = [np.concatenate(([0.0], np.cumsum(leaf, dtype=float))) for leaf in costs]  # cost from the images on
+        # cumulative cost from the images on
+        self._way = [np.concatenate(([0.0], np.cumsum(leaf, dtype=float))) for leaf in costs]
         self._ends = self._last_uses()
         self._states: dict[tuple[int, int], _Decision] = {}
         for leaf in range(len(shared) - 1, -1, -1):
@@ -146,7 +148,7 @@ class _CheckpointPlanner:
                 self._states[depth, leaf] = self._best(depth, leaf)
 
     def _last_uses(self) -> list[dict[int, int]]:
-        """Per leaf and depth of its path, the first later leaf that does not share it; as far as depths are shared."""
+        """First later leaf that does not share the prefix, per leaf and shared depth of its path."""
         ends: list[dict[int, int]] = []
         beyond: dict[int, int] = {}
         for leaf in range(len(self._shared) - 2, -1, -1):
@@ -161,13 +163,15 @@ class _CheckpointPlanner:
     def _best(self, base: int, leaf: int) -> _Decision:
         way, sizes, end = self._way[leaf], self._sizes, self._end(base, leaf)
         own = sizes[base + 1]
-        pairs = [a + b for a, b in zip(sizes[base + 1 :], sizes[base + 2 :], strict=False)]  # from the base on
-        widest = np.maximum.accumulate(pairs)  # on the way to base + 1, base + 2, ...
-        beside = np.maximum.accumulate([pairs[0], *(pair + own for pair in pairs[1:])])  # with the base kept
+        # inputs and outputs along the way from the base
+        pairs = [a + b for a, b in zip(sizes[base + 1 :], sizes[base + 2 :], strict=False)]
+        widest = np.maximum.accumulate(pairs)  # peak on the way to base + 1, base + 2, ...
+        # peak if the base stays in memory as well
+        beside = np.maximum.accumulate([pairs[0], *(pair + own for pair in pairs[1:])])
         bottom = len(sizes) - 2
         best = np.full(self._memory + 1, np.inf)
         chosen = np.full(self._memory + 1, -1, dtype=np.int16)
-        if leaf + 1 < end:  # nothing is kept on the way to this leaf
+        if leaf + 1 < end:  # option: keep nothing on the way to this leaf
             best[beside[bottom - base - 1] :] = 0
             best += way[-1] - way[base + 1] + self._states[base, leaf + 1].cost
         else:
@@ -189,10 +193,11 @@ class _CheckpointPlanner:
         return _Decision(best, chosen)
 
     def kept(self) -> list[frozenset[int]] | None:
-        """The cheapest plan, or None if there is none."""
+        """Cheapest plan, or None if there is none."""
         if not np.isfinite(self._states[-1, 0].cost[self._memory]):
             return None
-        stack = [(-1, self._memory, len(self._way))]  # kept depths: with memory from there on, and their last uses
+        # kept depths, with the memory left beyond each, and their last uses
+        stack = [(-1, self._memory, len(self._way))]
         plan = []
         for leaf in range(len(self._way)):
             while stack[-1][2] <= leaf:

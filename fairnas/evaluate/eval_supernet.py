@@ -1,7 +1,7 @@
-"""A copy of the supernet for evaluation. The supernet is not touched.
+"""Copy of the supernet for evaluation. The supernet itself is never changed.
 
-With running statistics, every BN is folded into the convolution before it: exact algebra that halves the operations of
-a block. With the statistics of each batch, or recalibrated ones, BN belongs to the convolution before it, too, but is
+With running statistics, every BN is folded into the convolution before it, which is exact and halves the operations of
+a block. With statistics of each batch, or recalibrated ones, BN is also merged with the convolution before it, but
 computed when it runs (`normalised.py`).
 """
 
@@ -20,12 +20,13 @@ from fairnas.nets import Supernet
 from fairnas.space import Genome
 
 Statistics = Literal["running", "batch", "recalibrated"]
-"""What BN normalises by at evaluation: its running statistics, those of the batch that is evaluated, or those that the
-genome's own path has on some training images."""
+"""Statistics of BN at evaluation: the running ones, those of the batch that is evaluated, or those that the genome's
+own path has on some training images.
+"""
 
 
 class EvaluationCopy:
-    """Blocks of a supernet in inference form; a choice block is copied when it is first asked for."""
+    """Blocks of a supernet in inference form; a choice block is copied at first use."""
 
     def __init__(
         self,
@@ -40,12 +41,10 @@ class EvaluationCopy:
         Args:
             supernet: trained.
             statistics: of BN.
-            precision: `float32` leaves numbers as the supernet has them; `bfloat16` halves those of all convolutions
-                and activations, while BN, where it is not folded, and the classifier stay as they are, so that
-                logits don't tie.
-            activation_mib: memory that the activations between layers may take for a batch of images, in MiB; what
-                a larger batch takes grows with it. Default: one activation per layer at most. Blocks need memory of
-                their own on top, while they run.
+            precision: `float32` keeps the supernet's numbers; `bfloat16` is used for all convolutions and activations,
+                but not for unfolded BN and the classifier, so that logits do not tie.
+            activation_mib: bound in MiB on the activations between layers for a batch of images; the need grows with
+                the batch. Default: at most one activation per layer. Running blocks need memory in addition.
         """
         self._supernet = supernet
         self._precision = precision
@@ -61,39 +60,39 @@ class EvaluationCopy:
         self.head = self._copied(supernet.head, classifies=True)
 
     def _copied(self, module: nn.Module, *, classifies: bool = False) -> nn.Module:
-        """A module in inference form; one that classifies ends in a linear layer, which gives logits."""
+        """Module in inference form; one that classifies ends in a linear layer, which gives logits."""
         made = folded(module) if self._statistics == "running" else normalised_by_batch(module)
         if self._precision == "bfloat16":
             _convert(made, _last_linear(made) if classifies else None)
         return made
 
     def block(self, layer: int, choice: int) -> nn.Module:
-        """The copy of one choice block."""
+        """Copy of a choice block."""
         key = (layer, choice)
         if key not in self._blocks:
             self._blocks[key] = self._copied(self._supernet.block(layer, choice))
         return self._blocks[key]
 
     def part(self, prefix: Genome) -> nn.Module:
-        """What computes a node of the prefix tree: the last block of a prefix; () is the stem."""
+        """Module of a node of the prefix tree: the last block of a prefix; () is the stem."""
         return self.block(len(prefix) - 1, prefix[-1]) if prefix else self.stem
 
     def run(self, prefix: Genome, features: Tensor) -> Tensor:
-        """The output of the last layer of a prefix, for the output of the layer before; () gets images."""
+        """Output of the last layer of a prefix, given the output of the layer before; () takes images."""
         return self.part(prefix)(features if prefix else features.to(self.dtype))
 
     def finish(self, genome: Genome, features: Tensor) -> Tensor:
-        """Logits, for the output of a genome's last layer."""
+        """Logits, given the output of a genome's last layer."""
         return self.head(features)
 
     def prepare(self, ordered: Sequence[Genome]) -> None:
-        """Called before genomes are scored, which are canonical, distinct and in order."""
+        """Prepare for scoring genomes, which are canonical, distinct and in order."""
 
     def logits(self, ordered: Sequence[Genome], images: Tensor, on_logits: Callable[[Genome, Tensor], object]) -> None:
-        """Hand out the logits of each genome, which were prepared, for a batch of images.
+        """Compute the logits of prepared genomes for a batch of images, and call `on_logits` with each.
 
         Raises:
-            ConfigError: if they cannot be computed in the memory that is given.
+            ConfigError: if the memory bound is too small.
         """
         walk(
             ordered,
@@ -104,7 +103,7 @@ class EvaluationCopy:
         )
 
     def kept(self, ordered: Sequence[Genome], shape: torch.Size) -> Kept:
-        """Which activations to hold for a batch of images of this shape (B, C, S, S)."""
+        """Activations to hold for a batch of images of this shape (B, C, S, S)."""
         planned = self._planned
         if planned is None or planned[0] != ordered or planned[1][0] < shape[0] or planned[1][1:] != shape[1:]:
             plan = kept_within(ordered, self.space, shape, self.dtype.itemsize, self._activation_mib)
@@ -113,9 +112,9 @@ class EvaluationCopy:
 
 
 def _convert(module: nn.Module, classifier: nn.Linear | None) -> None:
-    """Put weights into bfloat16, but for a classifier: with three digits, logits of classes would tie.
+    """Convert weights to bfloat16, except a classifier's: logits of three digits would tie.
 
-    A normalised convolution keeps its own, because what it computes with is found from them when it runs.
+    A normalised convolution keeps float32 weights, because it derives the weights that it uses from them.
     """
     for part in module.modules():
         if part is not classifier and not isinstance(part, NormalisedConvolution):

@@ -1,7 +1,7 @@
-"""Modules in inference form: copies that share nothing with what they are copied from.
+"""Modules in inference form: copies that share no memory with the originals.
 
-They are put together part by part: `copy.deepcopy` of a block takes several times as long as folding it, because it
-copies what folding replaces, and the many dictionaries that every module has.
+They are assembled part by part: `copy.deepcopy` of a block takes several times as long as folding it, because it
+also copies what folding replaces, and the many dictionaries of every module.
 """
 
 import copy
@@ -16,19 +16,19 @@ from fairnas.nets import batch_norms
 
 
 def folded(module: nn.Module) -> nn.Module:
-    """A copy in eval mode in which convolution and BN, wherever they follow each other, are one convolution."""
+    """Copy in eval mode in which every convolution followed by BN is one convolution."""
     return _copied(module, fold=True)
 
 
 def normalised_by_batch(module: nn.Module) -> nn.Module:
-    """A copy in eval mode whose BN uses the statistics of each batch, or others that are given (`normalised.py`)."""
+    """Copy in eval mode whose BN uses the statistics of each batch, or given ones (`normalised.py`)."""
     copied = _copied(module, fold=False)
     assert not batch_norms(copied), "every BN follows a convolution"
     return copied
 
 
 def _copied(module: nn.Module, fold: bool) -> nn.Module:
-    """A copy; `fold` tells whether BN has running statistics, which can be folded."""
+    """Copy of a module; `fold` is True if BN has running statistics, which can be folded."""
     twin = _bare(module)
     for name, weight in module._parameters.items():
         twin.register_parameter(name, None if weight is None else _fixed(weight.detach().clone()))
@@ -49,7 +49,7 @@ def _copied(module: nn.Module, fold: bool) -> nn.Module:
 
 
 def _together(module: nn.Module) -> dict[str, tuple[nn.Conv2d, nn.BatchNorm2d, nn.Module | None]]:
-    """Convolutions that a BN follows, with that, and the activation behind it if the fast passes have it; by name."""
+    """Convolutions followed by BN, with the BN and, if the fast passes include it, the activation; by name."""
     if not isinstance(module, nn.Sequential):
         return {}
     parts = list(module._modules.items())
@@ -63,7 +63,7 @@ def _together(module: nn.Module) -> dict[str, tuple[nn.Conv2d, nn.BatchNorm2d, n
 
 
 def _bare(module: nn.Module) -> nn.Module:
-    """A module of the same kind and settings in eval mode, without weights, parts and hooks."""
+    """Module of the same kind and settings in eval mode, without weights, children and hooks."""
     twin = type(module).__new__(type(module))
     nn.Module.__init__(twin)
     own = vars(twin)
@@ -73,7 +73,7 @@ def _bare(module: nn.Module) -> nn.Module:
 
 
 def _one_convolution(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    """A convolution that computes both."""
+    """Single convolution equal to convolution and BN."""
     assert norm.running_mean is not None, "only running statistics can be folded"
     assert norm.running_var is not None
     fused = _bare(conv)

@@ -1,4 +1,4 @@
-"""Feature maps of all choice blocks of a layer for the same input: what one path gives up to that layer."""
+"""Feature maps of all choice blocks of a layer for the same input, the output of a path up to that layer."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from fairnas.space import Genome
 
 @dataclass(frozen=True, eq=False)
 class BlockMaps:
-    """What the blocks of one layer give for the same images after the same prefix."""
+    """Outputs of the blocks of one layer for the same images after the same prefix."""
 
     layer: int
     prefix: Genome
     outputs: Tensor
-    """(m, n, C, H, W), float32, on the CPU."""
+    """Outputs, (m, n, C, H, W), float32, on the CPU."""
     shortcut: Tensor | None
-    """(n, C, H, W): the input, where every block of the layer has it in its output."""
+    """Input, (n, C, H, W), if every block of the layer adds it to its output; else None."""
 
 
 def block_maps(
@@ -33,17 +33,17 @@ def block_maps(
 ) -> Iterator[BlockMaps]:
     """Run every block of the wanted layers after the first layers of each path.
 
-    Layer by layer; paths that agree up to a layer give the same input there, which is used once.
+    Works layer by layer; paths that agree up to a layer give the same input there, which is used once.
 
     Args:
         copied: the supernet; with BN statistics `running`, or `batch` and companions to take them from.
         images: (n, C, S, S), normalised.
         paths: genomes; layer l gets the output of the first l choices.
         layers: whose blocks are run.
-        companions: images (N, C, S, S) whose statistics BN normalises by, found anew for every prefix and block.
+        companions: images (N, C, S, S) whose statistics BN uses, computed for every prefix and block.
     """
     stem = _run(copied, (), images, companions)
-    inputs: dict[Genome, tuple[Tensor, Tensor | None]] = {(): stem}  # of the layer, by prefix
+    inputs: dict[Genome, tuple[Tensor, Tensor | None]] = {(): stem}  # inputs of the layer, by prefix
     for layer in range(max(layers, default=-1) + 1):
         for prefix, (features, beside) in inputs.items():
             if layer in layers:
@@ -60,7 +60,7 @@ def block_maps(
 def _run(
     copied: EvaluationCopy, prefix: Genome, features: Tensor, companions: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """One node of the prefix tree, for the images and for their companions."""
+    """Run one node of the prefix tree for the images and for their companions."""
     if companions is None:
         return copied.run(prefix, features), None
     part = copied.part(prefix)

@@ -1,7 +1,7 @@
-"""Convolutions whose BN normalises by statistics that are found while they run: those of a batch, or of a path.
+"""Convolutions whose BN uses statistics that are computed at run time: those of a batch, or of a path.
 
-By the batch, BN and activation are the fast passes that training has (`kernels/batch_norm.py`), which also give the
-statistics. By known statistics, BN is folded into the convolution when it runs: a multiplication of its weights.
+With statistics of the batch, BN and activation use the fast passes of training (`kernels/batch_norm.py`), which also
+give the statistics. With known statistics, BN is folded at run time, by multiplying the weights of the convolution.
 """
 
 from collections.abc import Mapping
@@ -17,24 +17,24 @@ from fairnas.kernels.running_statistics import RunningMoments
 
 @dataclass(frozen=True, eq=False)
 class Normalisation:
-    """What BN does once its statistics are known: `x * scale + shift`, (C,) each."""
+    """BN with known statistics: `x * scale + shift`, (C,) each."""
 
     scale: Tensor
     shift: Tensor
 
 
 PartStatistics = Mapping[str, Normalisation]
-"""Of every convolution with BN in a module, by its name there (`named_modules`)."""
+"""Normalisations of all convolutions with BN in a module, by name (`named_modules`)."""
 
 
 class NormalisedConvolution(nn.Module):
-    """A convolution, its BN, and the activation behind it where the fast passes have that.
+    """Convolution with its BN, and with the activation behind it if the fast passes include that.
 
-    It keeps its weights as they are and computes in the kind of numbers that its input has.
+    It keeps its weights in their dtype and computes in the dtype of its input.
     """
 
     def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d, act: nn.Module | None) -> None:
-        """Copy their weights; `act` is one that has a ceiling, or None."""
+        """Copy the weights; `act` is an activation with a ceiling, or None."""
         super().__init__()
         assert conv.padding_mode == "zeros", "a convolution of ours pads with zeros"
         assert not isinstance(conv.padding, str), "and by a number"
@@ -47,9 +47,9 @@ class NormalisedConvolution(nn.Module):
         assert act is None or self.ceiling is not None, "an activation without a ceiling stays by itself"
         self.shape = conv.stride, conv.padding, conv.dilation, conv.groups
         self.known: Normalisation | None = None
-        """What BN normalises by; None for its batch."""
+        """Normalisation to use; None for that of the batch."""
         self.noted: list[Normalisation] | None = None
-        """Where BN notes what it normalised by, if anybody wants to know."""
+        """List to which BN appends the normalisations that it used, or None."""
         self.eval()
 
     def forward(self, input: Tensor) -> Tensor:
@@ -65,11 +65,11 @@ class NormalisedConvolution(nn.Module):
         return functional.conv2d(input, weight.to(input.dtype), bias, *self.shape)
 
     def _by_batch(self, features: Tensor) -> Tensor:
-        """BN and activation of features that nobody else has."""
+        """Apply BN and activation to features that are not used elsewhere."""
         passes = passes_for(features, self.norm_weight, self.norm_bias)
         if passes is None:
             if self.noted is not None:
-                variance, mean = torch.var_mean(features.double(), dim=(0, 2, 3))  # unbiased, as running statistics
+                variance, mean = torch.var_mean(features.double(), dim=(0, 2, 3))  # unbiased, as in running statistics
                 kind = torch.promote_types(features.dtype, torch.float32)
                 self.noted.append(self._normalisation(mean.to(kind), variance.to(kind)))
             output = functional.batch_norm(
@@ -77,7 +77,7 @@ class NormalisedConvolution(nn.Module):
             )
             return self._clamped(output)
         mean, variance = torch.zeros(2, features.shape[1], dtype=torch.float32, device=features.device)
-        running = RunningMoments(mean, variance, speed=1.0)  # they move all the way, to those of the batch
+        running = RunningMoments(mean, variance, speed=1.0)  # speed 1.0 replaces the statistics by those of the batch
         constants = passes.batch_constants(features, self.norm_weight, self.norm_bias, self.eps, running)
         if self.noted is not None:
             self.noted.append(self._normalisation(mean, variance))
@@ -90,12 +90,12 @@ class NormalisedConvolution(nn.Module):
         return Normalisation(scale, shift if self.norm_bias is None else shift + self.norm_bias)
 
     def _clamped(self, features: Tensor) -> Tensor:
-        """Features, which nobody else has, after the activation."""
+        """Apply the activation to features that are not used elsewhere."""
         return features if self.ceiling is None else features.clamp_(0.0, self.ceiling)
 
 
 def measure(part: nn.Module, features: Tensor) -> tuple[Tensor, PartStatistics]:
-    """Run a part whose BN normalises by the batch, and note by what: exact means and unbiased variances."""
+    """Run a part whose BN uses the batch; return output and statistics: exact means and unbiased variances."""
     found = _convolutions(part)
     notes: dict[str, list[Normalisation]] = {name: [] for name in found}
     try:
@@ -110,7 +110,7 @@ def measure(part: nn.Module, features: Tensor) -> tuple[Tensor, PartStatistics]:
 
 
 def run_with(part: nn.Module, known: PartStatistics, features: Tensor) -> Tensor:
-    """Run a part with known statistics, which were measured on a part of the same kind."""
+    """Run a part with known statistics, which were measured on a part of the same structure."""
     found = _convolutions(part)
     assert found.keys() == known.keys(), "statistics of another part"
     try:

@@ -1,6 +1,6 @@
 """One-shot accuracy of many genomes (paper 3.2): every node of their prefix tree is run once per batch of images.
 
-Where memory is bounded, some are run again (`keeping.py`). Either way the scores are those of one genome after another.
+If memory is bounded, some nodes run again (`activation_checkpointing.py`). Scores equal those of one genome at a time.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -31,11 +31,11 @@ def score_genomes(
     Equal genomes, and genomes that compute the same network (`SearchSpace.canonical`), are evaluated once.
 
     Args:
-        supernet: trained; or a copy of it for evaluation, which whoever scores often makes once.
+        supernet: trained; or a copy of it for evaluation, which saves time if you score often.
         genomes: to score.
         batches: images (B, C, S, S) normalised and labels (B,), on the supernet's device.
         on_progress: called after each batch with the number of images seen.
-        statistics: of BN, where a supernet is given. With those of each batch, scores depend on which images share one.
+        statistics: of BN, if a supernet is given. With `batch`, scores depend on how images are grouped into batches.
 
     Returns:
         One score per genome, in order. Sums are exact integers and float64, so that scores don't depend on which
@@ -57,7 +57,7 @@ def score_genomes(
 
 
 def score_network(network: nn.Module, batches: Batches) -> NetworkScore:
-    """Score one ordinary network in inference mode. Its training mode is put back afterwards."""
+    """Score one ordinary network in inference mode. Its training mode is restored afterwards."""
     was_training = network.training
     network.eval()
     tally: _ScoreSums | None = None
@@ -75,37 +75,37 @@ def score_network(network: nn.Module, batches: Batches) -> NetworkScore:
 
 
 class _ScoreSums:
-    """Sums over images, in all and class by class, kept on the device until the end."""
+    """Sums over images, overall and per class, kept on the device until the end."""
 
     def __init__(self, rows: int, classes: int, device: torch.device) -> None:
         self.images = 0
         exact = {"dtype": torch.float64, "device": device}
         self._sums = torch.zeros(rows, 3, **exact)  # hits, hits in the top 5, loss
-        self._of_classes = torch.zeros(rows, classes, 2, **exact)  # hits, loss
+        self._of_classes = torch.zeros(rows, classes, 2, **exact)  # hits and loss
         self._class_images = torch.zeros(classes, **exact)
 
     def begin(self, labels: Tensor) -> None:
-        """Count the images of a batch, (B,), whose answers are added next."""
+        """Set the labels (B,) of the next batch, and count its images."""
         self._labels = labels
-        # a product with these adds up class by class in a fixed order, which scattered additions on a GPU have not
+        # multiplying by this matrix sums per class in a fixed order; scattered additions on a GPU have no fixed order
         self._members = functional.one_hot(labels, len(self._class_images)).double().T
         self._class_images += self._members.sum(1)
         self.images += len(labels)
 
     def add(self, row: int, logits: Tensor) -> None:
-        """Count one network's answers to the batch, (B, classes)."""
+        """Add one network's logits for the batch, (B, classes)."""
         best = logits.topk(min(5, logits.shape[1])).indices == self._labels[:, None]
         losses = functional.cross_entropy(logits.double(), self._labels, reduction="none")
         self._sums[row] += torch.stack((best[:, 0].sum(), best.sum(), losses.sum()))
         self._of_classes[row] += self._members @ torch.stack((best[:, 0], losses), 1)
 
     def class_hits(self, row: int) -> tuple[int, ...]:
-        """Images of each class that a network classifies right."""
+        """Number of images of each class that a network classifies correctly."""
         return tuple(map(round, self._of_classes[row, :, 0].tolist()))
 
     @property
     def class_images(self) -> tuple[int, ...]:
-        """Images of each class."""
+        """Number of images of each class."""
         return tuple(map(round, self._class_images.tolist()))
 
     def scores(self) -> list[Score]:

@@ -1,4 +1,4 @@
-"""Scores of genomes whose weights are made for them, one network after another: no tree of prefixes to share."""
+"""Scores of genomes whose weights are generated for each of them: there is no prefix tree to share."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -12,7 +12,7 @@ from fairnas.space import Genome
 
 
 class OwnNetworks(EvaluationCopy):
-    """Networks in inference form, made when they are asked for."""
+    """Networks in inference form, generated when they are needed."""
 
     def __init__(
         self,
@@ -23,13 +23,13 @@ class OwnNetworks(EvaluationCopy):
         precision: Precision = "float32",
         activation_mib: float | None = None,
     ) -> None:
-        """As `EvaluationCopy`; `network_of` gives the network of a genome, images to logits."""
+        """Arguments as `EvaluationCopy`; `network_of` gives the network of a genome, from images to logits."""
         super().__init__(supernet, statistics, precision=precision, activation_mib=activation_mib)
         self._network_of = network_of
 
     def logits(self, ordered: Sequence[Genome], images: Tensor, on_logits: Callable[[Genome, Tensor], object]) -> None:
         """See `EvaluationCopy`."""
         for genome in ordered:
-            self.kept([genome], images.shape)  # raises if memory does not suffice
+            self.kept([genome], images.shape)  # raises if the memory bound is too small
             network = self._copied(self._network_of(genome), classifies=True)
             on_logits(genome, network(images.to(self.dtype)))

@@ -1,7 +1,7 @@
-"""Genomes cut into pieces for several workers, along their prefix tree, so that what genomes share stays shared.
+"""Genomes cut into pieces for several workers along their prefix tree, so that shared prefixes stay together.
 
-In the order of their text forms, genomes with a common beginning stand together. A piece is a run of neighbours: all
-that cutting costs is the common beginning of the two neighbours at each cut, which both sides compute.
+In the order of their text forms, genomes with a common prefix are neighbours. A piece is a run of neighbours, so the
+only cost of a cut is the common prefix of the two genomes beside it, which both sides compute.
 """
 
 import itertools
@@ -14,12 +14,12 @@ from fairnas.space import Genome
 def cut_along_tree(
     ordered: Sequence[Genome], parts: int, cost: Callable[[Genome], int]
 ) -> tuple[tuple[Genome, ...], ...]:
-    """Cut genomes into at most `parts` pieces so that the dearest piece is as cheap as it can be.
+    """Cut genomes into at most `parts` pieces so that the most expensive piece is as cheap as possible.
 
     Args:
         ordered: distinct genomes in the order of their text forms.
-        parts: of pieces, 1 or more.
-        cost: of running one node of the tree, named by its prefix; () is the stem. Whole numbers.
+        parts: largest number of pieces, 1 or more.
+        cost: cost of one node of the tree, given its prefix; () is the stem. Whole numbers.
 
     Returns:
         The pieces in order; none is empty.
@@ -29,7 +29,7 @@ def cut_along_tree(
         return ()
     whole, beyond = _costs(ordered, cost)
     low, high = max(whole), whole[0] + sum(beyond)  # the cheapest limit lies between these
-    while low < high:  # fewer pieces suffice the dearer a piece may be, so the limit is found by halving
+    while low < high:  # bisection: a larger limit never needs more pieces
         middle = (low + high) // 2
         if len(_starts(whole, beyond, middle)) <= parts:
             high = middle
@@ -46,7 +46,7 @@ def piece_cost(piece: Sequence[Genome], cost: Callable[[Genome], int]) -> int:
 
 
 def _costs(ordered: Sequence[Genome], cost: Callable[[Genome], int]) -> tuple[list[int], list[int]]:
-    """Per genome, the cost of its path, and of what it does not share with the genome before (0 for the first)."""
+    """Cost of each genome's path, and of its part that is not shared with the previous genome (0 for the first)."""
     whole, beyond = [], []
     for number, genome in enumerate(ordered):
         nodes = [cost(genome[:depth]) for depth in range(len(genome) + 1)]
@@ -57,7 +57,7 @@ def _costs(ordered: Sequence[Genome], cost: Callable[[Genome], int]) -> tuple[li
 
 
 def _starts(whole: Sequence[int], beyond: Sequence[int], limit: int) -> list[int]:
-    """Where pieces begin if each takes all genomes that it can within a limit: the fewest pieces there can be."""
+    """Starts of the pieces if each takes as many genomes as a limit allows, which gives the fewest pieces."""
     starts, spent = [0], whole[0]
     for number in range(1, len(whole)):
         spent += beyond[number]

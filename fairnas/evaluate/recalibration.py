@@ -1,8 +1,8 @@
-"""Recalibrated BN: every path normalises by its own statistics on some training images (as SPOS scores genomes).
+"""Recalibrated BN: every path uses its own statistics on some training images (as SPOS scores genomes).
 
-The statistics of a layer depend on the choices up to it and no further, so paths with a common prefix share them, if
-all are taken from the same images: one walk over the prefix tree recalibrates all genomes, where one by one would
-run every layer of every genome. If every genome has images of its own, nothing can be shared.
+The statistics of a layer depend only on the choices up to it, so paths with a common prefix share them if all use the
+same images: one walk over the prefix tree recalibrates all genomes. If every genome has its own images, nothing can be
+shared.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,11 +19,11 @@ from fairnas.space import Genome
 
 
 class RecalibratedCopy(EvaluationCopy):
-    """A copy whose BN statistics are those of the path that is run, on images given beforehand.
+    """Copy whose BN statistics are those of the running path on images given beforehand.
 
-    They are found with all images in one batch. What is known of a prefix is kept as long as genomes that are scored
-    together have it: a search meets too many prefixes to keep all. Memory holds the activations of all images at most
-    once per layer, or as much of them as it may.
+    They are computed with all images in one batch. Statistics of a prefix are kept while genomes that are scored
+    together share it: a search meets too many prefixes to keep all. Memory holds the activations of all images at most
+    once per layer, or less if bounded.
     """
 
     def __init__(
@@ -44,10 +44,10 @@ class RecalibratedCopy(EvaluationCopy):
         """
         super().__init__(supernet, "batch", precision=precision, activation_mib=activation_mib)
         self._images = images
-        self._known: dict[tuple[Genome, bool], PartStatistics] = {}  # by prefix, and whether the head is meant
+        self._known: dict[tuple[Genome, bool], PartStatistics] = {}  # keyed by prefix, and True for the head
 
     def prepare(self, ordered: Sequence[Genome]) -> None:
-        """Find the statistics of every prefix that is not known yet; forget those of others."""
+        """Compute the statistics of every prefix of these genomes that is not known yet; forget all others."""
         nodes = {(genome[:depth], False) for genome in ordered for depth in range(len(genome) + 1)}
         wanted = nodes | {(genome, True) for genome in ordered}
         self._known = {key: known for key, known in self._known.items() if key in wanted}
@@ -63,9 +63,9 @@ class RecalibratedCopy(EvaluationCopy):
             )
 
     def _measured(self, part: nn.Module, key: tuple[Genome, bool], features: Tensor) -> Tensor:
-        """Run a part with the statistics of these features, and keep them.
+        """Run a part with the statistics of these features, and keep these statistics.
 
-        What is known already is run in the same way, so that what is found after it is the same to the last bit.
+        Known parts run with their stored statistics in the same way, so that later statistics are bit-identical.
         """
         if key in self._known:
             return part(features)
@@ -82,9 +82,9 @@ class RecalibratedCopy(EvaluationCopy):
 
 
 class OwnImagesCopy(EvaluationCopy):
-    """A copy in which every genome is recalibrated on images of its own, as in the protocol of SPOS.
+    """Copy in which every genome is recalibrated on its own images, as in the protocol of SPOS.
 
-    No two genomes have an activation in common then: each is run from the stem to the head by itself.
+    No two genomes share an activation then: each is run separately from stem to head.
     """
 
     def __init__(
@@ -99,16 +99,16 @@ class OwnImagesCopy(EvaluationCopy):
 
         Args:
             supernet: trained.
-            draw: gives a genome's images (n, C, S, S), always the same, on the supernet's device; 2 or more.
+            draw: returns a genome's images (n, C, S, S), always the same ones, on the supernet's device; 2 or more.
             precision: as for `EvaluationCopy`.
             activation_mib: as for `EvaluationCopy`; it holds for these images, too.
         """
         super().__init__(supernet, "batch", precision=precision, activation_mib=activation_mib)
         self._draw = draw
-        self._known: dict[Genome, tuple[PartStatistics, ...]] = {}  # of stem, layers, head
+        self._known: dict[Genome, tuple[PartStatistics, ...]] = {}  # statistics of stem, layers, head
 
     def prepare(self, ordered: Sequence[Genome]) -> None:
-        """Recalibrate every genome that is not known yet; forget others."""
+        """Recalibrate every genome that is not known yet; forget all others."""
         known = {genome: self._known[genome] for genome in ordered if genome in self._known}
         with torch.inference_mode():
             for genome in ordered:
@@ -118,7 +118,7 @@ class OwnImagesCopy(EvaluationCopy):
 
     def _recalibrated(self, genome: Genome) -> tuple[PartStatistics, ...]:
         features = self._draw(genome).to(self.dtype)
-        self.kept([genome], features.shape)  # raises if memory does not suffice
+        self.kept([genome], features.shape)  # raises if the memory bound is too small
         found = []
         for part in self._parts(genome):
             features, statistics = measure(part, features)

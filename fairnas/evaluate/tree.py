@@ -1,9 +1,9 @@
-"""The prefix tree of some genomes, run depth first.
+"""Prefix tree of some genomes, run depth first.
 
-In the order of their text forms two neighbours share the activations of their common prefix. A node that still has
-children to come is a *branch*; where every branch is kept until its last child, each node runs once, and at most one
-activation per layer is held. Where fewer are kept (`keeping.py`), a branch is computed again from the nearest kept
-activation above it.
+In the order of their text forms, neighbours share the activations of their common prefix. A node with children that
+have not run yet is a *branch*. If every branch is kept until its last child, each node runs once, and at most one
+activation per layer is held. If fewer are kept (`activation_checkpointing.py`), a branch is recomputed from the nearest
+kept activation above it.
 """
 
 import itertools
@@ -14,8 +14,9 @@ from torch import Tensor
 from fairnas.space import Genome
 
 Kept = Sequence[frozenset[int]]
-"""Per genome, the depths (0: after the stem, d: after d layers) whose activations on its path are held from its turn to
-the next one's."""
+"""Per genome, the depths (0: after the stem, d: after d layers) whose activations on its path are held until the next
+genome's turn.
+"""
 
 
 def walk(
@@ -29,10 +30,10 @@ def walk(
 
     Args:
         ordered: distinct genomes in the order of their text forms.
-        images: what the stem gets.
-        run: gives the output of a node, named by its prefix, for that of its parent; () is the stem.
-        at_leaf: gets each genome and the output of its last layer.
-        kept: what to hold; default: every branch, so that every node runs once.
+        images: input of the stem.
+        run: computes the output of a node, given its prefix and the output of its parent; () is the stem.
+        at_leaf: receives each genome and the output of its last layer.
+        kept: activations to hold; default: every branch, so that every node runs once.
     """
     shared = shared_depths(ordered)
     held: dict[int, Tensor] = {}
@@ -48,12 +49,12 @@ def walk(
 
 
 def shared_depths(ordered: Sequence[Genome]) -> list[int]:
-    """Per genome, how many layers it shares with the one before; -1 for the first, which shares not even the stem."""
+    """Number of layers that each genome shares with the previous one; -1 for the first (not even the stem)."""
     return [-1, *(common_prefix(a, b) for a, b in itertools.pairwise(ordered))] if ordered else []
 
 
 def branches(shared: Sequence[int]) -> list[frozenset[int]]:
-    """Per genome, the depths on its path at which a later one leaves it, from what neighbours share."""
+    """Depths on each genome's path at which a later genome branches off, given the shared depths of neighbours."""
     kept: list[frozenset[int]] = []
     coming: frozenset[int] = frozenset()
     for known in reversed(shared):
@@ -63,5 +64,5 @@ def branches(shared: Sequence[int]) -> list[frozenset[int]]:
 
 
 def common_prefix(a: Genome, b: Genome) -> int:
-    """How many layers two genomes have in common from the first on."""
+    """Length of the common prefix of two genomes, in layers."""
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=True)) if x != y), len(a))

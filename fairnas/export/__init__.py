@@ -1,4 +1,4 @@
-"""What leaves a run: weights, ONNX, a PyTorch program and facts of a trained network, proved to agree; the way back.
+"""Export of trained networks: weights, ONNX, a PyTorch program and facts, checked for agreement; and loading them.
 
 Using an exported network (`predict`) needs no torch, so every name loads its file on first use.
 """

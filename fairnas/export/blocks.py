@@ -1,8 +1,8 @@
-"""All choice blocks of a space in one ONNX graph, exported once; any genome is put together from it in milliseconds.
+"""All choice blocks of a space in one ONNX graph, exported once; any network is assembled from it in milliseconds.
 
-In the big graph the blocks of a layer stand side by side, on the output of one block of the layer before. A network
-takes the nodes of its blocks, each joined to the output of the block that it really follows. Its weights are random:
-they don't matter for its latency.
+In this graph, the blocks of a layer are parallel, and all take the output of one block of the layer before. A network
+consists of the nodes of its blocks, each connected to the output of its actual predecessor. Weights are random, because
+they do not matter for latency.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,19 +24,19 @@ STEM = "stem"
 
 @dataclass(frozen=True)
 class BlockGraph:
-    """The graph of all blocks, cut at the borders of the layers."""
+    """Graph of all blocks, cut at the borders of the layers."""
 
     space: SearchSpace
     model: "onnx.ModelProto"
     parts: Mapping[str, tuple[int, ...]]
-    """Nodes of stem, blocks and head, by the name of what they compute, in the order of the graph."""
+    """Nodes of stem, blocks and head, by name of the part, in the order of the graph."""
 
     def network(self, genome: Genome) -> bytes:
-        """The ONNX model of a (valid) genome: what exporting the supernet's path gives."""
+        """ONNX model of a (valid) genome, equal to an export of the supernet's path."""
         return self._composed(genome, OUTPUT)
 
     def beginning(self, genome: Genome, layers: int) -> bytes:
-        """The first so many layers of it, behind the stem; its output is their features."""
+        """ONNX model of the stem and the first `layers` layers; its output is their features."""
         return self._composed(genome[:layers], "")
 
     def _composed(self, genome: Sequence[int], end: str) -> bytes:
@@ -74,7 +74,8 @@ def export_blocks(space: SearchSpace, supernet: Supernet | None = None) -> Block
 
     Args:
         space: resolved for its data.
-        supernet: whose weights; default: random ones, with BN that is not the identity, so that no bias is left out.
+        supernet: source of the weights; default: random ones, with BN that is not the identity, so that no bias is
+            removed.
     """
     supernet = supernet or _untrained(space)
     names = (STEM, *(_name(*place) for place in _places(space)), OUTPUT)
@@ -87,14 +88,14 @@ def export_blocks(space: SearchSpace, supernet: Supernet | None = None) -> Block
 
 
 class _AllBlocks(nn.Module):
-    """Stem, every block on the features that arrive at its layer, head."""
+    """Stem, every block on the features of the layer before, head."""
 
     def __init__(self, supernet: Supernet) -> None:
         super().__init__()
         self.supernet = supernet
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Features of the stem and of every block that computes something; logits."""
+        """Features of the stem and of every block that computes something, and logits."""
         space = self.supernet.space
         outputs = {STEM: self.supernet.stem(images)}
         for layer, choice in _places(space):
@@ -113,7 +114,7 @@ def _places(space: SearchSpace) -> list[tuple[int, int]]:
 
 
 def _passes(space: SearchSpace, layer: int, choice: int) -> bool:
-    """Whether a block gives what it gets: it has no node, and its output no name of its own."""
+    """True if a block returns its input: it has no node, and its output no name of its own."""
     return isinstance(space.block(layer, choice), Identity) and space.layers[layer].keeps_shape
 
 
@@ -122,7 +123,7 @@ def _name(layer: int, choice: int) -> str:
 
 
 def _border(space: SearchSpace, layer: int) -> str:
-    """What the blocks of a layer take in the big graph: the output of the first block above that has one."""
+    """Name of the input of a layer's blocks in the big graph: the output of the nearest block above that has one."""
     for above in reversed(range(layer)):
         for choice in range(space.choices[above]):
             if not _passes(space, above, choice):
@@ -131,7 +132,7 @@ def _border(space: SearchSpace, layer: int) -> str:
 
 
 def _nodes_between(model: "onnx.ModelProto", produced: Mapping[str, int], begin: str, end: str) -> tuple[int, ...]:
-    """The nodes that lead from one tensor to another, in the order of the graph."""
+    """Indices of the nodes that lead from one tensor to another, in the order of the graph."""
     found: set[int] = set()
     waiting = [end]
     while waiting:
@@ -148,5 +149,5 @@ def _untrained(space: SearchSpace) -> Supernet:
     rng = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for norm in batch_norms(supernet):
-            norm.bias.uniform_(0.1, 0.5, generator=rng)  # a bias of zero would vanish in the export
+            norm.bias.uniform_(0.1, 0.5, generator=rng)  # a bias of zero would be removed by the export
     return supernet

@@ -1,7 +1,7 @@
-"""The folder of one exported network, written and read. `card.WHAT_FILES_ARE` says what its files are for.
+"""Folder of one exported network, written and read. `card.WHAT_FILES_ARE` describes its files.
 
-`model.json` vanishes before the first file is written and comes back after the last one: a folder without it is half
-an export, which `load` refuses.
+`model.json` is deleted before the first file is written and written after the last one, so a folder without it is an
+incomplete export, which `load` refuses.
 """
 
 import contextlib
@@ -33,31 +33,31 @@ from fairnas.versions import version_of
 
 WEIGHTS, CONFIG, PROGRAM, CARD = "model.safetensors", "config.json", "model.pt2", "README.md"
 OLD_WEIGHTS = "weights.safetensors"
-"""What the weights were called before the folder had the layout of the Hugging Face hub."""
+"""Name of the weights before the folder had the layout of the Hugging Face hub."""
 
-_FORM = 5  # of the folder; counted up when files or facts change, so that they are written again
-_MAKERS = ("fairnas", "torch", "onnx", "onnxscript", "onnxruntime")  # what the files depend on beside the network
+_FORM = 5  # format number of the folder; increased when files or facts change, so that they are written again
+_MAKERS = ("fairnas", "torch", "onnx", "onnxscript", "onnxruntime")  # packages whose versions the files depend on
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What one export wrote."""
+    """Result of one export."""
 
     facts: ModelFacts
-    """Content of its `model.json`."""
+    """Content of `model.json`."""
     unchanged: bool = False
-    """Whether the folder held just this before, and was left alone."""
+    """True if the folder already had this content and was left alone."""
 
 
 def export_product(folder: Path, product: Product, quantisation: Quantisation | None = None) -> ExportReport:
-    """Write a network's folder: all is made and proved in memory first, then each file appears as a whole.
+    """Write a network's folder: everything is made and checked in memory first, then each file is written atomically.
 
-    A folder that holds all of it already, undamaged, is left alone.
+    A folder that already has this content, undamaged, is left alone.
 
     Args:
-        folder: made if it is not there.
-        product: the network and what is known about it.
-        quantisation: what an int8 model is made with; None for no such model.
+        folder: created if it does not exist.
+        product: the network and the facts about it.
+        quantisation: calibration of an int8 model; None for no such model.
 
     Raises:
         ExportError: if an exported model does not compute what the network computes. Nothing is written then.
@@ -81,7 +81,7 @@ def export_product(folder: Path, product: Product, quantisation: Quantisation | 
 
 
 def _made(product: Product, quantisation: Quantisation | None) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Content of the files by name, each proved; and what was found out about them."""
+    """Content of the files by name, each checked; and the facts measured on them."""
     onnx_model = to_onnx(product)
     parity_error = check_parity(product.network, onnx_model)
     check_labels(product, onnx_model)
@@ -103,7 +103,7 @@ def _made(product: Product, quantisation: Quantisation | None) -> tuple[dict[str
 
 
 def _write(folder: Path, contents: Mapping[str, bytes], facts: ModelFacts) -> None:
-    with contextlib.suppress(OSError):  # what forbids this forbids writing, too, which says so
+    with contextlib.suppress(OSError):  # an error here also makes the write fail, which reports it
         (folder / FACTS).unlink()
     for name, content in contents.items():
         write_atomically(folder / name, content)
@@ -113,14 +113,14 @@ def _write(folder: Path, contents: Mapping[str, bytes], facts: ModelFacts) -> No
 
 
 def _made_of(product: Product, quantisation: Quantisation | None) -> str:
-    """Hash of everything that the files depend on. The seed and the data of calibration are in the provenance."""
+    """Hash of everything that the files depend on. Seed and data of the calibration are part of the provenance."""
     content = [_FORM, content_digest(product), product.facts().to_dict(), quantisation and quantisation.images]
     content.append([version_of(name) for name in _MAKERS])
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _exported_before(folder: Path, made_of: str) -> ModelFacts | None:
-    """The facts of a folder that was made of the same and is undamaged; else None: damaged ones are made again."""
+    """Facts of an undamaged folder that was made from the same inputs; else None, so that it is made again."""
     try:
         facts = ModelFacts.from_dict(parse_json((folder / FACTS).read_text(encoding="utf-8")))
         good = all(checksum(folder / name) == digest for name, digest in facts.sha256.items())
@@ -130,7 +130,7 @@ def _exported_before(folder: Path, made_of: str) -> ModelFacts | None:
 
 
 def _config(product: Product) -> bytes:
-    """What the hub lists a model by. It is not read back: the weights' own metadata are covered by a checksum."""
+    """Content of `config.json`, for the hub. It is never read back; the weights' own metadata have a checksum."""
     facts = product.facts().to_dict()
     kept = {key: facts[key] for key in ("genome", "classes", "preprocessing", "licence")}
     content = {"model_type": "fairnas", "space": to_dict(product.network.space), **kept}
@@ -138,16 +138,16 @@ def _config(product: Product) -> bytes:
 
 
 def load(path: Path | str) -> LoadedNetwork:
-    """An exported network, ready to be used: on the CPU, in eval mode. Reading it runs no code.
+    """Load an exported network, on the CPU, in eval mode. Reading it runs no code.
 
-    It has the names of its outputs as `classes`, and `preprocessing`, whose `read` makes an image file its input.
+    It has the names of its outputs as `classes`, and `preprocessing`, whose `read` turns an image file into its input.
 
     Args:
-        path: a folder that `fairnas export` wrote, of this version or an earlier one, or its safetensors file alone.
+        path: a folder that `fairnas export` of this or an earlier version wrote, or its safetensors file alone.
 
     Raises:
         ModelFileError: if the file is absent, truncated, damaged, foreign, or holds another genome's weights; or if
-            the folder is half an export, or its `model.json` is of another file.
+            the folder is an incomplete export, or its `model.json` belongs to other files.
     """
     path = Path(path)
     if not path.is_dir():

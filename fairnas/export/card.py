@@ -1,6 +1,6 @@
-"""The model card: what the files of a network are, how good it is, where it comes from, how to use it. Markdown.
+"""Model card in Markdown: the files of a network, its accuracy, its origin, its use.
 
-Its front matter is that of the Hugging Face hub.
+The front matter is that of the Hugging Face hub.
 """
 
 import json
@@ -10,13 +10,13 @@ from fairnas.data.values import shown_range
 from fairnas.export.facts import NOT_STATED, Aim, LatencyFacts, ModelFacts
 from fairnas.export.preprocessing import Preprocessing
 
-_SHOWN_CLASSES = 20
-_WEAKEST_SHOWN = 50
+_SHOWN_CLASSES = 20  # classes named in the card; `config.json` has all
+_WEAKEST_SHOWN = 50  # rows in the table of accuracy by class; `model.json` has all
 _HUB_LICENCES = (
     "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0",
     "cc-by-nc-sa-4.0", "isc", "mpl-2.0", "unlicense",
 )  # fmt: skip
-"""SPDX names that the hub knows; it wants them in small letters, and `other` with a name for the rest."""
+"""SPDX names that the hub knows; it wants them in lower case, and `other` with a name for all others."""
 
 _MEASURES = (
     ("test_top1", "top-1", "test", ""),
@@ -27,7 +27,7 @@ _MEASURES = (
     ("one_shot_top1", "top-1", "validation", "with the supernet's weights"),
     ("one_shot_balanced_accuracy", "balanced accuracy", "validation", "with the supernet's weights"),
 )
-"""The network measured; empty for the trained one."""
+"""Measures as (key, name, split, network measured); the last is empty for the trained network."""
 _FITS = {
     "crop": "Cut out the largest square in the middle and resize it to {size} x {size} pixels of 8 bits",
     "pad": "Resize the whole image until its longer side has {size} pixels of 8 bits",
@@ -50,7 +50,7 @@ _PROVENANCE = {
 
 
 def model_card(facts: ModelFacts) -> str:
-    """The card of an exported network."""
+    """Return the model card of an exported network."""
     parts = (
         _front_matter(facts.licence),
         f"# {_plain(facts.space)} {facts.text}",
@@ -121,7 +121,7 @@ def _about(facts: ModelFacts) -> list[tuple[str, str]]:
 
 
 def _fitted(given: Preprocessing) -> str:
-    """What is out of the ordinary about the input."""
+    """Unusual properties of the input, as text."""
     fit = {"crop": "", "pad": ", the whole image between black bars", "squash": ", the whole image squeezed"}[given.fit]
     ends = given.value_range
     return fit + (f", of more than 8 bits: values {shown_range((ends[0], ends[1]))}" if ends else "")
@@ -167,7 +167,7 @@ def _accuracies(facts: ModelFacts) -> list[tuple[str, ...]]:
 
 
 def _classes(facts: ModelFacts) -> list[str]:
-    """Accuracy class by class, the weakest first; nothing if it was not counted."""
+    """Table of accuracies by class, the weakest first; empty if they were not counted."""
     counts = facts.test_classes
     rows = [
         (name, images, right)
@@ -236,7 +236,7 @@ def _use(facts: ModelFacts) -> list[str]:
             "print(network.classes[logits.argmax()])",
         ),
         "Both refuse a file that is not the one that was exported, and prepare images bit for bit as they were when "
-        "the accuracies above were measured. Whoever prepares them otherwise does this:",
+        "the accuracies above were measured. To prepare them without fairnas:",
         "\n".join(
             [
                 "1. Turn the image as its EXIF orientation says, put what is transparent on white, and convert it to "
@@ -249,8 +249,8 @@ def _use(facts: ModelFacts) -> list[str]:
             ]
         ),
         "Outputs are logits; their softmax is the probabilities. Output number i, from 0, belongs to class number i of "
-        "`classes` in `config.json`, which is also in the metadata of every file. Whoever uses files without fairnas "
-        "looks first whether they are those that were exported:",
+        "`classes` in `config.json`, which is also in the metadata of every file. Without fairnas, "
+        "first check that the files are those that were exported:",
         _python(
             "import hashlib, json, pathlib",
             'digests = json.loads(pathlib.Path("model.json").read_text())["sha256"]',
@@ -258,7 +258,7 @@ def _use(facts: ModelFacts) -> list[str]:
             "    if hashlib.sha256(pathlib.Path(name).read_bytes()).hexdigest() != digests[name]:",
             '        raise SystemExit(f"{name} is not the file that was exported")',
         ),
-        "Of a file alone, the last 64 characters are the SHA-256 of all that comes before them: "
+        "In a single file, the last 64 characters are the SHA-256 of all bytes before them: "
         "`head -c -64 model.onnx | sha256sum`. In onnxruntime alone:",
         _python(
             "import numpy, onnxruntime",
@@ -275,7 +275,7 @@ def _use(facts: ModelFacts) -> list[str]:
 
 
 def _deep(given: Preprocessing) -> str:
-    """How images of more than 8 bits become images of 8 bits, where the network was trained with such."""
+    """Mapping of images of more than 8 bits to 8 bits, if the network was trained on such images."""
     if given.value_range is None:
         return ""
     low, high = given.value_range
@@ -295,6 +295,6 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that cannot end a table's cell, a code span or the line: names of classes are names of folders."""
+    """Text that cannot end a table's cell, a code span or the line, because class names are names of folders."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     return printable.replace("|", "/").replace("`", "'").replace("<", "(").replace(">", ")")

@@ -1,4 +1,4 @@
-"""`model.json`: everything that is known about an exported network beyond its weights. No torch."""
+"""`model.json`: all facts about an exported network other than its weights. No torch."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -10,15 +10,15 @@ from fairnas.space.genome import StoredGenome, format_genome
 ONNX, INT8 = "model.onnx", "model.int8.onnx"
 """Names of the files that are timed."""
 NOT_STATED = "not stated"
-"""What files say where the owner of the weights gave no licence for them."""
+"""Text in place of a licence, if the owner of the weights stated none."""
 
 
 @dataclass(frozen=True)
 class Aim:
-    """What the search that found a network was after, and how the network did."""
+    """An objective of the search that found a network, and the network's value."""
 
     name: str
-    """Of the objective, such as `madds`."""
+    """Name of the objective, such as `madds`."""
     direction: Literal["max", "min"]
     unit: str
     value: Number | None
@@ -29,67 +29,67 @@ class Aim:
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """Test images class by class; none if they were not counted."""
+    """Test images per class; empty if they were not counted."""
 
     images: tuple[int, ...] = ()
     right: tuple[int, ...] = ()
-    """How many of them the network classifies right."""
+    """Number of them that the network classifies right."""
 
 
 @dataclass(frozen=True)
 class Int8Accuracy:
-    """The models in float32 and in 8 bits on the same images."""
+    """Accuracies of the float32 and the int8 model on the same images."""
 
     images: int
     float_top1: float
     int8_top1: float
     lost: float
-    """The difference."""
+    """Difference of the two."""
     only_float: int
-    """Images that only the model in float32 classifies right."""
+    """Number of images that only the float32 model classifies right."""
     only_int8: int
     float_balanced_accuracy: float
-    """Mean over the classes that have images."""
+    """Mean, over the classes with images, of the share classified right."""
     int8_balanced_accuracy: float
 
 
 @dataclass(frozen=True)
 class Int8Facts:
-    """What is known of the model in 8 bits."""
+    """Facts about the int8 model."""
 
     calibration_images: int
-    """That the ranges of its values come from."""
+    """Number of images from which the ranges of its activations were taken."""
     accuracy: dict[str, Int8Accuracy]
-    """By split."""
+    """Accuracy by split."""
 
 
 @dataclass(frozen=True)
 class FileLatency:
-    """How long a model takes for one image."""
+    """Latency of one model for one image."""
 
     latency_ms: float
-    """Median."""
+    """Median in milliseconds."""
     quartiles_ms: tuple[float, float]
     runs: int
 
 
 @dataclass(frozen=True)
 class LatencyFacts(Record):
-    """How long the models of a folder take for one image on one thread."""
+    """Latencies of the models in a folder, for one image on one thread."""
 
     device: str
-    """What they were measured on, in words."""
+    """Machine they were measured on, in words."""
     models: dict[str, FileLatency]
-    """By the names of their files."""
+    """Latencies by file name."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data: the device, and a model per key."""
+        """Return plain data: the device, and one key per model."""
         plain = super().to_dict()
         return {"device": plain["device"], **plain["models"]}
 
     @classmethod
     def from_dict(cls, plain: Any) -> "LatencyFacts":
-        """The inverse of `to_dict`."""
+        """Inverse of `to_dict`."""
         if not isinstance(plain, dict):
             raise ValueError("should be an object")
         models = {name: value for name, value in plain.items() if name != "device"}
@@ -102,7 +102,7 @@ class LatencyFacts(Record):
 
 @dataclass(frozen=True)
 class ProductFacts(Record):
-    """What is known about a network before it is exported."""
+    """Facts about a network before it is exported."""
 
     genome: StoredGenome
     space: str
@@ -110,25 +110,25 @@ class ProductFacts(Record):
     """Names of the outputs, in order."""
     preprocessing: Preprocessing
     measures: dict[str, float]
-    """What was measured: `test_top1`, `one_shot_balanced_accuracy`, ..."""
+    """Measured accuracies by name: `test_top1`, `one_shot_balanced_accuracy`, ..."""
     images: dict[str, int]
-    """How many images were behind it, by split."""
+    """Number of images behind them, by split."""
     test_classes: ClassCounts
     objectives: tuple[Aim, ...]
-    """Of its search."""
+    """Objectives of its search."""
     provenance: dict[str, str]
-    """Where it comes from: recipe, seed, version, ..."""
+    """Origin of the network: recipe, seed, version, ..."""
     licence: str
 
     @property
     def text(self) -> str:
-        """The genome's text form."""
+        """Genome in text form."""
         return format_genome(self.genome)
 
 
 @dataclass(frozen=True)
 class ModelFacts(ProductFacts):
-    """`model.json`."""
+    """Content of `model.json`."""
 
     madds: int
     """Multiply-adds for one image."""
@@ -139,16 +139,16 @@ class ModelFacts(ProductFacts):
     program_parity_error: float
     """The same of the PyTorch program."""
     int8: Int8Facts | None
-    """None if no model in 8 bits was asked for."""
+    """Facts about the int8 model; None if none was asked for."""
     latency: Annotated[LatencyFacts, StoredAs(LatencyFacts.from_dict, LatencyFacts.to_dict)]
     files: tuple[str, ...]
     """Names in the folder."""
     sha256: dict[str, str]
-    """Checksums of the files but this one, by name."""
+    """Checksums of the other files in the folder, by name."""
     made_of: str
     """Hash of everything that the files depend on."""
 
     @property
     def int8_top1(self) -> float | None:
-        """Top-1 of the model in 8 bits on the test images; None where there is none."""
+        """Top-1 accuracy of the int8 model on the test images; None without such a model."""
         return self.int8.accuracy["test"].int8_top1 if self.int8 and "test" in self.int8.accuracy else None

@@ -1,4 +1,4 @@
-"""A network as an ONNX model: one file, any batch size, with what a user of it must know inside."""
+"""Network as an ONNX model: one file, any batch size, with the facts that its users need."""
 
 import contextlib
 import sys
@@ -16,14 +16,14 @@ from fairnas.space import SearchSpace
 if TYPE_CHECKING:
     import onnx
 
-OPSET = 18  # the exporter's own; a later one would only need a later runtime
+OPSET = 18  # the exporter's own; a later one would only require a later runtime
 INPUT, OUTPUT = "images", "logits"
 
 
 def to_onnx(product: Product) -> bytes:
-    """The ONNX model: input `images` (B, C, H, W), normalised, any B; output `logits` (B, num_classes).
+    """Export the ONNX model: input `images` (B, C, H, W), normalised, any B; output `logits` (B, num_classes).
 
-    Its metadata hold `genome`, `space`, `licence`, as JSON `classes` and `preprocessing`, and `sha256` (`seal.py`).
+    Its metadata are `genome`, `space`, `licence`, `classes` and `preprocessing` as JSON, and `sha256` (`seal.py`).
     """
     onnx = imported("onnx", "exporting to ONNX")
     model = graph_of(product.network, image_shape(product.network.space), (OUTPUT,))
@@ -32,14 +32,14 @@ def to_onnx(product: Product) -> bytes:
 
 
 def graph_of(module: nn.Module, shape: tuple[int, int, int], outputs: tuple[str, ...]) -> "onnx.ModelProto":
-    """Any module as an ONNX model, BN folded: input `images` (B, *shape), any B; outputs by the names given."""
-    imported("onnxscript", "exporting to ONNX")  # torch itself says so in forty lines
-    # two images: the exporter would take a batch of one for a constant
+    """Export any module with BN folded: input `images` (B, *shape), any B; outputs by the given names."""
+    imported("onnxscript", "exporting to ONNX")  # checked here, because torch's own message has forty lines
+    # two images, because the exporter would treat a batch of one as a constant
     images = torch.zeros(2, *shape)
-    # standard output belongs to the result; what some versions of the exporter print is progress
+    # standard output is reserved for results; some versions of the exporter print progress there
     with contextlib.redirect_stdout(sys.stderr):
         program = torch.onnx.export(
-            _out_of_place(folded(module)).cpu(),  # the exporter folds BN too, but takes half as long again for it
+            _out_of_place(folded(module)).cpu(),  # the exporter can fold BN too, but takes half as long again
             (images,),
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
@@ -55,9 +55,9 @@ def graph_of(module: nn.Module, shape: tuple[int, int, int], outputs: tuple[str,
 
 
 def _out_of_place(module: nn.Module) -> nn.Module:
-    """The module with activations that leave their input alone: the exporter takes a third of the time for them.
+    """Copy of a module without in-place activations, which the exporter handles in a third of the time.
 
-    It takes a clamp in place apart, operation by operation, and ends with the same graph.
+    It decomposes an in-place clamp into single operations, and arrives at the same graph.
     """
     for part in module.modules():
         if getattr(part, "inplace", False):
@@ -71,7 +71,7 @@ def image_shape(space: SearchSpace) -> tuple[int, int, int]:
 
 
 def _remove_traces(model: "onnx.ModelProto") -> None:
-    """Drop the exporter's notes on every node: half of a small file, and paths of this machine."""
+    """Remove the exporter's notes on every node: half of a small file, and paths of this machine."""
     graph = model.graph
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         part.ClearField("metadata_props")

@@ -1,4 +1,4 @@
-"""An exported network as a model of the Hugging Face hub. Needs the package huggingface_hub (`fairnas[hub]`)."""
+"""Exported network as a model of the Hugging Face hub. Needs the package huggingface_hub (`fairnas[hub]`)."""
 
 import shutil
 from pathlib import Path
@@ -21,9 +21,9 @@ _FILES = (WEIGHTS, CONFIG, ONNX, INT8, PROGRAM, CARD, FACTS)
 
 
 class HubModel(LoadedNetwork, PyTorchModelHubMixin, library_name="fairnas", tags=["neural-architecture-search"]):
-    """The network of an exported folder: `HubModel(FOLDER).push_to_hub("USER/NAME")` pushes all of the folder.
+    """Network of an exported folder: `HubModel(FOLDER).push_to_hub("USER/NAME")` pushes the whole folder.
 
-    `HubModel.from_pretrained("USER/NAME")` fetches one, checks it as `fairnas.load` does, and is ready to be used.
+    `HubModel.from_pretrained("USER/NAME")` downloads one, checks it as `fairnas.load` does, and returns the network.
     """
 
     def __init__(self, folder: str) -> None:
@@ -37,7 +37,7 @@ class HubModel(LoadedNetwork, PyTorchModelHubMixin, library_name="fairnas", tags
     def _save_pretrained(self, save_directory: Path) -> None:
         """Copy the folder's files, as they were exported.
 
-        Weights that were changed since are refused: the other files would not fit them.
+        Raises `ExportError` if the weights were changed since, because the other files would not fit them.
         """
         exported = load(self._folder).state_dict()
         if not all(torch.equal(tensor.cpu(), exported[name]) for name, tensor in self.state_dict().items()):
@@ -49,7 +49,7 @@ class HubModel(LoadedNetwork, PyTorchModelHubMixin, library_name="fairnas", tags
         for name in _FILES:
             if (self._folder / name).exists():
                 if name != CARD:  # which people may complete
-                    require_intact(self._folder / name, digests)
+                    require_intact(self._folder / name, digests)  # the model card is meant to be edited
                 shutil.copyfile(self._folder / name, save_directory / name)
 
     @classmethod
@@ -64,7 +64,7 @@ class HubModel(LoadedNetwork, PyTorchModelHubMixin, library_name="fairnas", tags
         token: str | bool | None,
         **model_kwargs: Any,
     ) -> "HubModel":
-        """Called by `from_pretrained`, with a folder or the name of a repository."""
+        """Load a folder or a repository; called by `from_pretrained`."""
         if Path(model_id).is_dir():
             return cls(model_id)
         return cls(

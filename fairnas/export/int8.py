@@ -1,7 +1,7 @@
-"""An ONNX model in 8 bits, its ranges taken from images, and what that costs in accuracy.
+"""ONNX model in 8 bits, calibrated on images, and its loss of accuracy.
 
-Weights get one scale per output channel, activations one per tensor: the smallest and largest value that they took
-on the calibration images. Weights are signed 8-bit numbers, activations unsigned ones: with signed activations
+Weights get one scale per output channel, activations one per tensor, from the smallest and largest value on the
+calibration images. Weights are signed 8-bit numbers, activations unsigned ones: with signed activations
 onnxruntime leaves some convolutions in float32, and OpenVINO refuses the file where bfloat16 is its default
 (findings/onnxruntime-signed-activations.sh, findings/openvino-signed-zero-point.sh). Biases and sums have 32 bits,
 input and output stay float32. The same model and images give the same bytes.
@@ -20,33 +20,33 @@ from fairnas.export.seal import sealed_onnx
 from fairnas.export.session import OnnxSession, imported
 
 Batches = Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]
-"""Makes normalised images (B, C, S, S) and their labels (B,), batch by batch, as often as it is asked."""
+"""Function that makes normalised images (B, C, S, S) and their labels (B,), batch by batch, each time it is called."""
 
 _AT_ONCE = 32  # calibration images per run of the model
 _ROOM, _ROOM_FOR_ANY = 3, 1 << 20
-"""What the quantiser's files take, as a multiple of the model's size (2.0 to 2.3 were seen), and beside it in bytes."""
+"""Disk space for the quantiser's files, as a multiple of the model's size (2.0 to 2.3 were observed), plus bytes."""
 
 
 @dataclass(frozen=True)
 class Quantisation:
-    """What an int8 model is calibrated with and judged on. Images are only made if they are needed."""
+    """Images to calibrate and to evaluate an int8 model with. They are only made if needed."""
 
     images: int
-    """How many calibrate it; its name among exports, so the same number must mean the same images."""
+    """Number of calibration images; it identifies the calibration, so an equal number must mean equal images."""
     calibration: Callable[[], np.ndarray]
-    """Makes them: (n, C, S, S), normalised."""
+    """Function that makes the calibration images: (n, C, S, S), normalised."""
     judged_on: Mapping[str, Batches]
-    """Images that both models classify, by the name of their split."""
+    """Evaluation images, which both models classify, by the name of their split."""
     threads: int = 1
-    """Of the runtime, while it classifies."""
+    """Number of threads of the runtime during the evaluation."""
 
 
 def to_int8(onnx_model: bytes, images: np.ndarray, description: Mapping[str, str]) -> bytes:
-    """The int8 form of a float model: quantised and dequantised around every operator (QDQ).
+    """Convert a float model to int8, with quantise and dequantise nodes around every operator (QDQ).
 
     Args:
         onnx_model: content of the float model.
-        images: (n, C, S, S), normalised, that the ranges of activations are taken from.
+        images: (n, C, S, S), normalised, for the ranges of activations.
         description: metadata of the new model.
 
     Raises:
@@ -58,10 +58,11 @@ def to_int8(onnx_model: bytes, images: np.ndarray, description: Mapping[str, str
     onnx = imported("onnx", "int8")
     quantization = imported("onnxruntime.quantization", "int8")
     shape_inference = imported("onnxruntime.quantization.shape_inference", "int8")
-    room = _ROOM * len(onnx_model) + _ROOM_FOR_ANY  # parts of it cut files short on a full disk without a word
-    with temporary_folder("fairnas-int8-", room) as folder:  # the quantiser works on files
+    # checked here, because parts of the quantiser truncate files on a full disk without an error
+    room = _ROOM * len(onnx_model) + _ROOM_FOR_ANY
+    with temporary_folder("fairnas-int8-", room) as folder:  # the quantiser needs files
         prepared, quantised = folder / "prepared.onnx", folder / "int8.onnx"
-        # shapes only: the exporter has folded what can be folded
+        # only shapes are inferred: the exporter has already folded constants
         shape_inference.quant_pre_process(
             onnx.load_model_from_string(onnx_model), prepared, skip_optimization=True, skip_symbolic_shape=True
         )
@@ -76,13 +77,13 @@ def to_int8(onnx_model: bytes, images: np.ndarray, description: Mapping[str, str
             calibrate_method=quantization.CalibrationMethod.MinMax,
         )
         model = onnx.load(quantised)
-    model.ClearField("metadata_props")  # notes of the quantiser
+    model.ClearField("metadata_props")  # remove the quantiser's notes
     onnx.helper.set_model_props(model, dict(description))
     return sealed_onnx(model.SerializeToString(deterministic=True))
 
 
 def _reader(base: type, name: str, images: np.ndarray) -> Any:
-    """The images as the quantiser wants them: one dictionary after another, then None."""
+    """Images in the form that the quantiser needs: one dictionary after another, then None."""
     batches: Iterator[np.ndarray] = (images[start : start + _AT_ONCE] for start in range(0, len(images), _AT_ONCE))
 
     class Reader(base):
@@ -94,16 +95,16 @@ def _reader(base: type, name: str, images: np.ndarray) -> Any:
 
 
 def accuracy_lost(onnx_model: bytes, int8_model: bytes, quantisation: Quantisation) -> dict[str, Int8Accuracy]:
-    """Both models in onnxruntime on the same images, split by split.
+    """Compare both models in onnxruntime on the same images, split by split.
 
     Returns:
-        What each of them gets right, by split.
+        The accuracies of both, by split.
     """
     sessions = [OnnxSession(model, quantisation.threads) for model in (onnx_model, int8_model)]
     found: dict[str, Int8Accuracy] = {}
     for split, batches in quantisation.judged_on.items():
-        images, hits = 0, np.zeros((2, 2), np.int64)  # by whether float is right, and int8
-        of_classes: Any = 0  # (3, classes): images, and right ones of float and int8
+        images, hits = 0, np.zeros((2, 2), np.int64)  # table of counts: float right or wrong, int8 right or wrong
+        of_classes: Any = 0  # (3, classes): images, correct by float, correct by int8
         for pixels, labels in batches():
             logits = [session.run(pixels) for session in sessions]
             right = [each.argmax(axis=1) == labels for each in logits]

@@ -1,7 +1,7 @@
-"""Whether an exported model computes what the network computes.
+"""Comparison of exported models with the network.
 
-Batch sizes are two, because exporters have been wrong at every size but the one of their example. The
-reference is the network as it is, with BN unfolded.
+Two batch sizes are compared, because exporters have been wrong at all sizes except that of their example. The reference
+is the unchanged network, with BN unfolded.
 """
 
 import copy
@@ -19,9 +19,9 @@ from fairnas.nets import StandAlone
 from fairnas.randomness import generator
 from fairnas.space import SearchSpace
 
-BATCH_SIZES = (1, 7)
+BATCH_SIZES = (1, 7)  # neither is the batch of two that the exporter sees
 TOLERANCE = 1e-4
-"""Largest error that passes, relative to the largest output, or absolute where outputs are below 1."""
+"""Largest error that is accepted, relative to the largest output, or absolute if outputs are below 1."""
 
 
 def check_parity(network: StandAlone, onnx_model: Path | str | bytes) -> float:
@@ -32,7 +32,7 @@ def check_parity(network: StandAlone, onnx_model: Path | str | bytes) -> float:
         onnx_model: the model's file, or its content.
 
     Returns:
-        The largest error, relative to the largest output of the network, or absolute where that is below 1.
+        Largest error, relative to the largest output of the network, or absolute if that is below 1.
 
     Raises:
         ExportError: if the error is above 1e-4, the outputs are not finite (a diverged network), or the model
@@ -47,16 +47,16 @@ def check_program(network: StandAlone, content: bytes) -> float:
 
 
 def check_labels(product: Product, onnx_model: bytes) -> None:
-    """Raise `ExportError` unless whoever reads the ONNX model finds the product's classes and preprocessing in it."""
+    """Raise `ExportError` unless the ONNX model's metadata have the product's classes and preprocessing."""
     found = OnnxSession(onnx_model).labels()
     if (found.classes, found.preprocessing) != (product.classes, product.preprocessing):
         raise ExportError("the ONNX model tells other classes or another preprocessing than the network's; our fault")
 
 
 def check_int8(network: StandAlone, onnx_model: bytes) -> None:
-    """Raise `ExportError` unless a quantised model gives numbers of the network's shape, at two batch sizes.
+    """Raise `ExportError` unless a quantised model gives finite numbers of the network's shape, at two batch sizes.
 
-    It doesn't compute the same; what that costs is measured on real images.
+    It does not compute the same; its loss of accuracy is measured on real images.
     """
     session = OnnxSession(onnx_model)
     for batch in BATCH_SIZES:
@@ -75,6 +75,9 @@ def _images(space: SearchSpace, batch: int) -> np.ndarray:
 
 def _worst_error(network: StandAlone, run: Callable[[np.ndarray], np.ndarray], what: str) -> float:
     # in float64: a deep network in float32 is off by as much again, on some processors by the whole tolerance
+    # float64, because a deep network in float32 has errors as large, on some processors as large as the tolerance
+    # float64, because a deep network in float32 has errors as large, on some processors as large as the tolerance
+    # float64, because a deep network in float32 has errors as large, on some processors as large as the tolerance
     reference = copy.deepcopy(network).cpu().eval().double()
     worst = 0.0
     for batch in BATCH_SIZES:

@@ -1,7 +1,7 @@
-"""Classifying image files with an exported ONNX model, as evaluation saw its images. No torch.
+"""Classification of image files with an exported ONNX model, on the same pixels as in evaluation. No torch.
 
-Model and images may be anybody's: the model's account of itself is checked, and an image that cannot be read is said
-so in its place, so that the others are not lost.
+Model and images may come from anywhere: the model's metadata are checked, and an unreadable image gives an `Unreadable`
+in its place, so that the others are not lost.
 """
 
 import itertools
@@ -32,48 +32,48 @@ from fairnas.export.seal import digests_beside, require_intact
 from fairnas.export.session import OnnxSession
 
 ONNX = "model.onnx"
-_AT_ONCE = 32  # images per run of the model, fewer if they are so large that together they have
-_PIXELS = 2_000_000  # more than this
+_AT_ONCE = 32  # images per run of the model, fewer if together they would have
+_PIXELS = 2_000_000  # more pixels than this
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says about one image."""
+    """Prediction of a model for one image."""
 
     image: str
     classes: tuple[str, ...]
-    """The most probable first."""
+    """Class names, the most probable first."""
     probabilities: tuple[float, ...]
     other_depth: bool = False
-    """Whether the file has more than 8 bits per channel and the images of the training had not, or the other way round.
+    """True if the file has more than 8 bits per channel and the training images did not, or the reverse.
 
-    Then the same brightness may be another value for the model than it was in training.
+    Then equal brightness may be another value for the model than in training.
     """
     other_format: str | None = None
-    """What to call a file of another format than its ending says, such as `.jpg files that are PNG`."""
+    """Description of a file whose format differs from its extension, such as `.jpg files that are PNG`."""
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """An image that says nothing, in one line: which, and why."""
+    """Image that cannot be classified, with the reason in one line."""
 
     image: str
     reason: str
 
 
 class Classifier:
-    """An exported ONNX model with the names of its classes."""
+    """Exported ONNX model with the names of its classes."""
 
     def __init__(self, path: Path | str, threads: int = 1) -> None:
         """Open a model.
 
         Args:
             path: the ONNX file, or a folder that `fairnas export` wrote.
-            threads: of the runtime, and as many that decode images.
+            threads: number of threads of the runtime, and of threads that decode images.
 
         Raises:
-            ModelFileError: if there is no model, it is damaged or not what was exported, or doesn't say what it takes
-                and gives.
+            ModelFileError: if there is no model, it is damaged or not as it was exported, or does not describe its
+                input and output.
             ExportError: if onnxruntime is missing.
         """
         self.path, self._threads = find_model(Path(path)), threads
@@ -102,9 +102,9 @@ class Classifier:
         return odds / odds.sum(axis=1, keepdims=True)
 
     def predict(self, images: Sequence[Path | str], top: int = 5) -> Iterator[Prediction | Unreadable]:
-        """The `top` most probable classes of every image file, in the order given, a few images at a time.
+        """Predict the `top` most probable classes of every image file, in the given order, a few images at a time.
 
-        While the runtime is busy with some, the next ones are decoded. Raises `ModelFileError`.
+        The next images are decoded while the runtime works. Raises `ModelFileError`.
         """
         at_once = max(1, min(_AT_ONCE, _PIXELS // self._labels.preprocessing.image_size**2))
         batches = [[str(each) for each in images[start : start + at_once]] for start in range(0, len(images), at_once)]
@@ -125,7 +125,7 @@ class Classifier:
                     try:
                         read = [each.result() for each in reading]
                     except KeyboardInterrupt:
-                        interrupted = True  # what is known is told all the same
+                        interrupted = True  # results that are known are still yielded
                 yield from found
                 if interrupted:
                     raise KeyboardInterrupt
@@ -133,7 +133,7 @@ class Classifier:
             pool.shutdown(cancel_futures=True)
 
     def other_depth_line(self, count: int, total: int) -> str:
-        """What to tell about `count` of `total` images of another depth than those of the training; empty for 0."""
+        """Note about `count` of `total` images of another depth than the training images; empty for 0."""
         if not count:
             return ""
         are, value_range = f"{count:,} of {total:,} images", self._labels.preprocessing.value_range
@@ -148,7 +148,7 @@ class Classifier:
         )
 
     def _read(self, image: str) -> tuple[np.ndarray, Header] | str:
-        """The input that an image file is, with its header, or why it cannot be read."""
+        """Input made from an image file, with its header, or the reason that it cannot be read."""
         try:
             return self._labels.preprocessing.read_with_header(image)
         except CorruptImageError as error:
@@ -169,7 +169,7 @@ class Classifier:
 
 
 def find_model(path: Path) -> Path:
-    """The ONNX file that a path means. Raises `ModelFileError` if it means none."""
+    """ONNX file that a path means. Raises `ModelFileError` if there is none."""
     if not path.exists():
         raise ModelFileError(f"there is no {shown(path)}; give an ONNX file or a folder that `fairnas export` wrote")
     if not path.is_dir():
@@ -184,14 +184,14 @@ def find_model(path: Path) -> Path:
 
 
 class NoImagesError(DataError):
-    """A folder that holds no images."""
+    """Folder without images."""
 
     def __init__(self, message: str, left_out: Mapping[str, int]) -> None:
-        """Say so.
+        """Set the message and the counts.
 
         Args:
             message: the line.
-            left_out: numbers of the files that it holds instead, by their ending.
+            left_out: numbers of the files that it contains instead, by extension.
         """
         super().__init__(message)
         self.left_out = left_out
@@ -199,17 +199,17 @@ class NoImagesError(DataError):
 
 @dataclass(frozen=True)
 class FoundImages:
-    """Images that were given or lie in folders, and what was left out there."""
+    """Images that were given or found in folders, and what was left out there."""
 
     images: tuple[str, ...]
     left_out: Mapping[str, int]
-    """Numbers of files that are not read, by their ending; hidden files aside."""
+    """Numbers of files that are not read, by extension, without hidden ones."""
     remedy: str = ""
-    """What would make images readable that were left out; empty if there are none."""
+    """Advice that makes the left-out images readable; empty if there are none."""
 
     @property
     def line(self) -> str:
-        """What was left out, in one line; empty if nothing was."""
+        """Files that were left out, in one line; empty if there are none."""
         count = sum(self.left_out.values())
         if not count:
             return ""
@@ -218,10 +218,10 @@ class FoundImages:
 
 
 def find_images(paths: Sequence[Path]) -> FoundImages:
-    """Files as given, and images in folders and their subfolders, sorted.
+    """Find images: files as given, and images in folders and their subfolders, sorted.
 
     Raises:
-        NoImagesError: if a folder holds no images; it says what it holds instead.
+        NoImagesError: if a folder contains no images; it says what it contains instead.
         DataError: if a folder cannot be read.
     """
     found: list[str] = []
@@ -247,7 +247,7 @@ def _left_out(names: Sequence[str], links: int) -> dict[str, int]:
 
 
 def _inside(folder: Path) -> tuple[list[str], list[str], int]:
-    """Images and other files in a folder and its subfolders, sorted, hidden ones aside; and how many folders are links.
+    """Visible images and other files in a folder and its subfolders, sorted; and the number of links to folders.
 
     Links to folders are not followed, because they may lead back up.
     """

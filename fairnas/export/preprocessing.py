@@ -1,4 +1,4 @@
-"""From an image file to a network's input, as evaluation saw its images. No torch."""
+"""Preprocessing from an image file to a network's input, equal to that of evaluation. No torch."""
 
 import dataclasses
 import math
@@ -14,27 +14,27 @@ from fairnas.errors import ExportError
 from fairnas.untrusted import parse_json
 
 MAX_SIDE = 4096
-"""Larger images count as a damaged description: a model's file is foreign data, and must not fill the memory."""
+"""Limit for the image size: a model's file is foreign data, and must not be able to fill the memory."""
 _CHANNELS = (1, 3)
 _FITS: tuple[Fit, ...] = get_args(Fit)
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From image to input: resize, scale pixels to 0..1, subtract `mean`, divide by `std`."""
+    """Preprocessing: resize, scale pixels to 0..1, subtract `mean`, divide by `std`."""
 
     image_size: int
     """Side of the square image in pixels."""
     image_channels: int
     """3 for colour, 1 for grey."""
     mean: tuple[float, ...]
-    """Per channel, of pixels scaled to 0..1."""
+    """Mean per channel, of pixels scaled to 0..1."""
     std: tuple[float, ...]
-    """Per channel, of pixels scaled to 0..1."""
+    """Deviation per channel, of pixels scaled to 0..1."""
     fit: Fit = "crop"
-    """How an image that is not square becomes one: the middle is cut out, or the whole image padded or squashed."""
+    """Method that makes an image square: cut out the middle, or pad or squash the whole image."""
     value_range: tuple[float, float] | None = None
-    """Values that become black and white, of images of more than 8 bits; None: 0 and 65,535, and no others."""
+    """Values that become black and white, for images of more than 8 bits; None: 0 and 65,535, and only those."""
 
     def __post_init__(self) -> None:
         for name, values in (("mean", self.mean), ("std", self.std)):
@@ -56,34 +56,34 @@ class Preprocessing:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data, for JSON."""
+        """Plain data, for JSON."""
         ends = list(self.value_range) if self.value_range else None
         return {**dataclasses.asdict(self), "mean": list(self.mean), "std": list(self.std), "value_range": ends}
 
     @property
     def decoding(self) -> Decoding:
-        """From the file to a square of 8-bit pixels."""
+        """Settings from the file to a square of 8-bit pixels."""
         return Decoding(self.image_size, self.image_channels, self.fit, self.value_range)
 
     def read(self, path: str) -> np.ndarray:
-        """One image file as a network's input: (C, S, S), float32. Raises as `read_with_header` does."""
+        """Read an image file as a network's input: (C, S, S), float32. Raises as `read_with_header` does."""
         return self.read_with_header(path)[0]
 
     def read_with_header(self, path: str) -> tuple[np.ndarray, Header]:
-        """The input of `read`, with what the header of the file tells.
+        """Read an image file as by `read`, and also return its header.
 
         Raises:
             CorruptImageError: if the file cannot be decoded.
             DataError: if the file cannot be read at all.
         """
         pixels, header = read_image(path, self.decoding)
-        # in the order and precision of the batches of evaluation (`data.batches`), so that the bits are theirs
+        # same order and precision as the evaluation batches (`data.batches`), so that the bits are equal
         mean, std = (np.array(values, np.float32) * np.float32(255) for values in (self.mean, self.std))
         return np.ascontiguousarray(((pixels.astype(np.float32) - mean) / std).transpose(2, 0, 1)), header
 
 
 def parse_preprocessing(text: str) -> Preprocessing:
-    """What `to_dict` gave, read back from a file that may be anybody's.
+    """Parse the result of `to_dict` from a file that may come from anywhere.
 
     Raises:
         ValueError: one line about what is wrong with it.

@@ -1,4 +1,4 @@
-"""What leaves a run: a trained network with all that is needed to use it and to know where it comes from."""
+"""Product of a run: a trained network with everything needed to use it and to know its origin."""
 
 import json
 import math
@@ -25,19 +25,19 @@ class Product:
     """Names of the outputs, in order."""
     preprocessing: Preprocessing
     measures: Mapping[str, float]
-    """What was measured: `test_top1`, `test_balanced_accuracy`, `one_shot_top1`, ..."""
+    """Measured values: `test_top1`, `test_balanced_accuracy`, `one_shot_top1`, ..."""
     provenance: Mapping[str, str]
-    """Where the network comes from: recipe, seed, fairnas version, ..."""
+    """Origin of the network: recipe, seed, fairnas version, ..."""
     images: Mapping[str, int] = field(default_factory=dict)
-    """How many images were behind it, by split: `train`, `validation`, `test`."""
+    """Number of images of each split: `train`, `validation`, `test`."""
     aims: tuple[Aim, ...] = ()
-    """The objectives of its search."""
+    """Objectives of its search."""
     class_images: tuple[int, ...] = ()
-    """Test images of each class; none if they were not counted."""
+    """Test images of each class; empty if they were not counted."""
     class_hits: tuple[int, ...] = ()
-    """How many of them the network classifies right."""
+    """Correctly classified test images of each class."""
     licence: str | None = None
-    """Of the weights, an SPDX expression such as `Apache-2.0`. They belong to whoever trained them."""
+    """Licence of the weights, an SPDX expression such as `Apache-2.0`. It is the choice of their owner."""
 
     def __post_init__(self) -> None:
         space, given = self.network.space, self.preprocessing
@@ -67,7 +67,7 @@ class Product:
         return format_genome(self.network.genome)
 
     def description(self) -> dict[str, str]:
-        """What every file of a network says about it, as metadata: text by key, some of it JSON."""
+        """Metadata in every file of a network: text by key, some of it JSON."""
         return {
             "genome": self.genome,
             "space": self.network.space.name,
@@ -77,7 +77,7 @@ class Product:
         }
 
     def facts(self) -> ProductFacts:
-        """What is known about it beyond its weights."""
+        """Facts about the network other than its weights."""
         return ProductFacts(
             genome=self.network.genome,
             space=self.network.space.name,

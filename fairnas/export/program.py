@@ -1,4 +1,4 @@
-"""A network as a `torch.export` program: one file that PyTorch runs without this package, at any batch size."""
+"""Network as a `torch.export` program: one file that PyTorch runs without this package, at any batch size."""
 
 import io
 import json
@@ -15,35 +15,36 @@ from fairnas.export.seal import sealed_zip
 from fairnas.export.session import first_line
 
 DESCRIPTION = "fairnas.json"
-"""Name, inside the file, of what is known about the network (`extra_files` of `torch.export.load`)."""
+"""Name of the metadata inside the file (`extra_files` of `torch.export.load`)."""
 
 
 def to_program(product: Product) -> bytes:
-    """The content of a `.pt2` file: images (B, C, H, W), normalised, any B, to logits (B, num_classes); BN folded.
+    """Content of a `.pt2` file: images (B, C, H, W), normalised, any B, to logits (B, num_classes); BN folded.
 
-    It ends with a digest of itself (`seal.py`).
+    It ends with a digest of its own content (`seal.py`).
     """
-    # torch.export.save takes weights in channels_last for parts of larger ones, and warns
+    # torch.export.save mistakes channels_last weights for parts of larger ones, and warns
     network = folded(product.network).cpu().to(memory_format=torch.contiguous_format)
-    images = torch.zeros(2, *image_shape(product.network.space))  # two: one would be taken for a constant
+    # two images, because one would be treated as a constant
+    images = torch.zeros(2, *image_shape(product.network.space))
     program = torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
     for graph in program.graph_module.modules():
         for node in graph.graph.nodes if isinstance(graph, torch.fx.GraphModule) else ():
-            node.meta.pop("stack_trace", None)  # paths of this machine
+            node.meta.pop("stack_trace", None)  # it contains paths of this machine
     content = io.BytesIO()
     torch.export.save(program, content, extra_files={DESCRIPTION: json.dumps(product.description())})
     return sealed_zip(content.getvalue())
 
 
 def run_program(content: bytes) -> Callable[[np.ndarray], np.ndarray]:
-    """A saved program, loaded again, as a function of images. It raises `ExportError` if it cannot run on them."""
+    """Load a saved program as a function of images. It raises `ExportError` if it cannot run on them."""
     network = torch.export.load(io.BytesIO(content)).module()
 
     def run(images: np.ndarray) -> np.ndarray:
         try:
             with torch.no_grad():
                 return network(torch.from_numpy(images)).numpy()
-        except (AssertionError, RuntimeError) as error:  # what its guards say to other shapes
+        except (AssertionError, RuntimeError) as error:  # raised by the program's guards for other shapes
             raise ExportError(
                 f"the PyTorch program cannot run on images of shape {images.shape} ({first_line(error)}); "
                 "export it again"

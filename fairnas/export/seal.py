@@ -1,7 +1,7 @@
-"""How files of an exported network say whether they are what was exported. No torch.
+"""Digests in exported files, by which each file can be checked to be as it was exported. No torch.
 
-The last 64 characters of an ONNX model and of a PyTorch program are the SHA-256 of all that comes before, so a file
-that travels alone can be checked: `head -c -64 FILE | sha256sum` shows them again. In ONNX they are metadata, under
+The last 64 characters of an ONNX model and of a PyTorch program are the SHA-256 of all that comes before, so that a
+file can be checked by itself: `head -c -64 FILE | sha256sum` must give the same. In ONNX they are metadata, under
 `sha256`; in a program, which is a zip archive, they end its comment. `model.json` has the SHA-256 of every file.
 """
 
@@ -16,7 +16,7 @@ from fairnas.errors import ModelFileError
 from fairnas.untrusted import parse_json
 
 FACTS = "model.json"
-_DIGITS = 64
+_DIGITS = 64  # of a SHA-256 in hexadecimal
 # a metadata entry of an ONNX model (field 14 of the protocol buffer) of 74 bytes: its key, then its value
 _ONNX = b"\x72\x4a\x0a\x06sha256\x12\x40"
 _ZIP = b"SHA-256 of all before: "
@@ -24,12 +24,12 @@ _SHOWN = 12  # characters of a digest, in messages
 
 
 def sealed_onnx(content: bytes) -> bytes:
-    """An ONNX model, with its digest as the last of its metadata. Whoever reads it sees one entry more."""
+    """Return an ONNX model with its digest as the last entry of its metadata, which readers see as one more entry."""
     return _sealed(content + _ONNX)
 
 
 def sealed_zip(content: bytes) -> bytes:
-    """A zip archive without a comment, with its digest in one."""
+    """Return a zip archive, which had no comment, with its digest in the comment."""
     assert content[-22:-18] == b"PK\5\6", "the end of a zip archive that has no comment"
     assert content[-2:] == b"\0\0", "the length of its comment"
     return _sealed(content[:-2] + (len(_ZIP) + _DIGITS).to_bytes(2, "little") + _ZIP)
@@ -40,7 +40,7 @@ def _sealed(content: bytes) -> bytes:
 
 
 def has_broken_seal(content: bytes | mmap.mmap) -> bool:
-    """Whether a file holds a digest, and another than that of its content."""
+    """True if a file ends with a digest that is not that of its content."""
     end = len(content) - _DIGITS
     if end < 0 or not any(content[max(0, end - len(mark)) : end] == mark for mark in (_ONNX, _ZIP)):
         return False
@@ -49,11 +49,11 @@ def has_broken_seal(content: bytes | mmap.mmap) -> bool:
 
 
 def require_intact(path: Path, digests: Mapping[str, str]) -> None:
-    """Raise `ModelFileError` if a file is not what was exported, as far as that is known.
+    """Raise `ModelFileError` if a file is known not to be as it was exported.
 
     Args:
         path: of the file.
-        digests: of the files of its folder by their names, as `digests_in` finds them; none, if it is alone.
+        digests: digests of the files in its folder, by name, from `digests_in`; empty for a single file.
     """
     if path.name in digests:
         found, expected = _of_file(path), digests[path.name]
@@ -66,11 +66,11 @@ def require_intact(path: Path, digests: Mapping[str, str]) -> None:
     try:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             is_broken = has_broken_seal(content)
-    except (OSError, ValueError):  # empty or no file, which whoever opens it will say
+    except (OSError, ValueError):  # empty or not a file, which the reader of the file will report
         return
     if is_broken:
         raise ModelFileError(
-            f"{shown(path)} has changed since it was exported: its SHA-256 is another than the one at its end; restore "
+            f"{shown(path)} has changed since it was exported: its SHA-256 is not the one at its end; restore "
             "the file, or export the model again (if it was changed on purpose, remove 'sha256' from its metadata)"
         )
 
@@ -84,7 +84,7 @@ def _of_file(path: Path) -> str:
 
 
 def digests_in(facts: Any) -> dict[str, str]:
-    """The digests in the content of a `model.json`; none where it has none, or is something else."""
+    """Return the digests in the content of a `model.json`; empty if it has none."""
     digests = facts.get("sha256") if isinstance(facts, dict) else None
     if not isinstance(digests, dict):
         return {}
@@ -92,11 +92,11 @@ def digests_in(facts: Any) -> dict[str, str]:
 
 
 def digests_beside(path: Path, is_needed: bool) -> dict[str, str]:
-    """The digests in the `model.json` beside a file; none if there is no such file.
+    """Return the digests in the `model.json` beside a file; empty if there is no such file.
 
     Args:
         path: of the file.
-        is_needed: whether the folder was given. Beside a single file, another `model.json` may be anybody's.
+        is_needed: True if the folder was given. A `model.json` beside a single file may be unrelated to it.
 
     Raises:
         ModelFileError: if it is needed and damaged.

@@ -1,6 +1,6 @@
-"""An ONNX model in onnxruntime, on the CPU. No torch.
+"""ONNX model in onnxruntime, on the CPU. No torch.
 
-The file may be anybody's: what it says about itself is checked before it is used.
+The file may come from anywhere, so its metadata are checked before use.
 """
 
 import contextlib
@@ -17,12 +17,12 @@ from fairnas.errors import ExportError, ModelFileError
 from fairnas.export.preprocessing import Preprocessing, parse_preprocessing
 from fairnas.untrusted import parse_json
 
-MAX_CLASSES = 1_000_000
-_SHOWN = 200  # characters of a runtime's complaint
+MAX_CLASSES = 1_000_000  # a model's file is foreign data, and must not be able to fill the memory
+_SHOWN = 200  # characters of an error of the runtime that are shown
 
 
 def imported(package: str, purpose: str) -> ModuleType:
-    """A package that not every installation has. Raises `ExportError` that says how to install it."""
+    """Import an optional package. Raises `ExportError` that says how to install it."""
     try:
         return importlib.import_module(package)
     except ImportError as error:
@@ -32,13 +32,13 @@ def imported(package: str, purpose: str) -> ModuleType:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of a message, not endlessly long."""
+    """First line of a message, of limited length."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:_SHOWN]
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What a model's file says about its input and output."""
+    """Description of input and output in a model's file."""
 
     classes: tuple[str, ...]
     preprocessing: Preprocessing
@@ -64,10 +64,10 @@ class OnnxSession:
         )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 4  # an error is raised, and need not be printed, too
+        options.log_severity_level = 4  # errors are raised, and need not be printed as well
         content = onnx_model if isinstance(onnx_model, bytes) else str(onnx_model)
         try:
-            with contextlib.redirect_stdout(None):  # it prints errors that it raises as well
+            with contextlib.redirect_stdout(None):  # it also prints errors that it raises
                 self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
             self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
             self.input_name: str = self._session.get_inputs()[0].name
@@ -87,12 +87,12 @@ class OnnxSession:
             ) from None
 
     def labels(self) -> Labels:
-        """Classes and preprocessing. Raises `ModelFileError` if the file doesn't tell them, or not sensibly."""
+        """Classes and preprocessing. Raises `ModelFileError` if the file lacks them, or they are invalid."""
         return labels_in(self.metadata)
 
 
 def labels_in(metadata: Mapping[str, str]) -> Labels:
-    """Classes and preprocessing in the metadata of any of a network's files. Raises as `OnnxSession.labels` does."""
+    """Classes and preprocessing from the metadata of any of a network's files. Raises as `OnnxSession.labels` does."""
     absent = [key for key in ("classes", "preprocessing") if key not in metadata]
     if absent:
         raise ModelFileError(f"its metadata lack {' and '.join(absent)}; give a model that `fairnas export` wrote")

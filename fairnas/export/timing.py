@@ -1,7 +1,7 @@
-"""How long an ONNX model takes in onnxruntime on this machine's CPU, one image at a time.
+"""Latency of ONNX models in onnxruntime on this machine's CPU, one image at a time.
 
-Models that are to be compared are timed in turns, because other work, heat and clock rates change from second to
-second. The first run of a turn only warms the caches and is not counted.
+Models to be compared are timed in turns, because other work, heat and clock rates change from second to second. The
+first run of a turn only warms the caches and is not counted.
 """
 
 import os
@@ -19,20 +19,21 @@ from fairnas.export.session import first_line, imported
 from fairnas.versions import version_of
 
 TURNS, MOST_TURNS = 8, 32
-"""Turns of a model, at least; more, up to the second number, while halves of them differ by more than SETTLED."""
-SETTLED = 0.01
+"""Smallest number of turns per model; more, up to the second number, while halves of them differ by more than SETTLED.
+"""
+SETTLED = 0.01  # median relative difference of a model's times between halves of its turns
 TURN_SECONDS = 0.02
-"""What a turn of one model lasts at least, within the bounds of RUNS."""
+"""Shortest duration of a turn of one model, within the bounds of RUNS."""
 RUNS = (4, 20)
-"""Runs that count in a turn, at least and at most."""
+"""Smallest and largest number of counted runs in a turn."""
 
 Run = Callable[[], float]
-"""Runs a model once and returns milliseconds."""
+"""Function that runs a model once and returns milliseconds."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds of one image, over runs."""
+    """Milliseconds for one image, over many runs."""
 
     median_ms: float
     lower_ms: float
@@ -40,18 +41,18 @@ class Timing:
     upper_ms: float
     """Third quartile."""
     undisturbed_ms: float
-    """First decile: what other work on the machine adds is hardly in it, so tables are made of it."""
+    """First decile: it contains little of what other work on the machine adds, so latency tables use it."""
     runs: int
 
     @staticmethod
     def of(milliseconds: Sequence[float] | np.ndarray) -> "Timing":
-        """From single runs."""
+        """Timing from single runs."""
         decile, lower, median, upper = np.quantile(milliseconds, (0.1, 0.25, 0.5, 0.75)).tolist()
         return Timing(median, lower, upper, decile, len(milliseconds))
 
 
 def cpu_name() -> str:
-    """The processor's name, or the machine's kind where the system does not tell."""
+    """Name of the processor, or the kind of machine if the system does not know it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -61,12 +62,12 @@ def cpu_name() -> str:
 
 
 def all_threads() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def device_name(threads: int) -> str:
-    """What a latency was measured on, in words."""
+    """Description of the device of a latency, for people."""
     count = "1 thread" if threads == 1 else f"{threads} threads"
     return f"{cpu_name()}, {count}, onnxruntime {version_of('onnxruntime')}"
 
@@ -77,7 +78,7 @@ def open_model(model: Path | bytes, threads: int = 1, image_size: int | None = N
     Args:
         model: a file, or its content.
         threads: of onnxruntime.
-        image_size: where the model leaves the side of its images open.
+        image_size: side of the images, if the model leaves it open.
 
     Raises:
         ExportError: if onnxruntime is missing, or cannot load or run the model.
@@ -89,7 +90,7 @@ def open_model(model: Path | bytes, threads: int = 1, image_size: int | None = N
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what goes wrong is raised
+    options.log_severity_level = 4  # errors are raised
     content = model if isinstance(model, bytes) else str(model)
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -97,7 +98,7 @@ def open_model(model: Path | bytes, threads: int = 1, image_size: int | None = N
         session.run(None, feeds)
     except ExportError:
         raise
-    except Exception as error:  # onnxruntime's exceptions have nothing else in common
+    except Exception as error:  # onnxruntime's exceptions have no narrower common base
         raise ExportError(f"onnxruntime cannot run {what} ({first_line(error)}); give a valid ONNX model") from None
 
     def run() -> float:
@@ -115,7 +116,7 @@ _TYPES = {
 
 
 def _random_input(what: str, shape: Sequence[int | str | None], kind: str, image_size: int | None) -> np.ndarray:
-    """One image, or whatever a model takes; normal where it takes floating point numbers."""
+    """Random image, or another input that a model takes; normally distributed if it is floating point."""
     if kind not in _TYPES:
         raise ExportError(f"{what} takes {kind}, which cannot be made here; give a model of images")
     sizes = [side if isinstance(side, int) else 1 if place == 0 else image_size for place, side in enumerate(shape)]
@@ -133,10 +134,10 @@ def in_turns(
     Args:
         runs: the models.
         rng: draws the orders.
-        stop: true when the work should end.
+        stop: returns True when the work should end.
 
     Raises:
-        KeyboardInterrupt: if `stop` says so.
+        KeyboardInterrupt: if `stop` returns True.
     """
     found: list[list[list[float]]] = [[] for _ in runs]
     for run in runs:
@@ -153,7 +154,7 @@ def in_turns(
 
 
 def latency_facts(models: Mapping[str, bytes]) -> LatencyFacts:
-    """Latency of models, by their names, on one thread."""
+    """Measure the latency of models, by name, on one thread."""
     timings = in_turns([open_model(model) for model in models.values()], np.random.default_rng(0))
     found = {
         name: FileLatency(each.median_ms, (each.lower_ms, each.upper_ms), each.runs)
@@ -163,7 +164,7 @@ def latency_facts(models: Mapping[str, bytes]) -> LatencyFacts:
 
 
 def _settled(found: Sequence[Sequence[Sequence[float]]]) -> bool:
-    """Whether every second turn tells the same as the others."""
+    """True if even and odd turns agree."""
     ones, others = (
         np.array([Timing.of(np.concatenate(turns[half::2])).undisturbed_ms for turns in found]) for half in (0, 1)
     )

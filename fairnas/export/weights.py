@@ -1,4 +1,4 @@
-"""The file of a network's weights: safetensors, with all that is needed to build the network again.
+"""File of a network's weights: safetensors, with everything needed to build the network again.
 
 Reading it runs no code. The metadata are strings: `format`, `version`, `genome`, `sha256`, and as JSON
 `space`, `classes` and `preprocessing`, and `licence`, which the first files did not have.
@@ -23,11 +23,11 @@ from fairnas.untrusted import parse_json
 
 FORMAT = "fairnas model"
 VERSION = "1"
-COVERED = ("space", "classes", "preprocessing")  # by the checksum; the genome is proved by the shapes
+COVERED = ("space", "classes", "preprocessing")  # protected by the checksum; the genome is checked by the shapes
 
 
 def encode_weights(product: Product) -> bytes:
-    """The content of the file."""
+    """Content of the file."""
     from safetensors.torch import save
 
     state = product.network.state_dict()
@@ -36,13 +36,13 @@ def encode_weights(product: Product) -> bytes:
         "format": FORMAT,
         "version": VERSION,
         **product.description(),
-        "space": json.dumps(to_dict(product.network.space)),  # all of it, not only its name
+        "space": json.dumps(to_dict(product.network.space)),  # the whole space, not only its name
     }
     return _ordered(save(tensors, metadata | {"sha256": _digest(metadata, tensors)}))
 
 
 def _ordered(content: bytes) -> bytes:
-    """The same file with its header in order: safetensors writes metadata in another order every time."""
+    """Same file with its header sorted, because safetensors writes metadata in a random order."""
     length = int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     text = header.encode()
@@ -51,19 +51,19 @@ def _ordered(content: bytes) -> bytes:
 
 
 def content_digest(product: Product) -> str:
-    """SHA-256 of the weights and of what describes them: the same for the same network in the same space."""
+    """SHA-256 of the weights and their description: equal for the same network in the same space."""
     state = product.network.state_dict()
     described = product.description() | {"space": json.dumps(to_dict(product.network.space))}
     return _digest(described, {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()})
 
 
 class LoadedNetwork(StandAlone):
-    """A network that was read back, with what its file says about its input and output."""
+    """Network that was loaded, with the description of its input and output from its file."""
 
     classes: tuple[str, ...]
     """Names of the outputs, in order."""
     preprocessing: Preprocessing
-    """From an image file to its input: `preprocessing.read(FILE)`."""
+    """Preprocessing of its input: `preprocessing.read(FILE)`."""
 
     def __init__(self, space: SearchSpace, genome: Genome, labels: Labels) -> None:
         super().__init__(space, genome)
@@ -71,7 +71,7 @@ class LoadedNetwork(StandAlone):
 
 
 def read_weights(path: Path) -> LoadedNetwork:
-    """Build the network that a file holds, on the CPU in eval mode.
+    """Build the network in a file, on the CPU in eval mode.
 
     Raises:
         ModelFileError: if the file is anything but what `encode_weights` wrote.
@@ -86,7 +86,7 @@ def read_weights(path: Path) -> LoadedNetwork:
         labels = labels_in(metadata)
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from None
-    with torch.device("meta"):  # what the file asks for may not fit into any memory
+    with torch.device("meta"):  # meta device, because a malicious file could ask for more than the memory
         network = LoadedNetwork(space, genome, labels)
     wanted, found = (_shapes(state) for state in (network.state_dict(), tensors))
     differing = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
@@ -142,12 +142,12 @@ def _check_origin(path: Path, metadata: Mapping[str, str]) -> None:
 
 
 def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
-    """Names and shapes; no two genomes of a space have the same ones."""
+    """Names and shapes, which differ between any two genomes of a space."""
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def _digest(metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 of content, not of bytes: safetensors has no checksum, and writes metadata in random order."""
+    """SHA-256 of the content, not of the bytes: safetensors has no checksum, and writes metadata in random order."""
     covered = [metadata[key] for key in (*COVERED, "licence") if key in metadata]
     digest = hashlib.sha256(json.dumps(covered).encode())
     for name in sorted(tensors):

@@ -1,4 +1,4 @@
-"""Who is trained at each step, how often each choice block was, and what theory says about it. No gradients."""
+"""Paths to train at each step, counts of trainings per choice block, and the theory about them. No gradients."""
 
 from fairnas.fairness.ledger import Audit, Ledger, count_passes
 from fairnas.fairness.samplers import PathDropout, PathSampler, StrictSampler, UniformSampler

@@ -1,10 +1,9 @@
-"""The chain of a ledger: after each epoch, which counts belong to which weights, linked to the record before.
+"""Chain of a ledger: a record after each epoch ties the counts to the weights, and to the record before.
 
-A record holds the step, the counts, a digest of the supernet's weights and a digest of the ledger's state, and a link:
-the SHA-256 of all that together with the link before. So a number that was edited in a ledger no longer fits its
-record, a record that was edited no longer fits its link, and weights of another training no longer fit the last record.
-There is no secret in it: whoever computes the whole chain anew can write any numbers. It proves against accidents and
-mix-ups, and it is no signature.
+A record holds the step, the counts, a digest of the supernet's weights, a digest of the ledger's state, and a link: the
+SHA-256 of all these and the previous link. So an edited number in a ledger no longer matches its record, an edited
+record no longer matches its link, and weights of another training no longer match the last record. The chain contains
+no secret: by computing it anew, anybody can write any numbers. It detects accidents and mix-ups; it is no signature.
 """
 
 import hashlib
@@ -16,19 +15,19 @@ from typing import Any
 import numpy as np
 
 _START = "fairnas ledger"
-_DIGEST_LENGTH = 64
+_DIGEST_LENGTH = 64  # hexadecimal digits of a SHA-256
 
 
 @dataclass(frozen=True)
 class ChainRecord:
-    """What a ledger held after one epoch."""
+    """Content of a ledger after one epoch."""
 
     step: int
-    """Supernet steps made by then."""
+    """Supernet steps made so far."""
     passes: tuple[int, ...]
-    """Paths that each choice block was on, layer after layer."""
+    """Number of paths through each choice block, layer after layer."""
     updates: tuple[int, ...]
-    """Updates that each choice block received a gradient for, layer after layer."""
+    """Number of updates with a gradient for each choice block, layer after layer."""
     weights: str
     """SHA-256 of the supernet's parameters and buffers, in hexadecimal."""
     state: str
@@ -37,7 +36,7 @@ class ChainRecord:
     """SHA-256 of the record and of the link before it."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as plain data."""
+        """Return the record as plain data."""
         return {
             "step": self.step,
             "passes": list(self.passes),
@@ -49,7 +48,7 @@ class ChainRecord:
 
     @staticmethod
     def from_dict(plain: Mapping[str, Any]) -> "ChainRecord":
-        """The inverse of `to_dict`. Raises `ValueError` for anything else."""
+        """Inverse of `to_dict`. Raises `ValueError` for anything else."""
         passes, updates = (tuple(_count(value) for value in plain[name]) for name in ("passes", "updates"))
         weights, state, link = (_digest(plain[name]) for name in ("weights", "state", "link"))
         return ChainRecord(_count(plain["step"]), passes, updates, weights, state, link)
@@ -58,15 +57,15 @@ class ChainRecord:
 def next_record(
     chain: Sequence[ChainRecord], step: int, passes: np.ndarray, updates: np.ndarray, weights: str, state: str
 ) -> ChainRecord:
-    """The record that follows a chain.
+    """Return the record that follows a chain.
 
     Args:
         chain: the records so far.
         step: supernet steps made.
-        passes: (blocks,) int64.
-        updates: (blocks,) int64.
+        passes: paths through each block, (blocks,) int64.
+        updates: updates of each block, (blocks,) int64.
         weights: SHA-256 of the supernet's weights.
-        state: SHA-256 of what else the ledger holds.
+        state: SHA-256 of everything else that the ledger holds.
     """
     unlinked = ChainRecord(step, tuple(passes.tolist()), tuple(updates.tolist()), weights, state, "")
     return _linked(unlinked, chain[-1].link if chain else _START)
@@ -85,7 +84,7 @@ def require_unbroken(chain: Sequence[ChainRecord]) -> None:
 
 
 def state_digest(plain: Mapping[str, Any]) -> str:
-    """SHA-256 of plain data, whatever the order of its keys."""
+    """Return the SHA-256 of plain data, independent of the order of its keys."""
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,8 +1,8 @@
-"""The ledger: how often every choice block was trained, and the fairness verdicts over it (paper 2.2).
+"""Ledger: counts of the trainings of every choice block, and the fairness verdicts over them (paper 2.2).
 
 It counts two things per block: `passes`, the paths it was on (the paper's Y), and `updates`, the parameter updates
-for which its weights really received a gradient. It is told of the second by looking at the weights, so it notices a
-strategy that draws fairly and trains otherwise. Counts of all blocks stand in one row, layer after layer.
+for which its weights received a gradient. Updates are counted by looking at the weights, which exposes a strategy that
+draws fairly but trains otherwise. Counts of all blocks are in one array, layer after layer.
 """
 
 import math
@@ -18,14 +18,14 @@ from fairnas.fairness.theory import uniform_variance
 from fairnas.space import Genome
 
 SIGNIFICANCE = 0.001
-"""A fair sampler is called unfair once in a thousand audits."""
+"""Significance level: a fair sampler is called unfair once in a thousand audits."""
 
 Counts = np.ndarray
 """(sum of m over the layers,) int64: one number per choice block, layer after layer."""
 
 
 def count_passes(paths: Sequence[Genome], choices: Sequence[int]) -> Counts:
-    """On how many of the paths each choice block is."""
+    """Number of paths that each choice block is on."""
     starts = np.cumsum([0, *choices])
     return np.bincount((np.asarray(paths, dtype=np.int64) + starts[:-1]).ravel(), minlength=int(starts[-1]))
 
@@ -42,48 +42,51 @@ class Audit:
     updates_min: int
     """Updates of the least trained choice block."""
     updates_max: int
-    """Updates of the most trained one."""
+    """Updates of the most trained choice block."""
     single_paths: bool
-    """Definition 1, as far as counts tell: every pass that trained weights went through one block of each layer, as a
-    network's own training does. The other two are defined on the basis of this one, and hold only where it does."""
+    """Definition 1, as far as counts can show: every pass that trained weights went through one block of each layer, as
+    in the training of a single network. The other two definitions require this one.
+    """
     expectation_fair: bool
-    """Definition 2: the counts are what equal expectations make likely (chi-square test at `SIGNIFICANCE`)."""
+    """Definition 2: the counts are likely under equal expectations (chi-square test at `SIGNIFICANCE`)."""
     strict_fair: bool
-    """Definition 3: within every layer all counts are equal, exactly. Where a strict strategy is level at the end of
-    each cycle of steps only, they were so at the end of the last whole cycle; before the first ended, they are not."""
+    """Definition 3: within every layer all counts are equal, exactly. If a strict strategy is level only at the end of
+    each cycle of steps: equal at the end of the last complete cycle, and False before the first one ended.
+    """
     level_every: int
-    """Steps of such a cycle; 1 where every step is level, or no strategy promises that."""
+    """Steps of such a cycle; 1 if every step is level, or if the strategy promises nothing."""
     level_at: int
-    """The last step after which all counts were equal; 0 if none."""
+    """Last step after which all counts were equal; 0 if none."""
     p_value: float
-    """Of the chi-square test, all layers together."""
+    """P-value of the chi-square test, all layers together."""
     variance_ratio: float
-    """Mean variance of the counts within a layer over n(m-1)/m^2 (equation 1): about 1 if uniform, 0 if strict."""
+    """Mean variance of the counts within a layer divided by n(m-1)/m^2 (equation 1): about 1 if uniform, 0 if strict.
+    """
     gradient_share: tuple[float, float]
-    """Smallest and largest share that a block has of its layer's gradient norms, times m: (1, 1) if all get alike."""
+    """Smallest and largest share of a block in its layer's gradient norms, times m: (1, 1) if all are equal."""
 
 
 class Ledger:
-    """Counts per layer and choice. Grows by `record`, is saved as plain data."""
+    """Counts per layer and choice. Grows by `record`; `to_dict` gives plain data."""
 
     def __init__(self, strategy: str, choices: tuple[int, ...], level_every: int = 1) -> None:
         """Start empty.
 
         Args:
-            strategy: name of whoever trains.
+            strategy: name of the training strategy.
             choices: per layer.
-            level_every: steps after which the strategy promises level counts.
+            level_every: number of steps after which the strategy promises equal counts.
         """
         self.strategy, self.choices, self.level_every = strategy, choices, level_every
         self.steps = 0
         self.backward_passes = 0
         self.architecture_passes = 0
-        """Backward passes that updated no weights, but taught the architecture."""
+        """Backward passes that updated no weights but trained the architecture."""
         self.block_runs = 0
-        """Choice blocks that all passes went through, a mini-batch each: the compute that was spent."""
+        """Choice blocks run by all passes, each on one mini-batch: the compute spent."""
         self.level_at = 0
         self.chain: tuple[ChainRecord, ...] = ()
-        """After each epoch, the counts and the weights that they belong to, each linked to the record before."""
+        """One record per epoch, which ties the counts to the weights and to the record before."""
         self._starts = np.cumsum([0, *choices])
         self._sizes = np.asarray(choices)
         blocks = int(self._starts[-1])
@@ -93,22 +96,22 @@ class Ledger:
 
     @property
     def passes(self) -> list[np.ndarray]:
-        """Per layer, the paths that each choice block was on."""
+        """Paths that each choice block was on, per layer."""
         return self._rows(self._passes)
 
     @property
     def updates(self) -> list[np.ndarray]:
-        """Per layer, the parameter updates that moved each choice block by a gradient of its own."""
+        """Parameter updates for which each choice block had a gradient of its own, per layer."""
         return self._rows(self._updates)
 
     @property
     def last_step(self) -> list[np.ndarray]:
-        """Per layer, the last supernet step (from 1) that updated each choice block; 0 if none did."""
+        """Last supernet step (from 1) that updated each choice block, per layer; 0 if none did."""
         return self._rows(self._last_step)
 
     @property
     def gradient_norms(self) -> list[np.ndarray]:
-        """Per layer, the sum over the updates of the norm of each choice block's gradient."""
+        """Sum over the updates of the norm of each choice block's gradient, per layer."""
         return self._rows(self._gradient_norms)
 
     def _rows(self, flat: np.ndarray) -> list[np.ndarray]:
@@ -125,11 +128,11 @@ class Ledger:
         """Count one supernet step.
 
         Args:
-            passes: on how many paths each block was.
-            updates: how many parameter updates its weights received a gradient for.
+            passes: number of paths that each block was on.
+            updates: number of parameter updates for which its weights had a gradient.
             backward_passes: paths that were trained.
             architecture_passes: backward passes that updated no weights.
-            architecture_runs: choice blocks that these went through, and forward passes that only gave a score.
+            architecture_runs: choice blocks run by these passes, and by forward passes that only gave a score.
         """
         self.steps += 1
         self.backward_passes += backward_passes
@@ -145,11 +148,11 @@ class Ledger:
             self.level_at = self.steps
 
     def set_gradient_norms(self, sums: np.ndarray) -> None:
-        """Replace the sums of gradient norms, one number per block; they grow on the device, where nothing waits."""
+        """Replace the sums of gradient norms, one per block; they are summed on the device, without synchronisation."""
         self._gradient_norms = np.array(sums, dtype=np.float64)
 
     def seal(self, weights: str) -> None:
-        """Add a record to the chain: the counts as they are belong to these weights.
+        """Add a record to the chain: the present counts belong to these weights.
 
         Args:
             weights: SHA-256 of the supernet's parameters and buffers, in hexadecimal.
@@ -158,7 +161,7 @@ class Ledger:
         self.chain += (next_record(self.chain, self.steps, *counts, weights, state_digest(self._state())),)
 
     def require_sealed(self, weights: str) -> None:
-        """Raise `ValueError` unless these counts, as they are now, belong to these weights.
+        """Raise `ValueError` unless the present counts belong to these weights.
 
         Args:
             weights: as for `seal`.
@@ -167,7 +170,7 @@ class Ledger:
             raise ValueError(f"its counts of {self.steps:,} steps belong to other weights")
 
     def _is_level(self, counts: Counts) -> np.ndarray:
-        """Per layer, whether all its blocks have the same count."""
+        """Mask of the layers whose blocks all have the same count."""
         first = self._starts[:-1]
         return np.minimum.reduceat(counts, first) == np.maximum.reduceat(counts, first)
 
@@ -181,7 +184,7 @@ class Ledger:
                 )
 
     def audit(self) -> Audit:
-        """The verdict over what was counted so far."""
+        """Verdict over the counts so far."""
         p_value = self._p_value()
         ratios = [
             float(row.var()) / uniform_variance(len(row), int(row.sum()))
@@ -189,7 +192,8 @@ class Ledger:
             if len(row) > 1 and row.sum() > 0
         ]
         shares = [row / row.mean() for row in self.gradient_norms if row.sum() > 0] or [np.ones(1)]
-        level = self.level_at > 0 or self.steps == 0  # a ledger that never was level is not, however young
+        # a ledger that was never level is not strictly fair, even if training has just begun
+        level = self.level_at > 0 or self.steps == 0
         single_paths = all(int(row.sum()) == self.backward_passes for row in self.passes)
         return Audit(
             strategy=self.strategy,
@@ -208,25 +212,26 @@ class Ledger:
         )
 
     def unevenness(self) -> tuple[float, float]:
-        """How unequally the blocks of a layer were treated so far: Gini coefficients, means over the layers.
+        """Unevenness of the treatment of the blocks of a layer: Gini coefficients, means over the layers.
 
         Returns:
-            Of the updates, and of the gradient norms: 0 if all blocks of a layer got alike, (m-1)/m if one got all.
+            Coefficients of the updates and of the gradient norms: 0 if all blocks of a layer got the same, (m-1)/m if
+            one got everything.
         """
         updates = [gini(row) for row in self.updates if len(row) > 1]
         norms = [gini(row) for row in self.gradient_norms if len(row) > 1]
         return math.fsum(updates) / max(len(updates), 1), math.fsum(norms) / max(len(norms), 1)
 
     def _p_value(self) -> float:
-        """How likely counts are at least as uneven as these, if every step treats the blocks of a layer alike.
+        """Probability of counts at least as uneven as these, if every step treats the blocks of a layer alike.
 
-        Alike means: given how many passes a step spends on a layer, and in which portions, every way to deal the
-        portions out to its blocks is equally likely. Then sum (Y - mean)^2 over the sum of the steps' sample
-        variances is about chi-square with m - 1 degrees of freedom. For one uniform path per step that is Pearson's
-        test; for k passes on one path, or several blocks at once, it is what Pearson's would get wrong. Passes that
-        are never uneven within a step, as under strict fairness, have nothing to be tested.
+        Alike means: given the number of passes that a step spends on a layer, and the groups that they come in, every
+        assignment of groups to blocks is equally likely. Then sum (Y - mean)^2 divided by the sum of the steps' sample
+        variances is about chi-square with m - 1 degrees of freedom. For one uniform path per step this is Pearson's
+        test; for k passes on one path, or several blocks at once, Pearson's test would be wrong. If passes are
+        never uneven within a step, as under strict fairness, there is nothing to test.
         """
-        from scipy.stats import chi2  # 0.8 s to import, and training never asks
+        from scipy.stats import chi2  # imported here: it takes 0.8 s, and training never needs it
 
         statistic, freedom = 0.0, 0
         for row, scatter in zip(self.passes, self._scatter.tolist(), strict=True):
@@ -257,7 +262,7 @@ class Ledger:
         """The inverse of `to_dict`.
 
         Raises:
-            CheckpointError: for anything else, and for counts that do not follow from their chain.
+            CheckpointError: for anything else, and for counts that do not match their chain.
         """
         try:
             ledger = Ledger(str(plain["strategy"]), tuple(len(row) for row in plain["passes"]))
@@ -279,10 +284,10 @@ class Ledger:
 
     @staticmethod
     def of_finished_training(plain: dict[str, Any]) -> "Ledger":
-        """The ledger in `ledger.json`, whose chain reaches its last step.
+        """Read the ledger in `ledger.json`, whose chain must reach its last step.
 
         Raises:
-            CheckpointError: as `from_dict`, and if records are missing at the end of the chain.
+            CheckpointError: in the cases of `from_dict`, and if records are missing at the end of the chain.
         """
         ledger = Ledger.from_dict(plain)
         if (ledger.chain[-1].step if ledger.chain else 0) != ledger.steps:
@@ -306,7 +311,7 @@ class Ledger:
 
 
 def gini(amounts: np.ndarray) -> float:
-    """Gini coefficient of amounts that are not negative: half their mean absolute difference, over their mean."""
+    """Gini coefficient of non-negative amounts: half their mean absolute difference, divided by their mean."""
     total = float(amounts.sum())
     if total == 0:
         return 0.0

@@ -1,7 +1,7 @@
-"""Samplers of paths: which genomes are trained at a supernet step.
+"""Samplers of paths: the genomes that are trained at a supernet step.
 
-A sampler is a function of the step alone: what it draws at step 1,234 does not depend on what it drew before.
-So a run can go on at any step, and every process of a group draws the same paths without talking.
+A sampler is a function of the step alone: the paths of step 1,234 do not depend on earlier draws. So a run can be
+continued at any step, and every process of a group draws the same paths without communication.
 """
 
 import math
@@ -16,17 +16,17 @@ Fairness = Literal["strict", "expectation", "none"]
 
 
 class PathSampler(Protocol):
-    """Draws the paths of a supernet step."""
+    """Sampler of the paths of a supernet step."""
 
     fairness: Fairness
-    """Which fairness it keeps: `strict` (definition 3) or only `expectation` (definition 2)."""
+    """Fairness that it guarantees: `strict` (definition 3) or only `expectation` (definition 2)."""
     fairness_period: int
-    """Steps after which a strict sampler is level; 1 where every step is."""
+    """Steps after which counts of a strict sampler are equal; 1 if they are after every step."""
     paths_per_step: int
-    """Genomes that `paths` returns."""
+    """Number of genomes that `paths` returns."""
 
     def paths(self, step: int) -> tuple[Genome, ...]:
-        """The genomes to train at this step."""
+        """Genomes to train at this step."""
         ...
 
 
@@ -34,10 +34,10 @@ class StrictSampler:
     """Strict fairness: an independent uniform permutation of the choices in every layer (Algorithm 1).
 
     With m choices in every layer a step has m paths, and path k takes the k-th entry of every permutation: each
-    choice block is on exactly one path. Where layers have different numbers of choices, a step has as many paths as
-    their least common multiple, and a block of a layer with fewer choices is on several. If that multiple is more
-    than four times the largest number, a step has as many paths as that number: still every block is on at least
-    one, so it is updated at every step, but on how many is level at the end of each `fairness_period` of steps only.
+    choice block is on exactly one path. If layers have different numbers of choices, a step has as many paths as
+    their least common multiple, and a block of a layer with fewer choices is on several paths. If that multiple is more
+    than four times the largest number, a step has as many paths as the largest number: every block is still on at least
+    one path, and updated at every step, but counts are equal only at the end of each `fairness_period` of steps.
     """
 
     fairness: Fairness = "strict"
@@ -48,7 +48,8 @@ class StrictSampler:
         multiple = math.lcm(*choices)
         self.paths_per_step = multiple if multiple <= 4 * max(choices) else max(choices)
         self.fairness_period = math.lcm(multiple, self.paths_per_step) // self.paths_per_step
-        self._drawn: tuple[int, list[np.ndarray]] = (-1, [])  # the cycle drawn last; drawing one costs all its steps
+        # cache of the last cycle: drawing one step means drawing its whole cycle
+        self._drawn: tuple[int, list[np.ndarray]] = (-1, [])
 
     def paths(self, step: int) -> tuple[Genome, ...]:
         """`paths_per_step` genomes; over a cycle, every block of a layer is on equally many."""
@@ -59,7 +60,7 @@ class StrictSampler:
         return tuple(zip(*(column[place].tolist() for column in self._drawn[1]), strict=True))
 
     def _column(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """The choices of one layer in a cycle, (steps, paths): whole permutations, and a share of further ones."""
+        """Choices of one layer in a cycle, (steps, paths): whole permutations, and a share of further ones."""
         whole, rest = divmod(self.paths_per_step, count)
         shares = [_permutations(rng, count, self.fairness_period * whole).reshape(self.fairness_period, whole * count)]
         if rest:
@@ -91,11 +92,11 @@ class UniformSampler:
 
 
 class PathDropout:
-    """Several blocks per layer at once, the others dropped: what One-Shot (Bender et al., 2018) trains.
+    """Several blocks per layer at once, the others dropped: the training of One-Shot (Bender et al., 2018).
 
-    Each of the m blocks of a layer is dropped by itself with probability r^(1/m), so that a layer would lose all its
-    blocks with chance r, whatever m. In a cell something else goes on then; a chain would be cut, so here one of the
-    blocks, drawn uniformly, stays.
+    Each of the m blocks of a layer is dropped independently with probability r^(1/m), so that a layer would lose all
+    its blocks with probability r for any m. A cell has other connections then; a chain would be cut, so here one of the
+    blocks, drawn uniformly, is kept.
     """
 
     def __init__(self, choices: tuple[int, ...], seed: int) -> None:
@@ -103,7 +104,7 @@ class PathDropout:
         self.choices, self.seed = choices, seed
 
     def active(self, step: int, chance: float) -> tuple[tuple[int, ...], ...]:
-        """Per layer, the blocks that stay at this step; `chance` is r."""
+        """Blocks kept at this step, per layer; `chance` is r."""
         rng = generator(self.seed, "paths", step)
         layers = []
         for count in self.choices:

@@ -1,6 +1,6 @@
-"""What can be said about fairness with pencil and paper (paper 2.2 and 2.2.4).
+"""Theory of fairness (paper 2.2 and 2.2.4).
 
-m is the number of choice blocks of a layer, n the number of trainings it got in total.
+m is the number of choice blocks of a layer, n the total number of trainings of the layer.
 """
 
 import math
@@ -10,7 +10,7 @@ from fairnas.errors import FairnasError
 
 
 def equal_count_probability(m: int, n: int) -> float:
-    """Lemma 1: how likely n uniform draws hit each of m choice blocks exactly n/m times.
+    """Lemma 1: the probability that n uniform draws hit each of m choice blocks exactly n/m times.
 
     f(m, n) = n! / ((n/m)!^m m^n); 0 where m does not divide n. Exact to about 12 digits for any n: small
     factorials by log-gamma, large ones by Stirling's series, whose leading terms cancel analytically. (The paper's
@@ -25,13 +25,13 @@ def equal_count_probability(m: int, n: int) -> float:
         return 0.0
     if n == 0 or m == 1:
         return 1.0
-    if n // m < 32:
+    if n // m < 32:  # above, logarithms of factorials would lose digits when subtracted
         return math.exp(math.lgamma(n + 1) - m * math.lgamma(n // m + 1) - n * math.log(m))
     return equal_count_asymptote(m, n) * math.exp(_stirling_rest(n) - m * _stirling_rest(n // m))
 
 
 def equal_count_asymptote(m: int, n: float) -> float:
-    """What lemma 1 tends to: sqrt(m) (m / (2 pi n))^((m-1)/2); the paper's (b) without its slip."""
+    """Asymptote of lemma 1: sqrt(m) (m / (2 pi n))^((m-1)/2); the paper's (b) without its printing error."""
     return math.exp(0.5 * math.log(m) + (m - 1) / 2 * math.log(m / (2 * math.pi * n)))
 
 
@@ -41,12 +41,12 @@ def _stirling_rest(x: float) -> float:
 
 
 def uniform_mean(m: int, n: int) -> float:
-    """Equation 1: expected trainings of one choice block under uniform sampling, n/m; under strict fairness too."""
+    """Equation 1: expected trainings of one choice block under uniform sampling, n/m; equal under strict fairness."""
     return n / m
 
 
 def uniform_variance(m: int, n: int) -> float:
-    """Equation 1: their variance under uniform sampling, n(m-1)/m^2. Under strict fairness it is 0 (equation 2)."""
+    """Variance of these trainings under uniform sampling, n(m-1)/m^2 (equation 1); 0 under strict fairness."""
     return n * (m - 1) / m**2
 
 
@@ -61,7 +61,7 @@ class MethodClaims:
 
     method: str
     memory: str
-    """What is held in memory: `SP` a single path, `TP` two paths, `SN` the whole supernet."""
+    """Memory: `SP` a single path, `TP` two paths, `SN` the whole supernet."""
     train_gpu_days: float | None
     search_gpu_days: float | None
     expectation_fair: bool

@@ -1,1 +1,1 @@
-"""Our own BN and depthwise convolutions: machine code for the CPU, Triton for a GPU. Imports no other room."""
+"""BN and depthwise convolutions of our own: machine code for the CPU, Triton for a GPU. Imports no other room."""

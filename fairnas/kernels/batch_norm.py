@@ -1,9 +1,9 @@
-"""BN whose training is fast and exact, together with the activation that follows it.
+"""BN with fast and exact training, fused with the activation that follows it.
 
-On the CPU, in channels_last format, torch's BN adds up in single precision: on 64 images of 32 x 32 its variances are
-off by 2e-5, and so are its gradients. And on every device the activation after it passes over the tensor once more, in
-both directions. Here the activation goes along in BN's own passes, which are our own: machine code that sums in double
-precision on the CPU (`batch_norm_cpu`), and Triton on a GPU (`batch_norm_gpu`).
+On the CPU, in channels_last format, torch's BN sums in single precision: on 64 images of 32 x 32 its variances have an
+error of 2e-5, and so have its gradients. On every device, the activation then passes over the tensor once more, forward
+and backward. Here BN and activation share their passes: machine code that sums in double precision on the CPU
+(`batch_norm_cpu`), and Triton on a GPU (`batch_norm_gpu`).
 """
 
 import functools
@@ -17,60 +17,60 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from fairnas.kernels.running_statistics import FEWEST_CHANNELS, RunningMoments
 from fairnas.kernels.self_check import example, relative_error, self_checked
 
-_FEWEST_NUMBERS = 65_536  # in a tensor; with fewer, torch takes less time than Python does here
-_FEWEST_NUMBERS_GPU = 1_000_000  # likewise, on a GPU that is not asked by a CUDA graph
+_FEWEST_NUMBERS = 65_536  # in a tensor; with fewer, the overhead of Python exceeds what is gained
+_FEWEST_NUMBERS_GPU = 1_000_000  # likewise on a GPU, without a CUDA graph
 _CEILINGS: dict[type[nn.Module], float] = {nn.ReLU: math.inf, nn.ReLU6: 6.0}
 
 
 class Passes(Protocol):
-    """What a device must be able to do; tensors are (B, C, H, W) in channels_last format, tables (rows, C).
+    """Operations that a device provides; tensors are (B, C, H, W) in channels_last format, tables (rows, C).
 
-    `ceiling` is that of the activation: values are clamped to 0 to `ceiling`, or not at all for None.
+    `ceiling` belongs to the activation: values are clamped to [0, ceiling], or not at all if it is None.
     """
 
     def batch_constants(
         self, input: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, running: RunningMoments | None
     ) -> Tensor:
-        """A table of what BN knows of each channel of a batch; running statistics move.
+        """Table of constants of a batch, one column per channel. Updates the running statistics.
 
         Args:
-            input: what is to be normalised.
+            input: (B, C, H, W), to be normalised.
             weight: (C,), or None for ones.
             bias: (C,), or None for zeros.
             eps: added to the variance.
-            running: (C,) each, or None.
+            running: running statistics, (C,) each, or None.
         """
         ...
 
     def normalise(self, input: Tensor, constants: Tensor, ceiling: float | None) -> Tensor:
-        """BN with the constants of its batch, and the activation."""
+        """Apply BN, with the constants of the batch, and the activation."""
         ...
 
     def normalise_in_place(self, input: Tensor, constants: Tensor, ceiling: float | None) -> Tensor:
-        """The same for an input that nobody needs any more: its memory may become that of the result."""
+        """Same as `normalise`, but may overwrite `input`, which must not be used afterwards."""
         ...
 
     def gradient_coefficients(self, input: Tensor, grad: Tensor, constants: Tensor, ceiling: float | None) -> Tensor:
-        """A table of what the gradients need to know of each channel; `grad` is that of the output.
+        """Table of coefficients for the gradients, one column per channel; `grad` is the gradient of the output.
 
-        Its first two rows are the gradients of weight and bias.
+        The first two rows are the gradients of weight and bias.
         """
         ...
 
     def input_gradient(
         self, input: Tensor, grad: Tensor, constants: Tensor, coefficients: Tensor, ceiling: float | None
     ) -> Tensor:
-        """Gradient of a loss with respect to the input."""
+        """Gradient of the loss with respect to the input."""
         ...
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """`nn.BatchNorm2d`, the same in every result but the last bits, where it is closer to the truth.
+    """`nn.BatchNorm2d` with equal results up to the last bits, which are more accurate here.
 
-    The fast way serves training with tensors in channels_last format that are not small: in float32 on the CPU; on a
-    GPU with Triton also in half precision, as autocast has it, where channels come in eights. Everything else
-    (evaluation, export, autocast on the CPU, ...) is the plain BN. Second derivatives of the fast way don't exist;
-    asking for them is a RuntimeError.
+    The fast passes are used in training, for large tensors in channels_last format: in float32 on the CPU; on a GPU
+    with Triton also in half precision under autocast, if the number of channels is a multiple of 8. Everything else
+    (evaluation, export, autocast on the CPU, ...) uses torch's BN. Second derivatives of the fast passes raise a
+    RuntimeError.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -79,14 +79,14 @@ class BatchNorm2d(nn.BatchNorm2d):
         return super().forward(input) if passes is None else self._activated(passes, input, None)
 
     def followed_by(self, act: nn.Module, input: Tensor) -> Tensor:
-        """`act(self(input))`; one operation instead of two where that is fast, unless a hook waits for either."""
+        """Compute `act(self(input))`, as one operation if that is faster and neither has a hook."""
         if type(act) not in _CEILINGS or _has_hooks(self) or _has_hooks(act):
             return act(self(input))
         passes = self._passes_for(input)
         return act(super().forward(input)) if passes is None else self._activated(passes, input, _CEILINGS[type(act)])
 
     def _passes_for(self, input: Tensor) -> Passes | None:
-        """None where the plain BN is to be used."""
+        """Fast passes for an input; None if torch's BN is to be used."""
         if self.training and input.dim() == 4 and self.num_features == input.shape[1]:
             return passes_for(input, self.weight, self.bias, self.running_mean, self.running_var)
         return None
@@ -97,11 +97,11 @@ class BatchNorm2d(nn.BatchNorm2d):
         return _Normalise.apply(input, self.weight, self.bias, constants, ceiling, passes)  # pyright: ignore[reportReturnType]
 
     def _running(self) -> RunningMoments | None:
-        """As `nn.BatchNorm2d` moves them in training; counts the batch."""
+        """Running statistics to update as `nn.BatchNorm2d` does in training; counts the batch."""
         if self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
         share = self.momentum
-        if share is None:  # the mean over all batches
+        if share is None:  # momentum None: cumulative mean over all batches
             share = 0.0 if self.num_batches_tracked is None else 1 / float(self.num_batches_tracked)
         if self.running_mean is None or self.running_var is None:
             return None
@@ -114,22 +114,22 @@ def _has_hooks(module: nn.Module) -> bool:
 
 
 def ceiling_of(act: nn.Module) -> float | None:
-    """Of an activation that the passes compute along with BN; None for any other."""
+    """Upper bound of an activation that the passes can include; None for other activations."""
     return _CEILINGS.get(type(act))
 
 
 def passes_for(input: Tensor, *tables: Tensor | None) -> Passes | None:
-    """Our own passes for a batch that is normalised by its own statistics, where they can be used; else None.
+    """Fast passes for a batch that is normalised by its own statistics; None if they cannot be used.
 
     Args:
         input: (B, C, H, W).
-        tables: (C,) each, what BN has of each channel.
+        tables: parameters and statistics of BN, (C,) each.
     """
     if (
         not torch.compiler.is_compiling()
         and input.dim() == 4
         and input.shape[1] >= FEWEST_CHANNELS
-        and input.numel() > input.shape[1]  # of one number per channel torch complains
+        and input.numel() > input.shape[1]  # with one number per channel torch raises an error
         and input.is_contiguous(memory_format=torch.channels_last)
         and all(
             tensor.device == input.device
@@ -144,10 +144,10 @@ def passes_for(input: Tensor, *tables: Tensor | None) -> Passes | None:
 
 
 def passes_of(input: Tensor) -> Passes | None:
-    """Our own passes for a tensor, where they are faster than torch's; else None."""
+    """Fast passes of a device for a tensor; None if torch's BN is faster."""
     if input.device.type == "cpu":
         if input.dtype == torch.float32 and input.numel() >= _FEWEST_NUMBERS and not torch.is_autocast_enabled("cpu"):
-            from fairnas.kernels import batch_norm_cpu  # brings LLVM: only those who train pay for it
+            from fairnas.kernels import batch_norm_cpu  # loads LLVM, so it is imported only for training
 
             return batch_norm_cpu
     elif input.device.type == "cuda" and input.numel() >= _FEWEST_NUMBERS_GPU and input.shape[1] % 8 == 0:
@@ -198,7 +198,7 @@ def _passes_of_gpu(device: torch.device, dtype: torch.dtype) -> Passes | None:
 
 
 def error_of(passes: Passes, device: torch.device, dtype: torch.dtype) -> float:
-    """How far BN with its activation and its gradients are from those of float64, for small tensors."""
+    """Relative error of BN with activation, and of its gradients, compared with float64, on small tensors."""
     examples: tuple[tuple[tuple[int, ...], float | None], ...] = (
         ((2, 24, 9, 9), 6.0),
         ((8, 64, 8, 8), None),
@@ -211,6 +211,7 @@ def _error_of_example(
     passes: Passes, device: torch.device, dtype: torch.dtype, shape: tuple[int, ...], ceiling: float | None
 ) -> float:
     channels = shape[1]
+    # other numbers for each
     x, grad = (example(*shape, first=first, device=device, dtype=dtype) for first in (0, 5000))
     weight, bias = torch.linspace(0.5, 3, channels, device=device), torch.linspace(-1, 3, channels, device=device)
     statistics = [torch.full((channels,), 2.0, device=device) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""BN in training with the activation that follows it, on the CPU: calls of the machine code of `batch_norm_llvm`."""
+"""BN with activation in training, on the CPU: calls of the machine code of `batch_norm_llvm`."""
 
 import torch
 from torch import Tensor
@@ -7,15 +7,15 @@ from fairnas.kernels.batch_norm_llvm import COEFFICIENTS, CONSTANTS, compiled
 from fairnas.kernels.llvm import LANES, share_out
 from fairnas.kernels.running_statistics import FEWEST_CHANNELS, RunningMoments
 
-_ROWS_OF_A_SHARE = 1024  # that one thread adds up alone; more in large tensors, so that there are no more than _SHARES
+_ROWS_OF_A_SHARE = 1024  # rows that one thread sums; more in large tensors, so that there are at most _SHARES
 _SHARES = 64
-_WORK_FORWARD, _WORK_BACKWARD = 8, 16  # on each number, in multiply-adds that take as long
+_WORK_FORWARD, _WORK_BACKWARD = 8, 16  # cost per number, in multiply-adds that take as long
 
 
 def batch_constants(
     input: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, running: RunningMoments | None
 ) -> Tensor:
-    """See `norm.Passes`; the rows of the table are `batch_norm_llvm.CONSTANTS`, (6, C)."""
+    """See `batch_norm.Passes`; the rows of the table are `batch_norm_llvm.CONSTANTS`, (6, C)."""
     rows, channels = _table(input)
     weight = input.new_ones(channels) if weight is None else weight.detach().contiguous()
     bias = input.new_zeros(channels) if bias is None else bias.detach().contiguous()
@@ -36,7 +36,7 @@ def batch_constants(
 
 
 def normalise(input: Tensor, constants: Tensor, ceiling: float | None) -> Tensor:
-    """See `norm.Passes`."""
+    """See `batch_norm.Passes`."""
     rows, channels = _table(input)
     output = torch.empty_like(input)
     run = compiled(ceiling).normalise
@@ -46,7 +46,7 @@ def normalise(input: Tensor, constants: Tensor, ceiling: float | None) -> Tensor
 
 
 def normalise_in_place(input: Tensor, constants: Tensor, ceiling: float | None) -> Tensor:
-    """See `norm.Passes`. Where blocks of channels overlap, what was overwritten would be read again."""
+    """See `batch_norm.Passes`. Not in place if blocks of channels overlap: overwritten numbers would be read again."""
     rows, channels = _table(input)
     if channels % LANES:
         return normalise(input, constants, ceiling)
@@ -57,7 +57,7 @@ def normalise_in_place(input: Tensor, constants: Tensor, ceiling: float | None) 
 
 
 def gradient_coefficients(input: Tensor, grad: Tensor, constants: Tensor, ceiling: float | None) -> Tensor:
-    """See `norm.Passes`; the rows of the table are `batch_norm_llvm.COEFFICIENTS`, (4, C)."""
+    """See `batch_norm.Passes`; the rows of the table are `batch_norm_llvm.COEFFICIENTS`, (4, C)."""
     rows, channels = _table(input)
     totals, rows_of_share = _totals(input)
     coefficients = input.new_empty(len(COEFFICIENTS), channels)
@@ -75,7 +75,7 @@ def gradient_coefficients(input: Tensor, grad: Tensor, constants: Tensor, ceilin
 def input_gradient(
     input: Tensor, grad: Tensor, constants: Tensor, coefficients: Tensor, ceiling: float | None
 ) -> Tensor:
-    """See `norm.Passes`."""
+    """See `batch_norm.Passes`."""
     rows, channels = _table(input)
     result = torch.empty_like(input)
     run = compiled(ceiling).gradient
@@ -85,13 +85,13 @@ def input_gradient(
 
 
 def _table(input: Tensor) -> tuple[int, int]:
-    """Rows (pixels of all images) and channels."""
+    """Numbers of rows (pixels of all images) and of channels."""
     channels = input.shape[1]
     return input.numel() // channels, channels
 
 
 def _totals(input: Tensor) -> tuple[Tensor, int]:
-    """Room for the sums of each share of rows, and how many rows a share has."""
+    """Empty tensor for the sums of each share of rows, and the number of rows per share."""
     rows, channels = _table(input)
     rows_of_share = max(_ROWS_OF_A_SHARE, -(-rows // _SHARES))
     shares, blocks = -(-rows // rows_of_share), -(-channels // FEWEST_CHANNELS)

@@ -1,22 +1,21 @@
-"""BN in training with the activation that follows it, on a GPU, in Triton; the same passes as `batch_norm_llvm` has.
+"""BN with activation in training, on a GPU, in Triton; the same passes as in `batch_norm_llvm`.
 
-A tensor in channels_last format is a table in memory, a row per pixel and a column per channel. A program of the GPU
-takes a tile of it, or, where it adds up, all tiles of its share of the rows, one after another:
+A tensor in channels_last format is a table in memory, with a row per pixel and a column per channel. A program of the
+GPU takes one tile of it or, for sums, all tiles of its share of the rows, one after another:
 
     _moments            for each share of rows: mean, and sum of squared deviations from it
-    _constants          per channel: mean, scale, shift, inverse deviation; running statistics move
+    _constants          per channel: mean, scale, shift, inverse deviation; updates running statistics
     _normalise          y = clamp((x - mean) * scale + shift)
 
     _gradient_sums      for each share: sums of g and g * (x - mean); g is the gradient of y, and 0 where y was clamped
     _coefficients       per channel: gradients of weight and bias; slope, offset
     _gradient           gradient of x = g * scale + (x - mean) * slope + offset
 
-Tensors are float32, bfloat16 or float16; everything is computed in float32. A share adds up x less the mean of its
-first tile, so that a mean which is large beside the deviation costs no precision, and shares are combined by their
-deviations from the mean of all. Sums are in a fixed order, which depends on the shape alone: the same input gives the
-same bits.
+Tensors are float32, bfloat16 or float16; all arithmetic is float32. Each share sums x minus the mean of its first tile,
+so that a mean much larger than the deviation costs no precision; shares are combined by their deviations from the
+overall mean. The order of summation depends only on the shape, so equal inputs give equal bits.
 
-For BN and ReLU6 torch passes over tensors of this size thirteen times, reading or writing, and this eight times.
+For BN with ReLU6, torch reads or writes tensors of this size thirteen times, and these kernels eight times.
 """
 
 # pyright: reportArgumentType=false
@@ -29,22 +28,23 @@ from torch import Tensor
 
 from fairnas.kernels.running_statistics import RunningMoments
 
-_WIDTHS = (64, 32, 16)  # of a tile, in channels: a row of it is read in whole sectors of 32 bytes
-_WASTE = 1.125  # a width is good enough if it leaves no more than this share of the tiles empty
-_TILE, _TILE_OF_TWO = 4096, 2048  # numbers; the latter where x and its gradient are both read
+_WIDTHS = (64, 32, 16)  # of a tile, in channels: each row of a tile is then read in whole sectors of 32 bytes
+_WASTE = 1.125  # accept a width if tiles cover at most this multiple of the real channels
+_TILE, _TILE_OF_TWO = 4096, 2048  # numbers per tile; the second for kernels that read both x and its gradient
 _MOST_SHARES = 512  # a power of two
 _TILES_OF_A_SHARE = 4  # at least
-_WIDTH_OF_SUMS = 8  # channels for which one program adds up all shares
+_WIDTH_OF_SUMS = 8  # channels for which one program combines all shares
 
 
 _COUNTS = ["rows", "octets", "rows_of_share", "shares"]
-"""Numbers for which no code of their own is compiled. Octets are channels by eight: so the compiler knows that rows
-begin at multiples of eight numbers, and can read sixteen bytes at once."""
+"""Arguments for which no specialised code is compiled. Octets are channels divided by 8: this tells the compiler that
+rows begin at multiples of eight numbers, so that it can read sixteen bytes at once.
+"""
 
 
 @triton.jit
 def _tile(octets, ROWS: tl.constexpr, WIDTH: tl.constexpr):
-    """Of this program: its number among those of the same channels; channels, which of them exist, and places."""
+    """Tile of this program: its number among those of the same channels, its channels, their mask, and offsets."""
     channels = octets * 8
     blocks = tl.cdiv(channels, WIDTH)
     channel = tl.program_id(0) % blocks * WIDTH + tl.arange(0, WIDTH)
@@ -64,13 +64,13 @@ def _start(row, octets):
 
 @triton.jit
 def _entry(table, number, octets, channel, known):
-    """A row of a table of constants or coefficients, as (1, WIDTH)."""
+    """Row of a table of constants or coefficients, as (1, WIDTH)."""
     return tl.load(table + number * octets * 8 + channel, mask=known, other=0.0)[None, :]
 
 
 @triton.jit
 def _passed(gradient, centred, scale, shift, ceiling, CLAMPED: tl.constexpr):
-    """The gradient of a normalised value, from that of its activation: 0 where that was clamped."""
+    """Gradient of a normalised value, given that of its activation: 0 if the value was clamped."""
     if CLAMPED:
         value = centred * scale + shift
         gradient = tl.where((value <= 0.0) | (value >= ceiling), 0.0, gradient)
@@ -79,7 +79,7 @@ def _passed(gradient, centred, scale, shift, ceiling, CLAMPED: tl.constexpr):
 
 @triton.jit(do_not_specialize=_COUNTS)
 def _moments(x, moments, rows, octets, rows_of_share, ROWS: tl.constexpr, WIDTH: tl.constexpr):
-    """Moments are (2, shares, C): means, and sums of squared deviations from them."""
+    """Write the moments, (2, shares, C): means, and sums of squared deviations from them."""
     share, channel, known, place = _tile(octets, ROWS, WIDTH)
     first = share * rows_of_share
     last = tl.minimum(first + rows_of_share, rows)
@@ -106,14 +106,14 @@ def _constants(
     moments, weight, bias, constants, running_mean, running_var, rows, octets, rows_of_share, epsilon, speed,
     TRACKED: tl.constexpr, SHARES: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    """Constants are (4, C): mean, scale, shift, inverse deviation. SHARES is at least as many as there are."""
+    """Write the constants, (4, C): mean, scale, shift, inverse deviation. SHARES is at least the number of shares."""
     _, channel, known, place = _tile(octets, SHARES, WIDTH)
     share, shares = tl.arange(0, SHARES), tl.cdiv(rows, rows_of_share)
     there = _inside(0, shares, known, SHARES)
     means = tl.load(moments + place, mask=there, other=0.0)
     squares = tl.load(moments + shares * octets * 8 + place, mask=there, other=0.0)
     count = tl.minimum(tl.maximum(rows - share * rows_of_share, 0), rows_of_share).to(tl.float32)[:, None]
-    origin = tl.load(moments + channel, mask=known, other=0.0)  # the mean of the first share
+    origin = tl.load(moments + channel, mask=known, other=0.0)  # mean of the first share
     mean = origin + tl.sum(tl.where(there, means - origin[None, :], 0.0) * count, axis=0) / rows
     deviation = tl.where(there, means - mean[None, :], 0.0)
     variance = tl.sum(squares + count * deviation * deviation, axis=0) / rows
@@ -140,7 +140,7 @@ def _normalise(x, constants, y, rows, octets, ceiling, CLAMPED: tl.constexpr, RO
     shift = _entry(constants, 2, octets, channel, known)
     value = (tl.load(x + place, mask=inside, other=0.0).to(tl.float32) - mean) * scale + shift
     if CLAMPED:
-        value = tl.where(value < 0.0, 0.0, tl.where(value > ceiling, ceiling, value))  # NaN stays NaN
+        value = tl.where(value < 0.0, 0.0, tl.where(value > ceiling, ceiling, value))  # keeps NaN
     tl.store(y + place, value.to(y.dtype.element_ty), mask=inside)
 
 
@@ -149,7 +149,7 @@ def _gradient_sums(
     x, grad, constants, totals, rows, octets, rows_of_share, ceiling,
     CLAMPED: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    """Totals are (2, shares, C): sums of g, and of g * (x - mean)."""
+    """Write the totals, (2, shares, C): sums of g, and of g * (x - mean)."""
     share, channel, known, place = _tile(octets, ROWS, WIDTH)
     first = share * rows_of_share
     last = tl.minimum(first + rows_of_share, rows)
@@ -161,7 +161,7 @@ def _gradient_sums(
     for row in range(first, last, ROWS):
         inside, start = _inside(row, last, known, ROWS), _start(row, octets)
         centred = tl.load(x + start + place, mask=inside, other=0.0).to(tl.float32) - mean
-        given = tl.load(grad + start + place, mask=inside, other=0.0).to(tl.float32)  # what is outside adds nothing
+        given = tl.load(grad + start + place, mask=inside, other=0.0).to(tl.float32)  # outside the tensor: adds nothing
         passed = _passed(given, centred, scale, shift, ceiling, CLAMPED)
         sums += passed
         products += passed * centred
@@ -174,7 +174,7 @@ def _gradient_sums(
 def _coefficients(
     totals, constants, coefficients, rows, octets, shares, SHARES: tl.constexpr, WIDTH: tl.constexpr
 ):  # fmt: skip
-    """Coefficients are (4, C): gradients of weight and bias, slope, offset."""
+    """Write the coefficients, (4, C): gradients of weight and bias, slope, offset."""
     _, channel, known, place = _tile(octets, SHARES, WIDTH)
     there = _inside(0, shares, known, SHARES)
     total = tl.sum(tl.load(totals + place, mask=there, other=0.0), axis=0)
@@ -210,7 +210,7 @@ def _gradient(
 def batch_constants(
     input: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, running: RunningMoments | None
 ) -> Tensor:
-    """See `norm.Passes`; the table is that of `_constants`."""
+    """See `batch_norm.Passes`; the table is that of `_constants`."""
     rows, channels = _table(input)
     tile = _shape(channels, _TILE)
     rows_of_share, shares = _shares(rows, tile)
@@ -230,7 +230,7 @@ def batch_constants(
 
 
 def normalise(input: Tensor, constants: Tensor, ceiling: float | None) -> Tensor:
-    """See `norm.Passes`."""
+    """See `batch_norm.Passes`."""
     rows, channels = _table(input)
     tile = _shape(channels, _TILE)
     output = torch.empty_like(input)
@@ -242,12 +242,12 @@ def normalise(input: Tensor, constants: Tensor, ceiling: float | None) -> Tensor
 
 
 def normalise_in_place(input: Tensor, constants: Tensor, ceiling: float | None) -> Tensor:
-    """See `norm.Passes`."""
+    """See `batch_norm.Passes`."""
     return normalise(input, constants, ceiling)
 
 
 def gradient_coefficients(input: Tensor, grad: Tensor, constants: Tensor, ceiling: float | None) -> Tensor:
-    """See `norm.Passes`; the table is that of `_coefficients`."""
+    """See `batch_norm.Passes`; the table is that of `_coefficients`."""
     rows, channels = _table(input)
     tile = _shape(channels, _TILE_OF_TWO)
     rows_of_share, shares = _shares(rows, tile)
@@ -266,7 +266,7 @@ def gradient_coefficients(input: Tensor, grad: Tensor, constants: Tensor, ceilin
 def input_gradient(
     input: Tensor, grad: Tensor, constants: Tensor, coefficients: Tensor, ceiling: float | None
 ) -> Tensor:
-    """See `norm.Passes`."""
+    """See `batch_norm.Passes`."""
     rows, channels = _table(input)
     tile = _shape(channels, _TILE_OF_TWO)
     result = torch.empty_like(input)
@@ -278,13 +278,13 @@ def input_gradient(
 
 
 def _table(input: Tensor) -> tuple[int, int]:
-    """Rows (pixels of all images) and channels."""
+    """Numbers of rows (pixels of all images) and of channels."""
     channels = input.shape[1]
     return input.numel() // channels, channels
 
 
 def _shape(channels: int, numbers: int) -> tuple[int, int]:
-    """Rows and width of a tile: the widest that wastes little, else the one that wastes least."""
+    """Rows and width of a tile: the widest tile that wastes little, else the one that wastes least."""
     padded = {width: triton.cdiv(channels, width) * width for width in _WIDTHS}
     good = [width for width in _WIDTHS if padded[width] <= _WASTE * channels]
     width = good[0] if good else min(_WIDTHS, key=padded.__getitem__)
@@ -300,11 +300,11 @@ def _tiles(rows: int, channels: int, tile: tuple[int, int]) -> int:
 
 
 def _shares(rows: int, tile: tuple[int, int]) -> tuple[int, int]:
-    """How many rows one program adds up, and how many programs that takes for each block of channels."""
+    """Number of rows that one program sums, and number of programs per block of channels."""
     tiles = max(_TILES_OF_A_SHARE, triton.cdiv(triton.cdiv(rows, tile[0]), _MOST_SHARES))
     return tiles * tile[0], triton.cdiv(rows, tiles * tile[0])
 
 
 def _bound(ceiling: float | None) -> tuple[float, bool]:
-    """The ceiling, and whether there is an activation at all."""
+    """Ceiling of the activation, and True if there is an activation."""
     return (0.0, False) if ceiling is None else (ceiling, True)

@@ -1,24 +1,24 @@
-"""Machine code for BN in training, with the activation that follows it, on the CPU; made when it is first needed.
+"""Machine code for BN with activation in training, on the CPU, compiled at first use.
 
 A tensor in channels_last format is a table in memory: a row per pixel, a column per channel. BN needs two passes over
-it in each direction, because nothing can be normalised before everything was seen. The activation goes along in the
-same passes:
+it in each direction, because normalising needs the statistics of the whole batch. The activation is part of these
+passes:
 
     sums            for each tile of rows, for each block of 16 channels: add up x and x * x
     constants       per channel: mean, scale, shift, ...
-    normalise       y = clamp((x - mean) * scale + shift), beside x or in its place
+    normalise       y = clamp((x - mean) * scale + shift), into new memory or in place
 
     gradient_sums   as sums, for g and g * (x - mean), where g is the gradient of y, and 0 where y was clamped
     coefficients    per channel: gradients of weight and bias; slope, offset
     gradient        gradient of x = g * scale + (x - mean) * slope + offset
 
-Whether y was clamped is found again from x: computing it costs less than reading y would.
+The gradient recomputes from x whether y was clamped; this is cheaper than reading y.
 
-Sums are in double precision, in which E[x * x] - E[x] * E[x] is exact enough for everything that single precision can
-tell from a constant. `mean` is single, and what its rounding leaves over (`rest`) is put into shift and offset; so a
-mean that is large beside the deviation costs no precision either.
+Sums are in double precision: E[x * x] - E[x] * E[x] is then accurate enough for any tensor of single precision that is
+not constant. `mean` is stored in single precision, and its rounding error (`rest`) is added to shift and offset, so a
+mean much larger than the deviation costs no precision.
 
-Rows are added up in shares of a fixed size, and the shares in order: threads change no bit of a result.
+Rows are summed in shares of a fixed size, and the shares in order, so the number of threads changes no bit of a result.
 """
 
 import ctypes
@@ -51,16 +51,16 @@ CONSTANTS = ("mean", "scale", "shift", "rest", "inverse", "variance")
 COEFFICIENTS = ("weight", "bias", "slope", "offset")
 """Rows of the table of coefficients: the first two are gradients."""
 
-_TILE = 32  # rows; those of the next tile are fetched ahead: a processor does not foresee one block of each row
+_TILE = 32  # rows; the rows of the next tile are prefetched, because hardware prefetchers do not predict strided blocks
 
 
 @dataclass(frozen=True)
 class BatchNormKernel:
-    """Compiled code for one activation. All calls are without the global lock.
+    """Compiled code for one activation. All calls release the global interpreter lock.
 
-    Tensors are addresses: x, y and gradients are float32 (rows, C); tables float32 (names, C), C >= LANES; totals are
-    float64 (shares, blocks, 2, LANES). Block n starts at channel LANES * n, but the last one ends at channel C, so it
-    may overlap the one before it.
+    Tensors are passed as addresses: x, y and gradients are float32 (rows, C); tables float32 (names, C), C >= LANES;
+    totals are float64 (shares, blocks, 2, LANES). Block n starts at channel LANES * n; the last block ends at channel
+    C, so it may overlap the block before it.
     """
 
     sums: Callable[..., None]
@@ -78,12 +78,12 @@ class BatchNormKernel:
     gradient: Callable[..., None]
     """`gradient(x, grad, constants, coefficients, input_gradient, C, first, last)`, as `normalise`."""
     engine: binding.ExecutionEngine
-    """Owns the code: as long as it lives, it may be called."""
+    """Owner of the machine code, which may only be called while this object lives."""
 
 
 @functools.cache
 def compiled(ceiling: float | None) -> BatchNormKernel:
-    """The code for values clamped to 0 to `ceiling`, which may be infinite; None is for no activation."""
+    """Code for values clamped to [0, ceiling], which may be infinite; None means no activation."""
     writers: dict[str, tuple[Callable[..., None], int, int, int]] = {
         "sums": (_sums, 2, 5, 0),
         "constants": (_constants, 4, 3, 1),
@@ -190,7 +190,8 @@ def _constants(
         mean = code.fdiv(total, count)
         variance = code.fsub(code.fdiv(squares, count), code.fmul(mean, mean))
         nothing = splat(DOUBLES, 0.0)
-        variance = code.select(code.fcmp_ordered("<", variance, nothing), nothing, variance)  # rounded below zero
+        # rounding errors can make it negative
+        variance = code.select(code.fcmp_ordered("<", variance, nothing), nothing, variance)
         inverse = code.fdiv(splat(DOUBLES, 1.0), code.call(root, [code.fadd(variance, _spread(code, eps))]))
         rest = code.fsub(mean, code.fpext(code.fptrunc(mean, FLOATS), DOUBLES))
         scale = code.fmul(code.fpext(code.get(weight, channel), DOUBLES), inverse)
@@ -232,7 +233,7 @@ def _normalise(
         value = _normal(code, code.fsub(code.get(x, place), table["mean"]), table)
         for bound, beyond in _bounds(ceiling):
             limit = splat(FLOATS, bound)
-            value = code.select(code.fcmp_ordered(beyond, value, limit), limit, value)  # NaN stays NaN
+            value = code.select(code.fcmp_ordered(beyond, value, limit), limit, value)  # keeps NaN
         code.put(value, y, place)
 
 
@@ -266,14 +267,14 @@ def _gradient(
 
 
 def _bounds(ceiling: float | None) -> list[tuple[float, str]]:
-    """The bounds of an activation, with the comparison that says that a number is beyond it."""
+    """Bounds of an activation, each with the comparison that is true beyond it."""
     if ceiling is None:
         return []
     return [(0.0, "<")] if math.isinf(ceiling) else [(0.0, "<"), (ceiling, ">")]
 
 
 def _kept(code: Code, ceiling: float | None, grad: Value, distance: Value, table: dict[str, Value]) -> Value:
-    """The gradient where it gets through the activation, and 0 elsewhere."""
+    """Gradient if it passes through the activation, else 0."""
     value = _normal(code, distance, table)
     for bound, beyond in _bounds(ceiling):
         stopped = code.fcmp_ordered(beyond + "=", value, splat(FLOATS, bound))
@@ -282,12 +283,12 @@ def _kept(code: Code, ceiling: float | None, grad: Value, distance: Value, table
 
 
 def _normal(code: Code, distance: Value, table: dict[str, Value]) -> Value:
-    """Before the activation, to the same bit in both directions."""
+    """Normalised value before the activation, with the same bits in both directions."""
     return code.product_plus(distance, table["scale"], table["shift"])
 
 
 def _total(code: Code, totals: Value, channels: Value, shares: Value, block: Value) -> tuple[Value, Value]:
-    """The two totals of a block over all shares."""
+    """Two totals of a block, summed over all shares."""
     blocks = _blocks(code, channels)
     with code.loop(integer(0), shares, [splat(DOUBLES, 0.0)] * 2) as (share, carried):
         place = code.mul(code.add(code.mul(share, blocks), block), integer(2 * LANES))
@@ -298,12 +299,12 @@ def _total(code: Code, totals: Value, channels: Value, shares: Value, block: Val
 
 
 def _columns(code: Code, constants: Value, channels: Value, channel: Value, names: Sequence[str]) -> dict[str, Value]:
-    """From the table of constants, for the block at a channel."""
+    """Rows of the table of constants for the block at a channel, by name."""
     return {name: code.get(constants, _place(code, CONSTANTS.index(name), channels, channel)) for name in names}
 
 
 def _place(code: Code, row: int | Value, channels: Value, channel: Value) -> Value:
-    """Of a channel in a row of a table."""
+    """Index of a channel in a row of a table."""
     return code.add(code.mul(integer(row) if isinstance(row, int) else row, channels), channel)
 
 
@@ -313,13 +314,13 @@ def _blocks(code: Code, channels: Value) -> Value:
 
 @contextmanager
 def _each_block(code: Code, channels: Value) -> Iterator[tuple[Value, Value]]:
-    """Number and first channel of each block."""
+    """Iterate over the number and first channel of each block."""
     with code.loop(integer(0), _blocks(code, channels)) as (block, _):
         yield block, code.smaller(code.mul(block, integer(LANES)), code.sub(channels, integer(LANES)))
 
 
 def _spread(code: Code, number: Value) -> Value:
-    """A double in every lane."""
+    """Vector with a double in every lane."""
     single = code.insert_element(ir.Constant(DOUBLES, ir.Undefined), number, ir.Constant(ir.IntType(32), 0))
     lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
     return code.shuffle_vector(single, ir.Constant(DOUBLES, ir.Undefined), lanes)

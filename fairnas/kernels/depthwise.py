@@ -1,9 +1,9 @@
-"""Depthwise convolution whose gradients are fast.
+"""Depthwise convolution with fast gradients.
 
-torch computes the weight gradient of a depthwise convolution on the CPU 10 to 20 times slower than the convolution
-itself, once the kernel is larger than 3; in a space of inverted residuals that is most of a supernet step. On a GPU it
-is the gradient of the input that takes long: ten times a copy of it at kernel 7. These gradients are our own here
-(`depthwise_cpu`, `depthwise_gpu`); the convolution stays torch's, to the bit.
+On the CPU, torch's weight gradient of a depthwise convolution is 10 to 20 times slower than the convolution itself if
+the kernel is larger than 3; in a space of inverted residuals this is most of a supernet step. On a GPU, the input
+gradient is slow: at kernel 7 it takes ten times as long as copying the input. These two gradients are replaced
+(`depthwise_cpu`, `depthwise_gpu`); the convolution itself is torch's, bit for bit.
 """
 
 import functools
@@ -16,20 +16,20 @@ from torch.nn import functional
 
 from fairnas.kernels.self_check import example, relative_error, self_checked
 
-_SMALLEST_KERNEL = 5  # on the CPU; at 3, torch is as fast
-_FEWEST_NUMBERS_GPU = 1_000_000  # in a tensor; with fewer, torch takes less time than Python does here
+_SMALLEST_KERNEL = 5  # on the CPU; at kernel 3 torch is as fast
+_FEWEST_NUMBERS_GPU = 1_000_000  # in a tensor; with fewer, the overhead of Python exceeds what is gained
 
 
 class DepthwiseGradients(Protocol):
-    """What a device must be able to do, for kernels k that are odd and padding k // 2."""
+    """Operations that a device provides, for odd kernels k and padding k // 2."""
 
     def input_gradient(self, input: Tensor, weight: Tensor, grad: Tensor, stride: int) -> Tensor:
-        """Gradient of a loss with respect to the input of a depthwise convolution.
+        """Gradient of the loss with respect to the input of a depthwise convolution.
 
         Args:
             input: (B, C, H, W).
             weight: (C, 1, k, k).
-            grad: (B, C, P, Q), of the output.
+            grad: (B, C, P, Q), gradient of the output.
             stride: along both axes.
 
         Returns:
@@ -38,17 +38,17 @@ class DepthwiseGradients(Protocol):
         ...
 
     def weight_gradient(self, input: Tensor, grad: Tensor, kernel: int, stride: int) -> Tensor:
-        """The same with respect to its weight, (C, 1, k, k)."""
+        """Gradient with respect to the weight, (C, 1, k, k); arguments as above."""
         ...
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """`nn.Conv2d` with as many groups as channels, the same in every result but the last bits of its gradients.
+    """`nn.Conv2d` with one group per channel; results are equal, gradients up to the last bits.
 
-    The fast gradients serve training with an odd square kernel, padding kernel // 2, and neither dilation nor bias: in
-    float32 on the CPU, with kernels of at least 5; on a GPU with Triton also in half precision, with large tensors in
-    channels_last format whose channels come in eights. Everything else (evaluation, export, autocast on the CPU, ...)
-    is the plain convolution. Second derivatives of the fast gradients don't exist; asking for them is a RuntimeError.
+    The fast gradients are used in training with an odd square kernel, padding kernel // 2, and neither dilation nor
+    bias: in float32 on the CPU, for kernels of at least 5; on a GPU with Triton also in half precision, for large
+    tensors in channels_last format whose number of channels is a multiple of 8. Everything else (evaluation, export,
+    autocast on the CPU, ...) uses torch's convolution. Second derivatives of the fast gradients raise a RuntimeError.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -57,13 +57,14 @@ class DepthwiseConv2d(nn.Conv2d):
         if gradients is None:
             return super().forward(input)
         weight = self.weight
-        if torch.is_autocast_enabled(input.device.type):  # torch's own convolution does the same
+        # torch's convolution casts under autocast, so this must as well
+        if torch.is_autocast_enabled(input.device.type):
             kind = torch.get_autocast_dtype(input.device.type)
             input, weight = input.to(kind), weight.to(kind)
         return _Depthwise.apply(input, weight, self.stride[0], gradients)  # pyright: ignore[reportReturnType]
 
     def _gradients_for(self, input: Tensor) -> DepthwiseGradients | None:
-        """None where the plain convolution is to be used."""
+        """Fast gradients for an input; None if torch's are to be used."""
         kernel = self.kernel_size[0]
         if (
             self.training
@@ -89,10 +90,10 @@ class DepthwiseConv2d(nn.Conv2d):
 
 
 def gradients_of(input: Tensor, kernel: int) -> DepthwiseGradients | None:
-    """Our own gradients for an input, where they are faster than torch's; else None."""
+    """Fast gradients of a device for an input; None if torch's are faster."""
     if input.device.type == "cpu":
         if input.dtype == torch.float32 and kernel >= _SMALLEST_KERNEL and not torch.is_autocast_enabled("cpu"):
-            from fairnas.kernels import depthwise_cpu  # brings LLVM: only those who train pay for it
+            from fairnas.kernels import depthwise_cpu  # loads LLVM, so it is imported only for training
 
             return depthwise_cpu
     elif (
@@ -117,7 +118,7 @@ def _gradients_of_gpu(device: torch.device, dtype: torch.dtype) -> DepthwiseGrad
 
 
 def error_of(gradients: DepthwiseGradients, device: torch.device, dtype: torch.dtype) -> float:
-    """How far gradients of small inputs are from those of float64; that of the weight is torch's on a GPU."""
+    """Relative error of the gradients compared with float64, on small inputs; on a GPU the weight's is torch's."""
     examples = ((24, 9, 5, 1), (64, 7, 3, 2), (16, 8, 7, 2))
     return max(_error_of_example(gradients, device, dtype, *each) for each in examples)
 
@@ -156,7 +157,8 @@ class _Depthwise(torch.autograd.Function):
             grad = grad.contiguous(memory_format=torch.channels_last)
         return (
             ctx.gradients.input_gradient(input, weight, grad, ctx.stride) if ctx.needs_input_grad[0] else None,
-            ctx.gradients.weight_gradient(input, grad, weight.shape[-1], ctx.stride),  # always wanted: `_gradients_for`
+            # always needed: `_gradients_for` checks it
+            ctx.gradients.weight_gradient(input, grad, weight.shape[-1], ctx.stride),
             None,
             None,
         )

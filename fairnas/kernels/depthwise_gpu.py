@@ -1,13 +1,12 @@
 """Depthwise convolution and the gradient of its input, on a GPU, in Triton.
 
-Both are the same sums: each number of a result is a sum over a window of one channel, weighed by a small kernel. The
-gradient at stride 1 is the convolution with the kernel turned around. At stride 2 its pixels are of four kinds, by
-whether their row and column are even, and each kind is such a convolution with every second row and column of the
-kernel. A `Walk` says which.
+Both compute weighted sums over a window of one channel. At stride 1 the gradient is the convolution with the flipped
+kernel. At stride 2 its pixels are of four kinds, by the parity of row and column, and each kind is a convolution with
+every second row and column of the kernel. A `Walk` describes one such convolution.
 
 Tensors are in channels_last format. A program computes two rows of a result, twice COLUMNS pixels and WIDTH channels
-wide: what it reads of the input serves both rows, and each weight both halves. Sums are in float32, in an order that
-depends on the kernel alone. Weights are first put where the program meets them one after another.
+wide: each input that it reads is used for both rows, and each weight for both halves. Sums are in float32, in an order
+that depends only on the kernel. Weights are first copied into the order in which the program reads them.
 """
 
 # pyright: reportArgumentType=false, reportGeneralTypeIssues=false
@@ -28,42 +27,42 @@ _WIDTHS = (
 )  # channels of a program: at most half as many as its threads, or weights go astray through shared memory
 _TILE = 1024  # pixels by channels, at most: one read of sixteen bytes for each thread
 _FEWEST_COLUMNS = 4
-_WASTE = 1.2  # a size is good enough if the tiles it needs are no larger than so many times what is there
+_WASTE = 1.2  # accept a tile size if padded work is at most this multiple of real work
 
 
 @dataclass(frozen=True)
 class Walk:
-    """How the pixels of a result, or every second one of them, are found. Rows and columns are (rows, columns)."""
+    """Addresses of the pixels of a result, or of every second one. Pairs are (rows, columns)."""
 
     size: tuple[int, int]
-    """Of the pixels that are computed."""
+    """Number of pixels that are computed."""
     at: tuple[int, int]
-    """Where in the result the first of them lies."""
+    """Position of the first of them in the result."""
     spacing: int
-    """From one of them to the next, in the result."""
+    """Distance between neighbouring ones in the result."""
     stride: int
-    """The same in the input."""
+    """Distance between their windows in the input."""
     corner: tuple[int, int]
-    """Where the window of the first pixel begins in the input; maybe outside, where there are zeros."""
+    """Position in the input where the window of the first pixel begins; may be outside, where zeros are read."""
     window: tuple[int, int]
-    """Rows and columns of it."""
+    """Rows and columns of the window."""
     first: int
-    """Which weight its first pixel meets: row * k + column."""
+    """Index of the weight for the window's first pixel: row * k + column."""
     steps: tuple[int, int]
-    """How much that grows from one row to the next, and from one column to the next."""
+    """Increments of this index from row to row and from column to column."""
 
 
 def convolution_walk(size: tuple[int, int], kernel: int, stride: int) -> Walk:
-    """Of a convolution with padding kernel // 2 that gives `size`."""
+    """Walk of a convolution with padding kernel // 2 and output of `size`."""
     corner = (-(kernel // 2),) * 2
     return Walk(size, (0, 0), 1, stride, corner, (kernel, kernel), 0, (kernel, 1))
 
 
 def gradient_walks(size: tuple[int, int], kernel: int, stride: int) -> Iterator[Walk]:
-    """Of the gradient of its input, which is of `size`: one for each kind of pixel."""
+    """Walks of the gradient of an input of `size`: one for each kind of pixel."""
     for row in range(min(stride, size[0])):
         for column in range(min(stride, size[1])):
-            # an input pixel p meets output pixel q by weight i where p = stride * q + i - kernel // 2
+            # an input pixel p is multiplied by weight i for output pixel q if p = stride * q + i - kernel // 2
             least = [(place + kernel // 2) % stride for place in (row, column)]
             taps = [-(-(kernel - i) // stride) for i in least]
             last = [i + stride * (count - 1) for i, count in zip(least, taps, strict=True)]
@@ -84,7 +83,7 @@ _COUNTS = [
     *("height", "width", "rows", "columns", "octets", "start", "result_row", "result_column", "result_image"),
     *("top", "left", "taps", "first", "row_step", "column_step", "numbers"),
 ]
-"""Numbers for which no code of their own is compiled. Octets are channels by eight, as in `batch_norm_gpu`."""
+"""Arguments for which no specialised code is compiled. Octets are channels divided by 8, as in `batch_norm_gpu`."""
 
 
 @triton.jit(do_not_specialize=_COUNTS)
@@ -92,10 +91,10 @@ def _arrange(
     weight, table, octets, taps, first, row_step, column_step, numbers,
     TAPS: tl.constexpr, STRIDE: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    """`weight` is (C, k * k), in the order of `Walk`; the table (blocks, STRIDE + taps + STRIDE, TAPS, WIDTH)."""
+    """Copy `weight`, (C, k * k), in the order of `Walk` into a table (blocks, STRIDE + taps + STRIDE, TAPS, WIDTH)."""
     rows = taps + 2 * STRIDE
     block = tl.program_id(0) // rows
-    row = tl.program_id(0) % rows - STRIDE  # of the window; zeros above and below it
+    row = tl.program_id(0) % rows - STRIDE  # row of the window; zeros above and below it
     lane = tl.arange(0, WIDTH)
     channel = block * WIDTH + lane
     known = (channel < octets * 8) & (row >= 0) & (row < taps)
@@ -110,7 +109,7 @@ def _walk(
     x, table, result, height, width, rows, columns, octets, start, result_row, result_column, result_image,
     top, left, taps, TAPS: tl.constexpr, STRIDE: tl.constexpr, COLUMNS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    """Places in the result are pixels, from `start` on; the window is (taps, TAPS)."""
+    """Compute the pixels of a walk. Places in the result are pixels from `start` on; the window is (taps, TAPS)."""
     channels = octets * 8
     blocks, strips, pairs = tl.cdiv(channels, WIDTH), tl.cdiv(columns, 2 * COLUMNS), tl.cdiv(rows, 2)
     block = tl.program_id(0) % blocks
@@ -127,12 +126,12 @@ def _walk(
     upper_right = tl.zeros([COLUMNS, WIDTH], tl.float32)
     lower_left = tl.zeros([COLUMNS, WIDTH], tl.float32)
     lower_right = tl.zeros([COLUMNS, WIDTH], tl.float32)
-    for i in range(0, taps + STRIDE):  # rows of the input that either row of the result sees
+    for i in range(0, taps + STRIDE):  # rows of the input that at least one of the two result rows uses
         y = row * STRIDE + top + i
         there = known & (y >= 0) & (y < height)
         line = x + tl.cast(image * height + y, tl.int64) * width * channels + (corner * channels + channel)
         for j in tl.static_range(TAPS):
-            seen = ((corner + j).to(tl.uint32) < width) & there  # what is below zero is large without a sign
+            seen = ((corner + j).to(tl.uint32) < width) & there  # a negative index becomes large when read as unsigned
             left_value = tl.load(line + j * channels, mask=seen, other=0.0).to(tl.float32)
             seen = ((corner + (COLUMNS * STRIDE + j)).to(tl.uint32) < width) & there
             right_value = tl.load(line + (COLUMNS * STRIDE + j) * channels, mask=seen, other=0.0).to(tl.float32)
@@ -146,7 +145,7 @@ def _walk(
     target += column * result_column * channels + channel
     right, below = COLUMNS * result_column * channels, result_row * channels
     second = row + 1 < rows
-    kind = result.dtype.element_ty  # by itself: a tuple holds no type
+    kind = result.dtype.element_ty  # in a variable of its own: a tuple cannot hold a type
     inside = (column < columns) & known
     tl.store(target, upper_left.to(kind), mask=inside)
     tl.store(target + below, lower_left.to(kind), mask=inside & second)
@@ -182,9 +181,9 @@ def input_gradient(input: Tensor, weight: Tensor, grad: Tensor, stride: int) -> 
 
 
 def weight_gradient(input: Tensor, grad: Tensor, kernel: int, stride: int) -> Tensor:
-    """See `depthwise.DepthwiseGradients`; by torch."""
+    """See `depthwise.DepthwiseGradients`; computed by torch."""
     channels = input.shape[1]
-    weight = input.new_empty(channels, 1, kernel, kernel)  # only its shape matters
+    weight = input.new_empty(channels, 1, kernel, kernel)  # only its shape is used
     gradients = torch.ops.aten.convolution_backward(
         *(grad, input, weight, None, [stride] * 2, [kernel // 2] * 2, [1, 1], False, [0, 0], channels),
         [False, True, False],
@@ -193,7 +192,7 @@ def weight_gradient(input: Tensor, grad: Tensor, kernel: int, stride: int) -> Te
 
 
 def _take(walk: Walk, input: Tensor, weight: Tensor, result: Tensor) -> None:
-    """Compute the pixels of a walk from others and a weight."""
+    """Compute the pixels of a walk from an input and a weight."""
     images, channels, height, width = input.shape
     (rows, columns), (taps, across), size = walk.size, walk.window, result.shape[2:]
     block = _good(_WIDTHS, channels)
@@ -214,13 +213,13 @@ def _take(walk: Walk, input: Tensor, weight: Tensor, result: Tensor) -> None:
 
 
 def _columns(width: int) -> list[int]:
-    """Columns that a tile may have, the most first."""
+    """Possible numbers of columns of a tile, largest first."""
     most = _TILE // width
     return [most >> halvings for halvings in range(most.bit_length()) if most >> halvings >= _FEWEST_COLUMNS]
 
 
 def _good(sizes: Sequence[int], length: int) -> int:
-    """The first size of which a few cover a length with little waste, else the one with the least."""
+    """First size whose tiles cover a length with little waste, else the size with the least waste."""
     covered = {size: triton.cdiv(length, size) * size for size in sizes}
     good = [size for size in sizes if covered[size] <= _WASTE * length]
     return good[0] if good else min(sizes, key=covered.__getitem__)

@@ -1,10 +1,10 @@
-"""Machine code for the weight gradient of a depthwise convolution on the CPU, made when it is first needed.
+"""Machine code for the weight gradient of a depthwise convolution on the CPU, compiled at first use.
 
 A weight gradient is, per channel, the correlation of the input with the gradient of the output. Channels are the last
-axis in memory (NHWC), so 16 neighbours fill a vector register and never mix. What makes it fast is that the k sums of
-one kernel row stay in registers while a row of the output passes by; that takes vectors as values, which Python
-compilers don't offer and which LLVM does. So the loops are written with LLVM's builder, and compiled in about 50
-milliseconds for the processor at hand; nothing is stored on disk. The loops, in order:
+axis in memory (NHWC), so 16 neighbouring channels fill a vector register. It is fast because the k sums of one kernel
+row stay in registers during a row of the output. This needs vectors as values, which LLVM has and Python compilers do
+not offer; so the loops are written with LLVM's builder and compiled in about 50 milliseconds for this processor,
+without files on disk. The loops, in order:
 
     for each image, block of 16 channels, input row h:
         copy the row into a buffer with zeros left and right of it, so that no column needs a test
@@ -14,7 +14,7 @@ milliseconds for the processor at hand; nothing is stored on disk. The loops, in
                 sums[j] += output_gradient[p, q] * buffer[q * stride + j]
             weight_gradient[i, j] += sums[j] for each j
 
-The order of the additions is fixed, and no block of channels depends on another.
+The order of the additions is fixed, and blocks of channels are independent of each other.
 """
 
 import ctypes
@@ -32,22 +32,23 @@ _ZEROS = splat(FLOATS, 0.0)
 
 @dataclass(frozen=True)
 class DepthwiseKernel:
-    """Compiled code, for one kernel size and stride."""
+    """Compiled code for one kernel size and stride."""
 
     run: Callable[..., None]
-    """`run(input, output_gradient, weight_gradient, buffer, B, H, W, C, P, Q, first, last)`, without the global lock.
+    """`run(input, output_gradient, weight_gradient, buffer, B, H, W, C, P, Q, first, last)`; releases the interpreter
+    lock.
 
     The first four are addresses of float32: (B, H, W, C), (B, P, Q, C), (blocks, kernel, kernel, LANES), and
     (W + 2 * (kernel // 2), LANES) full of zeros. Writes blocks `first` to `last - 1` of the weight gradient. Block n
-    starts at channel LANES * n, but the last one ends at channel C, so it may overlap the one before it; C >= LANES.
+    starts at channel LANES * n; the last block ends at channel C, so it may overlap the block before it; C >= LANES.
     """
     engine: binding.ExecutionEngine
-    """Owns the code: as long as it lives, `run` may be called."""
+    """Owner of the machine code: `run` may only be called while this object lives."""
 
 
 @functools.cache
 def compiled(kernel: int, stride: int) -> DepthwiseKernel:
-    """The code for one odd kernel size and stride, with padding kernel // 2 and no dilation."""
+    """Compiled code for an odd kernel size and a stride, with padding kernel // 2 and no dilation."""
     engine = compiled_module(_module(kernel, stride))
     signature = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4, *[ctypes.c_int64] * 8)
     return DepthwiseKernel(signature(engine.get_function_address(_NAME)), engine)

@@ -1,7 +1,7 @@
-"""Loops over vectors of channels as machine code, written with LLVM's builder when they are first needed.
+"""Loops over vectors of channels as machine code, built with llvmlite at first use.
 
-Channels are the last axis in memory (NHWC), so 16 neighbours fill a vector register and never mix. Compiled for the
-processor at hand, in about 50 milliseconds; nothing is stored on disk.
+Channels are the last axis in memory (NHWC), so 16 neighbouring channels fill a vector register. Code is compiled for
+this processor in about 50 milliseconds; nothing is stored on disk.
 """
 
 import itertools
@@ -14,42 +14,42 @@ import torch
 from llvmlite import binding, ir
 
 LANES = 16
-"""Channels of a block: one AVX-512 register, two of AVX, four of NEON."""
+"""Channels per block: one AVX-512 register, two of AVX, four of NEON."""
 
-_FLAG = ir.IntType(32)
+_FLAG = ir.IntType(32)  # type of the arguments of llvm.prefetch
 INT, FLOAT, DOUBLE, POINTER = ir.IntType(64), ir.FloatType(), ir.DoubleType(), ir.PointerType()
 FLOATS, DOUBLES = ir.VectorType(FLOAT, LANES), ir.VectorType(DOUBLE, LANES)
 _WORK_OF_A_THREAD = (
     32_000_000  # multiply-adds, above a millisecond: with less, starting threads costs more than it brings
 )
-_FUSED = ("contract",)  # a product and a sum may be one instruction; no addition changes its place
+_FUSED = ("contract",)  # lets LLVM fuse a product and a sum; does not reorder additions
 
 Value = Any
-"""A value of llvmlite, which is not typed."""
+"""Value of llvmlite, which has no type annotations."""
 
 
 class Code(ir.IRBuilder):
-    """LLVM's builder with vectors in memory, and counting loops that carry values in registers."""
+    """LLVM's builder with vectors in memory, and counting loops with values carried in registers."""
 
     def at(self, base: Value, index: Value, kind: ir.Type = FLOAT) -> Value:
-        """The address of a number in an array."""
+        """Address of a number in an array."""
         return self.gep(base, [index], source_etype=kind)
 
     def get(self, base: Value, index: Value, kind: ir.VectorType = FLOATS) -> Value:
-        """The vector that begins at a number in an array."""
+        """Vector that begins at a number in an array."""
         return self.load(self.at(base, index, kind.element), typ=kind, align=_size(kind))
 
     def put(self, vector: Value, base: Value, index: Value) -> None:
-        """Write a vector into an array, from a number on."""
+        """Write a vector into an array, beginning at a number."""
         self.store(vector, self.at(base, index, vector.type.element), align=_size(vector.type))
 
     def product_plus(self, left: Value, right: Value, more: Value) -> Value:
-        """`left * right + more`, in one instruction where the processor has it."""
-        builder: Value = self  # the types of llvmlite don't know of flags
+        """`left * right + more`, in one instruction if the processor has it."""
+        builder: Value = self  # llvmlite's type stubs lack the flags
         return builder.fadd(builder.fmul(left, right, flags=_FUSED), more, flags=_FUSED)
 
     def expect(self, base: Value, index: Value) -> None:
-        """Have the line of memory at a number of an array fetched into the second cache; it need not exist."""
+        """Prefetch the cache line of a number of an array into the L2 cache; the address need not be valid."""
         kinds = [POINTER, *[_FLAG] * 3]
         name = "llvm.prefetch.p0"
         fetch = self.module.globals.get(name) or ir.Function(self.module, ir.FunctionType(ir.VoidType(), kinds), name)
@@ -57,14 +57,14 @@ class Code(ir.IRBuilder):
         self.call(fetch, [self.at(base, index), read, second_cache, data])
 
     def smaller(self, left: Value, right: Value) -> Value:
-        """The smaller of two integers."""
+        """Smaller of two integers."""
         return self.select(self.icmp_signed("<", left, right), left, right)
 
     @contextmanager
     def loop(self, start: Value, stop: Value, carried: Sequence[Value] = ()) -> Iterator[tuple[Value, list[Value]]]:
-        """Count from `start` below `stop`, with the body under `with`.
+        """Count from `start` to below `stop`; the body is the `with` block.
 
-        The list holds the carried values: the body replaces them in place, and after the loop it holds the last ones.
+        The list holds the carried values: the body replaces its items, and after the loop it holds the last values.
         """
         before = self.block
         head, body, after = (self.append_basic_block(name) for name in ("head", "body", "after"))
@@ -87,24 +87,24 @@ class Code(ir.IRBuilder):
 
 
 def integer(value: int) -> ir.Constant:
-    """A constant for sizes and indices."""
+    """Constant for sizes and indices."""
     return ir.Constant(INT, value)
 
 
 def splat(kind: ir.VectorType, value: float) -> ir.Constant:
-    """A vector with the same constant in every lane."""
+    """Vector with the same constant in every lane."""
     return ir.Constant(kind, [value] * LANES)
 
 
 def empty_module(name: str) -> ir.Module:
-    """For this process; to be filled with functions."""
+    """Empty module for this process's target."""
     module = ir.Module(name)
     module.triple = binding.get_process_triple()
     return module
 
 
 def compiled_module(module: ir.Module) -> binding.ExecutionEngine:
-    """The machine code of a module. It may be called as long as the engine lives."""
+    """Compile a module. Its functions may be called while the engine lives."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     parsed = binding.parse_assembly(str(module))
@@ -118,14 +118,14 @@ def compiled_module(module: ir.Module) -> binding.ExecutionEngine:
 
 
 def _size(kind: ir.VectorType) -> int:
-    """Bytes of one number of a vector."""
+    """Bytes per element of a vector type."""
     return 8 if kind.element == DOUBLE else 4
 
 
 def share_out(run: Callable[[int, int], None], blocks: int, work: int) -> None:
-    """Call `run(first, last)` over all blocks, on as many threads as torch may use and the work is worth.
+    """Call `run(first, last)` over all blocks, on as many threads as torch may use and the work justifies.
 
-    What it raises in one of them is raised here, when all have ended.
+    An error in one thread is raised here after all threads have ended.
     """
     count = max(1, min(torch.get_num_threads(), blocks, work // _WORK_OF_A_THREAD))
     bounds = [blocks * index // count for index in range(count + 1)]

@@ -1,15 +1,15 @@
-"""Running statistics of BN, as the kernels of all devices take them."""
+"""Running statistics of BN, as a type that the kernels of all devices share."""
 
 from typing import NamedTuple
 
 from torch import Tensor
 
 FEWEST_CHANNELS = 16
-"""With fewer, BN is torch's: they would not fill a block of channels, `llvm.LANES`."""
+"""Fewest channels for our own BN: fewer would not fill a block of channels, `llvm.LANES`."""
 
 
 class RunningMoments(NamedTuple):
-    """Running statistics, which move to those of a batch, the variance without bias, by a share of the way."""
+    """Running mean and unbiased variance, (C,) each, and the share by which they move towards those of a batch."""
 
     mean: Tensor
     variance: Tensor

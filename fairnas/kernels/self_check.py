@@ -1,7 +1,7 @@
-"""Whether code of our own for a GPU works on the one that is there.
+"""Self-check of our own GPU code on the GPU that is present.
 
-Triton compiles for the GPU that it finds, with what else the machine has, and that may fail for many reasons. So our
-code is tried out on small examples before it is used for the first time; where it does not work, torch's is used.
+Triton compiles for the GPU that it finds, with the compilers of the machine, and this can fail for many reasons. So our
+code is checked on small examples before its first use; if it does not work, torch's is used.
 """
 
 import math
@@ -16,7 +16,7 @@ from torch import Tensor
 Code = TypeVar("Code")
 
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 0.02, torch.float16: 0.005}
-"""Kinds of numbers that our code takes, and how far it may be from float64 (`relative_error`)."""
+"""Largest accepted error compared with float64 (`relative_error`), for each dtype that our code supports."""
 
 
 def self_checked(
@@ -26,18 +26,18 @@ def self_checked(
     device: torch.device,
     dtype: torch.dtype,
 ) -> Code | None:
-    """Code that works, or None and a warning; None alone for a kind of numbers that it does not take.
+    """Code that passed the check; None, with a warning, if it failed; None without a warning for an unsupported dtype.
 
     Args:
-        what: to be named in the warning.
+        what: name of the operation, for the warning.
         load: imports the code.
-        error_of: lets it compute examples. In a thread of its own, because what a training has set up in its thread,
-            such as autocast and activation checkpointing, would take part.
+        error_of: computes the error on examples. It runs in a thread of its own, so that settings of the training's
+            thread, such as autocast and activation checkpointing, do not apply.
         device: of the examples.
         dtype: of the examples.
 
     Raises:
-        OutOfMemoryError: which says nothing about the code.
+        OutOfMemoryError: because lack of memory says nothing about the code.
     """
     if dtype not in TOLERANCES:
         return None
@@ -47,7 +47,7 @@ def self_checked(
             error = thread.submit(error_of, code, device, dtype).result()
     except torch.OutOfMemoryError:
         raise
-    except Exception as failure:  # of an import, a compiler, a driver
+    except Exception as failure:  # failure of an import, a compiler or a driver
         reason = (str(failure) or type(failure).__name__).splitlines()[0]
     else:
         if error <= TOLERANCES[dtype]:
@@ -59,12 +59,12 @@ def self_checked(
 
 
 def example(*shape: int, first: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Numbers between -1 and 1 that look like chance, the same everywhere; images in channels_last format."""
+    """Pseudo-random numbers between -1 and 1, equal on every machine; images in channels_last format."""
     numbers = torch.arange(first, first + math.prod(shape), device=device).sin().view(shape).to(dtype)
     return numbers.contiguous(memory_format=torch.channels_last) if len(shape) == 4 else numbers
 
 
 def relative_error(found: Sequence[Tensor], truth: Sequence[Tensor]) -> float:
-    """The largest distance between two tensors, as a share of the size of the true one; infinite for NaN."""
+    """Largest distance between two tensors, divided by the size of the true one; infinite for NaN."""
     errors = [((mine - true).norm() / true.norm()).item() for mine, true in zip(found, truth, strict=True)]
     return max(errors) if all(math.isfinite(error) for error in errors) else math.inf

@@ -1,4 +1,4 @@
-"""What of a space is measured for its latency table, and the table that follows. Nothing is timed here."""
+"""Plan of the measurements for a latency table, and the table that follows from them. No timing here."""
 
 import math
 from collections.abc import Sequence
@@ -16,28 +16,28 @@ from fairnas.randomness import generator
 from fairnas.space import Genome, SearchSpace
 
 HELD_OUT = 30
-"""Random networks that the table is not made from."""
-HELD_OUT_TIMES = 3
+"""Random networks that are not used in the fit, to check it."""
+HELD_OUT_TIMES = 3  # measurements of each, spread over the steps
 PER_UNKNOWN = 3
-"""Networks that are measured for each number that predictions depend on, at most."""
+"""Largest number of networks measured per unknown of the fit."""
 STABLE = 0.003
-"""A measurement is at its end when the last quarter of it changed predictions by less than this."""
+"""Measuring ends when its last quarter changed the predictions by less than this share."""
 LEAST_STEPS = 2
 SEED = 0
 
 
 @dataclass(frozen=True)
 class MeasurementPlan:
-    """What is measured, step by step: a function of the space alone."""
+    """Networks to measure at each step; a function of the space alone."""
 
     space: SearchSpace
     held_out: tuple[Genome, ...]
     steps: int
-    """At most."""
+    """Largest number of steps."""
 
     @staticmethod
     def of(space: SearchSpace) -> "MeasurementPlan":
-        """Held-out networks are distinct, and at most a third of a small space."""
+        """Make the plan. Held-out networks are distinct, and at most a third of a small space."""
         rng, found = generator(SEED, "held-out latencies"), dict[Genome, None]()
         for _ in range(100 * HELD_OUT):
             if len(found) == min(HELD_OUT, space.size // 3):
@@ -49,24 +49,24 @@ class MeasurementPlan:
         )
 
     def paths(self, step: int) -> tuple[Genome, ...]:
-        """Networks that the table is made from."""
+        """Networks of a step that are used in the fit."""
         paths = StrictSampler(self.space.choices, SEED).paths(step)
         return tuple(genome for genome in paths if self.space.canonical(genome) not in self.held_out)
 
     @property
     def first(self) -> Genome:
-        """The network whose beginnings are timed, too."""
+        """Network that is also timed cut off after each layer."""
         return StrictSampler(self.space.choices, SEED).paths(0)[0]
 
     def held(self, step: int) -> tuple[Genome, ...]:
-        """Networks that it is compared with, measured at this step."""
+        """Networks outside the fit that are measured at this step."""
         count = math.ceil(len(self.held_out) * HELD_OUT_TIMES / self.steps)
         return tuple(self.held_out[(step * count + place) % len(self.held_out)] for place in range(count))
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """All that was measured of a space, and what follows."""
+    """All measurements of a space, and the fit to them."""
 
     plan: MeasurementPlan
     steps: tuple[dict[str, Any], ...]
@@ -74,7 +74,7 @@ class Measurements:
 
     @staticmethod
     def of(plan: MeasurementPlan, lines: Sequence[Any]) -> "Measurements":
-        """From the lines of a file; lines that are not of this measurement are left out."""
+        """Read measurements from the lines of a file; unknown lines are ignored."""
         steps, levels = dict[int, dict[str, Any]](), None
         for line in lines:
             if isinstance(line, dict) and "step" in line:
@@ -84,7 +84,7 @@ class Measurements:
         return Measurements(plan, tuple(steps[number] for number in sorted(steps)), levels)
 
     def fit(self, steps: int | None = None) -> AdditiveFit:
-        """The best sum over layers, from the first so many steps or all."""
+        """Best sum over layers, fitted to the first `steps` steps, or to all."""
         lines = self.steps[:steps]
         rows, number = [(step, *row) for step, line in enumerate(lines) for row in line["paths"]], len(lines)
         groups, texts, values = zip(*((step, text, ms) for step, text, ms, *_ in rows), strict=True)
@@ -100,12 +100,12 @@ class Measurements:
 
     @property
     def fitted(self) -> int:
-        """Measurements of networks that the table is made from."""
+        """Number of measurements of networks used in the fit."""
         return sum(len(line["paths"]) for line in self.steps)
 
     @property
     def complete(self) -> bool:
-        """Whether more measurements would change little, or are not wanted."""
+        """True if more measurements would change little, or the plan is complete."""
         done = len(self.steps)
         if self.levels is None or not self.fitted or done < 2 * LEAST_STEPS:
             return False
@@ -119,7 +119,7 @@ class Measurements:
         return float(np.median(changes)) < STABLE if changes else False
 
     def table(self, device: str) -> LatencyTable:
-        """The table, with its check."""
+        """Latency table with its check."""
         assert self.levels is not None
         space, fit = self.plan.space, self.fit()
         ends, genome = self.levels["ms"], self._genome(self.levels["levels"])

@@ -1,9 +1,8 @@
-"""The latency of every choice block of a space on this machine, measured in whole networks.
+"""Measurement of the latency of every choice block of a space on this machine, in whole networks.
 
-A block in isolation is not what it is in a network, where the runtime fuses it with its neighbours and arranges the
-memory for all of them. So only whole networks are timed: those of strict-fair steps, in which every block stands
-equally often, and the table is the sum over layers that fits them best. Networks that are not among them tell how
-well it predicts.
+A block takes another time alone than in a network, where the runtime fuses it with its neighbours and plans memory for
+all of them. So only whole networks are timed: those of strict-fair steps, in which every block occurs equally often.
+The table is the sum over layers that fits them best. Held-out networks check its predictions.
 """
 
 import hashlib
@@ -26,22 +25,22 @@ from fairnas.space.file import to_dict
 
 
 class LatencyRunner(Protocol):
-    """Who runs networks of a space."""
+    """Runner of networks of a space."""
 
     device: str
-    """In words."""
+    """Name of the device, for people."""
 
     def network(self, genome: Genome) -> Run:
-        """A network."""
+        """Prepare the network of a genome for timing."""
         ...
 
     def beginning(self, genome: Genome, layers: int) -> Run:
-        """Its stem and first so many layers."""
+        """Prepare the stem and the first `layers` layers of a network for timing."""
         ...
 
 
 class OnnxRunner:
-    """Networks in onnxruntime on this machine's CPU, put together of blocks that are exported once."""
+    """Networks in onnxruntime on this machine's CPU, assembled from blocks that are exported once."""
 
     def __init__(self, space: SearchSpace, threads: int = 1) -> None:
         self.space, self.threads, self.device = space, threads, device_name(threads)
@@ -71,21 +70,21 @@ def measure_table(
     stop: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
 ) -> LatencyTable:
-    """Measure the latency table of a space and write it, or go on with one that was cut short.
+    """Measure the latency table of a space and write it, or continue an interrupted measurement.
 
     Args:
         space: resolved for its data.
         path: of the table, FILE.json; single measurements are kept beside it, in FILE.jsonl.
-        minutes: after which the table is made of what was measured. Giving it again goes on.
-        runner: who runs networks; default: onnxruntime, on one thread.
-        narrator: told how far it is.
-        stop: true when the work should end; what was measured is kept.
+        minutes: time after which the table is made from the measurements so far. Calling again continues.
+        runner: runs the networks; default: onnxruntime, on one thread.
+        narrator: receives the progress.
+        stop: returns True when the work should end; measurements are kept.
         clock: seconds.
 
     Raises:
         ConfigError: if `path` is no .json, or holds another table.
         RunDirectoryError: if measurements beside it are of another machine, runtime or space, or in use.
-        KeyboardInterrupt: if `stop` says so.
+        KeyboardInterrupt: if `stop` returns True.
     """
     runner, narrator = runner or OnnxRunner(space), narrator or SilentNarrator()
     require_own(space, path)
@@ -99,7 +98,9 @@ def measure_table(
         while not measured.complete:
             done = len(measured.steps)
             if done >= LEAST_STEPS and measured.levels and measured.fitted and clock() - begin > 60 * minutes:
-                narrator.say(f"{done} of {plan.steps} steps after {minutes:g} minutes; the same again goes on")
+                narrator.say(
+                    f"{done} of {plan.steps} steps after {minutes:g} minutes; run the same command again to continue"
+                )
                 break
             narrator.progress(done, plan.steps, f"steps of timing {len(plan.paths(done))} networks")
             _measure_next(measured, records, runner, stop)
@@ -110,7 +111,7 @@ def measure_table(
 
 
 def require_own(space: SearchSpace, path: Path) -> None:
-    """Raise `ConfigError` if a table may not be written to a path: it holds one that was made elsewhere."""
+    """Raise `ConfigError` if a table must not be written to a path, because it holds one that was made elsewhere."""
     if path.suffix != ".json":
         raise ConfigError(f"a latency table is a JSON file; give FILE.json instead of {path}")
     if not path.exists() or path.with_suffix(".jsonl").exists():
@@ -123,7 +124,7 @@ def require_own(space: SearchSpace, path: Path) -> None:
 
 
 def _measure_next(measured: Measurements, records: Records, runner: LatencyRunner, stop: Callable[[], bool]) -> None:
-    """The step that is next, or after the first one what the layers cost on the whole."""
+    """Do the next step or, after the first one, time the network cut off after each layer."""
     plan, step = measured.plan, len(measured.steps)
     if step and measured.levels is None:
         genome = plan.first

@@ -1,6 +1,6 @@
-"""The file of single measurements beside a latency table: one JSON line each, on the disk before the next begins.
+"""File of single measurements beside a latency table: one JSON line each, on the disk before the next begins.
 
-The first line says what was measured where. A line that a kill cut short is left out, and measured again.
+The first line describes what was measured, and on which machine. A line that a kill cut short is measured again.
 """
 
 import contextlib
@@ -16,13 +16,13 @@ from fairnas.untrusted import parse_json
 
 
 class Records:
-    """Open with `open_records`; one process at a time."""
+    """Measurements in an open file; made by `open_records`, for one process at a time."""
 
     def __init__(self, path: Path, file: IO[bytes], lines: Sequence[Any]) -> None:
         self.path, self._file, self.lines = path, file, list(lines)
 
     def append(self, line: Mapping[str, Any]) -> None:
-        """Add one measurement. A full disk raises `RunDirectoryError`."""
+        """Append one measurement. Raises `RunDirectoryError` if the disk is full."""
         try:
             self._file.write((json.dumps(line) + "\n").encode())
             self._file.flush()
@@ -36,7 +36,7 @@ class Records:
 
 @contextlib.contextmanager
 def open_records(path: Path, header: Mapping[str, str]) -> Iterator[Records]:
-    """The measurements of a file, to go on with them; a new file, if there is none.
+    """Open the measurements of a file to continue them, or create the file.
 
     Raises:
         RunDirectoryError: if the file is of another measurement (the message says which), not ours, in use, or
@@ -66,7 +66,7 @@ def open_records(path: Path, header: Mapping[str, str]) -> Iterator[Records]:
             records.append(header)
             records.lines.clear()
         elif found[0] != dict(header):
-            table = path.with_suffix(".json").name  # which is not overwritten without its measurements
+            table = path.with_suffix(".json").name  # the table, which is not overwritten without its measurements
             raise RunDirectoryError(
                 f"{path} {_differing(found[0], header)}; give another file, or delete this one and {table} "
                 "to measure again"

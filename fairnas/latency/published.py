@@ -1,4 +1,4 @@
-"""The latency of published networks on this machine, beside what the paper printed for a Pixel 1."""
+"""Latency of published networks on this machine, with the paper's printed times for a Pixel 1."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ from fairnas.zoo import NETWORKS, TABLE_2, create
 
 SCHEMA = 1
 ANCHOR = "mobilenet_v2"
-"""The network that every other is timed beside."""
+"""Network that every other network is timed in turns with."""
 
 
 def zoo_latencies(
@@ -32,27 +32,27 @@ def zoo_latencies(
     names: Sequence[str] | None = None,
     make: Callable[[str, int], Run] | None = None,
 ) -> dict[str, Any]:
-    """Time every network of Table 2 that can be built, on one thread; what the file holds is not timed again.
+    """Time every network of Table 2 that can be built, on one thread; times in the file are kept.
 
-    Each is timed in turns with MobileNetV2 and told by its ratio to it, at one pace for all: minutes lie between the
-    first and the last, and days between two commands with one file.
+    Each network is timed in turns with MobileNetV2 and scaled by the ratio to it, so that all times are comparable:
+    minutes lie between the first and the last network, and maybe days between two commands with one file.
 
     Args:
         image_size: side of the images in pixels.
         path: a JSON file to keep the times in, written after each network; None for none.
-        narrator: told how far it is.
-        stop: true when the work should end.
+        narrator: receives the progress.
+        stop: returns True when the work should end.
         names: of the networks; default: those of Table 2.
         make: opens a network by name; default: exports it and opens it in onnxruntime.
 
     Returns:
-        `device`, `image_size`, `networks` (name, `latency_ms`, `quartiles_ms`, `runs`, `anchor_ms`, the time of
-        MobileNetV2 at the same pace, and `paper_ms`), and `agreement` with the paper's column (None for fewer than
-        3 networks).
+        `device`, `image_size`, `networks` (name, `latency_ms`, `quartiles_ms`, `runs`, `anchor_ms`, which is the time
+        of MobileNetV2 on the same scale, and `paper_ms`), and `agreement` with the paper's column (None for fewer
+        than 3 networks).
 
     Raises:
         RunDirectoryError: if the file is not ours, or of another machine or image size.
-        KeyboardInterrupt: if `stop` says so.
+        KeyboardInterrupt: if `stop` returns True.
     """
     names = names or [
         name for name, entry in NETWORKS.items() if entry.printed.where == TABLE_2 and entry.architecture is not None
@@ -72,7 +72,7 @@ def zoo_latencies(
         if run is reference:
             timing = beside
         anchor = anchor or beside.median_ms
-        pace = anchor / beside.median_ms  # how much faster the machine was when the first was timed
+        pace = anchor / beside.median_ms  # speed of the machine now, relative to when the first network was timed
         times[name] = {
             "latency_ms": pace * timing.median_ms,
             "quartiles_ms": [pace * timing.lower_ms, pace * timing.upper_ms],
@@ -114,5 +114,5 @@ def _exported(name: str, image_size: int) -> Run:
     network = create(name, image_size=image_size)
     with torch.no_grad():
         for norm in batch_norms(network):
-            norm.bias.fill_(0.1)  # a bias of zero would vanish in the export
+            norm.bias.fill_(0.1)  # a bias of zero would be removed by the export
     return open_model(graph_of(network, (3, image_size, image_size), (OUTPUT,)).SerializeToString())

@@ -1,4 +1,4 @@
-"""Latency of a network from a table: a fixed part and one number per choice block, summed over a genome.
+"""Latency of a network from a table: a fixed part plus one number per choice block, summed over the genome.
 
 The table is a JSON file, such as `fairnas latency` writes. It is data: it is checked and never executed.
 """
@@ -23,7 +23,7 @@ _LONGEST = 1e12  # 30 years
 
 @dataclass(frozen=True)
 class LatencyCheck:
-    """How well a table predicts networks that it was not made from."""
+    """Quality of a table's predictions on networks that were not used in the fit."""
 
     networks: tuple[tuple[str, float, float], ...]
     """Genome, predicted and measured milliseconds of each."""
@@ -31,13 +31,13 @@ class LatencyCheck:
     """Median of |predicted / measured - 1|."""
     largest_error: float
     spearman: float | None
-    """Rank correlation; None where the networks are all alike."""
+    """Rank correlation; None if all networks take equally long."""
     tau: float | None
-    """Kendall's."""
+    """Kendall's tau."""
     fitted: int
-    """Measurements of networks that the table was made from."""
+    """Number of measurements used in the fit."""
     complete: bool
-    """Whether the measurement came to its end, or was cut short by the time given."""
+    """True if the measurement was completed, False if its time ran out."""
 
 
 @dataclass(frozen=True)
@@ -47,30 +47,32 @@ class LatencyTable:
     space: str
     """Name of the space."""
     device: str
-    """What it was measured on, in words."""
+    """Name of the device, for people."""
     fixed: float
-    """Stem, fixed blocks, head and overhead: what every network costs."""
+    """Milliseconds of stem, fixed blocks, head and overhead, common to all networks."""
     layers: tuple[tuple[float, ...], ...]
     """Per layer, one number per choice."""
     image_size: int | None = None
     """Side of the images it was measured with; None if the file does not say."""
     check: LatencyCheck | None = None
-    """How well it predicts, where that was measured."""
+    """Quality of the predictions; None if unknown."""
     channels: tuple[int, ...] | None = None
-    """Of stem, layers and head of the space that was measured, which a width changes; None if the file does not say."""
+    """Channels of stem, layers and head of the measured space, which depend on the width; None if the file does not
+    say.
+    """
 
     def __call__(self, genome: Genome) -> float:
         """Milliseconds of one (valid) genome."""
-        # exact sums do not depend on the order, so networks of the same blocks are equally fast
+        # exact summation does not depend on the order, so networks of the same blocks get equal latencies
         return math.fsum([self.fixed, *(row[choice] for row, choice in zip(self.layers, genome, strict=True))])
 
     def measures(self, genome: Genome) -> Mapping[str, float]:
-        """The same by the name of the search objective."""
+        """Latency by the name of the search objective."""
         return {"latency": self(genome)}
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all that latencies depend on."""
+        """Hash of everything that latencies depend on."""
         content = [self.space, self.device, self.fixed, self.layers, self.image_size]
         content += [] if self.channels is None else [self.channels]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
@@ -91,7 +93,7 @@ class LatencyTable:
         return plain
 
     def to_json(self) -> str:
-        """The table as a file's text; `read_latency_table` gives an equal one."""
+        """Text of the table's file; `read_latency_table` gives an equal table."""
         return json.dumps(self.to_dict(), indent=1) + "\n"
 
 
@@ -115,12 +117,13 @@ def read_latency_table(path: Path, space: SearchSpace) -> LatencyTable:
     table = _from_plain(path, plain)
     if table.space != space.name:
         raise ConfigError(
-            f"latency table {path} is of space '{table.space}', the run's is '{space.name}'; give its own"
+            f"latency table {path} is of space '{table.space}', the run's is '{space.name}'; give a table of that space"
         )
     shape = tuple(len(row) for row in table.layers)
     if shape != space.choices:
         raise ConfigError(
-            f"latency table {path} has {_shape(shape)}; space '{space.name}' has {_shape(space.choices)}, give its own"
+            f"latency table {path} has {_shape(shape)}; space '{space.name}' has {_shape(space.choices)}; "
+            "give a table of that shape"
         )
     if table.image_size not in (None, space.image_size):
         raise ConfigError(
@@ -136,7 +139,7 @@ def read_latency_table(path: Path, space: SearchSpace) -> LatencyTable:
 
 
 def channels_of(space: SearchSpace) -> tuple[int, ...]:
-    """Output channels of stem, layers and head: what tells a space from a narrower one of the same name."""
+    """Output channels of stem, layers and head, which distinguish spaces of one name with different widths."""
     return (space.stem_channels, *(layer.out_channels for layer in space.layers), space.head_channels)
 
 

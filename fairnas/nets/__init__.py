@@ -1,4 +1,4 @@
-"""The networks: choice blocks as modules, the supernet, single networks cut from it, and what they cost."""
+"""Networks: choice blocks as modules, the supernet, stand-alone networks, and their costs."""
 
 from fairnas.nets.cost import Cost, CostTable, cost, cost_table
 from fairnas.nets.standalone import StandAlone, build

@@ -1,4 +1,4 @@
-"""Blocks as modules: what `space.blocks` describes, computed.
+"""Blocks as modules: the computation of what `space.blocks` describes.
 
 Tensors are (B, C, H, W). Modules are made on the meta device, without weights; `materialise` gives them memory
 and initial values from a generator, so nothing here touches torch's global seed.
@@ -56,20 +56,20 @@ class ConvBN(nn.Sequential):
 
 
 class Chain(nn.Sequential):
-    """Convolutions in a row, with a shortcut around them where the shape stays and the block has one."""
+    """Convolutions in a row, with a shortcut around them if the shape stays and the block has one."""
 
     def __init__(self, *convolutions: nn.Module, shortcut: bool) -> None:
         super().__init__(*convolutions)
         self.shortcut = shortcut
 
     def forward(self, input: Tensor, with_shortcut: bool = True) -> Tensor:
-        """(B, C, H, W) to (B, C', H', W'); without its shortcut where blocks in parallel share one."""
+        """(B, C, H, W) to (B, C', H', W'). `with_shortcut=False` is for parallel blocks that share one shortcut."""
         output = super().forward(input)
         return output + input if self.shortcut and with_shortcut else output
 
 
 class SqueezeExcite(nn.Module):
-    """Channels weighed by what the whole image holds: average pooling, two 1x1 convolutions, a sigmoid."""
+    """Squeeze-excite: average pooling, two 1x1 convolutions and a sigmoid give a weight for each channel."""
 
     def __init__(self, channels: int, width: int, act: Activation) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class SqueezeExcite(nn.Module):
 
 
 class GroupShuffle(nn.Module):
-    """Channels of g groups dealt out like cards, so that the next groups get some of each."""
+    """Channel shuffle: each of the next groups gets channels of all g groups."""
 
     def __init__(self, groups: int) -> None:
         super().__init__()
@@ -96,9 +96,9 @@ class GroupShuffle(nn.Module):
 
 
 class ShuffleBlock(nn.Module):
-    """A unit of ShuffleNetV2: what passes, and beside it what the main branch gives.
+    """Unit of ShuffleNetV2: passed-on channels, concatenated with the output of the main branch.
 
-    At stride 1 the even channels pass and the odd ones are convolved; else both branches see all channels.
+    At stride 1 even channels are passed on and odd ones are convolved; else both branches see all channels.
     """
 
     def __init__(self, main: nn.Module, passing: nn.Module | None) -> None:
@@ -114,7 +114,7 @@ class ShuffleBlock(nn.Module):
 
 
 def _joined(left: Tensor, right: Tensor) -> Tensor:
-    """Channels side by side; at inference by copies, which in channels_last take a third of the time of `cat`."""
+    """Concatenate channels; at inference by copies, which in channels_last take a third of the time of `cat`."""
     if not torch.is_inference_mode_enabled() or not right.is_contiguous(memory_format=torch.channels_last):
         return torch.cat([left, right], dim=1)
     first, shape = left.shape[1], right.shape
@@ -129,7 +129,7 @@ def _joined(left: Tensor, right: Tensor) -> Tensor:
 
 
 class Head(nn.Module):
-    """1x1 convolution, global average pooling, dropout (0 while searching), classifier."""
+    """1x1 convolution, global average pooling, dropout (0 during search), classifier."""
 
     def __init__(self, space: SearchSpace, dropout: float = 0.0) -> None:
         super().__init__()
@@ -189,13 +189,13 @@ def make_block(block: Block, layer: Layer, act: Activation) -> nn.Module:
 
 
 def _shuffled(layer: Layer) -> tuple[int, int]:
-    """Channels that the main branch of a shuffle unit takes, and its width inside."""
+    """Number of channels that the main branch of a shuffle unit takes, and its inner width."""
     taken = layer.in_channels // 2 if layer.stride == 1 else layer.in_channels
     return taken, layer.out_channels // 2
 
 
 def _passing(channels: int, kernel: int, stride: int, act: Activation) -> nn.Module | None:
-    """The other branch, where it has to shrink too."""
+    """Second branch of a shuffle unit that shrinks; None at stride 1."""
     if stride == 1:
         return None
     return nn.Sequential(
@@ -224,7 +224,7 @@ def materialise(module: nn.Module, generator: torch.Generator) -> None:
                 if part.bias is not None:
                     part.bias.zero_()
             elif isinstance(part, nn.BatchNorm2d):
-                part.reset_parameters()  # constants: no randomness
+                part.reset_parameters()  # sets constants, uses no random numbers
             elif isinstance(part, nn.Linear):
                 bound = 1 / math.sqrt(part.out_features)
                 part.weight.uniform_(-bound, bound, generator=generator)

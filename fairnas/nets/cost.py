@@ -1,4 +1,4 @@
-"""Multiply-adds and parameters: an L x m table per space, summed over a genome.
+"""Multiply-adds and parameters: an L x m table per space, summed over the genome.
 
 MAdds count convolutions and linear layers for one image, without bias, BN or activation, as the paper's tables do.
 Parameters count every trainable tensor. Both are additive over the layers of a chain, so the table is exact.
@@ -18,7 +18,7 @@ from fairnas.space import Genome, Layer, SearchSpace
 
 @dataclass(frozen=True)
 class Cost:
-    """What one network costs."""
+    """Cost of one network."""
 
     madds: int
     """Multiply-adds for one image."""
@@ -39,7 +39,7 @@ class CostTable:
         return Cost(sum(cost.madds for cost in chosen), sum(cost.params for cost in chosen))
 
     def measures(self, genome: Genome) -> Mapping[str, int]:
-        """The same by the names of the search objectives."""
+        """Cost of a genome by the names of the search objectives."""
         cost = self(genome)
         return {"madds": cost.madds, "params": cost.params}
 
@@ -63,7 +63,7 @@ class CostTable:
 @functools.lru_cache(maxsize=32)
 def cost_table(space: SearchSpace) -> CostTable:
     """Count every block of a space once, on the meta device."""
-    known: dict[tuple[Layer, int], tuple[tuple[Cost, ...], torch.Tensor]] = {}  # layers of one shape cost the same
+    known: dict[tuple[Layer, int], tuple[tuple[Cost, ...], torch.Tensor]] = {}  # layers of equal shape have equal costs
     with torch.device("meta"):
         images = torch.empty(1, space.image_channels, space.image_size, space.image_size)
         stem, features = _counted(make_stem(space), images)
@@ -85,7 +85,7 @@ def cost(space: SearchSpace, genome: Sequence[int] | str) -> Cost:
 
 
 def cost_of(network: nn.Module, images: torch.Tensor) -> Cost:
-    """Multiply-adds and parameters of any network, for one image (1, C, H, W); on the meta device it costs no memory.
+    """Multiply-adds and parameters of any network, for one image (1, C, H, W); on the meta device this takes no memory.
 
     The network is left in eval mode.
     """
@@ -96,6 +96,6 @@ def _counted(module: nn.Module, inputs: torch.Tensor) -> tuple[Cost, torch.Tenso
     module.eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         outputs = module(inputs)
-    # the counter counts a multiply-add as two operations; forward counts are exact, also for depthwise
+    # FlopCounterMode counts a multiply-add as two operations; its forward counts are exact, also for depthwise
     params = sum(parameter.numel() for parameter in module.parameters())
     return Cost(counter.get_total_flops() // 2, params), outputs

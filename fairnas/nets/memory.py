@@ -1,4 +1,4 @@
-"""Activation memory: what training keeps for its backward pass, counted without running anything, or measured."""
+"""Activation memory: what training keeps for the backward pass, counted on the meta device or measured."""
 
 import contextlib
 import functools
@@ -17,36 +17,36 @@ from fairnas.space import Genome, Layer, SearchSpace
 
 @dataclass(frozen=True)
 class ActivationTable:
-    """Bytes per image in single precision that a backward pass needs, part by part."""
+    """Bytes per image, in single precision, that a backward pass needs, part by part."""
 
     stem: int
     blocks: tuple[tuple[int, ...], ...]
     head: int
     handed_on: tuple[int, ...]
-    """Outputs of stem and layers: what remains if the insides of blocks are computed again."""
+    """Outputs of stem and layers: what remains if the insides of blocks are recomputed."""
 
     def of_path(self, genome: Genome) -> int:
-        """One path."""
+        """Bytes of one path."""
         chosen = sum(layer[choice] for layer, choice in zip(self.blocks, genome, strict=True))
         return self.stem + chosen + self.head
 
     @property
     def of_largest_path(self) -> int:
-        """The path that needs most."""
+        """Bytes of the largest path."""
         return self.stem + sum(map(max, self.blocks)) + self.head
 
     @property
     def of_all_blocks(self) -> int:
-        """A strict step in lockstep: every block once, and the head on every path."""
+        """Bytes of a strict step in lockstep: every block once, and the head on every path."""
         paths = max(map(len, self.blocks))
         return self.stem + sum(map(sum, self.blocks)) + paths * self.head
 
     def of_paths(self, count: int) -> int:
-        """So many paths in lockstep, whichever they are: at most this, the stem once."""
+        """Upper bound for `count` paths in lockstep: the stem once, and the largest path `count` times."""
         return self.stem + count * (self.of_largest_path - self.stem)
 
     def of_hand_overs(self, count: int) -> int:
-        """The same with activation checkpointing: what blocks hand on, and the inside of the largest."""
+        """Upper bound for `count` checkpointed paths: outputs of blocks, and the inside of the largest block."""
         return self.stem + count * (sum(self.handed_on) + self.head) + max(map(max, self.blocks))
 
 
@@ -75,9 +75,9 @@ def _bytes(tensor: torch.Tensor) -> int:
 
 
 def _kept(module: nn.Module, inputs: torch.Tensor) -> tuple[int, torch.Tensor]:
-    """Bytes per image that the module keeps besides its input and weights, and its output."""
+    """Bytes per image that the module keeps besides its input and weights, and the module's output."""
     own = {id(tensor) for tensor in (*module.parameters(), *module.buffers())}
-    seen: dict[int, torch.Tensor] = {}  # tensors themselves, so that no identity is used twice
+    seen: dict[int, torch.Tensor] = {}  # holds the tensors themselves, so that no id is used twice
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
         if id(tensor) not in own and tensor.dim() > 1:
@@ -92,7 +92,7 @@ def _kept(module: nn.Module, inputs: torch.Tensor) -> tuple[int, torch.Tensor]:
 
 
 def measured_peak(work: Callable[[], object], device: torch.device) -> int:
-    """The most bytes that some work takes at once, beyond what is allocated before it begins.
+    """Peak of allocated bytes while `work` runs, beyond what was allocated before.
 
     On a GPU that is the allocator's own record; on the CPU every allocation of a tensor's memory is traced.
     """
@@ -119,7 +119,7 @@ def measured_peak(work: Callable[[], object], device: torch.device) -> int:
 
 @contextlib.contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """The tracer of torch writes to standard error whatever its settings; it is sent nowhere while this lasts."""
+    """Silence standard error: torch's tracer writes to it whatever its settings are."""
     sys.stderr.flush()
     usual = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

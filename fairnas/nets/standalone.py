@@ -1,4 +1,4 @@
-"""One genome as an ordinary network, to be trained from scratch or with weights inherited from the supernet."""
+"""Stand-alone network of one genome, to be trained from scratch or with weights inherited from the supernet."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from fairnas.space import Genome, SearchSpace
 
 
 class StandAlone(nn.Module):
-    """The network of one genome: same modules as the supernet's path, and nothing else."""
+    """Network of one genome: the modules of the supernet's path, and no others."""
 
     def __init__(self, space: SearchSpace, genome: Genome, dropout: float = 0.0) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ def build(
     inherit: Supernet | None = None,
     dropout: float = 0.0,
 ) -> StandAlone:
-    """A stand-alone network of one genome.
+    """Build a stand-alone network of one genome.
 
     Args:
         space: the genome's space; its image size, channels and classes are the network's.
@@ -68,7 +68,7 @@ def build(
 
 
 def _inherit(part: nn.Module, source: nn.Module) -> None:
-    """Copy weights and statistics. A BN without scale and shift leaves the new one's at one and zero."""
+    """Copy weights and statistics. If the supernet's BN has no scale and shift, the new one's stay at one and zero."""
     left_out = {
         f"{name}.{kind}"
         for name, norm in source.named_modules()

@@ -1,4 +1,4 @@
-"""The supernet: all choice blocks of a space with their weights; one genome selects one path (paper 2.2)."""
+"""Supernet: all choice blocks of a space with their weights; a genome selects a path (paper 2.2)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,7 +22,7 @@ class Supernet(nn.Module):
         Args:
             space: what to build; its image size, channels and classes are the network's.
             seed: of the initial weights.
-            bn_affine: whether BN has a learned scale and shift.
+            bn_affine: True if BN has a learned scale and shift.
             bn_momentum: share of a new mini-batch in the running statistics of BN.
         """
         super().__init__()
@@ -48,13 +48,13 @@ class Supernet(nn.Module):
         return self.after_stem(self.stem(images), genome)
 
     def after_stem(self, features: Tensor, genome: Sequence[int]) -> Tensor:
-        """The same from the stem's output on, which all paths of a mini-batch share."""
+        """Logits of a path from the stem's output, which all paths of a mini-batch share."""
         for layer, choice in zip(self.layers, genome, strict=True):
             features = layer[choice](features)  # pyright: ignore[reportIndexIssue]
         return self.head(features)
 
     def weighted(self, images: Tensor, weights: Sequence[Mapping[int, Tensor]]) -> Tensor:
-        """Logits with layers that are weighted sums of whole blocks, shortcuts included, as DARTS trains them.
+        """Logits of a network whose layers are weighted sums of whole blocks, shortcuts included, as DARTS trains it.
 
         Args:
             images: (B, channels, size, size).
@@ -67,7 +67,7 @@ class Supernet(nn.Module):
         return self.head(features)
 
     def mixture(self, images: Tensor, active: Sequence[Sequence[int]]) -> Tensor:
-        """Logits with several blocks of a layer in the graph at once, as One-Shot trains them.
+        """Logits with several blocks of a layer in the graph, as One-Shot trains them.
 
         A layer's output is the sum of what its active blocks add to their input, plus that input once where any of
         them has a shortcut. With one active block per layer it is the path of that genome.
@@ -98,12 +98,12 @@ def batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
 
 
 def has_shortcut(block: nn.Module) -> bool:
-    """Whether a block's output is its input and something added to it; an identity's is the input alone."""
+    """True if a block's output is its input plus something; an identity's is the input alone."""
     return isinstance(block, nn.Identity) or (isinstance(block, Chain) and block.shortcut)
 
 
 def _without_shortcut(block: nn.Module, features: Tensor) -> Tensor | None:
-    """What a block adds to its shortcut; None for an identity, which is nothing but shortcut."""
+    """Output of a block without its shortcut; None for an identity, which is only a shortcut."""
     if isinstance(block, nn.Identity):
         return None
     return block(features, with_shortcut=False) if isinstance(block, Chain) else block(features)

@@ -1,1 +1,1 @@
-"""The paper's figures and tables, drawn again: for each its study, its page and its plots. No run needs this room."""
+"""Reproduction of the paper's figures and tables: for each a study, a page and plots. No run needs this room."""

@@ -1,6 +1,6 @@
 """Figure 10: the trainings of the networks of a run's ranking study, coloured by one-shot accuracy.
 
-Everything is read from what the trainings left in the run directory.
+Everything is read from the files of the trainings in the run directory.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from fairnas.versions import installed_versions
 
 
 def draw_figure_10(out: Path, path: Path, command: str) -> dict[str, Any]:
-    """Write page, numbers, PNG and SVG, and return the numbers. Nothing is trained or scored.
+    """Write page, numbers, PNG and SVG, and return the numbers. Does not train or score.
 
     Raises:
         RunDirectoryError: if there is no run, its ranking study is not finished, or a training left no curve.
@@ -41,23 +41,23 @@ def draw_figure_10(out: Path, path: Path, command: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class StudyTrainings:
-    """Everything that the page shows."""
+    """Content of the page."""
 
     run: str
     space: str
     data: str
     validation_images: int
     curves: tuple[TrainingCurve, ...]
-    """Best one-shot accuracy first."""
+    """Curves, best one-shot accuracy first."""
     command: str
 
     @property
     def finished(self) -> tuple[TrainingCurve, ...]:
-        """Those that did not diverge."""
+        """Curves of trainings that did not diverge."""
         return tuple(each for each in self.curves if each.final is not None)
 
     def agreements(self) -> tuple[tuple[int, RankAgreement], ...]:
-        """Tau of one-shot accuracy with the validation accuracy after each measured epoch."""
+        """Tau between one-shot accuracy and the validation accuracy after each measured epoch."""
         curves = self.finished
         shared = set.intersection(*({epoch for epoch, _ in each.accuracy} for each in curves)) if curves else set()
         if len(curves) < 3:
@@ -69,7 +69,7 @@ class StudyTrainings:
 
 
 def read_study_trainings(path: Path, command: str) -> StudyTrainings:
-    """What a run directory holds of its stand-alone trainings."""
+    """Read the stand-alone trainings of a run directory."""
     run = RunDirectory.open(path)
     run.require_finished("rank")
     inputs = read_inputs(run)
@@ -85,7 +85,7 @@ def read_study_trainings(path: Path, command: str) -> StudyTrainings:
 
 
 def as_numbers(trainings: StudyTrainings) -> dict[str, Any]:
-    """The figure as plain data."""
+    """Figure as plain data."""
     return {
         "figure": 10,
         "run": trainings.run,
@@ -109,7 +109,7 @@ def as_numbers(trainings: StudyTrainings) -> dict[str, Any]:
 
 
 def render_study_trainings(trainings: StudyTrainings) -> str:
-    """The page as HTML. The same numbers give the same page."""
+    """Render the page as HTML. Equal numbers give an equal page."""
     seeds = max(each.seeds for each in trainings.curves)
     lead = (
         f"Space {trainings.space}, data {trainings.data}. {counted(len(trainings.curves), 'network')} trained from "
@@ -129,7 +129,7 @@ def render_study_trainings(trainings: StudyTrainings) -> str:
 
 
 def findings(trainings: StudyTrainings) -> tuple[str, ...]:
-    """Whether the one-shot order shows in the trainings, in sentences with numbers."""
+    """Agreement of the one-shot order with the trainings, in sentences with numbers."""
     said, found = [], trainings.agreements()
     if found:
         epoch, last = found[-1]
@@ -140,7 +140,9 @@ def findings(trainings: StudyTrainings) -> tuple[str, ...]:
     lost = [each.genome for each in trainings.curves if each.final is None]
     if lost:
         said.append(f"Diverged, drawn as far as they came and in no number: {', '.join(lost)}.")
-    return tuple(said) or ("Fewer than 3 networks were trained without diverging, so there is no order to speak of.",)
+    return tuple(said) or (
+        "Fewer than 3 networks were trained without diverging, so no ranking can be computed (3 are needed).",
+    )
 
 
 def _tau(found: RankAgreement) -> str:
@@ -206,7 +208,7 @@ def _reproduction(trainings: StudyTrainings) -> Section:
 
 
 def draw_plots(trainings: StudyTrainings, folder: Path) -> Sequence[Path]:
-    """Both plots side by side, as PNG and SVG files."""
+    """Draw both plots side by side, as PNG and SVG files."""
     kind = words_of(trainings.curves)
     with paper_style() as plt:
         figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.8), layout="constrained")

@@ -1,6 +1,6 @@
-"""Figure 11: the evolution of the search of a run, from its archive and `search.json`. Nothing is scored.
+"""Figure 11: evolution of the search of a run, from its archive and `search.json`. Does not score.
 
-The page shows the networks by generation, how the front moved, and what became of the operators' children.
+The page shows the networks by generation, the progress of the front, and the survival of the operators' children.
 """
 
 import dataclasses
@@ -52,7 +52,7 @@ def draw_figure_11(out: Path, path: Path, command: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Evolution:
-    """Everything that the page shows. Generations count from 0 here, and from 1 for readers."""
+    """Content of the page. Generations count from 0 here, and from 1 for readers."""
 
     run: str
     data: str
@@ -60,19 +60,19 @@ class Evolution:
     validation_images: int
     search: SearchRecord
     candidates: tuple[Candidate, ...]
-    """All that this supernet scored, in the order of scoring."""
+    """All networks that this supernet scored, in the order of scoring."""
     measure: Measure
-    """What accuracy means in the run."""
+    """Measure of accuracy in the run."""
     command: str
 
     @property
     def words(self) -> str:
-        """What the run's measure of accuracy is called."""
+        """Name of the run's measure of accuracy."""
         return ACCURACY_WORDS[self.measure]
 
     @property
     def milestones(self) -> tuple[int, ...]:
-        """The first, the middle and the last generation; fewer in a search of one or two."""
+        """First, middle and last generation; fewer in a search of one or two."""
         last = self.search.generations - 1
         return tuple(sorted({0, last // 2, last}))
 
@@ -82,7 +82,7 @@ class Evolution:
 
 
 def read_evolution(path: Path, command: str) -> Evolution:
-    """What a run directory holds of its search."""
+    """Read the search of a run directory."""
     run = RunDirectory.open(path)
     run.require_finished("search")
     inputs = read_inputs(run)
@@ -104,7 +104,7 @@ def read_evolution(path: Path, command: str) -> Evolution:
 
 
 def as_numbers(evolution: Evolution) -> dict[str, Any]:
-    """The figure as plain data."""
+    """Figure as plain data."""
     search = evolution.search
     return {
         "figure": 11,
@@ -131,13 +131,13 @@ def as_numbers(evolution: Evolution) -> dict[str, Any]:
 
 
 _SCALE = ("--cloud-early", "--front", "--chosen")
-"""From the first generation to the last."""
+"""Colours from the first generation to the last."""
 _DASHES = ("dot", "dash", "solid")
-"""Of the fronts after the first, the middle and the last generation."""
+"""Line styles of the fronts after the first, the middle and the last generation."""
 
 
 def render_evolution(evolution: Evolution) -> str:
-    """The page as HTML. The same numbers give the same page."""
+    """Render the page as HTML. Equal numbers give an equal page."""
     search = evolution.search
     bounds = bounds_in_words(search.objectives)
     lead = (
@@ -159,11 +159,11 @@ def render_evolution(evolution: Evolution) -> str:
 
 
 def findings(evolution: Evolution) -> tuple[str, ...]:
-    """What the search did, in sentences with numbers."""
+    """Summary of the search, in sentences with numbers."""
     search, volumes = evolution.search, evolution.search.hypervolume
     if not volumes or not evolution.candidates:
         return ("No network was scored.",)
-    goal = 0.99 * volumes[-1]
+    goal = 0.99 * volumes[-1]  # as in Figure 6
     within = next(number for number, volume in enumerate(volumes, start=1) if volume >= goal)
     still = sum(later > earlier for earlier, later in zip(volumes[-11:], volumes[-10:], strict=False))
     best = max(evolution.candidates, key=lambda each: (each.value(evolution.measure), -each.value("madds")))
@@ -216,7 +216,7 @@ def _clouds(evolution: Evolution) -> Section:
 
 
 def cloud_figure(evolution: Evolution, cost: Literal["madds", "params"]) -> Figure:
-    """A mark per network, coloured by generation, and the front at three moments."""
+    """One mark per network, coloured by generation, and the front at three moments."""
     drawn = thinned(evolution.candidates)
     marks = {
         "size": 6,
@@ -309,7 +309,7 @@ def _reproduction(evolution: Evolution) -> Section:
 
 
 def milestones_as_numbers(evolution: Evolution) -> Sequence[dict[str, object]]:
-    """The front at the moments of the lines, per cost, as plain data."""
+    """Front at the moments of the lines, per cost, as plain data."""
     return [
         {
             "generation": number + 1,

@@ -1,4 +1,4 @@
-"""The arms of Figure 1: strict fairness and the baselines of section 4.3.1, at equal compute and at equal epochs.
+"""Arms of Figure 1: strict fairness and the baselines of section 4.3.1, at equal compute and at equal epochs.
 
 Equal compute means equally many backward passes over mini-batches of equal size.
 """
@@ -19,11 +19,11 @@ class ArmPlan:
     """Stem of its run directories."""
     title: str
     what: str
-    """Who is trained at a step, in words."""
+    """Description of a step, for people."""
     train: TrainConfig
     passes_per_step: int
     backward_passes: int
-    """Of the whole training."""
+    """Backward passes of the whole training."""
 
 
 def require_common_settings(base: RunConfig) -> None:
@@ -35,16 +35,16 @@ def require_common_settings(base: RunConfig) -> None:
 
 
 def plan_arms(base: RunConfig, choices: tuple[int, ...], steps_per_epoch: int) -> tuple[ArmPlan, ...]:
-    """The arms, strict fairness first.
+    """Plan the arms, strict fairness first.
 
-    k is the number of backward passes of a strict step, which is m, or more where layers differ in their choices: so
-    `uniform_k` costs what strict training does. At the same number of epochs `uniform` costs a k-th of it; its second
-    arm has k times the epochs.
+    k is the number of backward passes of a strict step: m, or more if layers have different numbers of choices. So
+    `uniform_k` costs as much as strict training. With the same number of epochs `uniform` costs a k-th of it; its
+    second arm has k times the epochs.
 
     Args:
-        base: what all arms share (`require_common_settings`).
+        base: common settings of all arms (`require_common_settings`).
         choices: per layer of the space.
-        steps_per_epoch: of every arm, a mini-batch each.
+        steps_per_epoch: steps of every arm, one mini-batch each.
     """
     train = base.train
     k = strategy_facts(train, choices).passes_per_step

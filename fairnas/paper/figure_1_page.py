@@ -1,4 +1,4 @@
-"""The page of Figure 1: accuracy while supernets train, and how the accuracies of their models are distributed."""
+"""Page of Figure 1: accuracy during the training of supernets, and the distribution of their models' accuracies."""
 
 import itertools
 import statistics
@@ -40,12 +40,12 @@ _AXES = {
     "std": "spread of one-shot top-1 (points)",
 }
 _HISTOGRAM_BINS = 120
-"""Over the accuracies of all arms together, which may lie far apart."""
+"""Number of bins over the accuracies of all arms together, which may lie far apart."""
 
 
 @dataclass(frozen=True)
 class StrategyComparison:
-    """Everything that the page shows."""
+    """Content of the page."""
 
     arms: tuple[Arm, ...]
     space: str
@@ -57,9 +57,9 @@ class StrategyComparison:
     validation_images: int
     classes: int
     command: str
-    """Makes the same again."""
+    """Command that makes the figure."""
     config_text: str
-    """What all arms share."""
+    """Common settings of all arms."""
     versions: Mapping[str, str]
 
     @property
@@ -69,7 +69,7 @@ class StrategyComparison:
 
 
 def render_comparison(comparison: StrategyComparison) -> str:
-    """The page as HTML. The same numbers give the same page."""
+    """Render the page as HTML. Equal numbers give an equal page."""
     lead = (
         f"Space {comparison.space}, data {comparison.data}. {counted(len(comparison.arms), 'way')} to train a "
         f"supernet, {counted(comparison.seeds, 'seed')} each; {whole(comparison.models)} stratified models of each "
@@ -88,7 +88,7 @@ def render_comparison(comparison: StrategyComparison) -> str:
 
 
 def verdicts(arms: Sequence[Arm]) -> tuple[tuple[str, Verdict], ...]:
-    """The questions of the page, each with its verdict."""
+    """Questions of the page, each with its verdict."""
     return (
         ("Most accurate at equal compute?", accuracy_verdict(equal_compute(arms))),
         ("Most accurate at equal epochs?", accuracy_verdict(equal_epochs(arms))),
@@ -132,7 +132,7 @@ def _curves(comparison: StrategyComparison) -> Section:
 
 
 def _curves_figure(arms: Sequence[Arm], colours: Mapping[str, int], at: Abscissa, value: Ordinate) -> Figure:
-    """A line per arm, the mean over its seeds, shaded from the lowest seed to the highest."""
+    """One line per arm, the mean over its seeds, shaded from the lowest seed to the highest."""
     data: list[Figure] = []
     for arm in arms:
         points = by_epoch(arm)
@@ -176,7 +176,7 @@ def _histograms(comparison: StrategyComparison) -> Section:
 
 
 def _histogram_figure(arms: Sequence[Arm], colours: Mapping[str, int]) -> Figure:
-    """A row of bars per arm over one axis."""
+    """One row of bars per arm over a common axis."""
     pooled = [[six_digits(100 * value) for t in arm.trainings for value in t.top1] for arm in arms]
     edges = bin_edges([value for values in pooled for value in values], _HISTOGRAM_BINS)
     bins = list(itertools.pairwise(edges))

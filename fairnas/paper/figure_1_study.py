@@ -1,6 +1,6 @@
 """Figure 1: supernets trained in several ways, followed over the epochs, and stratified models of each.
 
-OUT/figure.json     the settings; a second call goes on with them
+OUT/figure.json     the settings; a second call continues with them
 OUT/ARM-sSEED/      an ordinary run directory per training, with `stratified.json` for the scores
 OUT/figure1.html    the page, and its numbers in figure1.json; written after every seed
 """
@@ -45,23 +45,23 @@ from fairnas.versions import installed_versions
 
 @dataclass(frozen=True)
 class FigureOne:
-    """What the figure is made of."""
+    """Settings of the figure."""
 
     base: RunConfig
-    """What all arms share; its seed is the first."""
+    """Common settings of all arms; its seed is the first."""
     seeds: int
     models: int
     command: str
-    """That makes it again."""
+    """Command that makes the figure."""
 
     def settings(self) -> dict[str, Any]:
-        """Everything that the result depends on, as plain data."""
+        """Settings that the result depends on, as plain data."""
         base = {key: value for key, value in dataclasses.asdict(self.base).items() if key != "resources"}
         return json.loads(json.dumps({"figure": 1, "seeds": self.seeds, "models": self.models, "base": base}))
 
 
 class _ArmNarrator:
-    """Tells of one training among many: the figure announces it, the stage inside does not."""
+    """Narrator of one training among many: the figure announces it, the stage inside does not."""
 
     def __init__(self, narrator: Narrator) -> None:
         self._narrator = narrator
@@ -78,8 +78,8 @@ def draw_figure_1(
 
     Raises:
         RunDirectoryError: if `out` holds something else, or is in use.
-        ConfigError: if the settings cannot be.
-        KeyboardInterrupt: when `stop` said so; everything is saved.
+        ConfigError: if the settings are invalid.
+        KeyboardInterrupt: when `stop` returned True; everything is saved.
     """
     if figure.seeds < 1:
         raise ConfigError(f"--seeds is {figure.seeds}; give 1 or more")
@@ -89,7 +89,7 @@ def draw_figure_1(
     genomes = stratified_genomes(prepared.space, figure.models)
     with claimed(out, figure.settings()):
         for line in prepared.training_plan():
-            if not line.startswith(("train", "execution")):  # those differ between arms
+            if not line.startswith(("train", "execution")):  # these lines differ between arms
                 narrator.say(line)
         narrator.say(
             f"figure 1   {len(arms)} arms x {figure.seeds} seeds: {', '.join(arm.title for arm in arms)}; "
@@ -97,7 +97,7 @@ def draw_figure_1(
         )
         opened = (prepared.space, prepared.dataset)
         numbers: dict[str, Any] = {}
-        # every arm with a seed before the next seed, so that an early look compares all arms
+        # seed by seed, so that an early look compares all arms
         for done in range(figure.seeds):
             _train_seed(out, figure, arms, done, genomes, narrator, stop, opened if done == 0 else None)
             comparison = collect(out, figure, arms, done + 1)
@@ -117,7 +117,7 @@ def _train_seed(
     stop: Callable[[], bool],
     opened: tuple[SearchSpace, Dataset] | None,
 ) -> None:
-    """Train and score every arm with the next seed after those done."""
+    """Train and score every arm with the next seed."""
     seed = figure.base.seed + done
     titles = [f"{arm.title}, seed {seed}" for arm in arms]
     last = "" if done + 1 == figure.seeds else f"{arms[0].title}, seed {seed + 1}"
@@ -137,7 +137,7 @@ def _train_seed(
 
 
 def collect(out: Path, figure: FigureOne, arms: Sequence[ArmPlan], seeds: int) -> StrategyComparison:
-    """Read what the trainings with the first seeds left."""
+    """Read the results of the trainings with the first seeds."""
     numbers = range(figure.base.seed, figure.base.seed + seeds)
     found = tuple(
         Arm(
@@ -186,7 +186,7 @@ def _training(path: Path, arm: ArmPlan, seed: int) -> ArmTraining:
 
 
 def as_numbers(comparison: StrategyComparison) -> dict[str, Any]:
-    """The figure as plain data."""
+    """Figure as plain data."""
     arms = comparison.arms
     measures: dict[str, Measure] = {"mean": lambda t: t.mean, "std": lambda t: t.std, "delta": lambda t: t.width}
     groups = {"equal_compute": equal_compute(arms), "equal_epochs": equal_epochs(arms)}

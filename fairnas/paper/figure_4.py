@@ -1,6 +1,6 @@
-"""Figure 4: how likely uniform sampling trains all choice blocks of a layer equally often (lemma 1). No training.
+"""Figure 4: probability that uniform sampling trains all choice blocks of a layer equally often (lemma 1). No training.
 
-Curves of the lemma, simulated points that must lie on them, and the page that shows both.
+Curves of the lemma, simulated points that should lie on them, and the page that shows both.
 """
 
 import json
@@ -26,13 +26,13 @@ from fairnas.report.reproduction_section import versions_table
 from fairnas.versions import installed_versions
 
 BLOCKS = (2, 3, 4, 5, 6)
-"""m, choice blocks of a layer."""
+"""Numbers of choice blocks of a layer, m."""
 LARGEST = 10_000_000
-"""Of n: the paper says that n is a million or more in most cases (2.2.2)."""
-_PER_DECADE = 12
+"""Largest n: the paper says that n is a million or more in most cases (2.2.2)."""
+_PER_DECADE = 12  # points of the curve for every factor of ten in n
 _FEWEST_HITS = 10
-"""Points are simulated as long as so many repetitions are expected to hit: fewer say little."""
-_LARGEST_SIMULATED = 600
+"""Smallest expected number of hits for a simulated point: with fewer it would be too inaccurate."""
+_LARGEST_SIMULATED = 600  # largest n that is simulated; the time to simulate grows with it
 
 
 def draw_figure_4(out: Path, repetitions: int, seed: int, command: str) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def draw_figure_4(out: Path, repetitions: int, seed: int, command: str) -> dict[
 
 @dataclass(frozen=True)
 class Simulated:
-    """A simulated point with its 95 % interval (Wilson), and what lemma 1 says there."""
+    """Simulated point with its 95 % interval (Wilson), and the exact value by lemma 1."""
 
     n: int
     hits: int
@@ -69,7 +69,7 @@ class Simulated:
 
     @property
     def holds(self) -> bool:
-        """Whether the exact value lies in the interval."""
+        """True if the interval contains the exact value."""
         return self.low <= self.exact <= self.high
 
 
@@ -85,7 +85,7 @@ class EqualCounts:
 
 
 def equal_counts(m: int, repetitions: int, seed: int) -> EqualCounts:
-    """The curve of m blocks, and points on it."""
+    """Curve of m blocks, and simulated points on it."""
     n = multiples(m, LARGEST)
     return EqualCounts(
         m=m,
@@ -101,7 +101,7 @@ def equal_counts(m: int, repetitions: int, seed: int) -> EqualCounts:
 
 
 def multiples(m: int, largest: int) -> tuple[int, ...]:
-    """Multiples of m up to `largest`, equally far apart on a logarithmic axis as far as there are enough."""
+    """Multiples of m up to `largest`, equally spaced on a logarithmic axis as far as possible."""
     decades = math.log10(largest / m)
     wanted = 10 ** np.linspace(0, decades, math.ceil(_PER_DECADE * decades) + 1)
     return tuple(m * number for number in dict.fromkeys(np.round(wanted).astype(int).tolist()) if m * number <= largest)
@@ -114,23 +114,23 @@ def _simulated(m: int, n: int, repetitions: int, seed: int) -> Simulated:
 
 
 def simulate(m: int, n: int, repetitions: int, rng: np.random.Generator) -> int:
-    """How many of so many repetitions of n uniform draws hit each of m blocks equally often."""
+    """Number of repetitions in which n uniform draws hit each of m blocks equally often."""
     draws = rng.integers(m, size=(repetitions, n), dtype=np.uint8)
     level = np.ones(repetitions, dtype=bool)
-    for block in range(m - 1):  # the last is level if all others are
+    for block in range(m - 1):  # the last block is level if all others are
         level &= np.count_nonzero(draws == block, axis=1) == n // m
     return int(level.sum())
 
 
 _COLOURS = ("a", "b", "c", "d", "e")
 _TABLED = (60, 600, 60_000, 600_000, 6_000_000)
-"""Multiples of 2 to 6: n of the table."""
+"""Values of n in the table: multiples of 2 to 6."""
 _DRAWN_FROM = 1e-12
-"""The logarithmic plot ends here."""
+"""Lower end of the logarithmic axis."""
 
 
 def findings(curves: Sequence[EqualCounts]) -> tuple[str, ...]:
-    """What the curves say, in sentences with numbers."""
+    """Summary of the curves, in sentences with numbers."""
     points = [point for curve in curves for point in curve.simulated]
     held = sum(point.holds for point in points)
     below = next(n for n in range(2, 1000, 2) if equal_count_probability(2, n) < 0.2)
@@ -154,7 +154,7 @@ def findings(curves: Sequence[EqualCounts]) -> tuple[str, ...]:
 
 
 def render_equal_counts(curves: Sequence[EqualCounts], repetitions: int, command: str) -> str:
-    """The page as HTML."""
+    """Render the page as HTML."""
     lead = (
         "How likely n uniform draws hit each of the m choice blocks of a layer exactly n/m times: "
         "f(m, n) = n! / ((n/m)!^m m^n). Under strict fairness it happens always."
@@ -254,7 +254,7 @@ def _table(curves: Sequence[EqualCounts]) -> Section:
 
 
 def _power(value: float) -> str:
-    """Three digits, whatever the size: `0.0154`, 7.83 times a power of ten."""
+    """Value with three digits: `0.0154`, or 7.83 times a power of ten."""
     if value >= 0.001:
         return f"{value:.3g}"
     mantissa, exponent = f"{value:.2e}".split("e")

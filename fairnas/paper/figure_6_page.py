@@ -1,4 +1,4 @@
-"""The page of Figure 6: fronts of several searchers, and how soon each of them finds its own."""
+"""Page of Figure 6: fronts of several searchers, and how quickly each finds its own."""
 
 import math
 import statistics
@@ -30,14 +30,14 @@ from fairnas.report.verdicts import Verdict
 
 QUESTION = f"Does {OURS} generally outperform the others, as the paper says?"
 _NARROW = {"spos_ea": "one network", "mnasnet_rl": "one trade-off"}
-"""What searchers are after that are not after a front."""
+"""Goals of searchers that do not look for a front."""
 _GOAL = f"{100 * GOAL:.0f}\u00a0%"
 _EARLY = (0.25, 0.5)
-"""Parts of the evaluations after which the table tells how far searchers are."""
+"""Shares of the evaluations after which the table reports the progress."""
 
 
 def render_search_comparison(comparison: SearchComparison) -> str:
-    """The page as HTML. The same numbers give the same page."""
+    """Render the page as HTML. Equal numbers give an equal page."""
     bounds = bounds_in_words(comparison.objectives)
     lead = (
         f"{counted(len(comparison.contenders), 'searcher')}, {counted(len(comparison.seeds), 'seed')} each, "
@@ -59,7 +59,7 @@ def render_search_comparison(comparison: SearchComparison) -> str:
 
 
 def judged(comparison: SearchComparison) -> tuple[tuple[str, Verdict], ...]:
-    """The question of the page with its verdict."""
+    """Question of the page with its verdict."""
     return ((QUESTION, claim_verdict(comparison)),)
 
 
@@ -219,7 +219,7 @@ def _duel_row(duel: Duel) -> tuple[str, ...]:
 
 
 def _points(found: Contrast | None, digits: int = 1) -> str:
-    """A difference of shares with its interval, in points."""
+    """Difference of shares with its interval, in points."""
     if found is None:
         return UNKNOWN
     difference = signed_points(found.difference, digits)
@@ -242,7 +242,7 @@ def _operators(comparison: SearchComparison) -> Section:
 
 
 def operator_table(contender: Contender) -> Html:
-    """What the operators of a searcher did, over all its seeds."""
+    """Table of the results of a searcher's operators, over all its seeds."""
     seeds = len(contender.searches)
     compared = seeds > 1 and any(each.against_random for each in operator_records(contender))
     head = ("operator", "children", "share", "lived on", "on the first front")
@@ -267,7 +267,7 @@ def _reproduction(comparison: SearchComparison) -> Section:
         paragraphs(
             [
                 "`searches/` beside this page holds a file per search, `archive.sqlite` the score of every network; "
-                "both are gone on with when the command is repeated."
+                "repeating the command continues both."
             ]
         ),
         folded("Settings of the searches", listing("Settings of the searches", comparison.config_text)),

@@ -1,4 +1,4 @@
-"""The plots of Figure 6 as plain data: fronts of several searchers, and how soon each of them finds its own."""
+"""Plots of Figure 6 as plain data: fronts of several searchers, and how quickly each finds its own."""
 
 import statistics
 from collections.abc import Sequence
@@ -13,19 +13,19 @@ _COLOURS = ("a", "b", "d", "c", "f", "e")
 _SYMBOLS = ("circle-open", "square-open", "diamond-open", "triangle-up-open", "star-open", "x-thin-open")
 _DASHES = ("solid", "dash", "dashdot", "longdash", "longdashdot", "dot")
 _SPREAD = 3.0
-"""Times as far below the median of the best front as its maximum is above: where the axis of accuracy begins."""
+"""Length of the accuracy axis below the median of the best front, as a multiple of the length above."""
 
 
 def style_of(name: str) -> tuple[str, str, str]:
-    """Colour, marker and dash of a searcher: the same on every page, whoever is beside it."""
+    """Colour, marker and dash of a searcher, equal on every page."""
     number = list(SEARCHERS).index(name) % len(_COLOURS)
     return f"var(--arm-{_COLOURS[number]})", _SYMBOLS[number], _DASHES[number]
 
 
 def fronts_figure(comparison: SearchComparison, cost: str) -> Figure:
-    """A staircase per searcher over that of the best front."""
+    """One staircase per searcher over that of the best front."""
     data = [_stairs(comparison.best, cost, comparison.measure) | _best_style(comparison)]
-    for each in reversed(comparison.contenders):  # the first lies on top
+    for each in reversed(comparison.contenders):  # the first one is drawn on top
         colour, symbol, _ = style_of(each.name)
         data.append(
             _stairs(each.searches[0].front, cost, comparison.measure)
@@ -47,7 +47,7 @@ def fronts_figure(comparison: SearchComparison, cost: str) -> Figure:
 
 
 def accuracy_range(comparison: SearchComparison) -> tuple[float, float]:
-    """The accuracies that are drawn: a few very light networks far below the others would flatten all of them."""
+    """Range of the accuracy axis: a few very light networks far below the others would flatten all curves."""
     fronts = [comparison.best, *(each.searches[0].front for each in comparison.contenders)]
     every = [each.value(comparison.measure) for front in fronts for each in front] or [0.0, 1.0]
     middle = statistics.median([each.value(comparison.measure) for each in comparison.best] or every)
@@ -77,12 +77,12 @@ def _stairs(front: Sequence[Candidate], cost: str, measure: Measure) -> Figure:
 
 
 def _by_generation(comparison: SearchComparison, contender: Contender) -> list[tuple[float, ...]]:
-    """Per generation, the shares of all seeds."""
+    """Shares of all seeds, per generation."""
     return list(zip(*(comparison.shares(search) for search in contender.searches), strict=True))
 
 
 def shares_figure(comparison: SearchComparison) -> Figure:
-    """A line per searcher, the mean over its seeds, with the interval of the mean around it."""
+    """One line per searcher, the mean over its seeds, with the interval of the mean around it."""
     x = list(comparison.evaluations)
     data: list[Figure] = []
     for each in comparison.contenders:
@@ -114,7 +114,7 @@ def shares_figure(comparison: SearchComparison) -> Figure:
 
 
 def gap_figure(comparison: SearchComparison) -> Figure:
-    """The median of what is missing, over evaluations, on a logarithmic axis."""
+    """Median of the missing hypervolume over evaluations, on a logarithmic axis."""
     data = []
     for each in comparison.contenders:
         gaps = [100 * (1 - statistics.median(column)) for column in _by_generation(comparison, each)]

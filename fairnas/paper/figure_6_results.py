@@ -1,6 +1,6 @@
-"""What several searchers came to over the same seeds, and what may be said about it (paper 4.3.2, Figure 6).
+"""Results of several searchers over the same seeds, and the conclusions about them (paper 4.3.2, Figure 6).
 
-A seed is one search. Hypervolumes are shares of the best one known, which is the truth where every network of the
+A seed is one search. Hypervolumes are shares of the best one known, which is the true one if every network of the
 space was scored. Searchers are compared seed by seed.
 """
 
@@ -20,13 +20,13 @@ from fairnas.search import Candidate, Objective
 from fairnas.search.mutators import OperatorCounts
 
 OURS = "moremnas"
-"""The searcher that the paper's claim is about."""
+"""Searcher of the paper's claim."""
 GOAL = 0.99
-"""Share of the best hypervolume known that a searcher should reach."""
+"""Share of the best known hypervolume that a searcher should reach."""
 DIGITS = 2
-"""Behind the point, of a hypervolume in per cent of the best: good searchers differ in the second one."""
+"""Decimal places of a hypervolume in per cent of the best: good searchers differ in the second."""
 _FEW = 30
-"""Children of an operator, over all seeds, about which nothing is said."""
+"""Operators with fewer children than this, over all seeds, are not reported."""
 
 Standing = Literal["clearly ahead", "ahead", "open", "behind"]
 
@@ -37,12 +37,12 @@ class SeededSearch:
 
     seed: int
     evaluations: int
-    """Genomes asked for, repeats included."""
+    """Genomes evaluated, including repeats."""
     distinct: int
-    """Networks among them."""
+    """Different networks among them."""
     failed: int
     hypervolume: tuple[float, ...]
-    """After each generation; fewer than configured if the space ran out of networks."""
+    """Hypervolume after each generation; fewer than configured if the space ran out of networks."""
     front: tuple[Candidate, ...]
     operators: Mapping[str, OperatorCounts]
 
@@ -57,81 +57,81 @@ class Contender:
 
 @dataclass(frozen=True)
 class SearchComparison:
-    """Everything that the page of Figure 6 shows."""
+    """Content of the page of Figure 6."""
 
     contenders: tuple[Contender, ...]
-    """All with the same seeds."""
+    """Searchers, all with the same seeds."""
     population: int
     generations: int
     best: tuple[Candidate, ...]
-    """The best front known: of all searches, and of what was known before."""
+    """Best front known, over all searches and earlier scores."""
     best_volume: float
-    """Its hypervolume, 0 to 1."""
+    """Hypervolume of the best front, 0 to 1."""
     is_true: bool
-    """Whether every network of the space that meets the bounds was scored, so that the best front is the true one."""
+    """True if every network of the space that meets the bounds was scored, so that the best front is the true one."""
     space: str
     searched: str
-    """What was searched, in words."""
+    """Description of what was searched, for people."""
     accuracy: str
-    """What is called accuracy."""
+    """Name of the accuracy."""
     measure: Measure
-    """The same by its name in candidates."""
+    """Name of the measure in candidates."""
     objectives: tuple[Objective, ...]
-    """What was optimised, within which bounds."""
+    """Objectives and their bounds."""
     command: str
     config_text: str
     versions: Mapping[str, str]
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Of all contenders."""
+        """Seeds of all contenders."""
         return tuple(search.seed for search in self.contenders[0].searches)
 
     @property
     def evaluations(self) -> tuple[int, ...]:
-        """Genomes that a search may ask for until the end of each generation; one that runs out asks for fewer."""
+        """Largest number of evaluations until the end of each generation; fewer if networks run out."""
         return tuple(self.population * (number + 1) for number in range(self.generations))
 
     @property
     def goal_name(self) -> str:
-        """What hypervolumes are shares of."""
+        """Name of the front whose hypervolume is the reference."""
         return "the true front" if self.is_true else "the best front known"
 
     def shares(self, search: SeededSearch) -> tuple[float, ...]:
-        """Of the best hypervolume, after every generation; a search that ran out of networks stays where it was."""
+        """Shares of the best hypervolume after every generation; the last one is kept if networks run out."""
         found = [volume / self.best_volume if self.best_volume else 0.0 for volume in search.hypervolume]
         return tuple(found + found[-1:] * (self.generations - len(found)))
 
     def finals(self, contender: Contender) -> list[float]:
-        """The last share of each seed."""
+        """Last share of each seed."""
         return [self.shares(search)[-1] for search in contender.searches]
 
     def means(self, contender: Contender) -> list[float]:
-        """Per seed, the mean share over all generations: how good a search was whenever it might have been stopped."""
+        """Mean share over all generations, per seed: the quality of a search stopped at a random generation."""
         return [statistics.fmean(self.shares(search)) for search in contender.searches]
 
     def reached(self, search: SeededSearch) -> float:
-        """Evaluations until `GOAL`, to the end of the generation; infinite if it never was."""
+        """Evaluations to `GOAL`, until the end of the generation; infinite if it was never reached."""
         within = (n for n, share in zip(self.evaluations, self.shares(search), strict=True) if share >= GOAL)
         return next(within, math.inf)
 
 
 @dataclass(frozen=True)
 class Duel:
-    """The paper's searcher against another, seed by seed."""
+    """Comparison of the paper's searcher with another, seed by seed."""
 
     rival: str
     final: Contrast
-    """Of the last shares; positive where the paper's is ahead."""
+    """Contrast of the last shares; positive if the paper's searcher is ahead."""
     whole: Contrast
-    """Of the means over all generations."""
+    """Contrast of the means over all generations."""
     sooner: int
-    """Seeds with which the paper's reached the goal first, or alone."""
+    """Number of seeds with which the paper's searcher reached the goal first, or alone."""
     later: int
 
     @property
     def standing(self) -> Standing:
-        """What may be said: the interval decides, and whether seeds overlap tells how clearly."""
+        """Standing of the paper's searcher: decided by the interval; overlapping seeds make it less clear."""
         if self.final.interval is None:
             return "open"
         low, high = self.final.interval
@@ -143,7 +143,7 @@ class Duel:
 
 
 def duels(comparison: SearchComparison) -> tuple[Duel, ...]:
-    """The paper's searcher against each of the others; none if it is not among them."""
+    """Comparisons of the paper's searcher with each of the others; none if it is not among them."""
     by_name = {each.name: each for each in comparison.contenders}
     if OURS not in by_name:
         return ()
@@ -162,7 +162,7 @@ def duels(comparison: SearchComparison) -> tuple[Duel, ...]:
 
 
 def claim_verdict(comparison: SearchComparison) -> Verdict:
-    """Does the adopted MoreMNAS variant "generally outperform other mainstream searching methods" (Figure 6)?"""
+    """Verdict on the claim that MoreMNAS "generally outperforms other mainstream searching methods" (Figure 6)."""
     against = duels(comparison)
     if not against:
         why = f"The claim is about {OURS} and others; searched with {listed([c.name for c in comparison.contenders])}."
@@ -173,7 +173,7 @@ def claim_verdict(comparison: SearchComparison) -> Verdict:
 
 
 def _judged(against: Sequence[Duel]) -> tuple[Literal["good", "mixed", "bad", "open"], str]:
-    """The verdict in one sentence. It never says more than the worst of the duels carries."""
+    """Verdict in one sentence, never stronger than the weakest of the comparisons."""
 
     def names(*standings: Standing) -> list[str]:
         return [duel.rival for duel in against if duel.standing in standings]
@@ -201,13 +201,13 @@ def _finals_sentence(comparison: SearchComparison) -> str:
 
 
 def mean_share_interval(shares: Sequence[float]) -> tuple[float, float] | None:
-    """95 % interval of a mean of shares; None with one seed. None can be larger than the best one known."""
+    """95 % interval of a mean of shares; None with one seed. Cut off at 1, because no share can be larger."""
     bounds = mean_interval(shares)
     return None if bounds is None else (max(bounds[0], 0.0), min(bounds[1], 1.0))
 
 
 def over_seeds(shares: Sequence[float]) -> str:
-    """A mean with its interval, in per cent."""
+    """Mean with its interval, in per cent."""
     mean = f"{100 * statistics.fmean(shares):.{DIGITS}f}"
     bounds = mean_share_interval(shares)
     return mean if bounds is None else f"{mean} ({interval(*(f'{100 * each:.{DIGITS}f}' for each in bounds))})"
@@ -245,23 +245,23 @@ def _reached_sentence(comparison: SearchComparison) -> str:
 
 @dataclass(frozen=True)
 class OperatorRecord:
-    """What became of the children of one operator of a searcher, over all seeds."""
+    """Results of the children of one operator of a searcher, over all seeds."""
 
     name: str
     tally: OperatorCounts
     share: float
-    """Of all children after the first generation."""
+    """Share of all children after the first generation."""
     against_random: Contrast | None
-    """Share that lived on, minus that of random mutation, seed by seed; None if one of them made no children."""
+    """Survival minus that of random mutation, seed by seed; None if one of them had no children."""
 
     @property
     def survival(self) -> float:
-        """Share of its children that lived on."""
+        """Share of its children that survived."""
         return self.tally.survived / self.tally.children
 
 
 def operator_records(contender: Contender) -> tuple[OperatorRecord, ...]:
-    """The operators of a searcher, the busiest first. The random first generation is not an operator."""
+    """Operators of a searcher, the most frequent first. The random first generation is not an operator."""
     totals: dict[str, OperatorCounts] = {}
     for search in contender.searches:
         for name, tally in search.operators.items():
@@ -284,13 +284,13 @@ def operator_records(contender: Contender) -> tuple[OperatorRecord, ...]:
 
 
 def _survivals(contender: Contender, operator: str) -> list[float | None]:
-    """Per seed, the share of an operator's children that lived on."""
+    """Share of an operator's children that survived, per seed."""
     tallies = [search.operators.get(operator, OperatorCounts()) for search in contender.searches]
     return [tally.survived / tally.children if tally.children else None for tally in tallies]
 
 
 def why_sentences(comparison: SearchComparison) -> tuple[str, ...]:
-    """What the operators of the paper's searcher did, and which of them do worse than random mutation."""
+    """Results of the operators of the paper's searcher, and those that do worse than random mutation."""
     ours = next((each for each in comparison.contenders if each.name == OURS), None)
     told = [each for each in operator_records(ours) if each.tally.children >= _FEW] if ours else []
     if not told:

@@ -1,6 +1,6 @@
-"""Figure 6: several searchers over one trained supernet, or over a benchmark's truth, with the same seeds.
+"""Figure 6: several searchers over one trained supernet, or over a benchmark's true accuracies, with the same seeds.
 
-OUT/figure.json     the settings; a second call goes on with them
+OUT/figure.json     the settings; a second call continues with them
 OUT/archive.sqlite  every network that any of the searches scored, so that none is scored twice
 OUT/searches/       NAME-sSEED.json per finished search
 OUT/figure6.html    the page, and its numbers in figure6.json; written after every seed
@@ -49,24 +49,24 @@ from fairnas.versions import installed_versions
 COMPARED = ("moremnas", "nsga2", "nsga2_reinforced", "random", "mnasnet_rl")
 """The adopted variant, its backbone, and the control groups of section 4.3.2."""
 _LISTED = 10_000
-"""Genomes of a space that is small enough to ask whether all its networks were scored."""
-_PORTION = 2_000  # networks whose front is taken at once
+"""Largest number of genomes of a space for which it is checked that all its networks were scored."""
+_PORTION = 2_000  # networks whose front is computed at once
 
 
 @dataclass(frozen=True)
 class FigureSix:
-    """What the figure is made of."""
+    """Settings of the figure."""
 
     search: SearchConfig
-    """Of all searches; its searcher is not looked at."""
+    """Settings shared by all searches; `searcher` is ignored."""
     searchers: tuple[str, ...]
     seeds: int
     first_seed: int
     command: str
-    """That makes it again."""
+    """Command that makes the figure."""
 
     def settings(self, searched: Searched) -> dict[str, Any]:
-        """What a single search depends on. More seeds and searchers may join later."""
+        """Settings that a single search depends on. Seeds and searchers can be added later."""
         search = dataclasses.asdict(self.search)
         for key in ("searcher", "select"):
             search.pop(key)
@@ -78,7 +78,7 @@ class FigureSix:
         return json.loads(json.dumps(plain))
 
     def check(self) -> None:
-        """Refuse what cannot be. Raises `ConfigError` or `UnknownNameError`."""
+        """Raise `ConfigError` or `UnknownNameError` if a setting is invalid."""
         if self.seeds < 2:
             raise ConfigError(f"--seeds is {self.seeds}; give 2 or more, because intervals need them")
         if self.first_seed < 0:
@@ -95,12 +95,12 @@ class FigureSix:
 def draw_figure_6(
     out: Path, figure: FigureSix, searched: Searched, narrator: Narrator, stop: Callable[[], bool] = lambda: False
 ) -> dict[str, Any]:
-    """Search what is missing, write the page, and return its numbers.
+    """Run the missing searches, write the page, and return its numbers.
 
     Raises:
         RunDirectoryError: if `out` holds something else, or is in use.
-        ConfigError: if the settings cannot be, or no network meets the bounds.
-        KeyboardInterrupt: when `stop` said so; every score is in the archive.
+        ConfigError: if the settings are invalid, or no network meets the bounds.
+        KeyboardInterrupt: when `stop` returned True; every score is in the archive.
     """
     figure.check()
     numbers: dict[str, Any] = {}
@@ -109,7 +109,7 @@ def draw_figure_6(
         if searched.known:
             narrator.say(f"figure 6   {len(searched.known):,} networks were scored before")
         known = _front_of(searched.known, searched)
-        # all searchers with a seed before the next seed, so that an early look compares all of them
+        # seed by seed, so that an early look compares all searchers
         for done in range(figure.seeds):
             _search_seed(out, figure, searched, done, archive, narrator, stop)
             comparison = _collect(out, figure, searched, done + 1, archive, known)
@@ -120,7 +120,7 @@ def draw_figure_6(
 
 
 def _without(measures: Measures, sources: Mapping[str, str]) -> Measures:
-    """What the archive keeps under the setting: costs that depend on a file have a setting of their own."""
+    """Measures that the archive keeps under the setting: costs that depend on a file have a setting of their own."""
     return {name: value for name, value in measures.items() if name not in sources}
 
 
@@ -133,7 +133,7 @@ def _search_seed(
     narrator: Narrator,
     stop: Callable[[], bool],
 ) -> None:
-    """Search with every searcher and the next seed after those done."""
+    """Search with every searcher and the next seed."""
     seed = figure.first_seed + done
     missing = [
         name
@@ -186,7 +186,7 @@ def _plain(result: SearchResult) -> dict[str, Any]:
 
 
 def _read(path: Path, seed: int, space: SearchSpace, measure: Measure) -> SeededSearch | None:
-    """A finished search, or None if it is not there or damaged: then it is made again, from the archive."""
+    """Read a finished search; None if it is missing or damaged, so that it is made again from the archive."""
     try:
         plain = parse_json(path.read_text(encoding="utf-8"))
         front = tuple(Candidate.from_dict(row) for row in plain["front"])
@@ -218,7 +218,7 @@ def _collect(
     archive: Archive,
     known: Sequence[Candidate],
 ) -> SearchComparison:
-    """What the searches with the first seeds came to, and the best front of them and of what was known before."""
+    """Results of the searches with the first seeds, and the best front of them and of earlier scores."""
     contenders, fronts = [], list(known)
     for name in figure.searchers:
         searches = []
@@ -250,7 +250,7 @@ def _collect(
 
 
 def _front_of(candidates: Iterable[Candidate], searched: Searched) -> tuple[Candidate, ...]:
-    """The front of many, portion by portion: sorting all at once would take the square of their number."""
+    """Front of many candidates, in portions, because sorting all at once takes time quadratic in their number."""
     every = list(candidates)
     front: tuple[Candidate, ...] = ()
     for start in range(0, len(every), _PORTION):
@@ -259,9 +259,10 @@ def _front_of(candidates: Iterable[Candidate], searched: Searched) -> tuple[Cand
 
 
 def _all_scored(searched: Searched, archive: Archive) -> bool:
-    """Whether the archive knows every network of the space that meets the bounds."""
+    """True if the archive has scores of all networks of the space that meet the bounds."""
     space = searched.space
-    if space.size > _LISTED or any(each.function for each in searched.objectives):  # whose values stand elsewhere
+    # values of functions are stored elsewhere
+    if space.size > _LISTED or any(each.function for each in searched.objectives):
         return False
     networks = {space.canonical(genome) for genome in space.enumerate()}
     allowed = [each for each in networks if not searched.misses_bounds(each)]
@@ -269,7 +270,7 @@ def _all_scored(searched: Searched, archive: Archive) -> bool:
 
 
 def as_numbers(comparison: SearchComparison) -> dict[str, Any]:
-    """The figure as plain data."""
+    """Figure as plain data."""
     return {
         "figure": 6,
         "space": comparison.space,

@@ -1,6 +1,6 @@
-"""The page of Figure 8: one-shot against stand-alone accuracy of the same networks, by one or two supernets.
+"""Page of Figure 8: one-shot against stand-alone accuracy of the same networks, by one or two supernets.
 
-Beside it, what paper 4.5 adds: histograms of accuracies with the supernet accuracy gap lambda.
+It also has the histograms of accuracies and the supernet accuracy gap lambda of paper 4.5.
 """
 
 import html
@@ -29,12 +29,12 @@ _SYMBOLS = ("circle", "square")
 
 @dataclass(frozen=True)
 class SupernetResult:
-    """One supernet: its scores of the study's networks, and what came of them."""
+    """One supernet: its scores of the study's networks, and the results from them."""
 
     name: str
     strategy: str
     one_shot: tuple[float, ...]
-    """Per network that trained without diverging."""
+    """One-shot accuracy of each network that trained without diverging."""
     tau: RankAgreement
     gap: AccuracyGap
     sample: tuple[float, ...]
@@ -54,27 +54,27 @@ class SupernetResult:
 
 @dataclass(frozen=True)
 class RankingComparison:
-    """Everything that the page shows."""
+    """Content of the page."""
 
     run: str
     space: str
     data: str
     choose: str
     images: tuple[int, int]
-    """Validation images, for one-shot accuracies, and test images, for stand-alone ones."""
+    """Numbers of validation images (one-shot) and test images (stand-alone)."""
     study: RankingStudy
     results: tuple[SupernetResult, ...]
     """The run's own supernet, then the other one if there is one."""
     difference: TauDifference | None
     sampled: str
-    """Which networks the samples of the supernets are."""
+    """Description of the networks in the samples."""
     command: str
     accuracy: str = "top-1"
-    """What the run's measure of accuracy is called."""
+    """Name of the run's measure of accuracy."""
 
     @property
     def networks(self) -> tuple[tuple[str, tuple[float, ...]], ...]:
-        """Genome and stand-alone accuracies per seed of those that trained without diverging."""
+        """Genome, and stand-alone accuracies per seed, of networks that trained without diverging."""
         finished = [model for model in self.study.models if model.mean is not None]
         return tuple((format_genome(model.genome), model.finished) for model in finished)
 
@@ -85,7 +85,7 @@ class RankingComparison:
 
 
 def render_ranking_comparison(comparison: RankingComparison) -> str:
-    """The page as HTML. The same numbers give the same page."""
+    """Render the page as HTML. Equal numbers give an equal page."""
     lead = (
         f"Space {comparison.space}, data {comparison.data}. {counted(len(comparison.networks), 'network')} "
         f"({comparison.choose}), trained from scratch and scored by "
@@ -106,7 +106,7 @@ def render_ranking_comparison(comparison: RankingComparison) -> str:
 
 
 def findings(comparison: RankingComparison) -> tuple[str, ...]:
-    """What came out, in sentences with numbers."""
+    """Results, in sentences with numbers."""
     said = [
         f"The supernet of {result.title} orders the networks with tau = {tau_text(result.tau)}; its one-shot "
         f"accuracies range from {interval(*map(percent, result.gap.one_shot))}, stand-alone ones from "
@@ -170,7 +170,7 @@ def _scatter(comparison: RankingComparison) -> Section:
 
 
 def scatter_figure(comparison: RankingComparison, number: int) -> Figure:
-    """Stand-alone over one-shot accuracy by one supernet; all supernets have the same axis of stand-alone accuracy."""
+    """Stand-alone over one-shot accuracy by one supernet; all supernets have the same stand-alone axis."""
     result = comparison.results[number]
     means = [sum(values) / len(values) for _, values in comparison.networks]
     rows = list(zip(comparison.networks, means, result.one_shot, strict=True))
@@ -251,7 +251,7 @@ def _histograms(comparison: RankingComparison) -> Section:
 
 
 def gap_figure(result: SupernetResult, alone: Sequence[float], colour: str, accuracy: str = "top-1") -> Figure:
-    """Shares of one-shot and of stand-alone accuracies, in bins of their own."""
+    """Histograms of one-shot and of stand-alone accuracies, each with its own bins."""
     data = []
     for name, values, shade in (("one-shot", result.sample, colour), ("stand-alone", alone, "--muted")):
         centres, widths, shares = histogram(values)
@@ -273,7 +273,7 @@ def gap_figure(result: SupernetResult, alone: Sequence[float], colour: str, accu
 
 
 def histogram(accuracies: Sequence[float]) -> tuple[list[float], list[float], list[float]]:
-    """Middles and widths of bins in points of accuracy, and per cent of all values per point in each."""
+    """Centres and widths of bins in points of accuracy, and per cent of all values per point in each bin."""
     values = [six_digits(100 * value) for value in accuracies]
     counts, edges = np.histogram(values, bins=bin_edges(values))
     pairs = list(itertools.pairwise(edges.tolist()))
@@ -309,7 +309,7 @@ def _reproduction(comparison: RankingComparison) -> Section:
 
 
 def draw_plots(comparison: RankingComparison, folder: Path) -> list[Path]:
-    """The scatter plots, and the histograms, as PNG and SVG files."""
+    """Draw the scatter plots and the histograms, as PNG and SVG files."""
     with paper_style() as plt:
         count = len(comparison.results)
         figure, row = plt.subplots(
@@ -342,7 +342,7 @@ def _draw_scatter(axes: Any, comparison: RankingComparison, number: int) -> None
     axes.errorbar(
         [100 * score for score in result.one_shot],
         [100 * mean for mean in means],
-        yerr=np.maximum(reach, 0),  # means of equal seeds may differ from them in the last digit
+        yerr=np.maximum(reach, 0),  # the mean of equal seeds may differ from them in the last digit
         fmt=marker,
         color=colour,
         ecolor=GREY,

@@ -28,22 +28,22 @@ from fairnas.versions import installed_versions
 
 @dataclasses.dataclass(frozen=True)
 class FigureEight:
-    """What is asked for."""
+    """Settings of the figure."""
 
     run: Path
     against: Path | None
-    """Another run; default: the one that the study was made against, if any."""
+    """Second run; default: the run that the study was compared with, if any."""
     sample: int
-    """Random networks whose one-shot accuracies make the histograms; 0: those that the search scored."""
+    """Number of random networks for the histograms; 0: use those that the search scored."""
     command: str
 
 
 def draw_figure_8(out: Path, figure: FigureEight, narrator: Narrator) -> dict[str, Any]:
-    """Write page, numbers, PNG and SVG, and return the numbers. Nothing is trained, and no run is changed.
+    """Write page, numbers, PNG and SVG, and return the numbers. Does not train, and changes no run.
 
     Raises:
         RunDirectoryError: if there is no run, its ranking study is not finished, or the other run does not fit.
-        ConfigError: if the sample cannot be.
+        ConfigError: if the sample is invalid.
     """
     comparison = _believed(figure, narrator)
     numbers = as_numbers(comparison)
@@ -61,7 +61,7 @@ def _believed(figure: FigureEight, narrator: Narrator) -> RankingComparison:
     inputs = read_inputs(run)
     assert inputs.ranking is not None, "the study is finished"
     record, models = inputs.ranking, inputs.ranking.study.models
-    # without the run's lock: only files are read that are replaced as a whole
+    # without the run's lock: it only reads files that are replaced atomically
     experiment = Experiment(run, narrator)
     other = opened_beside(experiment, figure.against) if figure.against else other_supernet(experiment)
     genomes = [model.genome for model in models]
@@ -120,7 +120,7 @@ def _drawn(experiment: Experiment, count: int) -> Sequence[Genome]:
 
 
 def as_numbers(comparison: RankingComparison) -> dict[str, Any]:
-    """The figure as plain data."""
+    """Figure as plain data."""
     study = comparison.study.to_dict()
     return {
         "figure": 8,

@@ -1,4 +1,4 @@
-"""Stand-alone accuracies to compare scores with: read from a benchmark, or networks trained from scratch once."""
+"""Stand-alone accuracies as ground truth: read from a benchmark, or from networks trained from scratch once."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from fairnas.space import Genome, SearchSpace
 
 
 class Truth:
-    """Stand-alone accuracies: read from a benchmark, or trained when they are first asked for."""
+    """Stand-alone accuracies: read from a benchmark, or trained when they are first needed."""
 
     def __init__(
         self,
@@ -26,15 +26,15 @@ class Truth:
         narrator: Narrator,
         stop: Callable[[], bool],
     ) -> None:
-        """Open the truth.
+        """Prepare the ground truth.
 
         Args:
-            base: data, space, and how networks are trained from scratch.
+            base: data, space, and settings of stand-alone trainings.
             opened: space and images.
-            folder: where such trainings are kept.
-            benchmark: the file of NAS-Bench-Macro, which answers instead.
-            narrator: told of the trainings.
-            stop: true saves them and raises KeyboardInterrupt.
+            folder: folder of the trainings.
+            benchmark: file of NAS-Bench-Macro, to be used instead.
+            narrator: receives the progress.
+            stop: returns True when the work should be saved and end with KeyboardInterrupt.
         """
         self._opened, self._narrator, self._stop = opened, narrator, stop
         self._known = None if benchmark is None else read_nas_bench_macro(benchmark)
@@ -44,7 +44,7 @@ class Truth:
         self._job_context = JobContext(base, config, identity, folder, device)
 
     def networks(self, models: int | None) -> tuple[Genome, ...]:
-        """So many, such that every choice block is on equally many; or all distinct ones of the benchmark."""
+        """`models` networks with every choice block on equally many; or all distinct networks of the benchmark."""
         space, _ = self._opened
         if models is not None:
             return stratified_genomes(space, models)

@@ -1,4 +1,4 @@
-"""The folder of a figure: its settings in `figure.json`, so that a second call goes on and never mixes two."""
+"""Output folder of a figure, with its settings in `figure.json`: a second call continues with the same settings."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ from fairnas.untrusted import parse_json
 
 @contextlib.contextmanager
 def claimed(out: Path, settings: Mapping[str, Any]) -> Iterator[None]:
-    """Hold `out` for this process, as the folder of a new figure or of one that goes on.
+    """Hold `out` for this process, as the folder of a new or a resumed figure.
 
     Raises:
         RunDirectoryError: if it holds anything else, is in use, or cannot be written. Nothing is changed then.
@@ -29,7 +29,7 @@ def claimed(out: Path, settings: Mapping[str, Any]) -> Iterator[None]:
 
 def _require_nothing_else(out: Path, path: Path) -> None:
     holds_others = out.exists() and (not out.is_dir() or any(not file.name.startswith(".") for file in out.iterdir()))
-    if holds_others and not path.exists():  # looked for last: another process may have begun a figure by now
+    if holds_others and not path.exists():  # checked last, because another process may have begun a figure meanwhile
         raise RunDirectoryError(f"{out} exists and is not the folder of a figure; give a new or an empty --out")
 
 
@@ -40,7 +40,7 @@ def _settle(out: Path, path: Path, settings: Mapping[str, Any]) -> None:
         except (OSError, ValueError, AttributeError) as error:
             raise RunDirectoryError(f"{path} is damaged ({error}); give another --out") from None
         given = dict(_leaves(settings))
-        # a setting that is newer than the folder has its default there; the runs inside refuse any other value
+        # a setting newer than the folder has its default there; the runs inside refuse any other value
         differing = [key for key, value in stored.items() if value != given.get(key)]
         if differing:
             detail = ", ".join(f"{key} is {stored.get(key)}, given {given.get(key)}" for key in differing)

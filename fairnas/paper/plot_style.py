@@ -1,6 +1,6 @@
-"""Figures for a paper, as PNG and SVG files: one style, sizes in inches, the same bytes for the same numbers.
+"""Figures for a paper, as PNG and SVG files: one style, sizes in inches, equal bytes for equal numbers.
 
-Whoever draws one imports matplotlib inside of a function, because that takes half a second:
+Import it inside a function, because matplotlib takes half a second to import:
 
     with paper_style() as plt:
         figure, axes = plt.subplots(figsize=(COLUMN, 2.2), layout="constrained")
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMN, PAGE = 3.35, 6.95
-"""Widths in inches: one column of a page with two, and both."""
+"""Widths in inches: one column of a two-column page, and the whole page."""
 TALLEST = 9.0
-"""Height in inches that a page has room for."""
+"""Largest height in inches that fits on a page."""
 BLUE, ORANGE, TEAL, VIOLET, GREEN, PINK = "#0b66c2", "#c2410c", "#1491a8", "#8a4fc4", "#2f7d32", "#b0347c"
-"""The colours of the pages (`page.css`), in the order of their arms."""
+"""Colours of the pages (`page.css`), in the order of their arms."""
 GREY = "#566372"
-DPI = 300
+DPI = 300  # resolution that journals commonly ask for
 
 _STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so every machine draws the same
+    "font.family": "DejaVu Sans",  # included in matplotlib, so every machine draws the same
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -52,14 +52,14 @@ _STYLE: dict[str, Any] = {
     "lines.linewidth": 1.2,
     "lines.markersize": 3.5,
     "savefig.dpi": DPI,
-    "svg.hashsalt": "fairnas",  # else names inside an SVG file are random
-    "svg.fonttype": "none",  # text stays text, which can be searched and edited
+    "svg.hashsalt": "fairnas",  # otherwise names inside an SVG file are random
+    "svg.fonttype": "none",  # keeps text searchable and editable
 }
 
 
 @contextlib.contextmanager
 def paper_style() -> Iterator[Any]:
-    """`matplotlib.pyplot` in our style, drawing into files only; figures made inside are closed at the end."""
+    """`matplotlib.pyplot` in our style, drawing into files only; figures are closed at the end."""
     import matplotlib
     from matplotlib import pyplot, style
 
@@ -76,7 +76,7 @@ def paper_style() -> Iterator[Any]:
 
 
 def save_plots(figure: "Figure", folder: Path, name: str) -> list[Path]:
-    """Write `name.png` and `name.svg`, each as a whole or not at all, without dates. Returns their paths."""
+    """Write `name.png` and `name.svg` atomically, without dates. Returns their paths."""
     paths = []
     for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
         content = io.BytesIO()

@@ -1,4 +1,4 @@
-"""What searchers are compared on: the trained supernet of a run, or the truth of a benchmark."""
+"""Targets for comparing searchers: the trained supernet of a run, or the true accuracies of a benchmark."""
 
 import contextlib
 import dataclasses
@@ -38,7 +38,7 @@ from fairnas.space import Genome, SearchSpace, get_space
 
 @dataclass(frozen=True)
 class Searched:
-    """A space, who scores its networks, and what is known about them before anything is searched."""
+    """Space to search, the evaluator of its networks, and facts that are known before any search."""
 
     space: SearchSpace
     evaluator: Evaluator
@@ -47,18 +47,18 @@ class Searched:
     ranges: Ranges
     """Smallest and largest possible value of every cost and objective: the scale of all hypervolumes."""
     setting: str
-    """What scores depend on beyond the genome (`Archive`)."""
+    """Key of the scores beyond the genome (`Archive`)."""
     known: tuple[Candidate, ...]
     """Networks that were scored before, with their costs."""
     title: str
-    """In words."""
+    """Description for people."""
     accuracy: str
-    """What its accuracy is called."""
+    """Name of the accuracy."""
     measure: Measure = "top1"
-    """Of accuracy."""
+    """Measure of accuracy."""
 
     def misses_bounds(self, genome: Genome) -> bool:
-        """Whether the costs of a network miss a bound."""
+        """True if the costs of a network miss a bound."""
         return violation(self.costs(genome), self.objectives) > 0
 
 
@@ -66,22 +66,22 @@ class Searched:
 def trained_supernet(
     path: Path, search: SearchConfig, searchers: Sequence[str], narrator: Narrator, stop: Callable[[], bool]
 ) -> Iterator[Searched]:
-    """The supernet of a run, with the scores that the run's own search left. The run's archive is read, never written.
+    """Supernet of a run, with the scores from the run's own search. The run's archive is only read.
 
     Args:
-        path: of the run directory.
+        path: run directory.
         search: bounds and objectives.
-        searchers: who will search.
-        narrator: told how far it is.
-        stop: true when the work should end.
+        searchers: names of the searchers.
+        narrator: receives the progress.
+        stop: returns True when the work should end.
 
     Raises:
         RunDirectoryError: if there is no run, or its supernet is not trained or damaged.
-        ConfigError: if the objectives cannot be.
+        ConfigError: if the objectives are invalid.
     """
     run = RunDirectory.open(path)
     run.require_finished("train")
-    # without the run's lock: only files are read that are replaced as a whole, and the setting names the weights
+    # without the run's lock: it only reads files that are replaced atomically, and the setting names the weights
     experiment = Experiment(run, narrator, stop)
     space, setting = experiment.space, evaluation_setting(experiment)
     costs = _prices(space, search, searchers, path / MEASURED)
@@ -114,19 +114,19 @@ def _scored_before(path: Path, setting: str, costs: RunCosts) -> tuple[Candidate
 
 
 def benchmark_truth(path: Path, search: SearchConfig, searchers: Sequence[str]) -> Searched:
-    """NAS-Bench-Macro, where the accuracy of every network is known.
+    """NAS-Bench-Macro, a benchmark that has the accuracy of every network.
 
     Args:
-        path: of the benchmark's JSON file.
+        path: JSON file of the benchmark.
         search: bounds and objectives.
-        searchers: who will search.
+        searchers: names of the searchers.
 
     Raises:
         DataError: if the file is not the benchmark's.
-        ConfigError: if the objectives cannot be, or the benchmark does not know them.
+        ConfigError: if the objectives are invalid, or not in the benchmark.
     """
     truth = read_nas_bench_macro(path)
-    torch.set_num_threads(1)  # only controllers compute anything here, and they are tiny
+    torch.set_num_threads(1)  # only controllers compute here, and they are tiny
     space = get_space(SPACE)
     costs = _prices(space, search, searchers)
     objectives, ranges = _objectives(search, "top1", space, costs)
@@ -157,7 +157,7 @@ def benchmark_truth(path: Path, search: SearchConfig, searchers: Sequence[str]) 
 def _prices(
     space: SearchSpace, search: SearchConfig, searchers: Sequence[str], measured: Path | None = None
 ) -> RunCosts:
-    """Costs that suit all searchers."""
+    """Costs needed by any of the searchers."""
     needed = [search_costs(space, dataclasses.replace(search, searcher=name), measured) for name in searchers]
     return next((each for each in needed if each.latency is not None), search_costs(space, search, measured))
 
@@ -165,7 +165,7 @@ def _prices(
 def _objectives(
     search: SearchConfig, measure: Measure, space: SearchSpace, costs: RunCosts
 ) -> tuple[tuple[Objective, ...], Ranges]:
-    """The objectives, and their ranges: hypervolumes of searches that each guess their own would not compare."""
+    """Objectives and their ranges: hypervolumes are only comparable with common ranges."""
     objectives = objectives_from(search, measure)
     ranges = known_ranges(objectives, cost_ranges(space, costs))
     for each in objectives:

@@ -1,4 +1,4 @@
-"""The page of `fairnas similarity`."""
+"""Page of `fairnas similarity`."""
 
 import math
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from fairnas.report.similarity import DrawnLayer, LayerStats, Similarity, cosine
 from fairnas.versions import installed_versions
 
 _MOST_PIXELS = 32
-"""Side of a feature map on the page; larger ones are averaged down."""
+"""Largest side of a feature map on the page; larger ones are averaged down."""
 
 
 def render_similarity(similarity: Similarity) -> str:
-    """The page as HTML. The same numbers give the same page."""
+    """Render the page as HTML. Equal numbers give an equal page."""
     lead = (
         f"Space {similarity.space}, data {similarity.data}. {_looked_at(similarity)} "
         "1 is the same but for a scale, 0 unrelated, \u22121 opposite."
@@ -143,7 +143,7 @@ def _lowest(data: Sequence[Figure]) -> list[float]:
 
 
 def layer_table(similarity: Similarity) -> Html:
-    """A row per layer."""
+    """Table with one row per layer."""
     others = [name for name in similarity.supernets if name != "trained"]
     head = ["layer", "blocks", "same channel", "quartiles", "no shortcut", "other channel", "both differ"]
     for name in others:
@@ -262,7 +262,7 @@ def _drawn(layer: DrawnLayer, similarity: Similarity) -> Section:
 
 
 def _in_rows(items: Sequence[np.ndarray], width: int) -> list[list[np.ndarray]]:
-    """Items in rows of a width, the last one filled up with nothing."""
+    """Items in rows of a given width, with the last row filled up by empty items."""
     rows = [list(items[start : start + width]) for start in range(0, len(items), width)]
     if len(rows) > 1:
         rows[-1] += [np.full_like(items[0], np.nan)] * (width - len(rows[-1]))
@@ -270,7 +270,7 @@ def _in_rows(items: Sequence[np.ndarray], width: int) -> list[list[np.ndarray]]:
 
 
 def _tiled(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """Matrices of one shape beside and below each other, a gap between them."""
+    """Matrices of equal shape in a grid, with gaps between them."""
     height, width = rows[0][0].shape
     gap = max(1, width // 12)
     most = max(map(len, rows))
@@ -307,7 +307,7 @@ def _tiled_maps(layer: DrawnLayer, titles: Sequence[str]) -> Figure:
 
 
 def shrunk(pixels: np.ndarray) -> np.ndarray:
-    """A feature map (H, W) in a size that a page can hold, by means over squares."""
+    """Feature map (H, W) averaged down to a size that fits on a page."""
     step = -(-max(pixels.shape) // _MOST_PIXELS)
     height, width = (side // step * step for side in pixels.shape)
     parts = pixels[:height, :width].reshape(height // step, step, width // step, step)
@@ -315,7 +315,7 @@ def shrunk(pixels: np.ndarray) -> np.ndarray:
 
 
 def stretch(pixels: np.ndarray) -> np.ndarray:
-    """A feature map from 0, its lowest value, to 1, its highest; a flat one is 0.5."""
+    """Feature map scaled from 0, its lowest value, to 1, its highest; a constant one is 0.5."""
     low, high = float(pixels.min()), float(pixels.max())
     return (pixels - low) / (high - low) if high > low else np.full(pixels.shape, 0.5)
 

@@ -1,4 +1,4 @@
-"""Figures 2, 9 and 13, 12 and 14 for a layer, and similarity over all layers, for a paper."""
+"""Plots for a paper: Figures 2, 9 and 13, 12 and 14 for a layer, and similarity over all layers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +12,11 @@ from fairnas.report.similarity import DrawnLayer, Similarity
 
 _TILES_ACROSS = 8
 _GAP = 0.07
-"""Between small pictures, as a share of one."""
+"""Gap between small pictures, as a share of their size."""
 
 
 def draw_layer(out: Path, layer: DrawnLayer, similarity: Similarity) -> list[Path]:
-    """Four figures of one layer. Returns the files."""
+    """Draw four figures of one layer. Returns the files."""
     labels = similarity.labels[layer.layer]
     name = f"layer{layer.layer}"
     with paper_style() as plt:
@@ -29,7 +29,7 @@ def draw_layer(out: Path, layer: DrawnLayer, similarity: Similarity) -> list[Pat
 
 
 def draw_overview(out: Path, similarity: Similarity) -> list[Path]:
-    """Mean cosines over layers: trained, untrained, and the other run. Returns the files."""
+    """Draw mean cosines over layers: trained, untrained, and the other run. Returns the files."""
     with paper_style() as plt:
         figure, axes = plt.subplots(figsize=(COLUMN, 2.3), layout="constrained")
         styles = {"trained": (BLUE, "o", "trained"), "untrained": (GREY, "s", "untrained")}
@@ -59,7 +59,7 @@ def draw_overview(out: Path, similarity: Similarity) -> list[Path]:
 
 
 def _maps(plt: Any, layer: DrawnLayer, labels: Sequence[str]) -> Any:
-    """Figure 2: feature maps of every block, and the mean cosine across blocks on the same channel."""
+    """Figure 2: feature maps of every block, and the mean cosine between blocks on the same channel."""
     shown, blocks = layer.shown, len(labels)
     side = min(0.52, (PAGE * 0.56) / blocks, 4.6 / len(shown))
     left, height = 0.5 + side * blocks, side * len(shown)
@@ -93,7 +93,7 @@ def _maps(plt: Any, layer: DrawnLayer, labels: Sequence[str]) -> Any:
 
 
 def _same_channel(plt: Any, layer: DrawnLayer) -> Any:
-    """Figures 9 and 13: blocks by blocks, for every channel as far as a page holds them."""
+    """Figures 9 and 13: blocks by blocks, for as many channels as fit on a page."""
     found = layer.found
     rows = -(-found.channels // _TILES_ACROSS)
     most = int((TALLEST - 0.6) / 0.95)
@@ -111,14 +111,14 @@ def _within(plt: Any, layer: DrawnLayer, labels: Sequence[str]) -> Any:
 
 
 def _between(plt: Any, layer: DrawnLayer, labels: Sequence[str]) -> Any:
-    """Figure 14: channels of block 0 against those of every other."""
+    """Figure 14: channels of block 0 against those of every other block."""
     matrices = [layer.found.between(0, block) for block in range(1, layer.found.blocks)]
     titles = [f"{labels[0]} (down), {label} (across)" for label in labels[1:]]
     return _small_multiples(plt, matrices, titles, 3, "channel")
 
 
 def _small_multiples(plt: Any, matrices: Sequence[np.ndarray], titles: Sequence[str], across: int, what: str) -> Any:
-    """Heat maps of one shape in rows, with one colour bar."""
+    """Heat maps of equal shape in rows, with one colour bar."""
     across = min(across, len(matrices))
     down = -(-len(matrices) // across)
     side = min(2.0, (PAGE - 0.6) / across)
@@ -148,7 +148,7 @@ def _small_multiples(plt: Any, matrices: Sequence[np.ndarray], titles: Sequence[
 
 
 def _heat(axes: Any, values: np.ndarray) -> Any:
-    axes.set_facecolor("#d9d9d9")  # unknown, because a map is zero
+    axes.set_facecolor("#d9d9d9")  # undefined cosines, because a map is zero
     for spine in axes.spines.values():
         spine.set_visible(False)
     return axes.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")

@@ -1,7 +1,7 @@
-"""The similarity study of the paper's section 5 (Figures 2, 9, 12, 13, 14): measure, draw, and write page and numbers.
+"""Similarity study of the paper's section 5 (Figures 2, 9, 12, 13, 14): measurement, plots, page and numbers.
 
-Where a strategy makes the weights of each network, blocks have none of their own: what lies in the supernet was never
-trained, or was written for another network. There is nothing to compare then.
+If a strategy generates the weights of each network, blocks have none of their own: the weights in the supernet were
+never trained, or written for another network. Then there is nothing to compare.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ from fairnas.train import new_supernet
 
 
 def measure_similarity(path: Path, out: Path, options: SimilarityOptions, narrator: Narrator) -> dict[str, Any]:
-    """Measure, draw, write page, numbers and plates, and return the numbers.
+    """Measure, draw, write page, numbers and plots, and return the numbers.
 
     Raises:
         RunDirectoryError: if there is no run, or its supernet is not trained.
@@ -127,13 +127,13 @@ def _require_layers(layers: Sequence[int], space: SearchSpace) -> None:
 
 
 def _untrained(experiment: Experiment) -> Supernet:
-    """The supernet as its training found it."""
+    """Supernet with its initial weights."""
     config = experiment.config
     return new_supernet(experiment.space, config.train, config.seed).to(experiment.device).eval()
 
 
 def statistics_in_words(experiment: Experiment) -> str:
-    """By what BN normalises the trained supernet."""
+    """Statistics that BN uses in the trained supernet, as text."""
     wanted = experiment.config.evaluate.calibration_images
     return {
         "running": "running statistics",

@@ -1,7 +1,7 @@
-"""What a supernet step of a weight-sharing system costs: memory, time and compute, from a few real steps.
+"""Profile of a supernet step of a weight-sharing system: memory, time and compute, from a few real steps.
 
 Compute is counted in path-images: images times the passes of one path; a pass through all m blocks of every layer
-counts as m of them, whoever it teaches.
+counts as m passes, whether it trains weights or an architecture.
 """
 
 import dataclasses
@@ -23,30 +23,33 @@ from fairnas.train.strategies import Strategy
 from fairnas.train.supernet import SupernetTraining
 
 WINDOWS = 4
-"""How many times steps are tried, in the midst of equal parts of a training, so that what grows evenly counts right."""
+"""Number of windows in which steps are timed, centred in equal parts of a training, so that quantities that grow evenly
+are averaged correctly.
+"""
 LEAST_STEPS = 10
-"""Of each window; at least, because a window holds whole periods of teaching the architecture."""
-NOMINAL_STEPS = 1000
+"""Smallest number of steps per window; windows contain whole periods of architecture updates."""
+NOMINAL_STEPS = 1000  # steps in the schedules of the strategies; only a few of them are made
 TRACED = ((0.0, 2), (0.9, 5))
-"""Whose memory is traced: places in a training, and least steps there. Path dropout holds most at the beginning."""
+"""Places where memory is traced: position in a training, and number of steps. Path dropout keeps most at the beginning.
+"""
 
 
 @dataclass(frozen=True)
 class SystemProfile:
-    """Of one system, on one space."""
+    """Profile of one system on one space."""
 
     paths_per_step: float
-    """Passes of one path that a step amounts to."""
+    """Passes of one path that a step is equivalent to."""
     seconds_per_image: float
-    """Wall-clock time of training per image that the weights see, at the rate of the window that was fastest."""
+    """Wall-clock seconds of training per image for the weights, in the fastest window."""
     peak: int
-    """Most bytes at once in a step, beyond weights, their gradients and what the optimiser keeps."""
+    """Peak of bytes in a step, beyond weights, gradients and optimiser state."""
     peak_of_two: int | None
-    """The same where every layer offers its first two choices only; None if the system cannot train that."""
+    """Peak if every layer offers only its first two choices; None if the system cannot train that."""
 
 
 def with_first_choices(space: SearchSpace, count: int) -> SearchSpace:
-    """The space with at most so many choices per layer."""
+    """Space with at most `count` choices per layer."""
     layers = tuple(dataclasses.replace(layer, choices=layer.choices[:count]) for layer in space.layers)
     return dataclasses.replace(space, layers=layers)
 
@@ -59,16 +62,16 @@ def profile(
     device: torch.device,
     resources: Resources | None = None,
 ) -> SystemProfile:
-    """Take a few steps of trainings that are thrown away.
+    """Take a few steps of trainings that are discarded.
 
     Args:
         space: resolved for the data.
-        dataset: images to take them on.
-        config: of the system.
+        dataset: training images.
+        config: settings of the system.
         seed: of its weights.
-        device: where.
-        resources: with which executor it is timed. Memory is that of one path after another: what lockstep takes is a
-            choice of the executor, and says nothing about the system.
+        device: device of the training.
+        resources: choice of the executor for timing. Memory is always measured with one path after another, because the
+            memory of lockstep is a property of the executor, not of the system.
     """
     resources = resources or Resources()
     one_by_one = dataclasses.replace(resources, executor="sequential", compile="auto", save_memory=False)
@@ -104,9 +107,9 @@ def profile(
 
 
 def windows(strategy: Strategy) -> list[tuple[range, float]]:
-    """Steps to try of a training of `NOMINAL_STEPS`, and the share of it that they stand for.
+    """Steps to time of a training of `NOMINAL_STEPS`, with the share of the training that they represent.
 
-    While the architecture rests a step costs less, so warming up has a window of its own.
+    Steps cost less before the architecture learns, so the warm-up has its own window.
     """
     length = strategy.architecture_period * math.ceil(LEAST_STEPS / strategy.architecture_period)
     rest = strategy.warm_up
@@ -116,7 +119,7 @@ def windows(strategy: Strategy) -> list[tuple[range, float]]:
     found = []
     for begin, share in parts:
         first = round((begin + share / 2) * NOMINAL_STEPS - length / 2)
-        first = max(first, math.ceil(begin * NOMINAL_STEPS))  # of a short part, not what was before it
+        first = max(first, math.ceil(begin * NOMINAL_STEPS))  # within a short part, do not use steps before it
         found.append((range(first, first + length), share))
     return found
 
@@ -124,7 +127,7 @@ def windows(strategy: Strategy) -> list[tuple[range, float]]:
 def _endless(
     training: SupernetTraining, dataset: Dataset, config: TrainConfig, seed: int, device: torch.device
 ) -> Iterator[Sequence[Batch]]:
-    """What one step takes, over and over."""
+    """Iterate for ever over the mini-batches of one step."""
     own = training.images(dataset)
     epoch = 0
     while True:

@@ -1,4 +1,4 @@
-"""One arm of Figure 1 with one seed: an ordinary run directory, and the scores of its stratified models beside."""
+"""One arm of Figure 1 with one seed: an ordinary run directory, and the scores of its stratified models beside it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,15 +16,15 @@ from fairnas.train import DivergedError
 
 SCORES = "stratified.json"
 _PORTIONS = 8
-"""Stratified models are scored in so many goes; between them the work can be ended."""
+"""Number of portions in which stratified models are scored; the work can be ended between them."""
 
 
 def stratified_genomes(space: SearchSpace, count: int) -> tuple[Genome, ...]:
-    """Genomes such that every choice block of a layer is on equally many; the same for every training of a space.
+    """Genomes in which every choice block of a layer occurs equally often; equal for every training of a space.
 
-    Raises `ConfigError` if the count is no multiple of what that takes.
+    Raises `ConfigError` if this is impossible for `count`.
     """
-    # a seed of their own: these must not be the paths that strict training took
+    # a seed of their own, because these must not be the paths of strict training
     sampler = StrictSampler(space.choices, derived_seed(0, "stratified genomes"))
     unit = sampler.paths_per_step * sampler.fairness_period
     if count < unit or count % unit:
@@ -36,7 +36,7 @@ def stratified_genomes(space: SearchSpace, count: int) -> tuple[Genome, ...]:
 
 
 def is_done(run: RunDirectory, models: int) -> bool:
-    """Whether a training of the figure is finished and undamaged, and its models are scored with its weights."""
+    """True if a training of the figure is finished and undamaged, and its models are scored with its weights."""
     scores = read_scores(run)
     if scores.get("status") == "diverged":
         return True
@@ -50,7 +50,7 @@ def _weights(run: RunDirectory) -> str:
 
 
 def read_scores(run: RunDirectory) -> dict[str, Any]:
-    """The scores as they were written, or nothing if it is not there or damaged at rest."""
+    """Scores as written; empty if the file is missing or damaged."""
     try:
         scores = run.read_json(SCORES)
     except RunDirectoryError:
@@ -60,7 +60,7 @@ def read_scores(run: RunDirectory) -> dict[str, Any]:
 
 
 def train_and_score(experiment: Experiment, genomes: Sequence[Genome]) -> None:
-    """Train the supernet, going on where it stopped, and score the genomes. That it diverged is a result, too."""
+    """Train the supernet, resuming if possible, and score the genomes. Divergence is a result as well."""
     run = experiment.run
     if not trained(experiment, SCORES):
         return
@@ -78,7 +78,7 @@ def train_and_score(experiment: Experiment, genomes: Sequence[Genome]) -> None:
 
 
 def trained(experiment: Experiment, file: str) -> bool:
-    """Train the supernet, going on where it stopped. False if it diverged, which is written to `file` as a result."""
+    """Train the supernet, resuming if possible. False if it diverged, which is written to `file` as a result."""
     run = experiment.run
     discard_damaged(experiment, "train")
     if not run.is_finished("train"):
@@ -92,7 +92,7 @@ def trained(experiment: Experiment, file: str) -> bool:
 
 
 def score_top1(experiment: Experiment, genomes: Sequence[Genome]) -> list[float]:
-    """One-shot top-1 of the genomes, in order; scored by neighbours, which share their first layers."""
+    """One-shot top-1 of the genomes, in order; neighbours, which share their first layers, are scored together."""
     ordered = sorted(set(genomes))
     size = -(-len(ordered) // _PORTIONS)
     found: dict[Genome, float] = {}

@@ -1,4 +1,4 @@
-"""The page of Table 1, measured: weight-sharing systems beside each other, and the paper's claims beside both."""
+"""Page of Table 1, measured: weight-sharing systems compared, with the paper's claims."""
 
 import dataclasses
 import math
@@ -19,7 +19,7 @@ from fairnas.report.plots import Figure, plain_layout, six_digits
 from fairnas.report.reproduction_section import versions_table
 
 SINGLE, TWO = 1.3, 2.6
-"""Most memory of a step, in those of a single path, that counts as the class of one path, and of two."""
+"""Largest memory of a step, relative to a single path, that counts as one path, and as two."""
 MemoryClass = Literal["SP", "TP", "SN"]
 MEMORY_NAMES: dict[MemoryClass, str] = {"SP": "a single path", "TP": "two paths", "SN": "the whole supernet"}
 _COLOURS = ("--arm-a", "--arm-b", "--arm-c", "--arm-d", "--arm-e")
@@ -28,68 +28,68 @@ _DASHES = ("solid", "dash", "dot")
 
 @dataclass(frozen=True)
 class SystemTraining:
-    """One supernet, and what came of it."""
+    """One supernet and its results."""
 
     seed: int
     audit: Audit
     path_images: float
-    """Images times passes of one path, those that taught the architecture included."""
+    """Images times passes of one path, including passes that trained the architecture."""
     backward_passes: int
-    """Through the whole network, those that taught the architecture included."""
+    """Backward passes through the whole network, including those that trained the architecture."""
     unevenness: tuple[float, float]
-    """Gini coefficients of updates and of gradient norms in the end."""
+    """Gini coefficients of updates and of gradient norms at the end."""
     curve: tuple[tuple[float, float, float], ...]
-    """Share of the training, and both Gini coefficients there."""
+    """Points of the training: share of it that is done, and both Gini coefficients."""
     tau: RankAgreement
-    """One-shot accuracy against the truth."""
+    """Agreement of one-shot accuracy with the truth."""
     preference_tau: RankAgreement | None
-    """The system's own preference against the truth; None if it has none."""
+    """Agreement of the system's own preference with the truth; None if it has none."""
     one_shot: float
     """Mean one-shot top-1 of the networks of the truth."""
     derived: str
-    """Genome."""
+    """Genome of the derived network."""
     derived_by: str
     derived_top1: float | None
-    """Stand-alone; None if it diverged."""
+    """Stand-alone accuracy of the derived network; None if it diverged."""
     derived_madds: int
     cheapest_share: float
-    """Layers of the derived network that take the cheapest choice of their layer, such as a skip."""
+    """Share of layers of the derived network that use the cheapest choice of their layer, such as a skip."""
 
 
 @dataclass(frozen=True)
 class System:
-    """One system."""
+    """Results of one system."""
 
     name: str
     claims: MethodClaims | None
-    """Its row in the paper's table."""
+    """Row of the system in the paper's table."""
     epochs: int
     seconds_per_path_image: float
-    """Times of one run on one machine: only their ratios say something."""
+    """Seconds in one run on one machine: only their ratios are meaningful."""
     peak: int
-    """Bytes of a step, beyond weights and gradients."""
+    """Peak of bytes in a step, beyond weights and gradients."""
     peak_of_two: int | None
-    """The same with two choices per layer."""
+    """Peak with two choices per layer."""
     trainings: tuple[SystemTraining, ...]
     diverged: tuple[str, ...]
-    """Of the trainings that did, why."""
+    """Reasons of the trainings that diverged."""
     draws_alike: bool
-    """Whether its rule gives all blocks of a layer the same chance. A test that finds nothing against a rule that gives
-    them others has only not seen enough."""
+    """True if its rule gives all blocks of a layer equal chances. If not, a test that finds nothing only lacks power.
+    """
 
 
 @dataclass(frozen=True)
 class TableOne:
-    """Everything that the page shows."""
+    """Content of the page."""
 
     systems: tuple[System, ...]
     single_path: System
-    """What memory and time are compared with: uniform sampling. Without trainings if it was not asked for."""
+    """Reference for memory and time: uniform sampling. Without trainings if it was not requested."""
     space: str
     choices: int
-    """m, the largest number of choices of a layer."""
+    """Largest number of choices of a layer, m."""
     whole_supernet: float
-    """Activations of all blocks, in those of the largest path."""
+    """Activations of all blocks, relative to the largest path."""
     data: str
     validation_images: int
     truth: str
@@ -98,7 +98,7 @@ class TableOne:
     versions: Mapping[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for JSON; numbers that are not known are null."""
+        """Plain data, for JSON; unknown numbers are null."""
         plain = {
             "table": 1,
             "space": self.space,
@@ -125,13 +125,13 @@ class TableOne:
         return _finite(plain)
 
     def memory(self, system: System, *, two: bool = False) -> float | None:
-        """Memory of a step in those of a single path, with all choices or with two per layer."""
+        """Memory of a step relative to a single path, with all choices or with two per layer."""
         own = system.peak_of_two if two else system.peak
         whole_path = self.single_path.peak_of_two if two else self.single_path.peak
         return own / whole_path if own and whole_path else None
 
     def verdicts(self, system: System) -> tuple["ClaimVerdict", ...]:
-        """What became of the paper's claims about a system."""
+        """Verdicts on the paper's claims about a system."""
         if system.claims is None:
             return ()
         ratio = self.memory(system)
@@ -153,7 +153,7 @@ class TableOne:
 
 @dataclass(frozen=True)
 class ClaimVerdict:
-    """A claim of the paper's Table 1, and what was measured."""
+    """Claim of the paper's Table 1, and the measurement."""
 
     claim: str
     claimed: str
@@ -162,7 +162,7 @@ class ClaimVerdict:
 
 
 def _expectation(system: System, gradients: str) -> ClaimVerdict:
-    """What became of the claim about expectation fairness."""
+    """Verdict on the claim about expectation fairness."""
     assert system.claims is not None, "somebody claims it"
     audits = [training.audit for training in system.trainings]
     claimed, fair = system.claims.expectation_fair, all(audit.expectation_fair for audit in audits)
@@ -184,12 +184,12 @@ def _fairness(kind: str, claimed: bool, found: bool, measured: str) -> ClaimVerd
 
 
 def memory_verdict(claimed: MemoryClass, ratio: float, whole_supernet: float) -> ClaimVerdict:
-    """What became of a claim about memory.
+    """Verdict on a claim about memory.
 
     Args:
         claimed: a single path, two, or all.
-        ratio: what a step took, in that of a single path.
-        whole_supernet: what all blocks of the space take. With few or small choices that is hardly more than two paths.
+        ratio: memory of a step, relative to a single path.
+        whole_supernet: memory of all blocks of the space; with few or small choices it is hardly more than two paths.
     """
     found = memory_class(ratio)
     measured = f"{ratio:.1f} times that of a single path"
@@ -202,12 +202,12 @@ def memory_verdict(claimed: MemoryClass, ratio: float, whole_supernet: float) ->
 
 
 def memory_class(ratio: float) -> MemoryClass:
-    """Of what a step takes, in single paths."""
+    """Class of the memory of a step, given in single paths."""
     return "SP" if ratio < SINGLE else "TP" if ratio < TWO else "SN"
 
 
 def over_seeds(system: System, value: Callable[[SystemTraining], float | None], shown: Callable[[float], str]) -> str:
-    """Mean over the seeds, and the smallest and largest value behind it."""
+    """Mean over the seeds, with the smallest and largest value."""
     known = [found for training in system.trainings if (found := value(training)) is not None and is_known(found)]
     if not known:
         return UNKNOWN
@@ -220,7 +220,7 @@ COLUMNS = ("system", "memory", "time", "compute", "updates", "EF", "SF", "gradie
 
 
 def rows_of(given: TableOne) -> list[list[str]]:
-    """The table in text, a row per system, in the order of `COLUMNS`."""
+    """Table as text, one row per system, in the order of `COLUMNS`."""
     rows = []
     for system in given.systems:
         memory, small = given.memory(system), given.memory(system, two=True)
@@ -249,7 +249,7 @@ def rows_of(given: TableOne) -> list[list[str]]:
 
 
 def _expected(system: System, p: float) -> str:
-    """The verdict on expectation fairness for a cell, with the smallest p of all seeds."""
+    """Verdict on expectation fairness for a cell, with the smallest p of all seeds."""
     if not all(training.audit.single_paths for training in system.trainings):
         return "no, several paths at once"
     if p < SIGNIFICANCE:
@@ -258,7 +258,7 @@ def _expected(system: System, p: float) -> str:
 
 
 def render_table_1(given: TableOne) -> str:
-    """The page as HTML. The same numbers give the same page."""
+    """Render the page as HTML. Equal numbers give an equal page."""
     seeds = max((len(system.trainings) for system in given.systems), default=0)
     lead = (
         f"Space {given.space}, data {given.data}. {counted(len(given.systems), 'system')} at equal compute, "
@@ -308,7 +308,7 @@ def _claims(given: TableOne) -> Section:
 
 
 def curve_figure(given: TableOne, place: Literal[1, 2]) -> Figure:
-    """How unequally blocks are treated over a training: of the updates (1), or of the gradient norms (2)."""
+    """Unevenness between blocks over a training: of the updates (1), or of the gradient norms (2)."""
     traces = []
     for number, system in enumerate(each for each in given.systems if each.trainings):
         training = system.trainings[0]
@@ -371,7 +371,7 @@ def _reproduction(given: TableOne) -> Section:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN."""
+    """Replace NaN, which JSON does not have."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

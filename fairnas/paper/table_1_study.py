@@ -1,9 +1,9 @@
 """Table 1, measured: weight-sharing systems on one space, one data set and one budget (paper 2.1 and 2.2.3).
 
-OUT/figure.json     the settings; a second call goes on with them
-OUT/profiles.json   what a step of each system costs (`step_profile.py`)
-OUT/stand_alone/    the ground truth, where no benchmark brings it: networks trained from scratch
-OUT/SYSTEM-sSEED/   an ordinary run directory per training, with `system.json` for what came of it
+OUT/figure.json     the settings; a second call continues with them
+OUT/profiles.json   costs of a step of each system (`step_profile.py`)
+OUT/stand_alone/    the ground truth, if there is no benchmark: networks trained from scratch
+OUT/SYSTEM-sSEED/   an ordinary run directory per training, with the results in `system.json`
 OUT/table1.html     the page, and its numbers in table1.json; written after every seed
 """
 
@@ -45,25 +45,25 @@ from fairnas.versions import installed_versions
 
 RESULT = "system.json"
 SINGLE_PATH = "uniform"
-"""Whose memory and time others are compared with."""
+"""System that is the reference for memory and time."""
 
 
 @dataclass(frozen=True)
 class SystemComparison:
-    """What is compared."""
+    """Settings of the comparison."""
 
     base: RunConfig
-    """What all systems share; its seed is the first, and its epochs are those of strict training."""
+    """Common settings of all systems; its seed is the first, and its epochs are those of strict training."""
     systems: tuple[str, ...]
     seeds: int
     models: int | None
-    """Networks of the ground truth; None: all of the benchmark."""
+    """Number of networks of the ground truth; None: all of the benchmark."""
     truth: Path | None
-    """The file of NAS-Bench-Macro; None: networks are trained from scratch."""
+    """File of NAS-Bench-Macro; None: networks are trained from scratch."""
     command: str
 
     def settings(self) -> dict[str, Any]:
-        """What the result depends on, but for which systems and how many seeds: more may join."""
+        """Settings that the result depends on, without the systems and the number of seeds, which may grow."""
         base = {key: value for key, value in dataclasses.asdict(self.base).items() if key != "resources"}
         truth = None if self.truth is None else checksum(self.truth)
         return json.loads(json.dumps({"table": 1, "models": self.models, "truth": truth, "base": base}))
@@ -72,12 +72,12 @@ class SystemComparison:
 def measure_table_1(
     out: Path, given: SystemComparison, narrator: Narrator, stop: Callable[[], bool] = lambda: False
 ) -> dict[str, Any]:
-    """Train what is missing, judge it, write the page, and return its numbers.
+    """Run the missing trainings, evaluate them, write the page, and return its numbers.
 
     Raises:
         RunDirectoryError: if `out` holds something else, or is in use.
-        ConfigError: if the settings cannot be.
-        KeyboardInterrupt: when `stop` said so; everything is saved.
+        ConfigError: if the settings are invalid.
+        KeyboardInterrupt: when `stop` returned True; everything is saved.
     """
     if given.seeds < 1:
         raise ConfigError(f"--seeds is {given.seeds}; give 1 or more")
@@ -88,7 +88,7 @@ def measure_table_1(
     check_systems(given.base, given.systems, prepared.space)
     with claimed(out, given.settings()):
         for line in prepared.training_plan():
-            if not line.startswith(("train", "execution")):  # those differ between systems
+            if not line.startswith(("train", "execution")):  # these lines differ between systems
                 narrator.say(line)
         truth = Truth(given.base, opened, out / "stand_alone", given.truth, narrator, stop)
         networks = truth.networks(given.models)
@@ -97,7 +97,7 @@ def measure_table_1(
         narrator.stage(1, 3, f"ground truth of {len(networks):,} networks", "train the systems")
         true = dict(zip(networks, truth.of(networks), strict=True))
         numbers: dict[str, Any] = {}
-        # every system with a seed before the next seed, so that an early look compares all of them
+        # seed by seed, so that an early look compares all systems
         for done in range(given.seeds):
             seed = given.base.seed + done
             for number, plan in enumerate(plans):
@@ -108,7 +108,7 @@ def measure_table_1(
                         narrator.say(f"{title}: done before")
                         continue
                     narrator.stage(done * len(plans) + number + 1, given.seeds * len(plans), title, "")
-                    own = opened if done == 0 else None  # which images are held out depends on the seed
+                    own = opened if done == 0 else None  # the held-out images depend on the seed
                     _train_and_judge(Experiment(run, _SystemNarrator(narrator), stop, own), networks)
             derived = _derived(out, given, plans, done + 1, prepared.space)
             true |= dict(zip(derived, truth.of(derived), strict=True))
@@ -120,7 +120,7 @@ def measure_table_1(
 
 
 class _SystemNarrator:
-    """Tells of one training among many: the comparison announces it, the stage inside does not."""
+    """Narrator of one training among many: the comparison announces it, the stage inside does not."""
 
     def __init__(self, narrator: Narrator) -> None:
         self.progress, self.say = narrator.progress, narrator.say
@@ -132,7 +132,7 @@ class _SystemNarrator:
 def _profiles(
     out: Path, given: SystemComparison, opened: tuple[SearchSpace, Dataset], narrator: Narrator
 ) -> dict[str, SystemProfile]:
-    """Measured once and kept, strict training's always among them."""
+    """Profiles of all systems and of strict training, measured once and stored."""
     path = out / "profiles.json"
     stored = _stored_profiles(path)
     device = pick_device(given.base.resources.device)
@@ -148,7 +148,7 @@ def _profiles(
 
 
 def _stored_profiles(path: Path) -> dict[str, SystemProfile]:
-    """Profiles of before; none, to be measured again, if there are none or the file is damaged at rest."""
+    """Stored profiles; empty, so that they are measured again, if there are none or the file is damaged."""
     try:
         plain = parse_json(path.read_text(encoding="utf-8"))
         stored = {name: SystemProfile(**values) for name, values in plain.items()}
@@ -163,7 +163,7 @@ def _folder_of(out: Path, plan: SystemPlan, seed: int) -> Path:
 
 
 def _result(run: RunDirectory, genomes: Sequence[Genome]) -> dict[str, Any] | None:
-    """What came of a training, or None if it is not there, or not of these networks and weights."""
+    """Result of a training; None if it is missing, or not of these networks and weights."""
     try:
         found = run.read_json(RESULT)
     except RunDirectoryError:
@@ -176,7 +176,7 @@ def _result(run: RunDirectory, genomes: Sequence[Genome]) -> dict[str, Any] | No
 
 
 def _train_and_judge(experiment: Experiment, genomes: Sequence[Genome]) -> None:
-    """Train, score the networks of the truth, and derive an architecture. That it diverged is a result, too."""
+    """Train, score the networks of the truth, and derive an architecture. Divergence is a result as well."""
     run = experiment.run
     if not trained(experiment, RESULT):
         return
@@ -199,23 +199,23 @@ def _train_and_judge(experiment: Experiment, genomes: Sequence[Genome]) -> None:
 
 
 def _best_found(experiment: Experiment) -> Genome:
-    """The network with the best one-shot accuracy that the run's searcher finds; of equals the cheapest."""
+    """Network with the best one-shot accuracy that the run's searcher finds; among equal ones the cheapest."""
     if not experiment.run.is_finished("search"):
         run_stage(experiment, "search")
-    measure = experiment.config.measure  # what the search was after
+    measure = experiment.config.measure  # measure that the search optimised
     best = max(known_candidates(experiment), key=lambda c: (c.value(measure), -c.value("madds"), c.genome))
     return best.genome
 
 
 def read_result(run: RunDirectory) -> dict[str, Any]:
-    """What came of a training that is done."""
+    """Result of a finished training."""
     return run.read_json(RESULT)
 
 
 def _derived(
     out: Path, given: SystemComparison, plans: Sequence[SystemPlan], seeds: int, space: SearchSpace
 ) -> list[Genome]:
-    """Every architecture that a system arrived at, once."""
+    """Distinct architectures that the systems derived."""
     seen = range(given.base.seed, given.base.seed + seeds)
     results = [read_result(RunDirectory(_folder_of(out, plan, seed))) for plan in plans for seed in seen]
     return list(dict.fromkeys(space.parse(result["derived"]) for result in results if result["status"] == "done"))

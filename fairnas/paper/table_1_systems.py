@@ -1,4 +1,4 @@
-"""The systems that `fairnas compare` trains: strategies by name, each for as long as equal compute lets it."""
+"""Systems that `fairnas compare` trains: strategies by name, each with the epochs of equal compute."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -23,31 +23,31 @@ TABLE_1_SYSTEMS = (
     "single_path_nas",
     "strict",
 )
-"""The rows of the paper's Table 1, in its order."""
+"""Rows of the paper's Table 1, in its order."""
 BESIDE = ("uniform_k", "uniform_k_slow", "enas", "sandwich")
-"""The paper's baselines (4.3.1), the system it discusses, and the rule that came after it."""
+"""The paper's baselines (4.3.1), the system it discusses, and the later sandwich rule."""
 VARIANTS = {"uniform_k_slow": "uniform_k"}
-"""Names of our own for a strategy with other settings: here with the learning rate over k (4.3.1 b)."""
+"""Names of our own for a strategy with other settings: the learning rate divided by k (4.3.1 b)."""
 
 
 @dataclass(frozen=True)
 class SystemPlan:
-    """One system, and how long it trains."""
+    """One system, and the length of its training."""
 
     name: str
     train: TrainConfig
     profile: SystemProfile
     path_images: float
-    """Compute of the whole training, as the profile foresees it."""
+    """Compute of the whole training, as expected from the profile."""
 
     @property
     def claims(self) -> str:
-        """Its row in the paper's Table 1, or empty."""
+        """Row of the system in the paper's Table 1, or empty."""
         return STRATEGIES[self.train.strategy].claims if self.name in STRATEGIES else ""
 
 
 def system_config(base: TrainConfig, name: str, choices: tuple[int, ...]) -> TrainConfig:
-    """How a system trains, but for its length. Raises `UnknownNameError`."""
+    """Training settings of a system, except its length. Raises `UnknownNameError`."""
     strategy = VARIANTS.get(name, name)
     if strategy not in STRATEGIES:
         raise UnknownNameError("strategy", name, [*STRATEGIES, *VARIANTS], plural="strategies")
@@ -80,9 +80,9 @@ def plan_systems(
     space: SearchSpace,
     dataset: Dataset,
 ) -> tuple[SystemPlan, ...]:
-    """Every system with the epochs that cost what strict training costs in the epochs of `base`.
+    """Plan every system with the epochs that cost as much as strict training with the epochs of `base`.
 
-    Whole epochs, at least one: a system whose epoch costs much may differ, and the table says by how much.
+    Epochs are whole, at least one, so a system with expensive epochs may differ; the table shows its compute.
     """
 
     def per_epoch(config: TrainConfig, profile: SystemProfile) -> float:
@@ -101,5 +101,5 @@ def plan_systems(
 
 
 def as_plain(profile: SystemProfile) -> dict[str, Any]:
-    """For JSON."""
+    """Plain data for JSON."""
     return dataclasses.asdict(profile)

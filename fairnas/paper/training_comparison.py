@@ -1,7 +1,7 @@
-"""What several ways of training a supernet came to, and what may be said about it (paper Figure 1, section 4.3.1).
+"""Results of several ways of training a supernet, and conclusions about them (paper Figure 1, section 4.3.1).
 
-A seed is one training. Sentences name a winner only where seeds do not overlap and the interval of the differences,
-taken seed by seed, does not hold zero.
+A seed is one training. Sentences name a winner only if seeds do not overlap and the interval of the differences, taken
+seed by seed, excludes zero.
 """
 
 import statistics
@@ -20,7 +20,7 @@ class CurvePoint:
 
     epoch: int
     backward_passes: int
-    """Since the beginning."""
+    """Backward passes since the beginning."""
     mean: float
     std: float
 
@@ -31,14 +31,14 @@ class ArmTraining:
 
     seed: int
     folder: str
-    """Its run directory, inside of that of the figure."""
+    """Run directory, inside the figure's folder."""
     curve: tuple[CurvePoint, ...]
     audit: Audit | None
-    """None if it diverged."""
+    """Verdict of the ledger; None if it diverged."""
     top1: tuple[float, ...]
     """One-shot top-1 (0 to 1) of the stratified models; empty if it diverged."""
     diverged: str = ""
-    """Why, if it did."""
+    """Reason, if it diverged."""
 
     @property
     def mean(self) -> float | None:
@@ -66,25 +66,25 @@ class Arm:
     name: str
     title: str
     what: str
-    """Who is trained at a step, in words."""
+    """Description of a step, for people."""
     epochs: int
     learning_rate: float
     backward_passes: int
-    """Of the whole training."""
+    """Backward passes of the whole training."""
     trainings: tuple[ArmTraining, ...]
 
     def values(self, measure: Measure) -> list[float | None]:
-        """A measure per seed; None where the training diverged."""
+        """Measure per seed; None if the training diverged."""
         return [measure(training) for training in self.trainings]
 
     def known(self, measure: Measure) -> list[float]:
-        """The same without those that diverged."""
+        """Measure of the seeds that did not diverge."""
         return [value for value in self.values(measure) if value is not None]
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """Two arms and how far the first lies above the second."""
+    """Two arms, and the difference of the first from the second."""
 
     first: str
     second: str
@@ -92,29 +92,29 @@ class Pairing:
 
 
 def equal_compute(arms: Sequence[Arm]) -> tuple[Arm, ...]:
-    """The arms with as many backward passes as the first, and the first."""
+    """Arms with as many backward passes as the first, and the first."""
     return tuple(arm for arm in arms if arm.backward_passes == arms[0].backward_passes)
 
 
 def equal_epochs(arms: Sequence[Arm]) -> tuple[Arm, ...]:
-    """The arms with as many epochs as the first, and the first."""
+    """Arms with as many epochs as the first, and the first."""
     return tuple(arm for arm in arms if arm.epochs == arms[0].epochs)
 
 
 def pairings(arms: Sequence[Arm], measure: Measure) -> tuple[Pairing, ...]:
-    """The first arm against each of the others."""
+    """First arm compared with each of the others."""
     first, *others = arms
     values = first.values(measure)
     return tuple(Pairing(first.name, each.name, contrast(values, each.values(measure))) for each in others)
 
 
 def accuracy_verdict(arms: Sequence[Arm]) -> Verdict:
-    """Which arm has the highest mean one-shot accuracy, if the seeds can tell?"""
+    """Verdict on the arm with the highest mean one-shot accuracy."""
     return _verdict(arms, lambda training: training.mean, "highest mean", max)
 
 
 def width_verdict(arms: Sequence[Arm]) -> Verdict:
-    """Which arm's models lie closest together, if the seeds can tell (paper 4.5: delta)?"""
+    """Verdict on the arm whose models lie closest together (paper 4.5: delta)."""
     return _verdict(arms, lambda training: training.width, "narrowest range", min)
 
 
@@ -140,7 +140,7 @@ def _is_certain(found: Contrast | None) -> bool:
 
 
 def _values(arms: Sequence[Arm], measure: Measure) -> tuple[str, ...]:
-    """One sentence with the value of every arm and its seeds."""
+    """Sentence with the value of every arm and its seeds."""
     parts = [f"{arm.title} {_mean_of_seeds(arm.known(measure))}" for arm in arms if arm.known(measure)]
     return (f"Means over seeds (lowest to highest seed): {listed(parts)}.",)
 
@@ -160,7 +160,7 @@ def _differences(arms: Sequence[Arm], measure: Measure) -> tuple[str, ...]:
 
 
 def difference_text(found: Contrast | None, digits: int = 1) -> str:
-    """A difference in points with its interval, and whether it may be believed."""
+    """Difference in points with its interval, and its reliability."""
     if found is None:
         return "not known, because no seed finished both"
     points = f"{signed_points(found.difference, digits)} points"
@@ -175,7 +175,7 @@ def difference_text(found: Contrast | None, digits: int = 1) -> str:
 
 
 def signed_points(share: float, digits: int = 1) -> str:
-    """A difference of shares in points."""
+    """Difference of shares in points."""
     return decimal(100 * share, digits) if share < 0 else f"+{100 * share:.{digits}f}"
 
 
@@ -190,7 +190,7 @@ def _lost(arms: Sequence[Arm]) -> tuple[str, ...]:
 
 
 def fairness_verdict(arms: Sequence[Arm]) -> Verdict:
-    """What the ledgers of all trainings say."""
+    """Verdict of the ledgers of all trainings."""
     sentences = []
     for arm in arms:
         audits = [training.audit for training in arm.trainings if training.audit]
@@ -227,10 +227,10 @@ def _fair_words(audits: Sequence[Audit]) -> str:
 
 
 def audit_text(audit: Audit | None) -> str:
-    """The verdict of one ledger in a few words."""
+    """Verdict of one ledger in a few words."""
     return UNKNOWN if audit is None else _fair_words([audit])
 
 
 def by_epoch(arm: Arm) -> tuple[tuple[CurvePoint, ...], ...]:
-    """Per epoch, the points of all seeds that did not diverge."""
+    """Points of all seeds that did not diverge, per epoch."""
     return tuple(zip(*(training.curve for training in arm.trainings if not training.diverged), strict=True))

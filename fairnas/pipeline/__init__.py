@@ -1,4 +1,4 @@
-"""The whole story: the stages in order, what each needs, and where a run goes on."""
+"""Stages of a run in order, their requirements, and resuming."""
 
 from fairnas.pipeline.evaluators import RemoteEvaluator
 from fairnas.pipeline.experiment import Experiment

@@ -1,4 +1,4 @@
-"""What a plan says of classes of unequal size: how they are balanced, and what accuracy means."""
+"""Lines of the plan about classes of unequal size: their balancing, and the meaning of accuracy."""
 
 from collections.abc import Iterator
 
@@ -10,11 +10,11 @@ from fairnas.data import Dataset, Images
 from fairnas.recipes import UNEVEN
 
 _FEW = 10
-"""Images of a class of which one more or less that is right moves its accuracy by a tenth and more."""
+"""Number of images of a class below which one more correct image changes its accuracy by a tenth or more."""
 
 
 def balance_lines(config: RunConfig, dataset: Dataset) -> tuple[str, ...]:
-    """Lines of the plan; none where classes are alike and nothing is balanced."""
+    """Lines of the plan; none if classes are alike and nothing is balanced."""
     sizes = _sizes(dataset.train, dataset)
     low, high = int(sizes.argmin()), int(sizes.argmax())
     uneven = sizes[high] > UNEVEN * sizes[low]
@@ -62,5 +62,5 @@ def _lines(config: RunConfig, dataset: Dataset, sizes: np.ndarray, uneven: bool)
 
 
 def _sizes(images: Images, dataset: Dataset) -> np.ndarray:
-    """How many images each class has."""
+    """Number of images of each class."""
     return torch.bincount(images.labels, minlength=len(dataset.classes)).numpy()

@@ -1,14 +1,14 @@
 """Similarity of the choice blocks of a trained supernet, layer by layer (paper 5; Figures 2, 9, 12, 13, 14).
 
-In the first layer, the paper's, all blocks get the output of the stem. What later layers get depends on the choices
-before them; the paper says nothing about those, and we take several random paths, or one that is given.
+In the first layer, which the paper shows, all blocks get the output of the stem. The input of later layers depends on
+the choices before them; the paper does not describe this case, and we use several random paths, or a given one.
 
-BN normalises as genomes of the run are scored: by running statistics, those of the first validation batch, or those of
-the calibration images, the latter two found anew for every prefix and block. The untrained supernet, the zero point,
-has no running statistics yet; it always normalises by validation images.
+BN uses the statistics by which genomes of the run are scored: running statistics, those of the first validation batch,
+or those of the calibration images; the latter two are computed for every prefix and block. The untrained supernet, the
+reference, has no running statistics yet and always uses validation images.
 
-Where the strategy makes the weights of each network, blocks have none of their own: what lies in the supernet was never
-trained, or was written for some other network. There is nothing to compare then.
+If the strategy generates the weights of each network, blocks have none of their own: the weights in the supernet were
+never trained, or written for another network. Then there is nothing to compare.
 """
 
 import itertools
@@ -39,29 +39,32 @@ from fairnas.rundir import RunDirectory
 from fairnas.space import Genome
 
 FEW_IMAGES = 32
-"""Images that BN normalises by in the untrained supernet, and, unless by running statistics, while one trains."""
+"""Number of images for BN statistics in the untrained supernet and, unless running statistics are used, during
+training.
+"""
 _FOLLOWED, _FOLLOWED_IMAGES = "similarity/", 4
-"""How similarity is called in the record of a training, and the validation images it is followed on, along one path."""
+"""Prefix of the metric recorded in a training, and number of validation images, along one path, that it is measured on.
+"""
 
 
 @dataclass(frozen=True)
 class SimilarityOptions:
-    """What is looked at."""
+    """Settings of a comparison."""
 
     image: Path | None = None
-    """An image file; None takes validation images."""
+    """Image file; None uses validation images."""
     images: int = 8
-    """How many of them."""
+    """Number of validation images."""
     paths: int = 4
-    """Random paths up to a layer."""
+    """Number of random paths up to a layer."""
     path: str | None = None
-    """One path, instead."""
+    """Single path to use instead of random ones."""
     layers: tuple[int, ...] = (0,)
-    """Drawn one by one; all are measured."""
+    """Layers that get figures of their own; all layers are measured."""
     against: Path | None = None
-    """Another run of the same space, beside this one."""
+    """Second run of the same space, to compare with."""
     command: str = ""
-    """What the user typed."""
+    """Command that the user typed."""
 
     def check(self) -> None:
         """Raise `ConfigError` for numbers out of range."""
@@ -71,19 +74,19 @@ class SimilarityOptions:
 
 
 def is_followed(epoch: int, epochs: int) -> bool:
-    """Whether similarity is recorded after an epoch: 1, 2, 3, 4, 6, 8, 12, 16, ... and the last.
+    """True if similarity is recorded after an epoch: 1, 2, 3, 4, 6, 8, 12, 16, ... and the last.
 
-    It grows fast at first, and so few epochs cost a training less than a hundredth of its time.
+    Similarity grows fast at first, and recording it after so few epochs costs a training less than 1 % of its time.
     """
     odd = epoch // (epoch & -epoch)
     return epoch == epochs or odd == 1 or odd == 3
 
 
 def followed_similarity(experiment: Experiment, supernet: Supernet) -> Mapping[str, float]:
-    """Per layer, the mean cosine across blocks on the same channel, for the record of a training.
+    """Mean cosine between blocks on the same channel, per layer, for the record of a training.
 
-    Nothing where feature maps are no numbers: a training that diverges is reported by its loss. Nothing either where
-    blocks have no weights of their own.
+    Empty if feature maps are not finite, because a diverging training is reported by its loss, and if blocks have no
+    weights of their own.
     """
     if experiment.has_own_networks:
         return {}
@@ -106,7 +109,7 @@ def followed_similarity(experiment: Experiment, supernet: Supernet) -> Mapping[s
 
 
 def read_growth(run: RunDirectory, layers: int) -> tuple[Growth, ...]:
-    """What `followed_similarity` gave while a run was trained, as far as the run recorded it."""
+    """Read the results of `followed_similarity` during a run's training, as far as they were recorded."""
     return tuple(
         Growth(int(row["epoch"]), tuple(float(row.get(f"{_FOLLOWED}{layer}", math.nan)) for layer in range(layers)))
         for row in run.recorded_metrics("train")
@@ -115,7 +118,7 @@ def read_growth(run: RunDirectory, layers: int) -> tuple[Growth, ...]:
 
 
 def images_to_compare(experiment: Experiment, options: SimilarityOptions) -> ResidentImages:
-    """The pixels to look at, as squares of the size that the run's data have."""
+    """Pixels to compare, as squares of the size of the run's data."""
     dataset = experiment.dataset
     size = dataset.image_size
     if options.image is None:
@@ -133,7 +136,7 @@ def images_to_compare(experiment: Experiment, options: SimilarityOptions) -> Res
 
 
 def paths_to_compare(experiment: Experiment, options: SimilarityOptions) -> tuple[Genome, ...]:
-    """Paths up to each layer: the one that is given, or random ones."""
+    """Paths up to each layer: the given one, or random ones."""
     if options.path is not None:
         return (experiment.space.parse(options.path),)
     rng = generator(experiment.config.seed, "similarity paths")
@@ -142,14 +145,14 @@ def paths_to_compare(experiment: Experiment, options: SimilarityOptions) -> tupl
 
 @dataclass(frozen=True)
 class NormalisationStatistics:
-    """What BN normalises by."""
+    """Statistics that BN uses."""
 
     kind: Statistics
     most: int | None = None
-    """Images that are not running statistics are taken from; default: as many as for scoring genomes."""
+    """Largest number of images for statistics other than running ones; default: as many as for scoring genomes."""
 
     def companions(self, experiment: Experiment) -> Tensor | None:
-        """These images."""
+        """Images for the statistics; None for running statistics."""
         config = experiment.config
         if self.kind == "running":
             return None
@@ -167,7 +170,7 @@ def compare_blocks(
     normalised: NormalisationStatistics,
     drawn: Sequence[int] = (),
 ) -> tuple[SupernetStats, dict[int, DrawnLayer]]:
-    """Every layer of a supernet; for those that are drawn, matrices and feature maps, too."""
+    """Compare the blocks of every layer of a supernet; for drawn layers also return matrices and feature maps."""
     companions = normalised.companions(experiment)
     copied = EvaluationCopy(supernet, "running" if companions is None else "batch")
     batches = ordered_batches(pixels, experiment.dataset, batch_size=len(pixels), device=experiment.device)

@@ -1,4 +1,4 @@
-"""The training images that BN statistics are taken from before genomes are scored. They are not augmented."""
+"""Training images for BN statistics before genomes are scored. They are not augmented."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from fairnas.space import Genome
 
 @dataclass(frozen=True)
 class CalibrationImages:
-    """Training images, the same for all genomes or drawn for each; all of them, if there are fewer than wanted."""
+    """Training images, the same for all genomes or drawn for each; all of them if there are fewer than wanted."""
 
     dataset: Dataset
     wanted: int
@@ -23,11 +23,11 @@ class CalibrationImages:
     device: torch.device
 
     def shared(self) -> Tensor:
-        """(n, C, S, S), the first ones in an order that mixes the classes."""
+        """(n, C, S, S), the first images in an order that mixes the classes."""
         return self._normalised(np.arange(self._count))
 
     def of(self, genome: Genome) -> Tensor:
-        """(n, C, S, S), drawn at random without replacement, by the seed and the genome alone."""
+        """(n, C, S, S), drawn without replacement, as a function of the seed and the genome."""
         rng = generator(self.seed, "calibration", *genome)
         return self._normalised(np.sort(rng.choice(len(self.dataset.train), self._count, replace=False)))
 
@@ -43,7 +43,7 @@ class CalibrationImages:
 
 @dataclass(frozen=True)
 class _Some:
-    """Some of the images of a split, as if they were all."""
+    """Subset of the images of a split."""
 
     whole: Images
     places: np.ndarray

@@ -1,4 +1,4 @@
-"""Every candidate of a run as a table: CSV for people and spreadsheets, Parquet for programs."""
+"""Table of all candidates of a run: CSV for people and spreadsheets, Parquet for programs."""
 
 import csv
 import io
@@ -19,9 +19,10 @@ from fairnas.space import Genome, format_genome
 
 @dataclass(frozen=True)
 class CandidateTable:
-    """Candidates in the order of scoring, column by column. What is not known of one is None.
+    """Candidates in the order of scoring, column by column. Unknown values are None.
 
-    Columns are `genome`, `generation`, then costs and measures by name, and `failure`: why one failed, else None.
+    Columns are `genome`, `generation`, then costs and measures by name, and `failure`: the reason of a failure, else
+    None.
     """
 
     columns: dict[str, list[Any]]
@@ -30,7 +31,7 @@ class CandidateTable:
         return len(self.columns["genome"])
 
     def write_csv(self, path: Path) -> None:
-        """Write a CSV file, as a whole or not at all. Raises `RunDirectoryError` if it cannot be written."""
+        """Write a CSV file atomically. Raises `RunDirectoryError` if it cannot be written."""
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(self.columns)
@@ -39,7 +40,7 @@ class CandidateTable:
 
     def write_parquet(self, path: Path) -> None:
         """Write a Parquet file, as `write_csv`. Counts are 64-bit integers, other numbers doubles."""
-        import pyarrow as pa  # 0.3 s that other verbs need not pay
+        import pyarrow as pa  # takes 0.3 s, which other verbs do not need
         import pyarrow.parquet as pq
 
         def kind(name: str, values: Sequence[Any]) -> Any:
@@ -49,7 +50,7 @@ class CandidateTable:
             return pa.int64() if known and all(isinstance(value, int) for value in known) else pa.float64()
 
         arrays = {
-            # not from_pandas, where a NaN, the mark of failure, would become a null, the mark of the unknown
+            # not from_pandas, which would turn NaN, the mark of failure, into null, the mark of unknown values
             name: pa.array(values, kind(name, values), from_pandas=False)
             for name, values in self.columns.items()
         }
@@ -59,9 +60,9 @@ class CandidateTable:
 
 
 def read_candidates(run: RunDirectory) -> CandidateTable:
-    """Every candidate that the run's supernet scored, whoever asked for it, and those that failed before it could.
+    """All candidates that the run's supernet scored, over all searches, and those that failed before scoring.
 
-    Values that depend on a file of the user's, such as latency, are those of the last search's file.
+    Values that depend on a user's file, such as latency, are those of the file of the latest search.
 
     Raises `RunDirectoryError` for a run without a search.
     """

@@ -1,4 +1,4 @@
-"""What a genome costs in a run: multiply-adds and parameters, and latency, from a table given or measured."""
+"""Costs of a genome in a run: multiply-adds, parameters, and latency from a given or measured table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,41 +25,41 @@ class RunCosts(Costs):
     latency: LatencyTable | None = None
 
     def __call__(self, genome: Genome, /) -> Measures:
-        """All costs of one (valid) genome."""
+        """All costs of a (valid) genome."""
         return {**cost_table(self.space).measures(genome), **(self.latency.measures(genome) if self.latency else {})}
 
     @property
     def sources(self) -> Mapping[str, str]:
-        """Of costs that depend on more than the space, on what."""
+        """Sources of costs that depend on more than the space."""
         return {LATENCY.name: f"table {self.latency.fingerprint}"} if self.latency else {}
 
 
 MEASURED = "latency.json"
-"""The table that a run measures itself."""
+"""Name of the table that a run measures itself."""
 
 
 def needs_latency(search: SearchConfig) -> bool:
-    """Whether a search asks what latency a network has."""
+    """True if a search uses latency."""
     if search.searcher == "mnasnet_rl" and search.reward.cost == LATENCY.name:
         return True
     return search.max_latency is not None or LATENCY.name in search.objectives
 
 
 def measures_latency(search: SearchConfig) -> bool:
-    """Whether a run has to measure it itself."""
+    """True if a run has to measure latency itself."""
     return needs_latency(search) and search.latency_table is None
 
 
 def search_costs(space: SearchSpace, search: SearchConfig, measured: Path | None = None) -> RunCosts:
-    """The costs that a search knows.
+    """Costs that a search knows.
 
     Args:
         space: resolved for the data.
-        search: names the latency table, if one is given.
-        measured: that of the run, where it is given and needed.
+        search: settings, with the path of a latency table if one is given.
+        measured: path of the run's own table, if it is needed.
 
     Raises:
-        ConfigError: for a latency table that is absent or of another space, or none where latency is needed.
+        ConfigError: for a latency table that is missing or of another space.
     """
     if search.latency_table is not None:
         return RunCosts(space, read_latency_table(Path(search.latency_table), space))
@@ -78,7 +78,7 @@ def search_costs(space: SearchSpace, search: SearchConfig, measured: Path | None
 
 
 def costs_before_run(space: SearchSpace, search: SearchConfig) -> RunCosts:
-    """What of them is known before a run measures latency itself. Raises `ConfigError`, also if it cannot."""
+    """Costs known before a run measures latency itself. Raises `ConfigError`, also if it cannot measure it."""
     if not measures_latency(search):
         return search_costs(space, search)
     if version_of("onnxruntime") is None:
@@ -90,7 +90,7 @@ def costs_before_run(space: SearchSpace, search: SearchConfig) -> RunCosts:
 
 
 def costs_of_run(experiment: Experiment) -> RunCosts:
-    """The costs that the search of a run knows; the latency table is measured if it has to be, once."""
+    """Costs of the search of a run; measures the latency table if necessary, once."""
     config, path, narrator = experiment.config.search, experiment.run.path / MEASURED, experiment.narrator
     if measures_latency(config) and not path.exists():
         narrator.say(f"measuring latency on this machine, for {config.latency_minutes:g} minutes at most")
@@ -106,9 +106,9 @@ def costs_of_run(experiment: Experiment) -> RunCosts:
 
 
 def known_costs(experiment: Experiment) -> RunCosts:
-    """The costs that the search of a run knows by now. The run's own latency table is read once.
+    """Return the costs known to the search of a run at present. The run's own latency table is read once.
 
-    Raises `ConfigError` if that is needed, and not measured yet.
+    Raises `ConfigError` if that table is needed but not measured yet.
     """
     config, space = experiment.config.search, experiment.space
     if not measures_latency(config):
@@ -119,7 +119,7 @@ def known_costs(experiment: Experiment) -> RunCosts:
 
 
 def measured_first(search: SearchConfig) -> bool:
-    """Whether a run measures latency before it trains anything: there is a bound, which may be one that none meets."""
+    """True if a run measures latency before it trains anything, because its bound may be impossible."""
     return measures_latency(search) and search.max_latency is not None
 
 
@@ -138,12 +138,12 @@ def require_reachable_latency(experiment: Experiment) -> None:
 
 
 def networks_wanted(config: RunConfig) -> int:
-    """How many networks a search has to find for all that is done with them."""
+    """Number of networks that a search has to find for the later stages."""
     return max(config.stand_alone.models, config.search.select)
 
 
 def check_measured(space: SearchSpace, search: SearchConfig, path: Path) -> None:
-    """Raise `ConfigError` for a bound that no network meets by the table that a run has measured, if it has."""
+    """Raise `ConfigError` for a bound that no network meets according to the run's measured table, if there is one."""
     if measures_latency(search) and path.exists():
         _check_bounds(search_costs(space, search, path), search)
 
@@ -153,7 +153,7 @@ def _check_bounds(costs: RunCosts, search: SearchConfig) -> None:
 
 
 def format_range(costs: RunCosts, search: SearchConfig) -> str:
-    """From which latency to which, and whether a bound binds."""
+    """Range of latencies as text, with a note if the bound excludes no network."""
     low, high = cost_ranges(costs.space, costs)[LATENCY.name]
     said = f"{low:.3g} to {high:.3g} ms"
     if search.max_latency is not None and search.max_latency >= high:
@@ -162,7 +162,7 @@ def format_range(costs: RunCosts, search: SearchConfig) -> str:
 
 
 def format_check(check: LatencyCheck | None) -> str:
-    """How well a table predicts, for the end of a sentence."""
+    """Quality of a table's predictions, as the end of a sentence."""
     if check is None:
         return ""
     rank = "" if check.spearman is None else f", rank correlation {check.spearman:.3f}"

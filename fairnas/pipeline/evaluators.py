@@ -1,9 +1,9 @@
-"""Evaluators of genomes: this process, processes beside it, or the workers of a Dask scheduler, on any machines.
+"""Evaluators of genomes: this process, other processes, or the workers of a Dask scheduler on any machines.
 
 Any `concurrent.futures.Executor` gets pieces of a generation, cut along the prefix tree. A worker opens the run
-directory and loads the weights from it, is asked for scores by the hash of these weights, and refuses to score with
-others: scores of other weights, images or BN statistics must never enter the archive. Scores don't depend on how many
-workers there are, or on which of them computes a piece.
+directory and loads the weights from it. Requests contain the hash of these weights, and a worker refuses to score with
+others: scores of other weights, images or BN statistics must never enter the archive. Scores do not depend on the
+number of workers, or on the worker that computes a piece.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from fairnas.space import Genome, SearchSpace
 
 @contextlib.contextmanager
 def evaluator_of(experiment: Experiment) -> Iterator[Evaluator]:
-    """Who scores genomes, as the run's resources say. Raises as `workers_of` does."""
+    """Context manager with the evaluator that the run's resources ask for. Raises as `workers_of` does."""
     resources, say = experiment.config.resources, experiment.narrator.say
     with workers_of(resources, "score genomes", say, experiment.stop) as workers:
         if workers is None:
@@ -41,28 +41,29 @@ def evaluator_of(experiment: Experiment) -> Iterator[Evaluator]:
 
 
 PIECES_PER_SLOT = 2
-"""Pieces of a generation for each worker: with more than one a fast worker helps a slow one, and a lost one costs less;
-each more computes some common beginnings again."""
+"""Pieces of a generation per worker. With more than one, fast workers help slow ones, and losing a worker costs less;
+but every cut repeats the computation of some shared prefixes.
+"""
 _KEPT = "scores of earlier generations are kept"
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a worker is asked to score with. Plain data, so that it travels to other machines."""
+    """Request to a worker, as plain data that can be sent to other machines."""
 
     run: str
     """Absolute path of the run directory."""
     setting: str
-    """What a score depends on beyond the genome (`evaluation_setting`): a hash of the weights among them."""
+    """Everything that a score depends on beyond the genome (`evaluation_setting`), including a hash of the weights."""
     version: str
-    """Of fairnas."""
+    """Version of fairnas."""
     evaluate: EvaluateConfig
-    """How genomes are scored: the search may have other settings than the run has yet."""
+    """Settings of scoring: the search may use other settings than the run has yet."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Scores of a piece, or why the worker refuses. An error would not survive every way of travelling."""
+    """Scores of a piece, or the reason of a refusal. Plain data, because exceptions do not survive every transport."""
 
     worker: str
     scores: tuple[Measures, ...] = ()
@@ -70,12 +71,12 @@ class Answer:
 
 
 class RemoteEvaluator:
-    """Scores genomes on the workers of an executor; an `Evaluator` for `run_search`.
+    """Evaluator for `run_search` that scores genomes on the workers of an executor.
 
     Args:
-        experiment: whose trained supernet scores; its run directory must be at the same path on all workers.
-        executor: such as Dask's `client.get_executor()`, or a `ProcessPoolExecutor`.
-        slots: how many pieces the workers take at a time, asked before each generation.
+        experiment: experiment with the trained supernet; its run directory must be at the same path on all workers.
+        executor: executor, such as Dask's `client.get_executor()`, or a `ProcessPoolExecutor`.
+        slots: returns the number of pieces that the workers take at a time; called before each generation.
     """
 
     def __init__(self, experiment: Experiment, executor: Executor, slots: Callable[[], int]) -> None:
@@ -86,12 +87,12 @@ class RemoteEvaluator:
         self._assignment = Assignment(path, setting, __version__, evaluate)
 
     def __call__(self, genomes: Sequence[Genome]) -> list[Measures]:
-        """Measures of each genome, in order.
+        """Score genomes; returns the measures of each, in order.
 
         Raises:
-            ConfigError: if a worker refuses, in its words.
-            LostWorkersError: if the workers, or those who know them, are gone.
-            KeyboardInterrupt: if the experiment is to stop; what is being scored is forgotten.
+            ConfigError: if a worker refuses, with its message.
+            LostWorkersError: if the workers or the scheduler are lost.
+            KeyboardInterrupt: if the experiment is stopped; scores of running pieces are lost.
         """
         canonical = [self._space.canonical(genome) for genome in genomes]
         pieces = cut_along_tree(
@@ -123,19 +124,20 @@ class RemoteEvaluator:
 
 
 def node_cost(space: SearchSpace) -> Callable[[Genome], int]:
-    """Multiply-adds of a node of the prefix tree; the stem has the network's fixed part, the last layer its head."""
+    """Multiply-adds of a node of the prefix tree; the stem includes the fixed part, the last layer the head."""
     table = cost_table(space)
     return lambda prefix: table.blocks[len(prefix) - 1][prefix[-1]].madds if prefix else table.fixed.madds
 
 
 # On the worker -----------------------------------------------------------------------------------------------
 
-_at_work = threading.Lock()  # a worker with several threads scores one piece at a time: a supernet's copy has state
-_opened: dict[Assignment, Experiment] = {}  # the last one only
+# a worker with several threads scores one piece at a time, because the copy of a supernet has state
+_at_work = threading.Lock()
+_opened: dict[Assignment, Experiment] = {}  # only the last one
 
 
 def score_piece(assignment: Assignment, genomes: tuple[Genome, ...]) -> Answer:
-    """Score some genomes with the supernet of a run directory. Runs on a worker."""
+    """Score genomes with the supernet of a run directory. Runs on a worker."""
     worker = f"{socket.gethostname()}:{os.getpid()}"
     with _at_work:
         try:
@@ -147,7 +149,7 @@ def score_piece(assignment: Assignment, genomes: tuple[Genome, ...]) -> Answer:
 
 
 def _experiment(assignment: Assignment) -> Experiment:
-    """The experiment that is asked for, opened once. Raises `FairnasError` if this worker has another."""
+    """Experiment of a request, opened once. Raises `FairnasError` if this worker has another one."""
     if assignment not in _opened:
         if __version__ != assignment.version:
             raise ConfigError(f"it has fairnas {__version__}; install {assignment.version} there, as the search has")

@@ -1,4 +1,4 @@
-"""An experiment: a run directory with its configuration, space, data and device, each loaded when first asked for."""
+"""Experiment: a run directory with its configuration, space, data and device, each loaded at first use."""
 
 import dataclasses
 import functools
@@ -30,11 +30,11 @@ from fairnas.train.strategies import own_file
 from fairnas.train.supernet import SupernetTraining
 
 _LOOKING_SECONDS = 10.0
-"""While images are looked at, a line at most every so many seconds."""
+"""Smallest interval between progress lines about images, in seconds."""
 
 
 def said_by(narrator: Narrator) -> Progress:
-    """The narrator, told how far the look at the images is: it says so now and then if that takes long."""
+    """Progress callback that reports to the narrator from time to time, if loading images takes long."""
     last = time.monotonic()
 
     def progress(done: int, total: int, text: str) -> None:
@@ -47,12 +47,12 @@ def said_by(narrator: Narrator) -> Progress:
 
 
 def pick_device(wanted: str) -> torch.device:
-    """The device of a setting, on which single precision is single precision. Raises `ConfigError` if it is absent."""
+    """Device of a setting, with single precision really single. Raises `ConfigError` if it is missing."""
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ConfigError("resources.device is 'cuda', but torch finds no CUDA GPU; use 'cpu', or see `fairnas doctor`")
-    # torch rounds the factors of convolutions to 10 bits otherwise (TF32); who wants them short says bfloat16
+    # otherwise torch rounds the factors of convolutions to 10 bits (TF32); use bfloat16 for reduced precision
     torch.backends.cudnn.allow_tf32 = False
     return torch.device(wanted)
 
@@ -60,9 +60,9 @@ def pick_device(wanted: str) -> torch.device:
 def open_data(
     config: RunConfig, progress: Progress = silent, survey: Survey | None = None
 ) -> tuple[SearchSpace, Dataset]:
-    """The data of a configuration, and its space for them: image size, channels and classes come from the data.
+    """Open the data of a configuration, and resolve its space for them: image size, channels and classes.
 
-    With a survey the images are counted, and none is decoded.
+    With a survey the images are only counted, not decoded.
     """
     space = scaled(get_space(config.space), config.width)
     size = config.data.image_size or space.image_size
@@ -76,20 +76,21 @@ def open_data(
 
 
 SMALL_WORK = 500e6
-"""Multiply-adds of one forward pass over a batch below which a second thread brings nothing: it waits for the first,
-and on a machine with other work to do, for long."""
+"""Multiply-adds of a forward pass over a batch below which a second thread does not help: it would wait for the first,
+on a busy machine for long.
+"""
 
 
 def is_small_work(space: SearchSpace, batch_size: int) -> bool:
-    """Whether a batch through the heaviest network of a space is too little to share between threads."""
+    """True if a batch through the heaviest network of a space is too little work for several threads."""
     return cost_table(space).heaviest["madds"] * batch_size < SMALL_WORK
 
 
 def training_identity(train: TrainConfig, config: RunConfig, space: SearchSpace, dataset: Dataset) -> str:
-    """Hash of everything that a training with these hyper-parameters depends on; not of where its images lie.
+    """Hash of everything that a training with these hyper-parameters depends on, except the location of its images.
 
-    The fingerprint of the images holds their labels, wherever these come from, and what keeps images together as far
-    as it changes the splits.
+    The fingerprint of the images includes their labels, from any source, and groups of images as far as they change the
+    splits.
     """
     left_out = ("name", "root", "layout", "labels", "group", "copies")
     data = {key: value for key, value in dataclasses.asdict(config.data).items() if key not in left_out}
@@ -101,13 +102,13 @@ def training_identity(train: TrainConfig, config: RunConfig, space: SearchSpace,
 
 
 def stand_alone_config(config: RunConfig) -> TrainConfig:
-    """Hyper-parameters of stand-alone training: the supernet's, unless a setting says otherwise (paper B.2)."""
+    """Hyper-parameters of stand-alone training: the supernet's, unless a setting changes them (paper B.2)."""
     ours, train = config.stand_alone, config.train
     return dataclasses.replace(train, epochs=ours.epochs or train.epochs, lr=ours.lr or train.lr, lr_scale=1.0)
 
 
 def require_scorable(config: RunConfig, has_own_networks: bool) -> None:
-    """Raise `ConfigError` if genomes are to be scored by BN statistics that their weights cannot have."""
+    """Raise `ConfigError` if genomes are to be scored with BN statistics that their weights cannot have."""
     if has_own_networks and scoring_statistics(config.train, config.evaluate.bn) == "recalibrated":
         raise ConfigError(
             f"evaluate.bn is 'recalibrated', but '{config.train.strategy}' makes weights for each network; "
@@ -116,7 +117,7 @@ def require_scorable(config: RunConfig, has_own_networks: bool) -> None:
 
 
 def tensors_in(learned: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, torch.Tensor]]:
-    """Every tensor in a tree of plain data, with its place."""
+    """Iterate over all tensors in a tree of plain data, with their places."""
     for key, value in learned.items():
         if isinstance(value, torch.Tensor):
             yield f"{above}{key}", value
@@ -125,7 +126,7 @@ def tensors_in(learned: Mapping[str, Any], above: str = "") -> Iterator[tuple[st
 
 
 class Experiment:
-    """What the stages work on."""
+    """Shared state of the stages: run directory, configuration, space, data, device and supernet."""
 
     def __init__(
         self,
@@ -141,14 +142,14 @@ class Experiment:
         """Open an experiment.
 
         Args:
-            run: its directory, held by this process (`RunDirectory.locked`).
-            narrator: told how far it is.
-            stop: true when the work should be saved and ended.
-            opened: space and data, where they were opened before (`open_data`).
+            run: its directory, locked by this process (`RunDirectory.locked`).
+            narrator: receives the progress.
+            stop: returns True when the work should be saved and ended.
+            opened: space and data, if they were opened before (`open_data`).
             group: the processes that train the supernet; this one is the first.
-            resources: where and how, this time; default: as the run's configuration says.
-            watch: told how far a stage is, and says when it is too slow; default: it may take as long as it does.
-            config: settings to work with, which become the run's own when a stage ends well (`run_stage`); default:
+            resources: resources for this time; default: those of the run's configuration.
+            watch: receives the progress of a stage and decides if it is too slow; default: no time limit.
+            config: settings to work with, which become the run's own when a stage succeeds (`run_stage`); default:
                 the run's.
         """
         self.run, self.is_stopped, self.watch = run, stop, watch or NoWatch()
@@ -158,25 +159,25 @@ class Experiment:
         self.config = dataclasses.replace(config, resources=resources) if resources else config
         self._given = opened
         self.latency_table: LatencyTable | None = None
-        """The table that the run has measured itself, as soon as a stage has measured or read it."""
+        """Latency table that the run has measured itself; None until a stage has measured or read it."""
 
     def stop(self) -> bool:
-        """Whether the work should be saved and ended: the user has said so, or it is too slow to end in time."""
+        """True if the work should be saved and ended: the user requested it, or it is too slow to end in time."""
         return self.is_stopped() or self.watch.is_late()
 
     def watched(self, watch: Watch) -> "Experiment":
-        """The same, with the configuration as the run has it by now, and a watch."""
+        """Same experiment with the run's current configuration, and a watch."""
         other = Experiment(self.run, self.narrator, self.is_stopped, self._opened, self.group, watch=watch)
         other.latency_table = self.latency_table
         return other
 
     @functools.cached_property
     def device(self) -> torch.device:
-        """Where networks live."""
+        """Device of the networks."""
         return pick_device(self.config.resources.device)
 
     def require_data(self) -> None:
-        """Raise `FairnasError` if the images or the device are not to be had, before anything is changed."""
+        """Raise `FairnasError` if the images or the device are not available, before anything is changed."""
         _ = self.device
         self._given = self._given or open_data(self.config, said_by(self.narrator))
 
@@ -198,17 +199,17 @@ class Experiment:
 
     @property
     def space(self) -> SearchSpace:
-        """The search space, resolved for the data."""
+        """Search space, resolved for the data."""
         return self._opened[0]
 
     @property
     def dataset(self) -> Dataset:
-        """The images."""
+        """Images."""
         return self._opened[1]
 
     @functools.cached_property
     def named(self) -> tuple[Genome, ...]:
-        """Networks that the configuration names for retraining beside the selected ones. May raise `GenomeError`."""
+        """Networks that the configuration names for retraining besides the selected ones. May raise `GenomeError`."""
         return tuple(map(self.space.parse, self.config.stand_alone.genomes))
 
     @functools.cached_property
@@ -220,7 +221,7 @@ class Experiment:
 
     @functools.cached_property
     def identity(self) -> str:
-        """Hash of what supernet training depends on; a checkpoint of another identity is refused."""
+        """Hash of everything that supernet training depends on; a checkpoint of another identity is refused."""
         return self.identity_of(self.config.train)
 
     def identity_of(self, train: TrainConfig) -> str:
@@ -228,7 +229,7 @@ class Experiment:
         return training_identity(train, self.config, self.space, self.dataset)
 
     def longer_identities_of(self, train: TrainConfig, setting: str) -> tuple[str, ...]:
-        """What trainings were known by before a setting of theirs, the epochs, was made smaller to end in time."""
+        """Identities of a training before its epochs were reduced to end in time."""
         path = self.run.path / "dial.json"
         rows = self.run.read_json("dial.json").get("shortened", []) if path.exists() else []
         epochs = [row["before"] for row in rows if row["setting"] == setting]
@@ -240,7 +241,7 @@ class Experiment:
 
     @functools.cached_property
     def supernet(self) -> Supernet:
-        """The trained supernet, in eval mode on the device."""
+        """Trained supernet, in eval mode on the device."""
         path = self._checkpoint
         supernet = new_supernet(self.space, self.config.train, self.config.seed)
         supernet.load_state_dict(read_checkpoint(path, "supernet")["network"])
@@ -254,14 +255,14 @@ class Experiment:
 
     @functools.cached_property
     def strategy(self) -> Strategy:
-        """The strategy, with what it has learned beside the supernet's weights."""
+        """Strategy, with its learned state."""
         training = SupernetTraining(self.supernet, self.config.train, self.config.seed)
         training.restore_extra(read_checkpoint(self._checkpoint, "supernet")["extra"])
         return training.strategy
 
     @functools.cached_property
     def weights_digest(self) -> str:
-        """Hash of the trained supernet's weights: what scores are known by. Taken once, as they may be gigabytes."""
+        """Hash of the trained supernet's weights, which identifies scores; computed once, as weights may be large."""
         digest = hashlib.sha256()
         learned = self.strategy.state() if self.has_own_networks else {}
         for name, tensor in (*self.supernet.state_dict().items(), *tensors_in(learned)):
@@ -271,21 +272,21 @@ class Experiment:
 
     @property
     def has_own_networks(self) -> bool:
-        """Whether a genome's weights are made for it (`Strategy.network`); loads no weights."""
+        """True if a genome's weights are generated for it (`Strategy.network`); loads no weights."""
         return strategy_facts(self.config.train, self.space.choices).has_own_networks
 
     @functools.cached_property
     def scorer(self) -> EvaluationCopy:
-        """The trained supernet in the form in which it scores genomes, made once for all of them."""
+        """Trained supernet in the form for scoring genomes, made once."""
         return self.make_scorer(self.supernet)
 
     def make_scorer(
         self, supernet: Supernet, precision: Precision | None = None, strategy: Strategy | None = None
     ) -> EvaluationCopy:
-        """A supernet in the form in which the configuration, or the given precision, wants genomes scored.
+        """Supernet in the form for scoring genomes with the configured or given precision.
 
-        Where the strategy makes the weights of each genome, it is asked for them: the one that is given, as it is
-        while it trains, or that of the trained supernet.
+        If the strategy generates the weights of each genome, they come from the given strategy (during training), or
+        from that of the trained supernet.
         """
         evaluate = self.config.evaluate
         statistics = scoring_statistics(self.config.train, evaluate.bn)
@@ -310,5 +311,5 @@ class Experiment:
 
     @functools.cached_property
     def stand_alone(self) -> TrainConfig:
-        """See `stand_alone_config`."""
+        """Hyper-parameters of stand-alone trainings, see `stand_alone_config`."""
         return stand_alone_config(self.config)

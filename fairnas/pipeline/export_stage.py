@@ -1,4 +1,4 @@
-"""The last stages: networks as files to use, and the report."""
+"""Last stages: export of networks, and the report."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,7 +28,7 @@ from fairnas.train import read_checkpoint
 
 
 def export(experiment: Experiment) -> tuple[str, ...]:
-    """Export every network that was retrained. What was exported before, and is unchanged, is left alone."""
+    """Export every retrained network. Unchanged earlier exports are left alone."""
     genomes = retrained_genomes(experiment)
     scores = score_on_validation(experiment, genomes)
     files: list[str] = []
@@ -42,9 +42,9 @@ def export(experiment: Experiment) -> tuple[str, ...]:
 
 
 def export_network(experiment: Experiment, genome: Genome, one_shot: Mapping[str, float]) -> tuple[str, ...]:
-    """Export one network that was retrained, with its one-shot accuracy by every measure.
+    """Export one retrained network, with its one-shot accuracy by every measure.
 
-    A network whose training diverged is passed over, and said so.
+    A network whose training diverged is skipped, with a message.
     """
     job_context, job = retrain_context(experiment), Job(genome, 0, True)
     result = job_context.finished(job)
@@ -76,7 +76,7 @@ def product_of(
     aims: tuple[Aim, ...] = (),
     test: NetworkScore | None = None,
 ) -> Product:
-    """A trained network of a run, with what its user needs to know; `test` counts its test images by class."""
+    """Return a trained network of a run with the facts its users need; `test` counts its test images by class."""
     dataset, config = experiment.dataset, experiment.config
     return Product(
         network=network.eval(),
@@ -107,7 +107,7 @@ def product_of(
 
 
 def _augmentation(experiment: Experiment) -> str:
-    """What the training images of a network for use went through, in words; the product recipe may add its own."""
+    """Augmentation of the training images of a network for use, as text; the product recipe may add its own."""
     dataset, ours = experiment.dataset, experiment.config.retrain
     parts = [dataset.augmentation.words(dataset.image_size, dataset.fit == "pad")]
     parts += [f"a square of {ours.cutout} pixels blanked (cutout)"] if ours.cutout else []
@@ -116,13 +116,13 @@ def _augmentation(experiment: Experiment) -> str:
 
 
 def _public_name(data: str) -> str:
-    """The name of a data set without the folders above it: exported files are handed on."""
+    """Name of a data set without the folders above it, because exported files are passed on."""
     kind, _, path = data.partition(":")
     return f"{kind}:{Path(path).name}" if path else data
 
 
 def aims_of(experiment: Experiment, genome: Genome, one_shot: Mapping[str, float]) -> tuple[Aim, ...]:
-    """What the run's search was after, with the values of one network; it may be one that the search never met."""
+    """Objectives of the run's search, with the values of one network, which may not be part of the search."""
     search = read_search(experiment.run)
     found = {each.genome: each.measures for each in (*search.front, *search.selected)}
     size = cost(experiment.space, genome)
@@ -133,7 +133,7 @@ def aims_of(experiment: Experiment, genome: Genome, one_shot: Mapping[str, float
 
 
 def quantisation_of(experiment: Experiment) -> Quantisation | None:
-    """What int8 models of a run are calibrated with and judged on, if they are wanted."""
+    """Calibration and evaluation data of a run's int8 models, if they are wanted."""
     if not experiment.config.export.int8:
         return None
     dataset, wanted, cpu = experiment.dataset, experiment.config.export.calibration_images, torch.device("cpu")
@@ -156,7 +156,7 @@ def quantisation_of(experiment: Experiment) -> Quantisation | None:
 
 
 def export_line(genome: str, report: ExportReport) -> str:
-    """What came of one export, in a line."""
+    """Result of one export, in a line."""
     if report.unchanged:
         return f"{genome}: its files are there and unchanged"
     facts = report.facts
@@ -175,6 +175,6 @@ def export_line(genome: str, report: ExportReport) -> str:
 
 
 def report(experiment: Experiment) -> tuple[str, ...]:
-    """Write `report.html` from what the run directory holds."""
+    """Write `report.html` from the content of the run directory."""
     write_report(experiment.run)
     return ("report.html",)

@@ -1,6 +1,6 @@
-"""Trainings of single networks as jobs: one network and one seed each, side by side on the cores, resumable one by one.
+"""Trainings of single networks as jobs: one network and one seed each, parallel on the cores, each resumable.
 
-Every job runs on one thread, in this process or another, so that its result does not depend on how many there are.
+Every job runs on one thread, in this process or another, so its result does not depend on the number of processes.
 """
 
 import contextlib
@@ -49,21 +49,21 @@ def run_jobs(
     on_steps: Callable[[int, int], None] = lambda taken, done_before: None,
     trainers: AbstractContextManager[Workers | None] | None = None,
 ) -> list[TrainingResult]:
-    """Results of all jobs, in order; those done before are not done again.
+    """Train all jobs and return their results, in order; finished jobs are not repeated.
 
-    By workers, where there are any; else on a GPU one after another, on the CPU in as many processes as the resources
-    say.
+    Jobs run on `trainers`, if any; otherwise one after another on a GPU, or on the CPU in the number of processes that
+    the resources give.
 
     Args:
-        job_context: what they share.
-        jobs: what to train.
-        data: gives space and images; other processes get them from this one.
+        job_context: shared settings of the jobs.
+        jobs: networks and seeds to train.
+        data: returns space and images; other processes get them from this one.
         on_progress: called with jobs done, jobs in all, and a line of text.
-        stop: true saves every job under way and raises KeyboardInterrupt.
+        stop: returns True when all running jobs should be saved; then KeyboardInterrupt is raised.
         say: called with a line, if memory allows fewer processes than there are cores.
-        on_steps: called again and again with the steps taken by now, in all trainings together, and those that had
-            been taken before in trainings that went on.
-        trainers: who trains instead; entered if there is anything to train.
+        on_steps: called regularly with the number of steps taken so far, in all trainings together, and the number
+            taken earlier in resumed trainings.
+        trainers: context manager with workers to train on; entered only if there is a job to run.
     """
     results = {job: result for job in jobs if (result := job_context.finished(job)) is not None}
     missing = [job for job in dict.fromkeys(jobs) if job not in results]
@@ -92,7 +92,7 @@ def _here(
     dataset: Dataset,
     on_steps: Callable[[int, int], None],
 ) -> Iterator[tuple[Job, TrainingResult]]:
-    """One training after another, in this process."""
+    """Train one network after another in this process."""
     counter = Steps([0, 0])
 
     def counted_stop() -> bool:
@@ -114,9 +114,9 @@ def process_count(
     dataset: Dataset,
     say: Callable[[str], None] = lambda text: None,
 ) -> int:
-    """In how many processes so many jobs are done side by side; up to 1 is this one.
+    """Number of worker processes for `jobs` jobs; 1 or less means this process.
 
-    As many as the resources say, else one per core for which there is memory; if that is less, it is said.
+    As many as the resources say; else one per core as far as memory allows, with a message if memory allows fewer.
     """
     given = job_context.config.resources.processes
     if job_context.device != "cpu":
@@ -132,7 +132,7 @@ def process_count(
 
 
 def describe(result: TrainingResult, measure: Measure) -> str:
-    """A result in a few words, with the accuracy that a run measures."""
+    """Result in a few words, with the accuracy that a run measures."""
     genome = format_genome(result.genome)
     if result.test is None:
         return f"{genome} diverged"
@@ -160,7 +160,7 @@ def _in_processes(
                 on_steps(*orders.steps.numbers)
                 if stop():
                     raise KeyboardInterrupt
-        except BaseException:  # one that failed ends all: its line must not wait hours for the others
+        except BaseException:  # the first failure ends all: its message must not wait hours for the others
             orders.stopping.set()  # workers save at their next step
             pool.shutdown(cancel_futures=True)
             raise
@@ -170,9 +170,9 @@ def _in_processes(
 def workers(
     job_context: JobContext, processes: int, space: SearchSpace, dataset: Dataset
 ) -> Iterator[tuple[ProcessPoolExecutor, Orders]]:
-    """Processes that train side by side; what tells them to stop, and this one how far they are.
+    """Processes that train in parallel, and the channel that tells them to stop and reports their progress.
 
-    What they are given may ask `at_work`. They look into the images of this process, which has checked that they are
+    Functions running in them may call `at_work`. They share the images of this process, which has checked that they are
     those of the run.
 
     Raises `LostTrainingError` if one is killed.
@@ -190,22 +190,22 @@ def workers(
 
 
 def from_one_that_has_imported(module: str) -> BaseContext:
-    """How processes start: forked from one that has imported a module and torch, or from nothing where that cannot be.
+    """Start method of processes: forked from one that has imported a module and torch; spawned if that is impossible.
 
-    Torch takes seconds to import, and every stage that trains networks has processes of its own. They see the
-    environment as it was when the first of them started.
+    Torch takes seconds to import, and every stage that trains networks starts processes. They see the environment as it
+    was when the first of them started.
     """
-    if sys.platform != "linux":  # elsewhere libraries that torch brings do not survive a fork
+    if sys.platform != "linux":  # on other systems, libraries loaded by torch do not survive a fork
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([module, "torch._dynamo"])  # the second is for torch's optimizers
-    # until the server has imported all, Ctrl-C would end it; its processes do not mind it anyway
+    context.set_forkserver_preload([module, "torch._dynamo"])  # torch._dynamo is needed by torch's optimizers
+    # until the server has imported everything, Ctrl-C would end it; its processes ignore Ctrl-C anyway
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # a closed terminal ends neither of them
-    resource_tracker.ensure_running()  # which the server wants, and whose start would let Ctrl-C through again
+    resource_tracker.ensure_running()  # required by the server; starting it later would unblock Ctrl-C again
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()
-    except OSError:  # it talks through a socket, which not every folder for temporary files can hold
+    except OSError:  # the server needs a socket, which not every temporary folder allows
         return multiprocessing.get_context("spawn")
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -219,7 +219,7 @@ def _prepare_worker(job_context: JobContext, orders: Orders, space: SearchSpace,
     global _worker
     import signal
 
-    for number in ("SIGINT", "SIGHUP"):  # the parent decides when to stop, and says so
+    for number in ("SIGINT", "SIGHUP"):  # the parent decides when to stop, and reports it
         signal.signal(getattr(signal, number, signal.SIGINT), signal.SIG_IGN)
     _worker = (job_context, orders, space, dataset)
     torch.set_num_threads(1)
@@ -227,7 +227,7 @@ def _prepare_worker(job_context: JobContext, orders: Orders, space: SearchSpace,
 
 
 def _die_with_parent() -> None:
-    """A killed parent must not leave trainings behind that write into a run that goes on elsewhere."""
+    """Die with the parent: a killed parent must not leave trainings that write into a run that continues elsewhere."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -235,7 +235,7 @@ def _die_with_parent() -> None:
 
 
 def at_work() -> tuple[JobContext, SearchSpace, Dataset, Orders]:
-    """In one of the `workers`: what it shares with the others, and what it is asked and tells after each step."""
+    """State of one of the `workers`: shared settings, space, images, and the orders of the parent."""
     assert _worker is not None
     job_context, orders, space, dataset = _worker
     return job_context, space, dataset, orders
@@ -248,7 +248,8 @@ def _work(job: Job) -> TrainingResult:
             job_context, job, space, dataset, LoopOptions(stop=orders.stepped, on_resume=orders.steps.goes_on)
         )
     except KeyboardInterrupt:
-        raise RunDirectoryError("stopped") from None  # only after the parent asked, which no longer listens
+        # only raised after the parent asked to stop; it ignores the message
+        raise RunDirectoryError("stopped") from None
 
 
 def run_experiment_jobs(
@@ -258,9 +259,9 @@ def run_experiment_jobs(
 
     Args:
         experiment: the run.
-        job_context: what the trainings share.
-        jobs: what to train.
-        workers: who trains; default: whom the run's resources name.
+        job_context: settings and folder that the trainings share.
+        jobs: networks to train.
+        workers: workers to train on; default: those of the run's resources.
     """
     missing = sum(job_context.finished(job) is None for job in dict.fromkeys(jobs))
     steps = missing * job_context.train.epochs * training_steps(experiment.dataset, job_context.train, 1)
@@ -285,33 +286,34 @@ def run_experiment_jobs(
 def trainers_of(
     resources: Resources, say: Callable[[str], None], stop: Callable[[], bool]
 ) -> AbstractContextManager[Workers | None]:
-    """The workers of the scheduler that the resources name; None where networks are trained on this machine.
+    """Context manager with the workers of the resources' scheduler; None if networks are trained on this machine.
 
-    Here they are trained without Dask: such processes share their images, and save when they are told to stop.
+    On this machine, Dask is not used: our own processes share the images, and save before they stop.
     """
     return workers_of(dataclasses.replace(resources, workers=None), "train networks", say, stop)
 
 
 PROCESS_BYTES = 400_000_000
-"""Of a process with torch, beside the activations. Where it is forked, it shares two thirds of that with others."""
+"""Memory of a process with torch, without activations. Forked processes share two thirds of it."""
 BYTES_PER_MADD = 2
-"""More than a network's activations take: what a convolution gives is kept three times, with BN and activation, in four
-bytes each, and costs eight multiply-adds or more."""
+"""Upper bound of activation bytes per multiply-add: the output of a convolution is kept three times, with BN and
+activation, in four bytes each, and costs eight multiply-adds or more.
+"""
 
 
 def max_processes(processes: int, space: SearchSpace, batch_size: int, shared_bytes: int = 0) -> int:
-    """Of so many processes, how many fit into the free memory, each with the largest network; 1 at least.
+    """Number of `processes` that fit into free memory if each trains the largest network; at least 1.
 
     Args:
-        processes: wanted.
+        processes: wanted number.
         space: resolved for the data.
         batch_size: images of a mini-batch.
-        shared_bytes: bytes of images that they all look into, and that are not there yet.
+        shared_bytes: bytes of shared images that are not allocated yet.
     """
     free = free_memory()
     if free is None:
         return processes
-    # activations need not be counted, which takes seconds, where there is plenty of memory
+    # counting activations takes seconds, so first try an upper bound
     most = PROCESS_BYTES + batch_size * BYTES_PER_MADD * cost_table(space).heaviest["madds"]
     if free - shared_bytes >= processes * most:
         return processes
@@ -320,7 +322,7 @@ def max_processes(processes: int, space: SearchSpace, batch_size: int, shared_by
 
 
 def free_memory(root: Path = Path("/")) -> int | None:
-    """Bytes that the machine has left, or the container if that may take less; None where the system doesn't say."""
+    """Free bytes of the machine, or of the container if that has less; None if the system does not say."""
     return min((*_of_machine(root / "proc/meminfo"), *_of_container(root / "sys/fs/cgroup")), default=None)
 
 
@@ -330,10 +332,10 @@ def _of_machine(file: Path) -> Iterator[int]:
 
 
 def _of_container(folder: Path) -> Iterator[int]:
-    """By control groups of the second version, then of the first. What is kept of files makes way."""
+    """Free bytes by control groups of version 2, then of version 1. Inactive file cache counts as free."""
     for limit, used, files in (
         ("memory.max", "memory.current", "inactive_file"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),  # missing, or `max`
     ):
         with contextlib.suppress(OSError, KeyError, ValueError):  # not there, or `max`
             most, now = int((folder / limit).read_text()), int((folder / used).read_text())
@@ -341,6 +343,6 @@ def _of_container(folder: Path) -> Iterator[int]:
 
 
 def _numbers(file: Path) -> dict[str, int]:
-    """Lines of a name and a number."""
+    """Parse lines of a name and a number."""
     rows = [line.split() for line in file.read_text().splitlines()]
     return {row[0].rstrip(":"): int(row[1]) for row in rows if len(row) > 1}

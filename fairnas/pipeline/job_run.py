@@ -1,4 +1,4 @@
-"""The training of one network, from its first step to its result: what is measured when, and what is kept."""
+"""Training of one network from its first step to its result, with all measurements and saved files."""
 
 import contextlib
 import json
@@ -33,7 +33,7 @@ from fairnas.train import (
 from fairnas.train.product import Teacher
 
 CURVE_POINTS = 12
-"""About how often the validation accuracy is measured in a stand-alone training, evenly over its epochs."""
+"""Approximate number of measurements of the validation accuracy in a stand-alone training, evenly over its epochs."""
 
 
 class TrainingRun(Protocol):
@@ -41,7 +41,7 @@ class TrainingRun(Protocol):
 
     @property
     def training(self) -> Training:
-        """What is trained."""
+        """Object of the training loop."""
         ...
 
     @property
@@ -54,12 +54,12 @@ class TrainingRun(Protocol):
         ...
 
     def finish(self) -> dict[str, Any]:
-        """Score on validation and test images, keep the weights if they are wanted; give fields of the result."""
+        """Score on validation and test images, keep the weights if wanted, and return fields of the result."""
         ...
 
 
 class _Evaluator:
-    """Scores networks on the images that belong to a job's context."""
+    """Scorer of networks on the images of a job's context."""
 
     def __init__(self, job_context: JobContext, dataset: Dataset) -> None:
         self.job_context, self.dataset = job_context, dataset
@@ -72,7 +72,7 @@ class _Evaluator:
 
 
 class StandAloneRun:
-    """A training with the supernet's hyper-parameters (paper B.2): the last weights count."""
+    """Training with the supernet's hyper-parameters (paper B.2): the last weights are kept."""
 
     def __init__(self, job_context: JobContext, job: Job, space: SearchSpace, dataset: Dataset, seed: int) -> None:
         self._job_context, self._job, self._evaluator = job_context, job, _Evaluator(job_context, dataset)
@@ -88,7 +88,7 @@ class StandAloneRun:
     def on_epoch(self, epoch: int, step: int, values: Mapping[str, float]) -> None:
         """See `TrainingRun`."""
         last = self._job_context.train.epochs
-        due = epoch % math.ceil(last / CURVE_POINTS) == 0 and epoch < last  # what comes last is measured anyway
+        due = epoch % math.ceil(last / CURVE_POINTS) == 0 and epoch < last  # the last epoch is measured anyway
         found = self._evaluator.score(self.training.network, "validation") if due else None
         self.curve.append({"epoch": epoch, "loss": values["loss"], **_validated(found)})
 
@@ -96,13 +96,13 @@ class StandAloneRun:
         """See `TrainingRun`. The last checkpoint holds the weights."""
         network = self.training.network
         found = {part: self._evaluator.score(network, part) for part in ("validation", "test")}
-        if self.curve:  # the checkpoint of a network that was trained earlier may hold none
+        if self.curve:  # the checkpoint of a network that was trained earlier may have none
             self.curve[-1] |= _validated(found["validation"])
         return found
 
 
 class ProductRun:
-    """A training by the product recipe: the weights with the best validation accuracy, by the run's measure, count."""
+    """Training by the product recipe: the weights with the best validation accuracy, by the run's measure, are kept."""
 
     def __init__(self, job_context: JobContext, job: Job, space: SearchSpace, dataset: Dataset, seed: int) -> None:
         assert job_context.product is not None
@@ -134,7 +134,7 @@ class ProductRun:
         self.curve.append(row | _validated(found) | _validated(raw, "raw_"))
 
     def finish(self) -> dict[str, Any]:
-        """See `TrainingRun`. The test images are looked at here, and nowhere else."""
+        """See `TrainingRun`. Only here the test images are used."""
         best, network, path = self.training.best, self.training.network, self._job_context.weights_path(self._job)
         assert best is not None, "the last epoch is measured"
         network.load_state_dict(best.weights)
@@ -152,18 +152,18 @@ class ProductRun:
 
 
 def _validated(found: NetworkScore | None, above: str = "") -> dict[str, float | None]:
-    """A row's accuracies on the validation images by every measure; None where they were not looked at."""
+    """Accuracies of a row on the validation images by every measure; None if not measured."""
     return {f"{above}validation_{name}": None if found is None else found.accuracy(name) for name in get_args(Measure)}
 
 
 def measured_epochs(epochs: int, wanted: int | None) -> frozenset[int]:
-    """Epochs, from 1, after which validation accuracy is measured: all, or as many as wanted, the last among them."""
+    """Epochs, from 1, after which validation accuracy is measured: all, or `wanted` of them including the last."""
     count = min(wanted or epochs, epochs)
     return frozenset(round(number * epochs / count) for number in range(1, count + 1))
 
 
 def _teacher(run: Experiment, genome: Genome) -> Teacher:
-    """A path of the supernet as it is scored: BN as the evaluator has it, weights at rest."""
+    """Path of the supernet as teacher, in evaluation mode, with BN as in scoring."""
     scorer = run.scorer
     scorer.prepare([genome])
 
@@ -178,7 +178,7 @@ def _teacher(run: Experiment, genome: Genome) -> Teacher:
 def make_training_run(
     job_context: JobContext, job: Job, space: SearchSpace, dataset: Dataset, seed: int
 ) -> TrainingRun:
-    """The training of a job, at its beginning."""
+    """Make the training of a job."""
     kind = StandAloneRun if job_context.product is None else ProductRun
     return kind(job_context, job, space, dataset, seed)
 

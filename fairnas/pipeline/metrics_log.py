@@ -1,6 +1,6 @@
-"""Measurements of a stage: a line in `metrics.jsonl` each, and a TensorBoard event beside it.
+"""Measurements of a stage: one line each in `metrics.jsonl`, and a TensorBoard event.
 
-Everything of ours reads the lines; the events are for people who keep TensorBoard open.
+Our own code reads only the lines; the events are for people who use TensorBoard.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from fairnas.rundir import RunDirectory
 
 
 class MetricsLog:
-    """Records the measurements of one stage of a run. A context manager."""
+    """Log of the measurements of one stage of a run. A context manager."""
 
     def __init__(self, run: RunDirectory, stage: str) -> None:
         self._run, self._stage = run, stage
@@ -27,7 +27,7 @@ class MetricsLog:
         self._events.close()
 
     def rewind(self, step: int) -> None:
-        """Drop measurements after `step`: they are made again when the stage goes on from there."""
+        """Drop measurements after `step`: they are repeated when the stage resumes there."""
         self._run.rewind_metrics(self._stage, step)
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
@@ -37,7 +37,10 @@ class MetricsLog:
 
 
 class _Events:
-    """A file of TensorBoard's, written at once: its own writer has a thread, where a full disk is a traceback."""
+    """TensorBoard event file, written without a thread.
+
+    TensorBoard's own writer has a thread, whose errors on a full disk would be tracebacks.
+    """
 
     def __init__(self, run: RunDirectory, stage: str) -> None:
         from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
@@ -62,7 +65,7 @@ class _Events:
 
     def close(self) -> None:
         """Release the file."""
-        with contextlib.suppress(OSError):  # what could not be written was said when it was
+        with contextlib.suppress(OSError):  # write errors were already reported
             self._writer.close()
 
     def _write(self, event: Any) -> None:

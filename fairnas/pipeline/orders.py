@@ -1,4 +1,4 @@
-"""What a process and those that train for it tell each other: how far they are, and when to stop."""
+"""Communication between a process and those that train for it: progress, and requests to stop."""
 
 import contextlib
 from dataclasses import dataclass
@@ -7,23 +7,23 @@ from typing import Any
 
 
 class Steps:
-    """How many steps were taken, and how many had been before in trainings that go on."""
+    """Number of steps taken, and number taken earlier in resumed trainings."""
 
     def __init__(self, both: Any) -> None:
-        """Two numbers: in a list, or in memory that processes share."""
+        """Wrap two numbers: in a list, or in memory that processes share."""
         self._both = both
 
     @property
     def numbers(self) -> tuple[int, int]:
-        """Both."""
+        """Both numbers."""
         return self._both[0], self._both[1]
 
     def took_one(self) -> None:
-        """One more step."""
+        """Count one more step."""
         self._add(0, 1)
 
     def goes_on(self, step: int) -> None:
-        """A training goes on after so many steps."""
+        """Count the earlier steps of a resumed training."""
         self._add(1, step)
 
     def _add(self, place: int, count: int) -> None:
@@ -33,12 +33,12 @@ class Steps:
 
 @dataclass(frozen=True)
 class Orders:
-    """What processes that train share with the one that has started them."""
+    """State shared between training processes and the process that started them."""
 
     stopping: Event
     steps: Steps
 
     def stepped(self) -> bool:
-        """After a step: whether to stop."""
+        """Count a step; returns True if the training should stop."""
         self.steps.took_one()
         return self.stopping.is_set()

@@ -1,4 +1,4 @@
-"""Who else scores the networks of the ranking study: the supernet by other BN statistics, another run's supernet."""
+"""Other scores of the networks of the ranking study: with other BN statistics, and by another run's supernet."""
 
 import copy
 import dataclasses
@@ -18,15 +18,15 @@ from fairnas.space import Genome
 
 
 def one_shot(experiment: Experiment, genomes: Sequence[Genome], measure: Measure) -> list[float]:
-    """One-shot accuracy on the validation images, as the run's configuration wants genomes scored."""
+    """One-shot accuracy on the validation images, by the run's settings of scoring."""
     return [score[measure] for score in score_on_validation(experiment, genomes)]
 
 
 def by_each_statistics(experiment: Experiment, genomes: Sequence[Genome]) -> Mapping[str, Sequence[float]]:
-    """One-shot accuracy by each of the BN statistics that the run's own scores are not made with (paper 4.4).
+    """One-shot accuracy with each kind of BN statistics that the run's own scores do not use (paper 4.4).
 
-    Networks whose weights are made for them cannot be scored by recalibrated ones (`Experiment.make_scorer`). The
-    memory that the run's own scores are held to does not bound these: one batch of calibration images may need more.
+    Networks with generated weights cannot use recalibrated statistics (`Experiment.make_scorer`). The memory bound of
+    the run's own scores does not apply: one batch of calibration images may need more.
     """
     left_out = {statistics_of(experiment)} | ({"recalibrated"} if experiment.strategy.has_own_networks else set())
     scores = {}
@@ -42,7 +42,7 @@ def by_each_statistics(experiment: Experiment, genomes: Sequence[Genome]) -> Map
 
 
 def other_supernet(experiment: Experiment) -> Experiment | None:
-    """The run that `stand_alone.against` names, with the images of this one; it is read, never written.
+    """Run named by `stand_alone.against`, with the images of this run; it is only read.
 
     Raises:
         RunDirectoryError: if there is none, its supernet is not trained, or it is of another space or other images.
@@ -52,14 +52,14 @@ def other_supernet(experiment: Experiment) -> Experiment | None:
 
 
 def opened_beside(experiment: Experiment, path: Path) -> Experiment:
-    """Another run, to score this run's networks on this run's images. Raises as `require_comparable` does."""
+    """Open another run to score this run's networks on this run's images. Raises as `require_comparable` does."""
     other = require_comparable(experiment.run, path)
     opened = (experiment.space, experiment.dataset)
     return Experiment(other, opened=opened, stop=experiment.stop, resources=experiment.config.resources)
 
 
 def require_comparable(ours: RunDirectory, path: Path) -> RunDirectory:
-    """The run at `path`, whose supernet can score the networks of ours.
+    """Run at `path`, whose supernet can score the networks of our run.
 
     Raises:
         RunDirectoryError: if there is none, its supernet is not trained, or it is of another space or other images.
@@ -72,13 +72,13 @@ def require_comparable(ours: RunDirectory, path: Path) -> RunDirectory:
 
 
 def require_like(path: Path, space: dict[str, Any], fingerprint: str, ours: str) -> RunDirectory:
-    """The run at `path`, whose supernet can score networks of a space on certain images.
+    """Run at `path`, whose supernet can score networks of a given space on given images.
 
     Args:
-        path: of the run.
-        space: the space, as `space.json` holds it.
-        fingerprint: of the images.
-        ours: what the run is called that space and images are of.
+        path: run directory.
+        space: the space, as in `space.json`.
+        fingerprint: fingerprint of the images.
+        ours: name of the run with this space and these images, for messages.
 
     Raises:
         RunDirectoryError: if there is none, its supernet is not trained, or it is of another space or other images.
@@ -99,6 +99,6 @@ def require_like(path: Path, space: dict[str, Any], fingerprint: str, ours: str)
 
 
 def name_beside(run: RunDirectory, other: RunDirectory) -> str:
-    """What another run is called beside this one: its folder, with the one above if both have the same name."""
+    """Name of another run next to this one: its folder, with the parent folder if both have the same name."""
     ours, theirs = run.path.resolve(), other.path.resolve()
     return theirs.name if theirs.name != ours.name else f"{theirs.parent.name}/{theirs.name}"

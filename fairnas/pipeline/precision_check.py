@@ -1,4 +1,4 @@
-"""Before a search scores genomes in bfloat16: does it rank them as float32 does?"""
+"""Check before a search in bfloat16: does it rank genomes as float32 does?"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,9 +14,9 @@ from fairnas.space import Genome
 
 FILE = "precision.json"
 GENOMES = 32
-"""Random genomes that are scored in both precisions: 496 pairs."""
+"""Number of random genomes scored in both precisions, which make 496 pairs."""
 FEWEST = 3
-"""Genomes without which there is no tau."""
+"""Smallest number of genomes for a tau."""
 LEAST_TAU = 0.9
 """Kendall's tau between the precisions below which a search is refused.
 
@@ -30,10 +30,10 @@ lower it, as if they were half a disagreement each.
 
 
 def require_ranks_of_float32(experiment: Experiment) -> None:
-    """Compare the ranks of random genomes on all validation images in both precisions; write and tell the result.
+    """Compare the ranks of random genomes on all validation images in both precisions; write and print the result.
 
-    Nothing is done where genomes are scored in float32. What was compared before for the same supernet, images and
-    settings is not compared again.
+    Does nothing if genomes are scored in float32. An earlier comparison for the same supernet, images and settings is
+    not repeated.
 
     Raises:
         ConfigError: if the ranks differ too much.
@@ -57,10 +57,10 @@ def require_ranks_of_float32(experiment: Experiment) -> None:
 
 
 def compared(experiment: Experiment) -> dict[str, Any]:
-    """Kendall's tau with its interval and n between accuracies in both precisions, and their largest difference.
+    """Kendall's tau with interval and n between accuracies in both precisions, and their largest difference.
 
-    Where either precision finds all networks equally good, or a space has hardly any, no tau exists: it is 1 if all
-    accuracies are equal in both, else 0.
+    If all networks are equally good in one precision, or there are fewer than 3, tau is undefined; it is then set to 1
+    if all accuracies are equal in both, else to 0.
     """
     genomes, measure = random_genomes(experiment), experiment.config.measure
     scorers = (experiment.scorer, experiment.make_scorer(experiment.supernet, "float32"))
@@ -85,14 +85,14 @@ def compared(experiment: Experiment) -> dict[str, Any]:
 
 
 def random_genomes(experiment: Experiment) -> list[Genome]:
-    """Different networks, at most `GENOMES` of them, fewer where a space has hardly more."""
+    """Different networks, at most `GENOMES`; fewer if the space has hardly more."""
     space, rng = experiment.space, generator(experiment.config.seed, "precision")
     drawn = (space.canonical(space.sample(rng)) for _ in range(4 * GENOMES))
     return list(dict.fromkeys(drawn))[:GENOMES]
 
 
 def described(known: Mapping[str, Any]) -> str:
-    """The comparison in a few words."""
+    """Comparison in a few words."""
     interval = known["interval"]
     between = "" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]"
     apart = f"{ACCURACY_WORDS[known['measure']]} at most {known['largest_difference']:.2%} apart"

@@ -1,4 +1,4 @@
-"""Before a run starts: everything that could be wrong with its configuration, and the plan in plain words."""
+"""Checks of a configuration before a run starts, and the plan in plain words."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,19 +30,19 @@ from fairnas.train import (
 from fairnas.train.supernet import parts_of
 
 CLASSES_NAMED = 12
-"""Class names that the plan lists; more are counted."""
+"""Largest number of class names in the plan; if there are more, they are only counted."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A configuration that can be run, with its space and data at hand."""
+    """Valid configuration, with its space and data."""
 
     config: RunConfig
     space: SearchSpace
     dataset: Dataset
     execution: Execution
     group: Group
-    """The processes that train the supernet, and who shares out what."""
+    """Processes that train the supernet, and their division of work."""
 
     def require_same(self) -> None:
         """Raise `ConfigError` unless all processes of the group have the same settings and data."""
@@ -54,7 +54,7 @@ class Prepared:
             )
 
     def plan(self) -> tuple[str, ...]:
-        """What is going to happen, line by line."""
+        """Plan of the run, line by line."""
         train, search, alone = self.config.train, self.config.search, self.config.stand_alone
         trained, length = retrain_config(self.config), retraining_length(self.config, self.dataset)
         return (
@@ -97,7 +97,7 @@ class Prepared:
         )
 
     def training_plan(self) -> tuple[str, ...]:
-        """The part of it that concerns stage one."""
+        """Lines of the plan about stage one."""
         config, space, dataset = self.config, self.space, self.dataset
         train = config.train
         strategy = strategy_facts(train, space.choices)
@@ -126,7 +126,7 @@ class Prepared:
 
     @property
     def steps(self) -> int:
-        """Supernet steps of the whole training."""
+        """Number of supernet steps of the whole training."""
         train = self.config.train
         strategy = strategy_facts(train, self.space.choices)
         return train.epochs * training_steps(parts_of(self.dataset, strategy)[0], train, strategy.batches_per_step)
@@ -143,7 +143,7 @@ class Prepared:
 
 
 def _format_bound(objective: Objective) -> str:
-    """Its bound, in the words that a flag takes."""
+    """Bound as a flag takes it."""
     assert objective.bound is not None
     return f"{objective.bound / 1e6:g}M" if objective.bound >= 1e5 else f"{objective.bound:g} {objective.unit}"
 
@@ -154,13 +154,13 @@ def prepare(
     """Check a configuration and open its data; writes nothing.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         group: the processes that will train the supernet.
-        narrator: told how far the look at the images is.
-        survey: of its data, where counting the images will do.
+        narrator: receives the progress of loading images.
+        survey: survey of the data, if counting the images is enough.
 
     Raises:
-        FairnasError: one line, whatever is wrong: names, device, data, objectives, bounds that no network meets.
+        FairnasError: for wrong names, device, data or objectives, and for bounds that no network meets.
     """
     if config.search.searcher not in SEARCHERS:
         raise UnknownNameError("searcher", config.search.searcher, SEARCHERS)
@@ -194,7 +194,7 @@ def prepare(
 
 
 def require_study(prepared: Prepared) -> None:
-    """Refuse, before anything is trained, a ranking study that a new run could not make in the end.
+    """Refuse, before anything is trained, a ranking study that a new run could not make at the end.
 
     Raises:
         RunDirectoryError: if the run to compare with is not there, or is of another space or other images.

@@ -1,4 +1,4 @@
-"""The rank stage: networks trained from scratch, to see how well one-shot accuracies rank them (paper 4.4)."""
+"""Rank stage: networks trained from scratch to test how well one-shot accuracies rank them (paper 4.4)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,13 +22,13 @@ from fairnas.space import Genome, format_genome
 from fairnas.stage_records import NO_STUDY
 
 LEAST = 3
-"""Networks that have an order to speak of."""
+"""Smallest number of networks for a ranking."""
 
 
 def rank_if_possible(experiment: Experiment) -> tuple[str, ...]:
-    """As `rank`, with as many networks as there are, where there are fewer than the study wants.
+    """Make a ranking study as `rank` does, with fewer networks if there are not enough.
 
-    Raises `TooFewNetworksError`, and writes why, if they have no order to speak of.
+    Raises `TooFewNetworksError`, and records the reason, if they are too few for a ranking.
     """
     try:
         return rank(experiment, LEAST)
@@ -41,16 +41,16 @@ def rank(experiment: Experiment, least: int | None = None, workers: Workers | No
     """Train the networks of the ranking study, compare them with their one-shot accuracies, write the study.
 
     Args:
-        experiment: whose search is finished.
-        least: networks that will do, where the search has found fewer than are wanted; default: all that are.
+        experiment: experiment with a finished search.
+        least: smallest accepted number of networks if the search found too few; default: all that are wanted.
         workers: who trains; default: whom the run's resources name.
     """
     ours = experiment.config.stand_alone
     genomes = choose_models(experiment, least)
-    # scored before anything is trained: a supernet that cannot be judged must not cost trainings
+    # scored first: a supernet that cannot be scored must not cost trainings
     scores, statistics = score_on_validation(experiment, genomes), by_each_statistics(experiment, genomes)
     other = other_supernet(experiment)
-    measure = experiment.config.measure  # the other supernet's scores are of the same kind, whatever its run is after
+    measure = experiment.config.measure  # the other supernet's scores use the same measure, whatever its run measures
     against = (name_beside(experiment.run, other.run), one_shot(other, genomes, measure)) if other else None
     job_context = rank_context(experiment)
     jobs = [Job(genome, seed, False) for genome in genomes for seed in range(ours.seeds)]
@@ -102,7 +102,7 @@ def rank(experiment: Experiment, least: int | None = None, workers: Workers | No
 def _complete(
     genomes: Sequence[Genome], seeds: int, results: Mapping[Job, TrainingResult]
 ) -> tuple[int, tuple[Genome, ...]]:
-    """How many trainings each network of the study has, and which have them, where its time was over before the end.
+    """Number of trainings that all usable networks have, and these networks, if the study's time ran out.
 
     Raises `TooFewNetworksError` if too few have been trained.
     """
@@ -118,16 +118,16 @@ def _complete(
 
 
 def choose_models(experiment: Experiment, least: int | None = None) -> tuple[Genome, ...]:
-    """The networks of the ranking study, as `stand_alone.choose` says.
+    """Networks of the ranking study, as `stand_alone.choose` says.
 
-    `front`: on the front at equal distances in MAdds (paper 4.4). A front with too few networks is filled up with
-    stratified ones. `stratified`: from every candidate of the search, at equal distances in one-shot accuracy.
-    `random`: drawn uniformly from the space. Networks that `stand_alone.study` names come instead. Where fewer
-    are known than are asked for, all of them, if they are at least so many as `least`.
+    `front`: from the front at equal distances in MAdds (paper 4.4); a front with too few networks is completed by
+    stratified ones. `stratified`: from all candidates of the search, at equal distances in one-shot accuracy. `random`:
+    drawn uniformly from the space. Networks named by `stand_alone.study` replace all of these. If fewer are known than
+    wanted, all of them are taken, if there are at least `least`.
 
     Raises:
-        TooFewNetworksError: if fewer candidates are known.
-        GenomeError: if a network is named twice, or is of another space.
+        TooFewNetworksError: if there are fewer candidates.
+        GenomeError: if a network is named twice, or does not fit the space.
     """
     ours = experiment.config.stand_alone
     if ours.study:
@@ -147,7 +147,8 @@ def choose_models(experiment: Experiment, least: int | None = None) -> tuple[Gen
     if ours.choose == "front":
         front, _ = front_and_selected(experiment)
         chosen = list(spread_over_front(front, ours.models, (accuracy_by(experiment.config.measure), MADDS)))
-    taken = {candidate.genome for candidate in chosen}  # in the archive, another search may have asked for them first
+    # in the archive, because another search may have scored them first
+    taken = {candidate.genome for candidate in chosen}
     others = [candidate for candidate in known_candidates(experiment) if candidate.genome not in taken]
     known = len(chosen) + len(others)
     networks = "1 network" if known == 1 else f"{known} networks"
@@ -180,7 +181,7 @@ def _stratified(candidates: Sequence[Candidate], count: int, measure: Measure) -
 
 
 def rank_context(experiment: Experiment) -> JobContext:
-    """What the trainings of this run's ranking study share."""
+    """Shared settings of the trainings of this run's ranking study."""
     train = experiment.stand_alone
     folder = experiment.run.path / "stand_alone"
     identity, legacy_identities = (

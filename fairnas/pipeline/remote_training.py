@@ -1,9 +1,9 @@
-"""Trainings of single networks on workers, which need to share neither memory nor a file system with this process.
+"""Trainings of single networks on workers that share neither memory nor a file system with this process.
 
-A training is done in parts. A worker is sent the last checkpoint, trains until the next one is due, and sends it back,
-or the result if it comes to the end; this process keeps both in the run directory, where trainings without workers keep
-theirs. So any worker can do the next part, one that is lost costs the part it was at, and all of them together no more.
-Checkpoints are exact, so results do not depend on how a training was cut.
+A training is done in parts. A worker receives the last checkpoint, trains until the next one is due, and sends back
+that checkpoint, or the result at the end; this process keeps both in the run directory, as for trainings without
+workers. So any worker can do the next part, and a lost worker costs only the part it was working on. Checkpoints are
+exact, so results do not depend on how a training was cut.
 """
 
 import contextlib
@@ -37,45 +37,45 @@ _SUPERNET = Path("supernet", "checkpoint.pt")
 
 @dataclass(frozen=True)
 class TrainingPart:
-    """What a worker is asked to train with, beside the images. Plain data, so that it travels to other machines."""
+    """Work for one part of a training, without the images. Plain data, so that it can be sent to other machines."""
 
     job_context: JobContext
-    """As it is here; a worker has another folder, and its own device."""
+    """Context as on this machine; a worker uses its own folder and device."""
     job: Job
     space: SearchSpace
-    """Resolved for the data."""
+    """Space resolved for the data."""
     fingerprint: str
-    """Of the images."""
+    """Fingerprint of the images."""
     version: str
-    """Of fairnas."""
+    """Version of fairnas."""
     files: Mapping[str, bytes]
-    """What the training has left so far, by name."""
+    """Files that the training has left so far, by name."""
 
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """How far a worker came, or why it refuses. An error would not survive every way of travelling."""
+    """Result of a part, or the reason for a refusal; not raised, because not every executor can transfer exceptions."""
 
     worker: str
     files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
-    """What the training has left by now, by name."""
+    """Files that the training has left by now, by name."""
     first: int = 0
-    """The step at which this part began."""
+    """Step at which this part began."""
     taken: int = 0
-    """Steps of this part."""
+    """Number of steps in this part."""
     finished: bool = False
     refusal: str = ""
 
 
 class RemoteTrainings:
-    """Trains networks on workers.
+    """Trainings of networks on workers.
 
     Args:
-        workers: who trains.
-        say: told if all workers are gone.
-        stop: whether to end; asked again and again.
-        on_steps: called with the steps taken by now, in all trainings together, and those that had been taken before in
-            trainings that went on.
+        workers: workers to train on.
+        say: called with a line if all workers are gone.
+        stop: called repeatedly; True ends the work.
+        on_steps: called with the number of steps taken so far in all trainings together, and of those taken before in
+            resumed trainings.
     """
 
     def __init__(
@@ -91,12 +91,12 @@ class RemoteTrainings:
     def results(
         self, job_context: JobContext, jobs: Sequence[Job], space: SearchSpace, dataset: Dataset
     ) -> Iterator[tuple[Job, TrainingResult]]:
-        """Train networks, and yield the result of each when it is there.
+        """Train networks, and yield each result when it is ready.
 
         Raises:
-            ConfigError: if a worker refuses, in its words.
-            LostWorkersError: if the workers, or those who know them, are gone.
-            KeyboardInterrupt: if the work is to end; each training loses what it did since its last checkpoint.
+            ConfigError: if a worker refuses, with its reason.
+            LostWorkersError: if the workers or the scheduler are gone.
+            KeyboardInterrupt: if `stop` returned True; each training loses the steps since its last checkpoint.
         """
         images = self._dispatcher.share(sendable(dataset))
         supernet = self._dispatcher.share(_supernet_of(job_context))
@@ -140,7 +140,7 @@ class RemoteTrainings:
 
 
 def _supernet_of(job_context: JobContext) -> bytes | None:
-    """The supernet's checkpoint, where networks inherit its weights or are taught by it."""
+    """Content of the supernet's checkpoint, if networks inherit its weights or are taught by it."""
     product, settings = job_context.product, job_context.config.retrain
     if product is None or (product.teacher is None and settings.initial != "inherit"):
         return None
@@ -148,15 +148,15 @@ def _supernet_of(job_context: JobContext) -> bytes | None:
 
 
 def _left_so_far(job_context: JobContext, job: Job) -> dict[str, bytes]:
-    """What a training has left in the run directory, as far as it goes on from there or may replace it."""
+    """Files that a training has left in the run directory and that it needs in order to resume."""
     paths = [job_context.checkpoint_path(job)]
     if job_context.weights_path(job) == paths[0]:
-        paths.append(job_context.seal_path(job))  # says whether the checkpoint is wanted when the training is done
+        paths.append(job_context.seal_path(job))  # a sealed checkpoint may be replaced by the final weights
     return {path.name: path.read_bytes() for path in paths if path.exists()}
 
 
 def _keep(job_context: JobContext, job: Job, report: TrainingReport) -> None:
-    """Write what a training has left into the run directory; the result comes last. Other names are not looked at."""
+    """Write the files of a training into the run directory, the result last. Files of other names are ignored."""
     checkpoint, result = job_context.checkpoint_path(job), job_context.result_path(job)
     ending = (job_context.weights_path(job), job_context.seal_path(job)) if report.finished else ()
     for path in dict.fromkeys((*ending, checkpoint, *((result,) if report.finished else ()))):
@@ -168,17 +168,18 @@ def _keep(job_context: JobContext, job: Job, report: TrainingReport) -> None:
 
 # On the worker -----------------------------------------------------------------------------------------------
 
-_at_work = threading.Lock()  # a worker with several threads trains one network at a time: torch's threads are its own
-_read: dict[str, Dataset] = {}  # images that were read from files, by their fingerprint; the last ones only
+# a worker with several threads trains one network at a time, because torch uses threads of its own
+_at_work = threading.Lock()
+_read: dict[str, Dataset] = {}  # images read from files, by fingerprint; only the last data set is kept
 
 
 def train_part(part: TrainingPart, images: Dataset | None, supernet: bytes | None) -> TrainingReport:
     """Train one network until its next checkpoint is due, or to its end. Runs on a worker.
 
     Args:
-        part: what to train, and what there is of it.
-        images: those of the run; None if they are too many to travel, and are read where the configuration says.
-        supernet: its checkpoint, where it has a part in the training.
+        part: the training and its files so far.
+        images: images of the run; None if they are too many to send, and must be read from the configured folder.
+        supernet: content of the supernet's checkpoint, if the training needs it.
     """
     worker = f"{socket.gethostname()}:{os.getpid()}"
     ours = part.job_context
@@ -205,7 +206,7 @@ def train_part(part: TrainingPart, images: Dataset | None, supernet: bytes | Non
 
 
 def _train(job_context: JobContext, part: TrainingPart, dataset: Dataset) -> tuple[int, int, bool]:
-    """The step at which a part began, the steps that it took, and whether the training is done."""
+    """Train a part; return its first step, the number of its steps, and True if the training is finished."""
     resources = job_context.config.resources
     first, taken, begun = 0, 0, time.monotonic()
 
@@ -222,13 +223,13 @@ def _train(job_context: JobContext, part: TrainingPart, dataset: Dataset) -> tup
     with one_thread() if job_context.device == "cpu" else contextlib.nullcontext():
         try:
             run_job(job_context, part.job, part.space, dataset, LoopOptions(stop=is_due, on_resume=resumed))
-        except KeyboardInterrupt:  # which is how a training ends that was asked to save and end
+        except KeyboardInterrupt:  # raised by a training that was asked to save and stop
             return first, taken, False
     return first, taken, True
 
 
 def _images_of(part: TrainingPart) -> Dataset:
-    """The images where the configuration names them, read once. Raises `FairnasError` if they are not the run's."""
+    """Read the images from the configured folder, once. Raises `FairnasError` if they are not the run's."""
     if part.fingerprint not in _read:
         config = part.job_context.config
         size = part.space.image_size

@@ -1,8 +1,8 @@
-"""Networks chosen once more, by the accuracies that a ranking study foresees: what `rank` knows and `search` could not.
+"""Second selection of networks, by the accuracies that a ranking study predicts.
 
-A search selects by one-shot accuracy. Its archive has the one-shot loss of every network it scored, and the study the
-weights of a sum of loss and a cost that orders networks better (`analysis/correction.py`); so all of them can be looked
-at again, and nothing is scored.
+A search selects by one-shot accuracy. Its archive has the one-shot loss of every network that it scored, and the study
+has the weights of a sum of loss and a cost that orders networks better (`analysis/correction.py`). So all networks can
+be compared again without scoring.
 """
 
 import math
@@ -16,16 +16,16 @@ from fairnas.search.objectives import LOSS_OF, pays_with, qualifies
 from fairnas.space import SearchSpace
 
 FORESEEN = Objective("foreseen", "max", "share of images")
-"""Stand-alone test accuracy, trained as the study's networks were."""
+"""Objective: predicted stand-alone test accuracy, trained as in the study."""
 
 
 def reselect(experiment: Experiment, study: RankingStudy) -> SecondChoice | None:
-    """The front of all networks that the search scored, by foreseen accuracy, and the run's number of them selected.
+    """Front of all networks that the search scored, by predicted accuracy, and a selection from it.
 
-    Costs and bounds are the run's; what it took for merit, its measure of accuracy, is replaced.
+    Costs, bounds and the number of networks are the run's; the prediction replaces its measure of accuracy.
 
     Returns:
-        None where the study does not find that its sum orders networks better than one-shot accuracy and loss do.
+        None if the study's fitted sum does not order networks better than one-shot accuracy and loss do.
     """
     if study.corrected is None or not study.sum_is_better:
         return None
@@ -59,6 +59,6 @@ def reselect(experiment: Experiment, study: RankingStudy) -> SecondChoice | None
 
 
 def predicted_accuracy(correction: Correction, space: SearchSpace, candidate: Candidate, loss: str = "loss") -> float:
-    """The accuracy that a study's sum gives a network; `loss` is the name of the one that the sum was fitted with."""
+    """Predicted accuracy of a network by a study's sum; `loss` is the name of the loss that the sum was fitted with."""
     cost = space.network_depth(candidate.genome) if correction.cost == "depth" else candidate.value(correction.cost)
     return correction.predicted(candidate.value(loss), cost)

@@ -1,6 +1,6 @@
-"""The retrain stage: the selected networks, trained for use.
+"""Retrain stage: the selected networks, trained for use.
 
-With the supernet's hyper-parameters, or by the product recipe.
+Trains with the supernet's hyper-parameters, or by the product recipe.
 """
 
 import dataclasses
@@ -26,19 +26,19 @@ from fairnas.train.product import IMAGES_OF_THE_RATE
 
 @dataclass(frozen=True)
 class TrainingLength:
-    """How long the training of one network is."""
+    """Length of the training of one network."""
 
     epochs: int
     batch_size: int
-    """Images per step."""
+    """Number of images per step."""
     steps: int
-    """In all."""
+    """Total number of steps."""
     validations: int
-    """Passes over the validation images while it trains; networks of the product recipe are scored twice in each."""
+    """Passes over the validation images during training; networks of the product recipe are scored twice in each."""
 
 
 def retrain_config(config: RunConfig) -> TrainConfig:
-    """Epochs, mini-batches and rate of the trainings for use; with the product recipe, the rate at its highest."""
+    """Epochs, mini-batches and learning rate of the trainings for use; the highest rate for the product recipe."""
     ours, alone = config.retrain, stand_alone_config(config)
     if ours.recipe == "supernet":
         return alone
@@ -53,7 +53,7 @@ def retrain_config(config: RunConfig) -> TrainConfig:
 
 
 def retraining_length(config: RunConfig, dataset: Dataset) -> TrainingLength:
-    """How long the training of one network for use is."""
+    """Length of the training of one network for use."""
     train = retrain_config(config)
     if config.retrain.recipe == "product":
         validations = len(measured_epochs(train.epochs, config.retrain.validations))
@@ -68,7 +68,7 @@ def retraining_length(config: RunConfig, dataset: Dataset) -> TrainingLength:
 
 
 def require_retrainable(config: RunConfig, space: SearchSpace, dataset: Dataset) -> None:
-    """Raise `ConfigError` if settings of the retraining don't fit the images or the supernet's strategy."""
+    """Raise `ConfigError` if settings of the retraining do not fit the images or the supernet's strategy."""
     side = config.retrain.cutout
     if side >= dataset.image_size:
         raise ConfigError(
@@ -83,14 +83,14 @@ def require_retrainable(config: RunConfig, space: SearchSpace, dataset: Dataset)
 
 
 def retrain_context(experiment: Experiment) -> JobContext:
-    """What the trainings for use share. With the supernet's recipe they are the ranking study's own."""
+    """Shared settings of the trainings for use. With the supernet's recipe they are those of the ranking study."""
     config, train = experiment.config, retrain_config(experiment.config)
     known = [experiment.identity_of(train), *experiment.longer_identities_of(train, "stand_alone.epochs")]
     product = None
     if config.retrain.recipe == "product":
         require_retrainable(config, experiment.space, experiment.dataset)
         product = ProductWork(teacher_of(experiment) if config.retrain.distillation else None)
-        # which weights are kept depends on the measure
+        # the measure decides which weights are kept
         settled = [dataclasses.asdict(config.retrain), product.teacher, _learned_from(experiment), config.measure]
         known = [hashlib.sha256(json.dumps([each, *settled], sort_keys=True).encode()).hexdigest() for each in known]
     folder = experiment.run.path / config.retrain.folder
@@ -98,7 +98,7 @@ def retrain_context(experiment: Experiment) -> JobContext:
 
 
 def _learned_from(experiment: Experiment) -> str | None:
-    """The supernet, where its weights or its accuracies have a part in the trainings."""
+    """Hash of the supernet, if its weights or accuracies affect the trainings."""
     ours = experiment.config.retrain
     if ours.distillation:
         return evaluation_setting(experiment)
@@ -106,9 +106,9 @@ def _learned_from(experiment: Experiment) -> str | None:
 
 
 def teacher_of(experiment: Experiment) -> Genome:
-    """The network with the best one-shot accuracy of all that the run's supernet has scored.
+    """Network with the best one-shot accuracy among all that the run's supernet has scored.
 
-    Raises `RunDirectoryError` if there is none.
+    Raises `RunDirectoryError` if there are none.
     """
     known = known_candidates(experiment)
     if not known:
@@ -124,8 +124,8 @@ def retrain(experiment: Experiment, workers: Workers | None = None) -> tuple[str
     """Train the selected networks, and those that the configuration names, for use; keep their weights.
 
     Args:
-        experiment: whose search is finished.
-        workers: who trains; default: whom the run's resources name.
+        experiment: run whose search is finished.
+        workers: workers to train on; default: those of the run's resources.
     """
     job_context, jobs = retrain_context(experiment), [Job(genome, 0, True) for genome in retrained_genomes(experiment)]
     results = run_experiment_jobs(experiment, job_context, jobs, workers)
@@ -142,6 +142,6 @@ def retrain(experiment: Experiment, workers: Workers | None = None) -> tuple[str
 
 
 def retrained_genomes(experiment: Experiment) -> tuple[Genome, ...]:
-    """The networks that are retrained and exported: the selected ones, heaviest first, then the configured ones."""
+    """Networks to retrain and export: the selected ones, heaviest first, then the configured ones."""
     _, selected = front_and_selected(experiment)
     return tuple(dict.fromkeys([*(candidate.genome for candidate in selected), *experiment.named]))

@@ -1,4 +1,4 @@
-"""The supernet as a scorer of genomes, on the run's validation images (paper 3.2)."""
+"""Scores of genomes by the supernet, on the run's validation images (paper 3.2)."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from fairnas.space import Genome
 from fairnas.train import Strategy, scoring_statistics
 
 MEASURES = ("top1", "balanced_accuracy", "top5", "loss", "balanced_loss")
-"""What is kept of every score. All of them are, so that an archive serves whichever measure a search is after."""
+"""Measures kept of every score: all of them, so that an archive serves searches with any measure."""
 
 
 def score_on_validation(
@@ -35,32 +35,32 @@ def score(
     on_progress: Callable[[int], None] = lambda images: None,
     strategy: Strategy | None = None,
 ) -> list[Score]:
-    """Scores on some batches, as the run's configuration wants BN treated; `on_progress` counts images."""
+    """Scores on some batches, with BN as configured; `on_progress` counts images."""
     scorer = experiment.scorer if supernet is None else experiment.make_scorer(supernet, strategy=strategy)
     return score_genomes(scorer, genomes, batches, on_progress)
 
 
 def validation_batches(experiment: Experiment) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches that genomes are scored on."""
+    """Batches that genomes are scored on."""
     return ordered_batches(
         experiment.dataset.validation,
         experiment.dataset,
         batch_size=experiment.config.evaluate.batch_size,
-        # a last batch of a few images would have poor statistics, one of a single image none
+        # a small last batch would have poor statistics, and a single image none
         equal=statistics_of(experiment) == "batch",
         device=experiment.device,
     )
 
 
 def statistics_of(experiment: Experiment) -> Statistics:
-    """The BN statistics that genomes of a run are scored with."""
+    """BN statistics with which genomes of a run are scored."""
     return scoring_statistics(experiment.config.train, experiment.config.evaluate.bn)
 
 
 def evaluation_setting(experiment: Experiment) -> str:
-    """What a score depends on: the supernet's weights, the validation images, how BN is treated, and precision.
+    """Everything that a score depends on: the supernet's weights, the validation images, BN statistics, and precision.
 
-    Not the measure of accuracy, because scores hold every measure, by its name.
+    It does not contain the measure of accuracy, because scores include every measure by name.
     """
     evaluate, precision = experiment.config.evaluate, experiment.config.evaluate.precision
     drawn = f" drawn for each network from seed {experiment.config.seed}" if evaluate.calibration == "own" else ""
@@ -77,9 +77,9 @@ def evaluation_setting(experiment: Experiment) -> str:
 
 
 def _batch_sizes(experiment: Experiment) -> str:
-    """The sizes of batches that statistics are taken from; where they are all equal, the largest that is allowed.
+    """Sizes of the batches that statistics come from; if they are all equal, the largest allowed size.
 
-    The latter keeps the scores that archives know: equal batches are cut as they always were.
+    The latter keeps scores in existing archives valid: equal batches were always cut in this way.
     """
     images, most = len(experiment.dataset.validation), experiment.config.evaluate.batch_size
     size, larger = divmod(images, math.ceil(images / most))

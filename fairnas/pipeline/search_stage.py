@@ -40,14 +40,14 @@ ARCHIVE = "archive.sqlite"
 
 
 def search(experiment: Experiment, evaluator: Evaluator | None = None) -> tuple[str, ...]:
-    """Search; genomes that the archive knows are not scored again. Write the front and the selected networks.
+    """Search, write the front and the selected networks. Genomes in the archive are not scored again.
 
     Args:
-        experiment: whose supernet is searched.
-        evaluator: who scores genomes; default: whom the run's resources name.
+        experiment: experiment with the supernet.
+        evaluator: scores genomes; default: the one given by the run's resources.
 
     Raises:
-        ConfigError: if every network failed; the front that was found before stays.
+        ConfigError: if every network failed; the earlier front is kept.
     """
     config, run = experiment.config.search, experiment.run
     setting = evaluation_setting(experiment)
@@ -63,7 +63,7 @@ def search(experiment: Experiment, evaluator: Evaluator | None = None) -> tuple[
 
     experiment.watch.seen(0, config.generations)
     with Archive(run.path / ARCHIVE, setting) as archive, scoring as scorer, MetricsLog(run, "search") as metrics_log:
-        metrics_log.rewind(-1)  # also where it goes on: it begins again, and the archive answers
+        metrics_log.rewind(-1)  # a resumed search begins again, with scores from the archive
         begun = archive.last_row()
         result = run_search(
             experiment.space,
@@ -80,7 +80,7 @@ def search(experiment: Experiment, evaluator: Evaluator | None = None) -> tuple[
         )
         if not result.front:
             _refuse_failure_of_all(result, objectives, archive, begun)
-        for name, source in costs.sources.items():  # also for networks that only earlier searches asked for
+        for name, source in costs.sources.items():  # also for networks that only earlier searches scored
             rows = {c.genome: {name: costs(c.genome)[name]} for c in archive.candidates()}
             archive.add(rows, 0, setting=Scoring.value_setting(name, source))
         kept = archive.fingerprint()
@@ -98,7 +98,10 @@ def search(experiment: Experiment, evaluator: Evaluator | None = None) -> tuple[
 def _refuse_failure_of_all(
     result: SearchResult, objectives: Sequence[Objective], archive: Archive, begun: int
 ) -> NoReturn:
-    """Say that a search was for nothing, and let it be asked again: it need not be a file that is to be mended."""
+    """Raise an error for a search without results.
+
+    Failures are deleted first, so that these networks are tried again: the cause need not be in a file that changes.
+    """
     functions = [each for each in objectives if each.function is not None]
     for each in functions:
         if each.source:
@@ -107,7 +110,7 @@ def _refuse_failure_of_all(
     guilty = next((each for each in functions if reason.startswith(f"{each.name} ")), None)
     remedy = ""
     if guilty is not None and guilty.text:
-        remedy = f"; mend {guilty.text}, or leave it out with `fairnas search --without {guilty.name}`"
+        remedy = f"; fix {guilty.text}, or leave it out with `fairnas search --without {guilty.name}`"
     raise ConfigError(
         f"all {result.failed:,} networks failed that the search could ask about, so the run stays as it is; "
         f"the first: {result.failure}{remedy}"
@@ -115,12 +118,12 @@ def _refuse_failure_of_all(
 
 
 def origins(experiment: Experiment, objectives: Sequence[Objective]) -> list[str]:
-    """Where each objective of a search comes from, in words: the recipe, the run's own settings, or a search's flag."""
+    """Origin of each objective of a search, as text: the recipe, the run's own settings, or a flag of a search."""
     run, found = experiment.run, []
     before: dict[str, str] = {}
     with contextlib.suppress(RunDirectoryError):
         before = {each.text: each.origin for each in read_search(run).objectives}
-    known = run.config.recipe in RECIPES  # that of folders has the usual objectives
+    known = run.config.recipe in RECIPES  # recipes for folders have the default objectives
     recipe = (RECIPES[run.config.recipe]().search if known else SearchConfig()).objectives
     for each in objectives:
         text = each.text or each.name
@@ -141,7 +144,7 @@ def origins(experiment: Experiment, objectives: Sequence[Objective]) -> list[str
 
 @dataclass(frozen=True)
 class _Origin:
-    """What the scores of a search depend on, and what they are."""
+    """Sources that the scores of a search depend on, and the archive that holds them."""
 
     sources: dict[str, str]
     setting: str
@@ -196,14 +199,14 @@ def _objective_records(
 
 
 def read_search(run: RunDirectory) -> SearchRecord:
-    """`search.json`. Raises `RunDirectoryError` if it is not there, or not what fairnas writes."""
+    """Read `search.json`. Raises `RunDirectoryError` if it is absent or not as fairnas writes it."""
     return read_record(run, "search.json", SearchRecord)
 
 
 def known_candidates(experiment: Experiment) -> tuple[Candidate, ...]:
-    """Every candidate in the archive that was scored with this supernet.
+    """All candidates in the archive that were scored with this supernet.
 
-    Values that depend on a file of the user's, such as latency, are those of the last search's file.
+    Values that depend on a user's file, such as latency, are those of the file of the latest search.
     """
     stored = read_search(experiment.run)
     with Archive(experiment.run.path / ARCHIVE, stored.setting) as archive:
@@ -211,7 +214,7 @@ def known_candidates(experiment: Experiment) -> tuple[Candidate, ...]:
 
 
 def has_lost_candidates(run: RunDirectory) -> bool:
-    """Whether the archive of a finished search no longer holds, unchanged, what the search left in it."""
+    """True if the archive no longer contains, unchanged, the scores of a finished search."""
     stored, path = read_search(run), run.path / ARCHIVE
     if not path.is_file() or path.stat().st_size == 0:
         return True
@@ -223,7 +226,7 @@ def has_lost_candidates(run: RunDirectory) -> bool:
 
 
 def front_and_selected(experiment: Experiment) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
-    """The front that the search found, and the networks selected from it, heaviest first."""
+    """Front that the search found, and the networks selected from it, heaviest first."""
     stored = read_search(experiment.run)
     for each in (*stored.front, *stored.selected):
         experiment.space.validate(each.genome)
@@ -231,7 +234,7 @@ def front_and_selected(experiment: Experiment) -> tuple[tuple[Candidate, ...], t
 
 
 def changed_sources(experiment: Experiment) -> tuple[str, ...]:
-    """Objectives and costs whose file is not what it was when the search finished."""
+    """Objectives and costs whose file has changed since the search finished."""
     config = experiment.config.search
     stored = read_search(experiment.run).sources
     lost = measures_latency(config) and not (experiment.run.path / MEASURED).exists()
@@ -244,12 +247,11 @@ def changed_sources(experiment: Experiment) -> tuple[str, ...]:
 def spread_over_front(
     front: Sequence[Candidate], count: int, objectives: Sequence[Objective] = (ACCURACY, MADDS)
 ) -> tuple[Candidate, ...]:
-    """Networks at equal distances in MAdds (paper 4.2), heaviest first.
+    """Select networks at equal distances in MAdds (paper 4.2), heaviest first.
 
-    Those that no other network beats in accuracy and MAdds together come first; the rest of the front, which is
-    there for few parameters alone, only fills up, at equal distances, too. Latency takes the place of MAdds where it
-    has a bound: then it is what one pays with. Where accuracy or MAdds are no objectives, the first of which more is
-    better, and the first of which less is, stand in for them.
+    Networks that no other beats in both accuracy and MAdds come first; the rest of the front, which is there only for
+    few parameters, fills up missing places, also at equal distances. If latency is bounded, it replaces MAdds. If
+    accuracy or MAdds are no objectives, the first objective to maximise, and the first to minimise, replace them.
     """
     by_name = {each.name: each for each in objectives}
     good = by_name.get(merit(objectives), ACCURACY)
@@ -262,4 +264,4 @@ def spread_over_front(
         return select_evenly(best, count, cost, good)
     others = [each for each in front if each not in best]
     chosen = {*best, *select_evenly(others, min(count - len(best), len(others)), cost, good)}
-    return select_evenly(tuple(chosen), count, cost, good)  # all of them, in order
+    return select_evenly(tuple(chosen), count, cost, good)  # takes all of them, in order

@@ -1,4 +1,4 @@
-"""The stages in order, and how a run goes on: what is finished and undamaged is not done again."""
+"""Stages in order, and resuming: finished and undamaged stages are skipped."""
 
 import dataclasses
 from collections.abc import Callable
@@ -27,15 +27,15 @@ class RunStage:
     name: str
     title: str
     needs: tuple[str, ...]
-    """Stages that must be finished before; when one of them is done again, so is this."""
+    """Stages that must be finished before; if one of them is repeated, this one is as well."""
     sections: tuple[str, ...]
-    """Sections of the configuration that first matter here."""
+    """Sections of the configuration that this stage is the first to use."""
     work: Callable[[Experiment], tuple[str, ...]]
-    """Does it, going on where it stopped, and returns the files it wrote."""
+    """Function that does the stage, resuming if possible, and returns the files it wrote."""
     in_story: Callable[[Experiment], tuple[str, ...]] | None = None
-    """The same in the whole story, where that puts up with more."""
+    """Variant of the function for whole runs, which tolerates more."""
     check: Callable[[Experiment], object] = Experiment.require_data
-    """Raises before anything is forgotten if it cannot be done."""
+    """Function that raises an error if the stage cannot be done, before anything is forgotten."""
 
 
 def _check_study(experiment: Experiment) -> None:
@@ -62,7 +62,7 @@ def run_story(experiment: Experiment, timetable: Timetable | None = None) -> Non
 
     Args:
         experiment: the run.
-        timetable: where it has to end in time; stages are shortened if it would not.
+        timetable: time limit; stages are shortened to meet it.
     """
     run = experiment.run
     if not run.is_finished("train") and measured_first(experiment.config.search):
@@ -79,23 +79,23 @@ def run_story(experiment: Experiment, timetable: Timetable | None = None) -> Non
         upcoming = STAGES[number + 1].title if number + 1 < len(STAGES) else ""
         experiment.narrator.stage(number + 1, len(STAGES), stage.title, upcoming)
         if run.is_finished("report"):
-            forget(run, "report")  # it is of what there was before
+            forget(run, "report")  # the report describes an earlier state
         try:
             if timetable is None:
                 _do(experiment, stage, stage.in_story)
             else:
                 experiment = _do_in_time(experiment, stage, timetable)
-        except TooFewNetworksError as error:  # what comes after needs no study
+        except TooFewNetworksError as error:  # later stages do not need the study
             experiment.narrator.say(f"no ranking study: {error}")
 
 
 def run_stage(experiment: Experiment, name: str) -> None:
-    """Run one stage, also if it was finished before.
+    """Run one stage, even if it was finished before.
 
-    All or nothing: the experiment's settings become the run's, and later stages are forgotten, when it has ended well.
-    If it fails, the run's configuration, its records of stages and the files of finished stages are what they were.
+    All or nothing: if it succeeds, the experiment's settings become the run's, and later stages are forgotten. If it
+    fails, the run's configuration, its records of stages and the files of finished stages stay unchanged.
 
-    Raises `RunDirectoryError` if a stage that it needs is not finished.
+    Raises `RunDirectoryError` if a required stage is not finished.
     """
     stage = _BY_NAME[name]
     run = experiment.run
@@ -119,20 +119,21 @@ def _do(experiment: Experiment, stage: RunStage, work: Callable[[Experiment], tu
     run = experiment.run
     with run.former_kept(sorted(_with_dependents(stage.name))):
         files = (work or stage.work)(experiment)
-    forget(run, stage.name)  # first, so that a kill from here on leaves a stage to be done, not a record of another
+    # first, so that a kill after this leaves a stage to be repeated, not the record of another result
+    forget(run, stage.name)
     _settle(run, experiment.config)
     run.finish_stage(stage.name, files)
 
 
 def _settle(run: RunDirectory, config: RunConfig) -> None:
-    """Make settings the run's own; its resources stay."""
+    """Make settings the run's own, except its resources."""
     config = dataclasses.replace(config, resources=run.config.resources)
     if config != run.config:
         run.write_config(config)
 
 
 def _do_in_time(experiment: Experiment, stage: RunStage, timetable: Timetable) -> Experiment:
-    """Do a stage with less to do than was chosen where it would end too late; return what the next goes on with."""
+    """Do a stage, shortened if it would end too late; returns the experiment for the next stage."""
     begun = timetable.clock()
     if (shortened := timetable.before(stage.name, experiment.config)) is not None:
         _shorten(experiment, timetable, shortened)
@@ -151,10 +152,10 @@ def _do_in_time(experiment: Experiment, stage: RunStage, timetable: Timetable) -
 
 
 def _shorten(experiment: Experiment, timetable: Timetable, shortened: Shortened) -> None:
-    """Change the run's configuration, and write down that it was changed."""
+    """Change the run's configuration, and record the change."""
     run = experiment.run
     experiment.narrator.say(shortened.line())
-    record = run.read_json("dial.json")  # first, because by it a training knows what it was begun as
+    record = run.read_json("dial.json")  # first, because a training needs it to find its original identity
     rows = [*record.get("shortened", []), dataclasses.asdict(shortened)]
     run.write_json("dial.json", record | {"shortened": rows})
     run.write_config(with_shortened(run.config, shortened))
@@ -162,17 +163,17 @@ def _shorten(experiment: Experiment, timetable: Timetable, shortened: Shortened)
 
 
 def damaged_files(run: RunDirectory, name: str) -> tuple[str, ...]:
-    """Files of a finished stage that are gone or no longer hold what the stage wrote."""
+    """Files of a finished stage that are missing or changed."""
     damaged = run.damaged_files(name)
     if name == "search" and run.is_finished(name) and not damaged and has_lost_candidates(run):
-        return (ARCHIVE,)  # it may grow, so it is known by its rows
+        return (ARCHIVE,)  # it may grow, so it is checked by its rows
     return damaged
 
 
 def discard_damaged(experiment: Experiment, *names: str) -> None:
-    """If files of finished stages are not what they wrote, say so, and make way for these to be done again.
+    """Report damaged files of finished stages, and forget these stages so that they are repeated.
 
-    All stages are looked at before any is forgotten, because with its record goes what its files are known by.
+    All stages are checked before any is forgotten, because forgetting deletes the checksums.
     """
     run, say = experiment.run, experiment.narrator.say
     found = {name: damaged for name in names if (damaged := damaged_files(run, name))}
@@ -182,14 +183,14 @@ def discard_damaged(experiment: Experiment, *names: str) -> None:
     for name, damaged in found.items():
         say(f"{', '.join(damaged)} lost or damaged; doing '{name}' again")
         for file in damaged:
-            if not run.is_vouched_for(file):  # by a stage that shares it and has made it again since
+            if not run.is_vouched_for(file):  # by another stage that shares it and has made it again
                 _put_away(run.path / file)
     for name in found:
         forget(run, name)
 
 
 def _put_away(path: Path) -> None:
-    """Remove a damaged file; but keep an archive aside, because other searches may have scores in it."""
+    """Remove a damaged file; but keep an archive aside, because it may hold scores of other searches."""
     if path.name != ARCHIVE:
         path.unlink(missing_ok=True)
         return
@@ -200,7 +201,7 @@ def _put_away(path: Path) -> None:
 
 
 def is_outdated(experiment: Experiment) -> bool:
-    """Whether a file that objectives of a finished search come from has changed, so that it is to be done again."""
+    """True if a file behind the objectives of a finished search has changed, so that the search is repeated."""
     changed = changed_sources(experiment)
     if changed:
         experiment.narrator.say(f"the file behind {' and '.join(changed)} changed; doing 'search' again")
@@ -208,7 +209,7 @@ def is_outdated(experiment: Experiment) -> bool:
 
 
 def forget(run: RunDirectory, name: str) -> None:
-    """Drop the records of a stage and of all that build on it."""
+    """Delete the records of a stage and of all stages that depend on it."""
     stale = _with_dependents(name)
     if "rank" in stale:
         (run.path / NO_STUDY).unlink(missing_ok=True)
@@ -225,12 +226,12 @@ def _with_dependents(name: str) -> set[str]:
 
 
 def require_changeable(run: RunDirectory, config: RunConfig, stage: str) -> None:
-    """Raise `RunDirectoryError` if doing a stage of a run with other settings changes what other stages depend on.
+    """Raise `RunDirectoryError` if repeating a stage with other settings changes what other stages depend on.
 
     Args:
-        run: that was begun with its own settings.
-        config: the new ones.
-        stage: that is to be done with them.
+        run: run directory with its settings.
+        config: new settings.
+        stage: stage to be repeated with them.
     """
     allowed = _BY_NAME[stage].sections
     foreign = [key for key in differing_keys(run.config, config) if key.split(".")[0] not in allowed]

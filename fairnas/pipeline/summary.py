@@ -1,4 +1,4 @@
-"""What a run found, as one value: for the table at its end, and as plain data for `--json`."""
+"""Results of a run as one value: for the table at its end, and as plain data for `--json`."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -22,29 +22,29 @@ from fairnas.train import read_checkpoint, weights_digest
 
 @dataclass(frozen=True)
 class SelectedNetwork:
-    """A network that the search selected, with what was done with it since."""
+    """A selected network, with the results of later stages."""
 
     candidate: Candidate
     test: NetworkScore | None
-    """Of its training for use, on the test images; None if it is not trained yet, or diverged."""
+    """Score of its training for use, on the test images; None if it is not trained yet or diverged."""
     onnx: str | None
-    """Its ONNX file; None if it is not exported yet."""
+    """Path of its ONNX file; None if it is not exported yet."""
     facts: ModelFacts | None
-    """Of its exported files."""
+    """Facts about its exported files."""
 
     @property
     def onnx_ms(self) -> float | None:
-        """Milliseconds of its ONNX file for one image; None where it was not measured."""
+        """Latency of its ONNX file for one image in milliseconds; None if not measured."""
         return self.facts.latency.of(ONNX) if self.facts else None
 
     @property
     def int8_ms(self) -> float | None:
-        """The same of its model in 8 bits."""
+        """Latency of its int8 file in milliseconds; None if not measured."""
         return self.facts.latency.of(INT8) if self.facts else None
 
     @property
     def int8_top1(self) -> float | None:
-        """Top-1 on the test images that its model in 8 bits has left."""
+        """Top-1 accuracy of its int8 file on the test images; None without such a file."""
         return self.facts.int8_top1 if self.facts else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class SelectedNetwork:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """Everything that a run directory holds by now, in short. None stands for stages not done yet."""
+    """Present results of a run directory. Fields are None for stages that are not finished."""
 
     run: str
     config: RunConfig
@@ -72,17 +72,17 @@ class RunSummary:
     selected: tuple[SelectedNetwork, ...]
     ranking: RankingRecord | None
     no_ranking: str | None
-    """Why there is no ranking study, where the run could have none."""
+    """Reason why the run could have no ranking study."""
     report: str | None
 
     @property
     def units(self) -> dict[str, str]:
-        """Units of the objectives beyond accuracy, multiply-adds and parameters, by name."""
+        """Units of the objectives other than accuracy, multiply-adds and parameters, by name."""
         return {each.name: each.unit for each in self.search.further_objectives} if self.search else {}
 
     @property
     def latency_bound(self) -> float | None:
-        """The bound in milliseconds, where it is one on this machine's latency: the run measured its own table."""
+        """Bound in milliseconds on this machine's latency, for which the run measured its own table; None for none."""
         search = self.config.search
         return search.max_latency if self.search and search.latency_table is None else None
 
@@ -110,10 +110,10 @@ class RunSummary:
 
 
 def audit(run: RunDirectory) -> Audit:
-    """The fairness verdict over the run's ledger, whose counts have to belong to the weights of its supernet.
+    """Audit the run's ledger, whose counts must belong to the weights of its supernet.
 
     Raises:
-        RunDirectoryError: if they do not, or a file is lost or damaged.
+        RunDirectoryError: if they do not, or a file is absent or damaged.
     """
     ledger = read_ledger(run)
     path = run.path / "supernet" / "checkpoint.pt"
@@ -128,7 +128,7 @@ def audit(run: RunDirectory) -> Audit:
 
 
 def summarise(run: RunDirectory) -> RunSummary:
-    """Read what the run directory holds by now. Raises `RunDirectoryError` for a file that is damaged."""
+    """Read the present results of a run directory. Raises `RunDirectoryError` for a damaged file."""
     search = read_record(run, "search.json", SearchRecord) if run.is_finished("search") else None
     return RunSummary(
         run=str(run.path),
@@ -148,7 +148,7 @@ def _selected(run: RunDirectory, candidate: Candidate) -> SelectedNetwork:
     if run.is_finished("retrain"):
         test = read_record(run, f"{run.config.retrain.folder}/{candidate.text}-s0.json", TrainingResult).test
     name, model = f"models/{candidate.text}/model.json", run.path / "models" / candidate.text / ONNX
-    exported = run.is_finished("export")  # else files there may be of weights that are gone
+    exported = run.is_finished("export")  # otherwise the files there may be exports of former weights
     return SelectedNetwork(
         candidate=candidate,
         test=test,

@@ -1,9 +1,9 @@
-"""A run that has to end in time: how long each stage may take, and what is shortened when one is slower than foreseen.
+"""Timetable of a run with a time limit: time of each stage, and what is shortened if one is slower than expected.
 
-What was foreseen may be wrong, because nobody knows what a machine will do beside. While a stage works, its speed is
-looked at, and where all that is left would end too late, all of it is shortened alike: epochs of the supernet,
-generations of the search, epochs of the trainings for use. The ranking study comes last, and goes first. What was
-shortened stands in the run's configuration, as if it had been chosen so, and in `dial.json`.
+The forecast may be wrong, because the load of the machine can change. The speed of each stage is checked while it runs.
+If the run would end too late, all remaining work is shortened by the same factor: epochs of the supernet, generations
+of the search, epochs of the trainings for use. The ranking study comes last, and is dropped first. Changes are recorded
+in the run's configuration, as if they had been chosen at the start, and in `dial.json`.
 """
 
 import dataclasses
@@ -16,64 +16,64 @@ from typing import Protocol
 from fairnas.config import RunConfig
 
 SETTINGS = {"train": "train.epochs", "search": "search.generations", "retrain": "stand_alone.epochs"}
-"""What makes a stage shorter."""
+"""Setting that determines the length of each stage."""
 ORDER = ("train", "search", "retrain", "rank", "export", "report")
 FIXED = frozenset({"export", "report"})
-"""Stages that are done whatever time is left."""
+"""Stages that are done even if no time is left."""
 ENDING = 0.97
-"""Of the time, at which all should be done: the rest is for what nobody thinks of."""
+"""Share of the time at which everything should be done; the rest is a reserve."""
 TOLERANCE = 0.95
-"""Of what is left, that may be done in time before it is shortened: what is foreseen is not that exact."""
+"""Share of the remaining work that must be possible in time to avoid shortening: forecasts are not more accurate."""
 SLOWEST = 20.0
-"""Times as long as foreseen, beyond which no stage is believed to be: a moment is not the whole."""
+"""Largest accepted slowdown of a stage, because a moment is not representative."""
 FIRST_LOOK = 0.1
-"""Of a stage's time, before its speed is believed."""
+"""Share of a stage's time after which its speed is trusted."""
 LEAST_STUDY = 3
-"""Networks that have an order to speak of."""
+"""Smallest number of networks for a ranking."""
 
 
 class Watch(Protocol):
-    """Who is told how far a stage is, and says when it has to stop."""
+    """Watch over the progress of a stage, which decides when it has to stop."""
 
     def seen(self, done: int, total: int, before: int = 0) -> None:
-        """The stage has done something.
+        """Report progress of the stage.
 
         Args:
-            done: steps or generations that it has done since it began to be watched.
-            total: all that there are.
-            before: those that were done earlier, by a run that goes on here.
+            done: steps or generations since the watch began.
+            total: total number.
+            before: number done earlier, before the run was resumed.
         """
         ...
 
     def is_late(self) -> bool:
-        """Whether it should save and stop, to go on with less to do."""
+        """True if the stage should save and stop, to be continued with less work."""
         ...
 
 
 class NoWatch:
-    """For runs that may take as long as they do."""
+    """Watch for runs without a time limit."""
 
     def seen(self, done: int, total: int, before: int = 0) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def is_late(self) -> bool:
-        """Never."""
+        """Always False."""
         return False
 
 
 @dataclass(frozen=True)
 class Shortened:
-    """One setting that has been made smaller."""
+    """Reduction of one setting."""
 
     stage: str
     setting: str
     before: int
     after: int
     slower: float
-    """Times as long as foreseen, what made it necessary."""
+    """Slowdown that made it necessary."""
 
     def line(self) -> str:
-        """For the user."""
+        """Message for the user."""
         why = f"this takes {self.slower:.2g} times as long as foreseen" if self.slower >= 1.05 else "time runs out"
         if self.setting == "stand_alone.models" and not self.after:
             return f"{why}, so there is no ranking study (stand_alone.models {self.before} is 0 now)"
@@ -81,7 +81,7 @@ class Shortened:
 
 
 class Timetable:
-    """The time that a run has, stage by stage."""
+    """Time of a run, stage by stage."""
 
     def __init__(
         self,
@@ -90,19 +90,19 @@ class Timetable:
         given: frozenset[str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin.
+        """Start the timetable.
 
         Args:
-            ends: when the run should be done, on the clock.
-            foreseen: seconds by stage.
-            given: names of the settings that the user gave, which stay.
-            clock: seconds.
+            ends: time on the clock at which the run should be done.
+            foreseen: expected seconds by stage.
+            given: names of the settings that the user gave, which are never changed.
+            clock: returns seconds.
         """
         self._ends, self._given, self.clock = ends, given, clock
         self._foreseen = {stage: max(foreseen.get(stage, 0.0), 1e-3) for stage in ORDER}
         self._slower = 1.0
         self._later = 1.0
-        """Share of the stages to come that is reckoned with: as much as the present one was shortened."""
+        """Share of the later stages that is planned for: the factor by which the current stage was shortened."""
 
     @property
     def left(self) -> float:
@@ -111,44 +111,44 @@ class Timetable:
 
     @property
     def slower(self) -> float:
-        """Times as long as foreseen, what was done last."""
+        """Slowdown of the latest work."""
         return self._slower
 
     def finished(self, stage: str, seconds: float) -> None:
-        """A stage took so long. Very short ones say little."""
+        """Record the time of a finished stage. Very short stages are ignored."""
         if stage in SETTINGS and self._foreseen[stage] > 1:
             self._slower = _sane(seconds / self._foreseen[stage])
 
     def shorten(self, shortened: Shortened) -> None:
-        """A stage has less to do."""
+        """Reduce the expected time of a stage."""
         self._foreseen[shortened.stage] *= max(1, shortened.after) / shortened.before
 
     def spare(self, stage: str, seconds: float) -> None:
-        """A part of a stage is done by now."""
+        """Subtract the part of a stage that is done."""
         self._foreseen[stage] = max(1e-3, self._foreseen[stage] - seconds)
 
     def reckon_with(self, share: float) -> None:
-        """What is to come is made as much shorter as what is there."""
+        """Shorten later stages by the same factor."""
         self._later *= min(1.0, share)
 
     def share(self, stage: str, remaining: float, slower: float) -> float:
-        """Of what is left of a stage and is reckoned with later, how much can be done: 1 or more is everything.
+        """Share of the remaining stage and later stages that can be done; 1 or more means everything.
 
         Args:
-            stage: that is under way, or about to begin.
-            remaining: seconds that it still takes.
-            slower: times as long as foreseen, everything later.
+            stage: current or next stage.
+            remaining: its remaining seconds.
+            slower: expected slowdown of later stages.
         """
         later = ORDER[ORDER.index(stage) + 1 :]
         fixed = sum(self._foreseen[each] for each in later if each in FIXED)
-        # while networks are trained for use, the study can go to the last of its networks
+        # during the trainings for use, the whole study could still be dropped
         flexible = sum(
             self._foreseen[each] for each in later if each not in FIXED and (stage != "retrain" or each != "rank")
         )
         return max(0.0, self.left - slower * fixed) / max(1e-9, remaining + slower * flexible * self._later)
 
     def before(self, stage: str, config: RunConfig) -> Shortened | None:
-        """What to make smaller before a stage begins, or None."""
+        """Reduction before a stage begins, or None."""
         self._later = 1.0
         share = self.share(stage, self._slower * self._foreseen[stage], self._slower)
         self.reckon_with(share)
@@ -170,37 +170,37 @@ class Timetable:
         return Shortened(stage, setting, before, after, self._slower)
 
     def watch(self, stage: str, config: RunConfig) -> "StageWatch":
-        """Who looks at a stage while it works."""
+        """Watch over a stage."""
         return StageWatch(self, stage, setting_of(config, stage), SETTINGS.get(stage) in self._given)
 
     def foreseen(self, stage: str) -> float:
-        """Seconds."""
+        """Expected seconds of a stage."""
         return self._foreseen[stage]
 
     def is_over(self, stage: str) -> bool:
-        """Whether the time for a stage is over: what comes after needs the rest."""
+        """True if the time for a stage is over, because later stages need the rest."""
         later = ORDER[ORDER.index(stage) + 1 :]
         return self.left < self._slower * sum(self._foreseen[each] for each in later)
 
 
 class StageWatch:
-    """Looks at one stage."""
+    """Watch over one stage."""
 
     def __init__(self, timetable: Timetable, stage: str, units: int, is_fixed: bool) -> None:
-        """Begin to look.
+        """Start the watch.
 
         Args:
-            timetable: of the run.
-            stage: its name.
-            units: epochs or generations that it is to do.
-            is_fixed: whether it may not be shortened.
+            timetable: timetable of the run.
+            stage: name of the stage.
+            units: planned epochs or generations.
+            is_fixed: True if it must not be shortened.
         """
         self._timetable, self._stage, self._units, self._is_fixed = timetable, stage, units, is_fixed
         self._mark: tuple[float, int] | None = None
         self._now: tuple[float, int, int, int] | None = None
         self.shortened: Shortened | None = None
         self.over = False
-        """Whether the time for the stage was over."""
+        """True if the stage ran out of time."""
 
     def seen(self, done: int, total: int, before: int = 0) -> None:
         """See `Watch`. Speed is measured from the first call on."""
@@ -236,7 +236,7 @@ class StageWatch:
 
 
 def setting_of(config: RunConfig, stage: str) -> int:
-    """Epochs or generations of a stage; 1 where it has none."""
+    """Epochs or generations of a stage; 1 if it has neither."""
     if stage == "train":
         return config.train.epochs
     if stage == "search":
@@ -245,11 +245,11 @@ def setting_of(config: RunConfig, stage: str) -> int:
 
 
 def with_shortened(config: RunConfig, shortened: Shortened) -> RunConfig:
-    """The configuration with less to do."""
+    """Configuration with a reduction applied."""
     section, _, name = shortened.setting.partition(".")
     inner = dataclasses.replace(getattr(config, section), **{name: shortened.after})
     changed = dataclasses.replace(config, **{section: inner})
-    if shortened.stage == "train" and config.stand_alone.epochs is None:  # what it stood for stays
+    if shortened.stage == "train" and config.stand_alone.epochs is None:  # keep the length that the default stood for
         alone = dataclasses.replace(config.stand_alone, epochs=config.train.epochs)
         changed = dataclasses.replace(changed, stand_alone=alone)
     return changed

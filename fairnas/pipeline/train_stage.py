@@ -20,11 +20,11 @@ from fairnas.train import train as run_training
 from fairnas.versions import installed_versions
 
 CURVE_GENOMES = 12
-"""Random genomes whose mean accuracy is followed over the epochs (Figure 1, top)."""
+"""Number of random genomes whose mean accuracy is measured over the epochs (Figure 1, top)."""
 
 
 def train(experiment: Experiment) -> tuple[str, ...]:
-    """Train the supernet, going on from its checkpoint; write the ledger."""
+    """Train the supernet, resuming from its checkpoint; write the ledger."""
     config, run, dataset = experiment.config, experiment.run, experiment.dataset
     training = supernet_training(
         experiment.space, config.train, config.seed, experiment.device, config.resources, experiment.group
@@ -79,13 +79,13 @@ def train(experiment: Experiment) -> tuple[str, ...]:
 
 
 def curve_genomes(space: SearchSpace, seed: int) -> list[Genome]:
-    """The genomes of the accuracy curve."""
+    """Genomes of the accuracy curve."""
     rng = generator(seed, "curve genomes")
     return [space.sample(rng) for _ in range(CURVE_GENOMES)]
 
 
 def follow(prepared: Prepared, stop: Callable[[], bool]) -> None:
-    """Train the supernet as one of the other processes of a group, which write nothing and tell nothing."""
+    """Train the supernet as one of the other processes of a group, which write no files and print nothing."""
     config, group = prepared.config, prepared.group
     device = pick_device(config.resources.device)
     training = supernet_training(prepared.space, config.train, config.seed, device, config.resources, group)
@@ -93,11 +93,12 @@ def follow(prepared: Prepared, stop: Callable[[], bool]) -> None:
     options = LoopOptions(
         seconds=config.resources.checkpoint_seconds,
         steps=config.resources.checkpoint_steps,
-        on_epoch=lambda epoch, step, values: training.seal_ledger(),  # as the first process, whose ledger is compared
+        # called in the first process, whose ledger is compared with those of the others
+        on_epoch=lambda epoch, step, values: training.seal_ledger(),
     )
     run_training(training, prepared.dataset, config.train, config.seed, options, group)
 
 
 def device_name(device: torch.device) -> str:
-    """What a person calls the device."""
+    """Name of the device for people."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()

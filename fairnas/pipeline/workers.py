@@ -1,7 +1,7 @@
-"""Workers: who does a run's work beside this process, through any `concurrent.futures.Executor`.
+"""Workers: processes that do a run's work beside this one, through any `concurrent.futures.Executor`.
 
-Dask's by default: processes that are started on this machine, or the workers of a scheduler, on any machines. They
-score genomes (`evaluators.py`) and train single networks (`remote_training.py`).
+By default they are Dask's: processes started on this machine, or the workers of a scheduler on any machines. They score
+genomes (`evaluators.py`) and train single networks (`remote_training.py`).
 """
 
 import contextlib
@@ -17,50 +17,50 @@ from fairnas.config import Resources
 from fairnas.errors import ConfigError, LostWorkersError
 
 CONNECT_SECONDS = 8.0
-"""How long a scheduler may take to answer."""
+"""Seconds for which a scheduler may not answer."""
 _POLL_SECONDS = 0.2
 _CENSUS_SECONDS = 5.0
 _LOST = ("BrokenProcessPool", "KilledWorker", "CommClosedError")
 """Errors of the standard library and of Dask that say so, by name, because Dask takes half a second to import."""
 _LARGE = {"distributed.admin.large-graph-warning-threshold": "100 GB"}
-"""Dask warns of 10 MB, and a checkpoint is often larger."""
+"""Threshold raised because Dask warns above 10 MB, and a checkpoint is often larger."""
 
 Result = TypeVar("Result")
 Content = TypeVar("Content")
 
 
 def same(content: Content) -> Content:
-    """What was given."""
+    """Return the argument."""
     return content
 
 
 @dataclass(frozen=True)
 class Workers:
-    """An executor, and how many pieces of work its workers do at a time."""
+    """An executor, and the number of tasks that its workers do at a time."""
 
     executor: Executor
-    """Such as Dask's `client.get_executor()`, or a `ProcessPoolExecutor`."""
+    """Executor, such as Dask's `client.get_executor()` or a `ProcessPoolExecutor`."""
     slots: Callable[[], int]
-    """Asked again and again, because workers come and go."""
+    """Returns the number of tasks at a time; called repeatedly, because workers come and go."""
     share: Callable[[Any], Any] = same
-    """Turns content that many pieces of work need into an argument that travels to each worker once, if that can be."""
+    """Converts content that many tasks need into an argument that is sent to each worker only once, if possible."""
 
 
 @contextlib.contextmanager
 def workers_of(
     resources: Resources, task: str, say: Callable[[str], None], stop: Callable[[], bool]
 ) -> Iterator[Workers | None]:
-    """The workers that the resources name; None where this process is to do the work.
+    """Context manager with the workers that the resources name; None if this process does the work.
 
     Args:
         resources: with the number of processes on this machine, or the address of a scheduler.
-        task: what they do, such as "score genomes", for the line that names them.
-        say: told how many there are.
-        stop: whether to end while a scheduler has no workers yet.
+        task: their work, such as "score genomes", for the line that reports them.
+        say: called with a line that reports their number.
+        stop: called while a scheduler has no workers yet; True ends the wait.
 
     Raises:
         ConfigError: if the scheduler cannot be reached within 10 seconds.
-        KeyboardInterrupt: if `stop` says so.
+        KeyboardInterrupt: if `stop` returns True.
     """
     if resources.scheduler is None and resources.workers is None:
         yield None
@@ -75,7 +75,7 @@ def workers_of(
             yield Workers(
                 executor,
                 lambda: _slots(client),
-                lambda content: client.submit(same, content, pure=False),  # made again if its worker is lost
+                lambda content: client.submit(same, content, pure=False),  # computed again if its worker is lost
             )
         finally:
             executor.shutdown(wait=False)  # after an error nobody waits for what is under way, or was lost
@@ -87,7 +87,7 @@ def _client(resources: Resources) -> Iterator[Any]:
     import dask.config
     from distributed import Client, LocalCluster  # half a second
 
-    # what Dask says while workers come and go is not for people who wait for a run; errors reach us as exceptions
+    # Dask logs workers that come and go, which does not concern users; errors reach us as exceptions
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with contextlib.ExitStack() as held:
         held.enter_context(dask.config.set(_LARGE))
@@ -128,13 +128,13 @@ def _wait_for_workers(client: Any, say: Callable[[str], None], stop: Callable[[]
 
 
 class Dispatcher:
-    """Gives work to workers and waits for it, a moment at a time; what goes wrong with them becomes one line.
+    """Submits tasks to workers and waits for them in short intervals; failures of workers become one-line errors.
 
     Args:
-        workers: who does it.
-        kept: what a loss of all workers does not cost, in words.
-        say: told if all workers are gone.
-        stop: whether to end; asked again and again.
+        workers: workers to use.
+        kept: description of what survives a loss of all workers, for the error.
+        say: called with a line if all workers are gone.
+        stop: called repeatedly; True ends the work.
     """
 
     def __init__(self, workers: Workers, kept: str, say: Callable[[str], None], stop: Callable[[], bool]) -> None:
@@ -142,27 +142,27 @@ class Dispatcher:
         self._asked, self._alone = time.monotonic(), False
 
     def slots(self) -> int:
-        """How many pieces of work the workers do at a time; 1 at least, which waits where there are none."""
+        """Return the number of tasks that the workers do at a time; at least 1, a task that waits if there are none."""
         with self._explained():
             return max(1, self._workers.slots())
 
     def submit(self, function: Callable[..., Result], *arguments: Any) -> "Future[Result]":
-        """Give a piece of work to the workers."""
+        """Submit a task to the workers."""
         with self._explained():
             return self._workers.executor.submit(function, *arguments)
 
     def share(self, content: Any) -> Any:
-        """Content that many pieces of work need, in the form in which it is cheapest to send; see `Workers.share`."""
+        """Return content that many tasks need in the form that is cheapest to send; see `Workers.share`."""
         with self._explained():
             return None if content is None else self._workers.share(content)
 
     def wait_for_some(self, waiting: Collection["Future[Result]"]) -> list[tuple["Future[Result]", Result]]:
-        """Work that has ended by now, with its results; none if none ends in a moment.
+        """Return tasks that have ended, with their results; empty if none ends within a moment.
 
         Raises:
             ConfigError: if a worker lacks what it needs.
-            LostWorkersError: if the workers, or those who know them, are gone.
-            KeyboardInterrupt: if the work is to end.
+            LostWorkersError: if the workers or the scheduler are gone.
+            KeyboardInterrupt: if `stop` returned True.
         """
         if self._stop():  # not after the wait: what has ended by then is not to be lost
             raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""What a run will take, before it starts: a dry run that is timed, and settings that fit into a given time."""
+"""Forecasts of a run before it starts: a timed dry run, and settings that fit into a given time."""
 
 from fairnas.planning.plan import Plan, measure_plan
 

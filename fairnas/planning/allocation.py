@@ -1,8 +1,8 @@
-"""How much of everything fits into a time: pure arithmetic over what a run is foreseen to take.
+"""Allocation of a given time to the stages: arithmetic over forecasts.
 
-The supernet gets half of the time, because everything later stands on it. What is left goes to the trainings from
-scratch, of which those for use come first, and to the search. Where one of them can use no more, the others get it.
-Of what can be chosen, `ranges.py` says from where to where.
+The supernet gets half of the time, because everything later depends on it. The rest goes to the trainings from scratch,
+first those for use, and to the search. Time that one of them cannot use goes to the others. `setting_ranges.py` has the
+ranges of the settings.
 """
 
 import dataclasses
@@ -13,43 +13,44 @@ from fairnas.config import AugmentationPreset, RunConfig
 from fairnas.planning.setting_ranges import ALL, ImagesPerClass, SettingRanges
 
 TRAIN_SHARE = 0.5
-"""Of the time, for the supernet."""
+"""Share of the time for the supernet."""
 SEARCH_SHARE = 0.2
-"""Of the time that the supernet leaves, for the search; trainings from scratch have the rest."""
+"""Share of the time left by the supernet for the search; trainings from scratch get the rest."""
 LEAST_STEPS = 300
-"""Supernet steps below which smaller images or a narrower space serve better: every block is trained once a step."""
+"""Number of supernet steps below which smaller images or a narrower space are better; a step trains every block once.
+"""
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """Images and network at which a run can be done; choosing one comes before choosing how long."""
+    """Image size and width at which a run can be done; chosen before its length."""
 
     image_size: int
     width: float
     space: str
     augmentation: AugmentationPreset
     least_steps: int
-    """Supernet steps from which this point serves better than the smaller ones."""
+    """Number of supernet steps from which this point is better than smaller ones."""
 
     @property
     def scale(self) -> float:
-        """Grows with what a supernet step does."""
+        """Relative amount of work of a supernet step."""
         return (self.image_size * self.width) ** 2
 
     def at(self, config: RunConfig) -> RunConfig:
-        """The configuration there."""
+        """Configuration at this point."""
         data = dataclasses.replace(config.data, image_size=self.image_size, augmentation=self.augmentation)
         return dataclasses.replace(config, space=self.space, width=self.width, data=data)
 
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What a configuration will take."""
+    """Forecast of a configuration."""
 
     steps: int
-    """Supernet steps."""
+    """Number of supernet steps."""
     seconds: Mapping[str, float]
-    """By stage."""
+    """Seconds by stage."""
 
     @property
     def total(self) -> float:
@@ -57,27 +58,27 @@ class CostEstimate:
         return sum(self.seconds.values())
 
     def of(self, *stages: str) -> float:
-        """Seconds of some."""
+        """Seconds of some stages."""
         return sum(self.seconds[stage] for stage in stages)
 
 
 Forecast = Callable[[RunConfig, OperatingPoint], CostEstimate]
-"""What a configuration will take at a point, as far as is known. Costs no time worth a word."""
+"""Function that predicts steps and seconds of a configuration at an operating point. Cheap to call."""
 
 
 @dataclass(frozen=True)
 class Allocation:
-    """A configuration that ends in time."""
+    """Configuration that ends in time."""
 
     config: RunConfig
     point: OperatingPoint
     estimate: CostEstimate
     eligible: bool
-    """Whether the supernet gets as many steps as the point asks for."""
+    """True if the supernet gets as many steps as the point requires."""
 
     @property
     def work(self) -> float:
-        """Supernet steps, each counted by its size: what more time never makes less."""
+        """Number of supernet steps weighted by their size; it never decreases with more time."""
         return self.estimate.steps * self.point.scale
 
 
@@ -91,16 +92,16 @@ def choose(
 ) -> Allocation | None:
     """The best configuration that is foreseen to end in time, or None if there is none.
 
-    Of the points at which the supernet gets enough steps, the one with most work; else the smallest, which has most
-    steps. What fits into a time fits into a longer one, so more time never brings less work.
+    Among the points at which the supernet gets enough steps, the one with the most work; else the smallest, which has
+    the most steps. A configuration that fits into a time fits into a longer one, so more time never gives less work.
 
     Args:
-        base: the recipe's, with what the user gave.
-        given: names of the settings that the user gave, which stay.
-        points: to choose from.
-        forecast: what a configuration takes.
-        seconds: that it may take.
-        images: how many may be used, fewest first.
+        base: the recipe's configuration with the user's settings.
+        given: names of the settings that the user gave, which are not changed.
+        points: points to choose from.
+        forecast: predicts the time of a configuration.
+        seconds: available time.
+        images: possible numbers of images, smallest first.
     """
     choices = [
         allocation for point in points if (allocation := fit(base, given, point, forecast, seconds, images)) is not None
@@ -118,7 +119,7 @@ def least(
     forecast: Forecast,
     images: Sequence[ImagesPerClass] = ALL,
 ) -> float:
-    """Seconds of the least run."""
+    """Seconds of the smallest possible run."""
     ranges = [SettingRanges(point.at(base), given, images) for point in points]
     return min(forecast(each.least(), point).total for each, point in zip(ranges, points, strict=True))
 
@@ -131,7 +132,7 @@ def fit(
     seconds: float,
     images: Sequence[ImagesPerClass] = ALL,
 ) -> Allocation | None:
-    """The most that fits into a time at one point."""
+    """Largest run that fits into a time at one point."""
     ranges = SettingRanges(point.at(base), given, images)
 
     def fits(number: int) -> bool:
@@ -157,7 +158,7 @@ def fit(
 def _filled(
     ranges: SettingRanges, place: int, forecast: Callable[[RunConfig], CostEstimate], seconds: float
 ) -> RunConfig:
-    """With images and the supernet's epochs settled: the search and the trainings from scratch that fill the time."""
+    """Choose search and trainings that fill the time, given the images and the supernet's epochs."""
     length = ranges.lengths[place]
     searches, trainings = ranges.searches, ranges.trainings(length.epochs)
 
@@ -175,7 +176,7 @@ def _filled(
 
 
 def last(count: int, holds: Callable[[int], bool]) -> int:
-    """The largest number below `count` that something holds for, or -1; where it fails, it fails from there on."""
+    """Largest number below `count` for which `holds` is true, or -1; `holds` must be monotone."""
     low, high = -1, count
     while high - low > 1:
         middle = (low + high) // 2

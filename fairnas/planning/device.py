@@ -1,7 +1,7 @@
-"""What is known of this device and these images so far, and what a configuration will take by it.
+"""Measurements of this device with these images, and forecasts of configurations from them.
 
-First images are counted, decoding is timed and supernet steps are, which takes seconds. From this alone a run can be
-foreseen roughly. After a rehearsal at one point it is arithmetic over what was measured there.
+First images are counted, and decoding and supernet steps are timed, which takes seconds and allows rough forecasts.
+After a rehearsal at one point, forecasts are arithmetic over its measurements.
 """
 
 import dataclasses
@@ -24,31 +24,32 @@ from fairnas.train import strategy_facts, training_steps
 from fairnas.train.supernet import parts_of
 
 FEWER = 1.5
-"""Images are as many as there are, or that many times fewer, again and again."""
+"""Factor between possible numbers of images: all of them, that many times fewer, and so on."""
 HELD_OUT_LEAST = 100
-"""Images for validation, and for the test, that are kept in any case, all classes together."""
+"""Smallest number of validation images, and of test images, in total over all classes."""
 HELD_OUT_SHARE = 0.25
-"""Of the training images of a class, beyond that."""
+"""Largest number of validation or test images of a class beyond that, as a share of its training images."""
 DECODING_SECONDS = 1.5
-"""How long decoding is timed."""
+"""Duration of timing the decoding of images."""
 FORWARD = 1 / 3
-"""Of the time of a training step, what scoring as many images takes."""
+"""Time for scoring an image, as a share of the time for training on it."""
 ALONE = 1.5
-"""A network alone takes so many times as long as a path of a supernet that has its size."""
+"""Time of a stand-alone network relative to a path of the supernet of equal size."""
 START, EXPORT, REPORT = 1.0, 1.5, 0.1
-"""Times as long as it took to measure the first supernet step, which builds, loads and warms up as much as: to start
-processes that train networks; to export one; to write the report."""
+"""Times relative to measuring the first supernet step, which builds, loads and warms up about as much: to start
+training processes, to export a network, to write the report.
+"""
 REHEARSAL = 5.0
 """Times as long as that, which a rehearsal takes at the least."""
 
 
 def images_of(dataset: Dataset, config: RunConfig, given: frozenset[str]) -> tuple[ImagesPerClass, ...]:
-    """How many images of each class could be used, from about one mini-batch in all to all there are.
+    """Possible numbers of images per class, from about one mini-batch in total to all images.
 
     Args:
-        dataset: with all that may be used.
-        config: says how large a mini-batch is.
-        given: names of the settings that the user gave, which stay.
+        dataset: data set with all usable images.
+        config: configuration, with the size of a mini-batch.
+        given: names of the settings that the user gave, which are not changed.
     """
     counts, *others = (
         [int(count) for count in images.labels.bincount()]
@@ -68,15 +69,15 @@ def images_of(dataset: Dataset, config: RunConfig, given: frozenset[str]) -> tup
 
 
 class Device:
-    """What has been measured so far."""
+    """Measurements so far."""
 
     def __init__(self, config: RunConfig, given: frozenset[str], patience: float) -> None:
-        """Count the images and find out where the run could be done. Raises `FairnasError` as `prepare` does.
+        """Count the images and find the possible operating points. Raises `FairnasError` as `prepare` does.
 
         Args:
-            config: the recipe's, with what the user gave.
-            given: names of the settings that the user gave, which stay.
-            patience: share of the usual time to take for measurements.
+            config: the recipe's configuration with the user's settings.
+            given: names of the settings that the user gave, which are not changed.
+            patience: share of the usual time to spend on measurements.
         """
         self.config, self._patience = config, patience
         self.survey = Survey(config.data, config.seed)
@@ -84,9 +85,9 @@ class Device:
         self.points = points_of(self.base, given)
         self.steps = StepTimes(self.base)
         self.decoding = 0.0
-        """Seconds for an image."""
+        """Seconds for decoding an image."""
         self.probing = 0.0
-        """Seconds that measuring the first supernet step took, all in all."""
+        """Seconds for measuring the first supernet step, in total."""
         self.rehearsals: dict[OperatingPoint, tuple[Prepared, DryRunTimes]] = {}
         self._loaded: dict[tuple[OperatingPoint, ImagesPerClass], Prepared] = {}
         self._counted: dict[ImagesPerClass, Dataset] = {}
@@ -94,11 +95,11 @@ class Device:
 
     @property
     def images(self) -> tuple[ImagesPerClass, ...]:
-        """How many could be used, fewest first."""
+        """Possible numbers of images, smallest first."""
         return tuple(self._datasets)
 
     def images_within(self, seconds: float) -> tuple[ImagesPerClass, ...]:
-        """Those that are decoded in time; the fewest in any case."""
+        """Numbers of images that can be decoded in time; the smallest in any case."""
         size = self.base.dataset.image_size
         return tuple(
             each
@@ -107,39 +108,39 @@ class Device:
         )
 
     def time_decoding(self) -> None:
-        """Decode some images."""
+        """Time the decoding of some images."""
         self.decoding = self.survey.time_decoding(self.base.dataset.image_size, DECODING_SECONDS * self._patience)
 
     def time_step(self, point: OperatingPoint) -> None:
-        """Take some supernet steps at a point."""
+        """Time some supernet steps at a point."""
         begin = time.monotonic()
         self.steps.measure(point, self._patience)
         self.probing = self.probing or time.monotonic() - begin
 
     def load(self, config: RunConfig, point: OperatingPoint) -> Prepared:
-        """A configuration ready to run, its images decoded. Those at hand are not decoded again."""
+        """Configuration ready to run, with decoded images. Images that are already decoded are reused."""
         key = (point, images_in(config))
         if key not in self._loaded:
-            self._loaded = {key: prepare(config)}  # of others only the rehearsals are kept
+            self._loaded = {key: prepare(config)}  # only the rehearsals of other configurations are kept
         return dataclasses.replace(self._loaded[key], config=config)
 
     @property
     def loaded(self) -> tuple[OperatingPoint, ImagesPerClass] | None:
-        """Where images are decoded, and how many."""
+        """Point and number of the images that are decoded."""
         return next(iter(self._loaded), None)
 
     def is_loaded(self, config: RunConfig, point: OperatingPoint) -> bool:
-        """Whether the images of a configuration are decoded."""
+        """True if the images of a configuration are decoded."""
         return (point, images_in(config)) in self._loaded
 
     def rehearse(self, config: RunConfig, point: OperatingPoint, narrator: Narrator) -> None:
-        """Rehearse at a point, with the images of the configuration, but all the search and study of the recipe."""
+        """Rehearse at a point, with the configuration's images and the recipe's full search and study."""
         ready = self.load(config, point)
         prepared = dataclasses.replace(ready, config=dataclasses.replace(point.at(self.config), data=config.data))
         self.rehearsals[point] = (prepared, rehearse(prepared, narrator, self._patience))
 
     def counted(self, size: int, images: ImagesPerClass) -> Dataset:
-        """The data set with so many images of each class, not decoded."""
+        """Data set with a given number of images per class, not decoded."""
         if images not in self._counted:
             config = self.config.data
             data = dataclasses.replace(
@@ -151,20 +152,20 @@ class Device:
         return dataclasses.replace(self._counted[images], image_size=size)
 
     def forecast(self, config: RunConfig, point: OperatingPoint) -> CostEstimate:
-        """What a configuration will take from now on."""
+        """Forecast of a configuration from now on."""
         dataset = self.counted(point.image_size, self._images_in(config))
         decoding = 0.0 if self.is_loaded(config, point) else self.decoding * _count(dataset)
         found = estimate_of(self.plan(config, point)) if self.rehearsals else self._rough(config, point, dataset)
         return CostEstimate(found.steps, {**found.seconds, "data": decoding})
 
     def only_training(self, config: RunConfig, point: OperatingPoint) -> CostEstimate:
-        """The part of it that the supernet has, without the rest."""
+        """Forecast of the supernet's training alone."""
         found = self._rough(config, point, self.counted(point.image_size, self._images_in(config)))
         none = dict.fromkeys(("search", "retrain", "rank", "export", "report"), 0.0)
         return CostEstimate(found.steps, {"train": found.seconds["train"], **none})
 
     def plan(self, config: RunConfig, point: OperatingPoint) -> Plan:
-        """The same in words: from the rehearsal of a point, or else from the nearest and the times of steps."""
+        """Plan of a configuration, from the rehearsal of its point, or of the nearest one and the times of steps."""
         dataset = self.counted(point.image_size, self._images_in(config))
         if not self.rehearsals:
             return self._rough_plan(config, point, dataset)
@@ -174,7 +175,7 @@ class Device:
         return plan_of(*known[near], config, ratio, dataset)
 
     def _images_in(self, config: RunConfig) -> ImagesPerClass:
-        """As a key of what is counted: settings as the recipe has them count as all."""
+        """Key of the counted images: settings equal to the recipe's count as all images."""
         data, ours = config.data, self.config.data
         train = None if data.train_per_class == ours.train_per_class else data.train_per_class
         return ImagesPerClass(
@@ -182,7 +183,7 @@ class Device:
         )
 
     def _suffice(self, images: ImagesPerClass) -> bool:
-        """Whether there is a step to be taken with them."""
+        """True if these images are enough for a step."""
         train = self.config.train
         try:
             dataset = self.counted(self.base.dataset.image_size, images)
@@ -193,7 +194,7 @@ class Device:
         return True
 
     def _rough(self, config: RunConfig, point: OperatingPoint, dataset: Dataset) -> CostEstimate:
-        """Without a rehearsal: from the time of a supernet step, and of measuring the first."""
+        """Forecast without a rehearsal: from the time of a supernet step, and of measuring the first."""
         strategy = strategy_facts(config.train, self.base.space.choices)
         batches, passes = strategy.batches_per_step, strategy.passes_per_step
         batch, search, alone = config.train.batch_size, config.search, config.stand_alone
@@ -242,7 +243,7 @@ class Device:
 
 
 def images_in(config: RunConfig) -> ImagesPerClass:
-    """How many images a configuration uses."""
+    """Number of images that a configuration uses."""
     return ImagesPerClass(config.data.train_per_class, config.data.held_out_per_class)
 
 

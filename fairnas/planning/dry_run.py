@@ -1,9 +1,9 @@
-"""A rehearsal: a few real steps of every stage of a run, timed, in a folder that vanishes.
+"""Rehearsal: a few real steps of every stage of a run, timed, in a temporary folder.
 
-Nothing is modelled that can be done. The supernet takes steps, and their time is known after seconds. The search runs
-from its first generation to its last with invented accuracies, because it costs little but for the scores, and because
-what it asks for and selects decides what is trained. Stand-alone networks take steps in as many processes as in the
-run, because cores that share memory are slower together.
+Everything is done rather than modelled. Supernet steps can be timed in seconds. The search runs from its first
+generation to its last with random accuracies: apart from the scores it is cheap, and its selection determines which
+networks are trained. Stand-alone networks take steps in as many processes as in the run, because cores that share
+memory slow each other down.
 """
 
 import contextlib
@@ -42,88 +42,88 @@ from fairnas.search import Measures
 from fairnas.space import Genome, SearchSpace, format_genome
 from fairnas.train import supernet_training, write_checkpoint
 
-SUPERNET = Limits(least=3.0, most=8.0)
+SUPERNET = Limits(least=3.0, most=8.0)  # seconds of supernet steps
 GENERATIONS = 60
-"""Rehearsed at most: a later generation resembles the one before."""
+"""Largest number of rehearsed generations: later ones resemble earlier ones."""
 FEWEST_GENERATIONS = 5
-"""Rehearsed at least, of a search that has so many."""
+"""Smallest number of rehearsed generations, if the search has that many."""
 LATENCY_MINUTES = 0.01
-"""To measure latency where a run does: the least that gives a table."""
-PARTS = 4
+"""Minutes of measuring latency, if the run does: the smallest that gives a table."""
+PARTS = 4  # parts of a rehearsal that are reported
 FLOAT = 4
 """Bytes of a number in single precision."""
 
 
 @dataclass(frozen=True)
 class SearchTimes:
-    """A search, in seconds, and what it asked for."""
+    """Times of a search, in seconds, and the networks that it scored."""
 
     scored: tuple[int, ...]
-    """Genomes that had to be scored, generation by generation as far as rehearsed."""
+    """Number of genomes to score, by generation as far as rehearsed."""
     left: int
-    """Generations that were not rehearsed."""
+    """Number of generations that were not rehearsed."""
     per_genome: tuple[tuple[int, float], ...]
-    """Of some of those in `scored`: which, and seconds per genome."""
+    """Seconds per genome for some generations: index in `scored`, and seconds."""
     bookkeeping: float
-    """Everything but the scores, in the generations that were rehearsed."""
+    """Seconds of everything except scores, in the rehearsed generations."""
     archive: int
-    """Bytes."""
+    """Bytes of the archive."""
 
 
 @dataclass(frozen=True)
 class ExportTimes:
-    """Exports, in seconds."""
+    """Times of exports, in seconds."""
 
     first: float
-    """With the loading of the libraries."""
+    """First export, with the loading of the libraries."""
     next: float
     params: int
-    """Of the network whose files were measured."""
+    """Parameters of the network whose files were measured."""
     files: int
     """Bytes of a network's folder."""
 
 
 @dataclass(frozen=True)
 class DryRunTimes:
-    """What a rehearsal measured. Seconds and bytes of this device."""
+    """Measurements of a rehearsal: seconds and bytes of this device."""
 
     supernet: TrainingTimes
     curve: float
-    """Scoring the genomes of the accuracy curve after an epoch."""
+    """Seconds for scoring the genomes of the accuracy curve after an epoch."""
     save: float
-    """Writing a checkpoint of the supernet."""
+    """Seconds for writing a checkpoint of the supernet."""
     checkpoint: int
-    """Its bytes."""
+    """Bytes of the checkpoint."""
     search: SearchTimes
     retrained: tuple[Genome, ...]
-    """The networks that such a search selects, and the configured ones."""
+    """Networks that such a search selects, and the configured ones."""
     studied: tuple[Genome, ...]
-    """Those that would be in the ranking study."""
+    """Networks that would be in the ranking study."""
     jobs: tuple[JobTimes, ...]
-    """Some of them, trained side by side as in the run; lightest first."""
+    """Times of some of them, trained in parallel as in the run; lightest first."""
     processes: int
-    """In which they are trained; 1 is this one."""
+    """Number of processes that train them; 1 is this process."""
     process_start: float
-    """Until such processes are ready, and until they are gone; 0 in this process."""
+    """Seconds until such processes are ready, and until they end; 0 in this process."""
     study: float
-    """The statistics of the ranking study."""
+    """Seconds for the statistics of the ranking study."""
     export: ExportTimes
     report: float
     report_file: int
-    """Bytes."""
+    """Bytes of the report."""
     memory: int
-    """Peak, in bytes: on a GPU of its memory, else resident in all processes together."""
+    """Peak in bytes: of a GPU's memory, or resident in all processes together."""
     product: float = 1.0
-    """How many times as long an image takes in a training by the product recipe, where that is wanted."""
+    """Time of an image in a training by the product recipe, relative to the usual training, if it is wanted."""
 
 
 def rehearse(prepared: Prepared, narrator: Narrator, patience: float = 1.0) -> DryRunTimes:
-    """Measure every part of a run. Nothing of it remains; torch has as many threads as before.
+    """Measure every part of a run. Nothing of it remains; torch's number of threads is restored.
 
     Args:
         prepared: the run.
-        narrator: told how far it is.
-        patience: share of the usual time to take for it; a run of a minute cannot wait as long for its plan.
+        narrator: receives the progress.
+        patience: share of the usual time to spend; the plan of a short run must be quick.
     """
     config = prepared.config
     generations = min(config.search.generations, max(FEWEST_GENERATIONS, round(GENERATIONS * patience)))
@@ -133,11 +133,11 @@ def rehearse(prepared: Prepared, narrator: Narrator, patience: float = 1.0) -> D
         run = RunDirectory.create(folder / "run", shortened)
         experiment = Experiment(run, opened=(prepared.space, prepared.dataset))
         device = experiment.device
-        assert experiment.space is prepared.space  # now torch has the threads that the run would have
+        assert experiment.space is prepared.space  # this sets torch's threads as in the run
         narrator.stage(1, PARTS, "measure supernet steps", "the search")
         supernet_times, save, checkpoint, curve = _supernet(experiment, patience)
         narrator.stage(2, PARTS, "measure the search", "training from scratch")
-        costs_of_run(experiment)  # a rough table, before the search is timed
+        costs_of_run(experiment)  # a rough latency table, before the search is timed
         search_times = _search(experiment, config.search.generations - generations, narrator, patience)
         wants_study = config.stand_alone.models or config.stand_alone.study
         retrained, studied = retrained_genomes(experiment), choose_models(experiment) if wants_study else ()
@@ -157,7 +157,7 @@ def rehearse(prepared: Prepared, narrator: Narrator, patience: float = 1.0) -> D
 
 @contextlib.contextmanager
 def threads_put_back() -> Iterator[None]:
-    """Torch with as many threads as before, afterwards."""
+    """Restore torch's number of threads afterwards."""
     before = torch.get_num_threads()
     try:
         yield
@@ -190,7 +190,7 @@ def _supernet(experiment: Experiment, patience: float = 1.0) -> tuple[TrainingTi
 
 
 def _scoring(experiment: Experiment, genomes: Sequence[Genome], supernet: Supernet, patience: float) -> float:
-    """Seconds that it takes to score genomes on all validation images."""
+    """Seconds for scoring genomes on all validation images."""
     return time_scoring(
         lambda batches, seen: score(experiment, genomes, batches, supernet, seen),
         validation_batches(experiment),
@@ -201,12 +201,12 @@ def _scoring(experiment: Experiment, genomes: Sequence[Genome], supernet: Supern
 
 
 def _search(experiment: Experiment, left: int, narrator: Narrator, patience: float) -> SearchTimes:
-    """Run the search with invented accuracies, then score the genomes of some of its generations.
+    """Run the search with random accuracies, then score the genomes of some of its generations.
 
     Args:
-        experiment: with the generations that are rehearsed.
-        left: how many the run has beyond them.
-        narrator: told how far it is.
+        experiment: experiment with the rehearsed generations.
+        left: number of further generations in the run.
+        narrator: receives the progress.
         patience: see `rehearse`.
     """
     asked: list[Sequence[Genome]] = []
@@ -236,7 +236,7 @@ def _search(experiment: Experiment, left: int, narrator: Narrator, patience: flo
 
 
 def _invented_accuracy(space: SearchSpace, images: int, seed: int) -> Callable[[Genome], float]:
-    """Accuracies as a supernet might give them: larger networks are better, some blocks are good or bad, ties occur."""
+    """Random accuracies like a supernet's: larger networks are better, some blocks are good or bad, ties occur."""
     table = cost_table(space)
     low, high = table.lightest["madds"], max(table.heaviest["madds"], table.lightest["madds"] + 1)
     rng = generator(seed, "invented accuracies")
@@ -252,7 +252,7 @@ def _invented_accuracy(space: SearchSpace, images: int, seed: int) -> Callable[[
 
 
 def _invented_study(experiment: Experiment, genomes: Sequence[Genome]) -> list[StudiedModel]:
-    """A study of made-up accuracies: its statistics cost the same."""
+    """Study of random accuracies, whose statistics take the same time."""
     table = cost_table(experiment.space)
     rng = generator(experiment.config.seed, "invented study")
     seeds = experiment.config.stand_alone.seeds
@@ -272,14 +272,14 @@ def _invented_study(experiment: Experiment, genomes: Sequence[Genome]) -> list[S
 
 
 def _export(experiment: Experiment, genomes: Sequence[Genome], patience: float) -> ExportTimes:
-    """Export two networks with the supernet's weights; without patience one, of which the next will take no longer."""
+    """Export two networks with the supernet's weights; without patience only one."""
     space = experiment.space
 
     def once(genome: Genome) -> float:
         product = product_of(experiment, build(space, genome, inherit=experiment.supernet), {})
         folder = experiment.run.path / "models" / format_genome(genome)
         begin = time.perf_counter()
-        with contextlib.suppress(ExportError):  # an untrained network may be too sensitive to be proved equal
+        with contextlib.suppress(ExportError):  # an untrained network may be too sensitive to pass the parity check
             export_product(folder, product)
         return time.perf_counter() - begin
 
@@ -293,11 +293,11 @@ def _export(experiment: Experiment, genomes: Sequence[Genome], patience: float) 
 
 
 def _peak_memory(device: torch.device, processes: int) -> int:
-    """Bytes. Libraries that processes share count once for each."""
+    """Peak memory in bytes. Libraries that processes share are counted for each of them."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    import resource  # absent on Windows
+    import resource  # does not exist on Windows
 
-    unit = 1 if sys.platform == "darwin" else 1024
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes on macOS, kilobytes on Linux
     own, child = (resource.getrusage(who).ru_maxrss * unit for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return own + (processes * child if processes > 1 else 0)

@@ -1,4 +1,4 @@
-"""What another configuration would take, from a rehearsal of one: the plan's arithmetic over resized measurements."""
+"""Forecast of a configuration from the rehearsal of another: the plan's arithmetic over scaled measurements."""
 
 import dataclasses
 
@@ -15,14 +15,14 @@ from fairnas.planning.training_times import JobTimes
 def plan_of(
     prepared: Prepared, measured: DryRunTimes, config: RunConfig, ratio: float = 1.0, dataset: Dataset | None = None
 ) -> Plan:
-    """The plan of a configuration.
+    """Plan of a configuration.
 
     Args:
-        prepared: what was rehearsed.
-        measured: by the rehearsal.
-        config: differs from it in how long everything is done, and perhaps in the images, their size and the network.
-        ratio: how many times as long a supernet step takes there.
-        dataset: its images, which may be counted only; default: those of the rehearsal.
+        prepared: the rehearsed run.
+        measured: measurements of the rehearsal.
+        config: configuration that may differ in lengths, images, image size and width.
+        ratio: time of its supernet step relative to the rehearsed one.
+        dataset: its images, possibly only counted; default: those of the rehearsal.
     """
     dataset = dataset or prepared.dataset
     measured = _with_images(_resized(prepared.config, measured, config, ratio), prepared.dataset, dataset)
@@ -30,20 +30,20 @@ def plan_of(
 
 
 def estimate_of(plan: Plan) -> CostEstimate:
-    """The part of a plan that choices depend on."""
+    """Part of a plan that choices depend on."""
     return CostEstimate(plan.steps, {stage.name: stage.seconds for stage in plan.stages})
 
 
 def _resized(rehearsed: RunConfig, measured: DryRunTimes, config: RunConfig, ratio: float) -> DryRunTimes:
-    """The measurements as if this configuration had been rehearsed.
+    """Measurements scaled as if this configuration had been rehearsed.
 
-    Libraries are loaded by now, so the first export takes what others take.
+    Libraries are loaded by now, so the first export takes as long as others.
     """
     count, models = len(measured.studied), config.stand_alone.models
     named = bool(config.stand_alone.study)
     studied = measured.studied if named else tuple(measured.studied[n * count // models % count] for n in range(models))
     extra = len(config.stand_alone.genomes)
-    found = len(measured.retrained) - extra  # a search may select fewer than are wanted
+    found = len(measured.retrained) - extra  # a search may select fewer networks than wanted
     selected = min(config.search.select, found) if found > 0 else 0
     retrained = [measured.retrained[n * found // selected] for n in range(selected)]
     return dataclasses.replace(
@@ -59,7 +59,7 @@ def _resized(rehearsed: RunConfig, measured: DryRunTimes, config: RunConfig, rat
 
 
 def _with_images(measured: DryRunTimes, before: Dataset, now: Dataset) -> DryRunTimes:
-    """The measurements as if there had been so many images for validation and test."""
+    """Measurements scaled to other numbers of validation and test images."""
     scored = len(now.validation) / len(before.validation)
     judged = (len(now.validation) + len(now.test)) / (len(before.validation) + len(before.test))
     search = measured.search
@@ -73,7 +73,7 @@ def _with_images(measured: DryRunTimes, before: Dataset, now: Dataset) -> DryRun
 
 
 def _search(rehearsed: RunConfig, times: SearchTimes, config: RunConfig, ratio: float) -> SearchTimes:
-    """Another population scores as many times more genomes per generation; a search that ended early ends again."""
+    """Times scaled to another population and number of generations; a search that ended early does so again."""
     larger = config.search.population / rehearsed.search.population
     done, wanted = len(times.scored), config.search.generations
     kept = times.scored[:wanted]

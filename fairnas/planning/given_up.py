@@ -1,4 +1,4 @@
-"""What a run lacks because there is too little time for it, in plain lines; where it will be poor; what helps."""
+"""Lines about reductions for lack of time, about poor results to expect, and about the gain of more time."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,24 +10,24 @@ from fairnas.planning.allocation import Allocation
 from fairnas.planning.plan import counted
 
 POOR_STEPS = 200
-"""Steps of a training from scratch below which a network has hardly begun to learn."""
+"""Number of steps of a training from scratch below which a network has hardly begun to learn."""
 
 
 class Gain(NamedTuple):
-    """What a longer run would be."""
+    """Properties of a longer run."""
 
     minutes: float
     choice: Allocation
 
 
 def given_up(recipe: RunConfig, before: Prepared, after: Prepared, steps: int) -> tuple[str, ...]:
-    """What the recipe has, and the run has not, a line each.
+    """Reductions of a run compared with its recipe, one line each.
 
     Args:
-        recipe: with its defaults spelled out.
+        recipe: recipe with explicit defaults.
         before: the recipe, with its images counted.
-        after: the run that was chosen.
-        steps: of its supernet.
+        after: the chosen run.
+        steps: number of its supernet steps.
     """
     return tuple(_given_up(recipe, before, after, steps))
 
@@ -61,11 +61,11 @@ def _given_up(recipe: RunConfig, before: Prepared, after: Prepared, steps: int) 
 
 
 def what_is_poor(choice: Allocation, prepared: Prepared) -> tuple[str, ...]:
-    """Where so little was left that the result will be poor, a line each.
+    """Expected weaknesses of the result, one line each.
 
     Args:
-        choice: what was chosen.
-        prepared: it, with its images at least counted.
+        choice: chosen configuration.
+        prepared: the same, with its images at least counted.
     """
     found, steps = [], choice.estimate.steps
     if not choice.eligible:
@@ -83,7 +83,7 @@ def what_is_poor(choice: Allocation, prepared: Prepared) -> tuple[str, ...]:
 
 
 def what_more_brings(gain: Gain) -> str:
-    """The line on a longer run."""
+    """Line about a longer run."""
     config, steps = gain.choice.config, gain.choice.estimate.steps
     size = gain.choice.point.image_size
     study = f"a ranking study of {config.stand_alone.models} networks" if config.stand_alone.models else "no study"

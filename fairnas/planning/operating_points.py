@@ -1,4 +1,4 @@
-"""Where a run can be done: sizes of images and widths of the network, and how long a supernet step takes at each."""
+"""Operating points of a run: image sizes and widths, and the time of a supernet step at each."""
 
 import dataclasses
 import math
@@ -24,20 +24,20 @@ from fairnas.space import SearchSpace, get_space, scaled
 from fairnas.train import strategy_facts, supernet_training
 
 LEAST_SIDE = 32
-"""Photographs below it lose what they show; sets of smaller images keep their size."""
+"""Smallest image size for photographs, which would lose their content below; sets of smaller images keep their size."""
 LEAST_FEATURES = 2
-"""Pixels a side that the last layer must still see; with one, depthwise kernels would have nothing to look at."""
+"""Smallest side of the last layer's features in pixels; depthwise kernels need more than one."""
 WIDTHS = (0.75, 0.5, 0.25)
-"""Factors on the channels, tried where images are as small as they may be."""
+"""Factors on the channels, tried at the smallest image size."""
 PROBE = Limits(least=1.0, most=2.0)
-"""How long a supernet step is measured at one point."""
-PROBE_BATCHES = 4
+"""Duration of measuring a supernet step at one point."""
+PROBE_BATCHES = 4  # mini-batches of noise for every mini-batch of a step
 
 
 def points_of(prepared: Prepared, given: frozenset[str]) -> tuple[OperatingPoint, ...]:
-    """The points at which a run can be done, smallest first: the recipe's, larger images, smaller ones, fewer channels.
+    """Points at which a run can be done, smallest first: the recipe's, larger images, smaller ones, fewer channels.
 
-    Images are not made larger than they are. Settings that were given stay.
+    Images are never enlarged. Given settings are not changed.
     """
     config = prepared.config
     here = prepared.dataset.image_size
@@ -53,12 +53,12 @@ def points_of(prepared: Prepared, given: frozenset[str]) -> tuple[OperatingPoint
 
 
 def is_at(prepared: Prepared, point: OperatingPoint) -> bool:
-    """Whether a point is the one that was prepared."""
+    """True if a point is the prepared one."""
     return prepared.dataset.image_size == point.image_size and prepared.config.width == point.width
 
 
 def _meets_bounds(prepared: Prepared, point: OperatingPoint) -> bool:
-    """Whether networks there can meet the bounds, and a latency table that was given holds there."""
+    """True if networks at a point can meet the bounds, and a given latency table is valid there."""
     search, space = prepared.config.search, _space_at(prepared, point)
     try:
         check_bounds(space, objectives_from(search), cost_ranges(space, costs_before_run(space, search)))
@@ -87,7 +87,7 @@ def _point(prepared: Prepared, given: frozenset[str], size: int) -> OperatingPoi
 
 
 def _largest(config: RunConfig, here: int) -> int:
-    """Pixels that the median image fills."""
+    """Side in pixels that the median image fills."""
     data = config.data
     kind, _, path = data.name.partition(":")
     return scan_folder(Path(path), data.layout, data.labels).median_side if kind == "folder" else here
@@ -98,7 +98,7 @@ def _reduction(point: OperatingPoint) -> int:
 
 
 class StepTimes:
-    """Seconds of a supernet step at each point: measured where asked to, elsewhere in proportion to multiply-adds."""
+    """Seconds of a supernet step at each point: measured, or estimated in proportion to multiply-adds."""
 
     def __init__(self, prepared: Prepared) -> None:
         self._prepared = prepared
@@ -106,7 +106,7 @@ class StepTimes:
         self._sizes: dict[OperatingPoint, float] = {}
 
     def __call__(self, point: OperatingPoint) -> float:
-        """Seconds at a point, from the nearest that was measured."""
+        """Seconds at a point, from the nearest measured one."""
         if point in self._measured:
             return self._measured[point]
         size = self._madds(point)
@@ -114,11 +114,11 @@ class StepTimes:
         return self._measured[near] * size / self._madds(near)
 
     def knows(self, point: OperatingPoint) -> bool:
-        """Whether it was measured there."""
+        """True if the point was measured."""
         return point in self._measured
 
     def measure(self, point: OperatingPoint, patience: float = 1.0) -> None:
-        """Take a few steps on noise, which costs the same and need not be decoded."""
+        """Time a few steps on noise, which costs the same as images and need not be decoded."""
         prepared, config = self._prepared, point.at(self._prepared.config)
         space, device = self._space(point), pick_device(config.resources.device)
         batches = PROBE_BATCHES * strategy_facts(config.train, space.choices).batches_per_step
@@ -142,13 +142,13 @@ class StepTimes:
         return _space_at(self._prepared, point)
 
 
-_PER_CLASS = 32  # more than one over the smallest share of the images that a strategy keeps
+_PER_CLASS = 32  # more than the reciprocal of the smallest share of the images that a strategy reserves
 
 
 def _noise(dataset: Dataset, space: SearchSpace, most: int, config: RunConfig) -> Dataset:
-    """The data set with its training images replaced by noise of another size.
+    """Data set with its training images replaced by noise of another size.
 
-    They are of so few classes that each has enough for a strategy that keeps some of each for the architecture.
+    It has so few classes that each has enough images for a strategy that reserves some of each for the architecture.
     """
     rng = generator(config.seed, "noise")
     count = min(most, len(dataset.train))

@@ -1,4 +1,4 @@
-"""What a run will cost, before one pays: a rehearsal, multiplied by the configuration."""
+"""Plan of a run: the measurements of a rehearsal, multiplied by the lengths in the configuration."""
 
 import dataclasses
 import heapq
@@ -27,43 +27,43 @@ LOG_OF_AN_EPOCH = 1000
 
 @dataclass(frozen=True)
 class StagePlan:
-    """What one stage will take."""
+    """Forecast of one stage."""
 
     name: str
-    """Of the stage, as `fairnas STAGE`."""
+    """Name of the stage, as in `fairnas STAGE`."""
     work: str
-    """How much there is to do, in words."""
+    """Amount of work, for people."""
     seconds: float
-    """Expected wall-clock time on this device."""
+    """Expected wall-clock seconds on this device."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will cost on this device."""
+    """Forecast of a run on this device."""
 
     steps: int
-    """Supernet steps of the whole training."""
+    """Number of supernet steps of the whole training."""
     path_images_per_s: float
-    """Images per second, counted once for every path that is trained on them, while the supernet trains."""
+    """Images per second during supernet training, counted once for every path that is trained on them."""
     stages: tuple[StagePlan, ...]
-    """In order."""
+    """Stages in order."""
     memory: int
-    """Peak, in bytes, as far as the rehearsal went."""
+    """Peak in bytes, as far as rehearsed."""
     memory_of: str
-    """Whose memory that is, and what was counted."""
+    """Description of that memory."""
     disk: int
-    """Bytes that the run directory will take at most."""
+    """Largest size of the run directory, in bytes."""
     execution: str
-    """The executor of supernet steps, and why."""
+    """Executor of supernet steps, with the reason."""
 
     @property
     def seconds(self) -> float:
-        """Expected wall-clock time of the whole recipe."""
+        """Expected wall-clock seconds of the whole recipe."""
         return sum(stage.seconds for stage in self.stages)
 
     @property
     def hours(self) -> float:
-        """The same in hours."""
+        """Expected wall-clock hours."""
         return self.seconds / 3600
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,17 +72,17 @@ class Plan:
 
 
 def measure_plan(prepared: Prepared, narrator: Narrator | None = None) -> Plan:
-    """Measure a few real steps of everything, for seconds to a minute or so, and foresee the whole. Writes nothing.
+    """Measure a few real steps of everything, for up to about a minute, and forecast the run. Writes nothing.
 
     Args:
         prepared: the run.
-        narrator: told how far the measuring is.
+        narrator: receives the progress.
     """
     return foresee(prepared, rehearse(prepared, narrator or SilentNarrator()))
 
 
 def foresee(prepared: Prepared, measured: DryRunTimes) -> Plan:
-    """The costs of a whole run from those of its parts."""
+    """Forecast of a whole run from the measurements of its parts."""
     config = prepared.config
     strategy = strategy_facts(config.train, prepared.space.choices)
     images = min(config.train.batch_size, len(prepared.dataset.train))
@@ -118,7 +118,7 @@ def _train(prepared: Prepared, measured: DryRunTimes) -> tuple[str, float]:
 
 
 def _saves(resources: Resources, seconds: float, steps: int) -> int:
-    """How often a training of so many seconds and steps writes its checkpoint, the last time included."""
+    """Number of checkpoints that a training of given seconds and steps writes, including the last."""
     by_clock = int(seconds / resources.checkpoint_seconds) if resources.checkpoint_seconds else steps
     by_steps = (steps - 1) // resources.checkpoint_steps if resources.checkpoint_steps else 0
     return min(steps, by_clock + by_steps + 1)
@@ -129,7 +129,7 @@ def _search(prepared: Prepared, measured: DryRunTimes) -> tuple[str, float]:
     sizes = np.array(times.scored)
     places, seconds = zip(*times.per_genome, strict=True)
     per_genome = np.interp(np.arange(len(sizes)), list(places), list(seconds))
-    later = times.left * sizes[-10:].mean()  # generations that were not rehearsed are like the last that were
+    later = times.left * sizes[-10:].mean()  # generations that were not rehearsed are like the last rehearsed ones
     scoring = float(sizes @ per_genome + later * per_genome[-1])
     bookkeeping = times.bookkeeping * (1 + times.left / len(sizes))
     genomes = _genomes_scored(measured)
@@ -148,7 +148,7 @@ def _genomes_scored(measured: DryRunTimes) -> int:
 
 
 def _score(measured: DryRunTimes, count: int) -> float:
-    """Seconds to score a few networks that share little."""
+    """Seconds for scoring a few networks that share little."""
     return count * measured.search.per_genome[0][1]
 
 
@@ -162,7 +162,7 @@ def _rank(prepared: Prepared, measured: DryRunTimes) -> tuple[str, float]:
     if not measured.studied:
         return "no study", 0.0
     plain = dataclasses.replace(prepared, config=dataclasses.replace(config, retrain=RetrainConfig()))
-    done = measured.retrained if config.retrain.recipe == "supernet" else ()  # with seed 0, by `retrain`
+    done = measured.retrained if config.retrain.recipe == "supernet" else ()  # trained by `retrain`, with seed 0
     seeds = range(config.stand_alone.seeds)
     networks = [genome for genome in measured.studied for seed in seeds if seed > 0 or genome not in done]
     scoring = _score(measured, len(measured.studied))
@@ -171,7 +171,7 @@ def _rank(prepared: Prepared, measured: DryRunTimes) -> tuple[str, float]:
 
 
 def _side_by_side(prepared: Prepared, measured: DryRunTimes, networks: Sequence[Genome]) -> float:
-    """Seconds for trainings from scratch: each process takes the next when it is done with one."""
+    """Seconds for trainings from scratch in parallel: each process takes the next one when it is done."""
     if not networks:
         return 0.0
     processes = max(1, min(measured.processes, len(networks)))
@@ -185,11 +185,11 @@ def _side_by_side(prepared: Prepared, measured: DryRunTimes, networks: Sequence[
 
 
 def _one_training(prepared: Prepared, measured: DryRunTimes, madds: float) -> float:
-    """Seconds for one, between those that were measured."""
+    """Seconds for one training, interpolated between measured ones."""
     config, dataset = prepared.config, prepared.dataset
     length = retraining_length(config, dataset)
     images = min(config.train.batch_size, len(dataset.train))
-    longer, passes = length.batch_size / images, length.validations - 1  # the last is one of those at the end
+    longer, passes = length.batch_size / images, length.validations - 1  # the last one is one of those at the end
     if config.retrain.recipe == "product":
         longer, passes = longer * measured.product, 2 * length.validations
     validation = len(dataset.validation) / (len(dataset.validation) + len(dataset.test))
@@ -206,13 +206,16 @@ def _one_training(prepared: Prepared, measured: DryRunTimes, madds: float) -> fl
 def _export(prepared: Prepared, measured: DryRunTimes) -> tuple[str, float]:
     count, times = len(measured.retrained), measured.export
     work = counted(count, "network")
-    if prepared.config.export.int8:  # its accuracy is measured on all images, which nothing here has timed
+    if prepared.config.export.int8:  # its accuracy is measured on all images, which was not timed here
         work += ", without the time for int8"
     return work, times.first + (count - 1) * times.next + _score(measured, count)
 
 
 def _disk(prepared: Prepared, measured: DryRunTimes) -> int:
-    """Bytes. A checkpoint is there twice while it is replaced; stand-alone weights are kept with their momentum."""
+    """Size of the run directory in bytes.
+
+    A checkpoint exists twice while it is replaced; stand-alone weights include momentum.
+    """
     table, exported = cost_table(prepared.space), measured.export
     job = measured.jobs[-1]  # the largest
     per_parameter = 2 * FLOAT
@@ -230,5 +233,5 @@ def _disk(prepared: Prepared, measured: DryRunTimes) -> int:
 
 
 def counted(count: int, noun: str) -> str:
-    """A number of things in words."""
+    """Number of things, as text."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,4 +1,4 @@
-"""What the dial can choose where images and network are settled: each knob from least to most."""
+"""Ranges of the settings that the dial chooses at given images and width, each from smallest to largest."""
 
 import dataclasses
 import math
@@ -8,59 +8,60 @@ from typing import Any, NamedTuple
 from fairnas.config import RunConfig
 
 MOST_EPOCHS = 150
-"""Of a supernet, unless the recipe has more: the paper's (4.1). Beyond it nothing is known to be gained."""
+"""Largest number of epochs of a supernet, unless the recipe has more: the paper's (4.1). No gain beyond it is known."""
 FEW_EPOCHS = 4
-"""Of a supernet that cannot go through all images so often: it learns from fewer of them, which decode sooner, and a
-training of several epochs can be cut short by one."""
+"""Number of epochs of a supernet that cannot use all images as often: it uses fewer images, which decode sooner, and a
+training of several epochs can be cut short by one.
+"""
 SEARCH_LEAST, SEARCH_MOST = (8, 2), (64, 50)
-"""Population and generations, unless the recipe has fewer or more."""
+"""Smallest and largest population and generations, unless the recipe has fewer or more."""
 SEARCH_LEVELS = 16
-"""Between the least and the recipe's search, and as many between that and the most."""
+"""Number of levels between the smallest and the recipe's search, and between that and the largest."""
 STUDY_FIRST = 6
-"""Networks that the ranking study has before trainings become longer; what goes beyond comes after that."""
-STUDY_LEAST = 3
+"""Number of networks in the ranking study before trainings become longer; more networks come after that."""
+STUDY_LEAST = 3  # networks; with fewer there is no ranking
 STUDY_AFTER = 0.25
-"""Of their full length, which trainings have before there is a ranking study at all; or a few epochs."""
+"""Share of the full length of trainings before there is a ranking study at all; or a few epochs."""
 
 BUDGETED_SETTINGS = (
     *("space", "width", "data.image_size", "data.augmentation", "data.train_per_class", "data.held_out_per_class"),
     *("train.epochs", "search.population", "search.generations", "search.latency_minutes", "search.select"),
     *("stand_alone.epochs", "stand_alone.models", "stand_alone.seeds"),
 )
-"""Settings that are chosen, unless they are given."""
+"""Settings that are chosen, unless the user gave them."""
 
 
 class ImagesPerClass(NamedTuple):
-    """How many images of each class are used at most; None: all."""
+    """Largest number of images of each class; None: all."""
 
     train: int | None
     held_out: int | None
-    """Of those for validation, and of those for the test."""
+    """Number of validation images, and of test images."""
 
 
 ALL = (ImagesPerClass(None, None),)
 
 
 class Length(NamedTuple):
-    """How long a supernet is trained."""
+    """Length of a supernet's training."""
 
     images: ImagesPerClass
     epochs: int
 
 
 class Trainings(NamedTuple):
-    """The trainings from scratch."""
+    """Trainings from scratch."""
 
     select: int
-    """Networks for use."""
+    """Number of networks for use."""
     models: int
-    """Networks of the ranking study."""
+    """Number of networks in the ranking study."""
     epochs: int | None
     seeds: int
 
 
 class SettingRanges:
-    """What can be chosen at a point, each from least to most; a setting that was given has one value."""
+    """Possible settings at a point, each from smallest to largest; a given setting has one value."""
 
     def __init__(self, config: RunConfig, given: frozenset[str], images: Sequence[ImagesPerClass] = ALL) -> None:
         self._config, self._given = config, given
@@ -68,7 +69,7 @@ class SettingRanges:
         self.searches = self._searches()
 
     def settled(self, length: Length, search: tuple[int, int], trainings: Trainings) -> RunConfig:
-        """The configuration with these settings."""
+        """Configuration with these settings."""
         config, (population, generations) = self._config, search
         select, models, longest, seeds = trainings
         train, held_out = length.images
@@ -85,16 +86,16 @@ class SettingRanges:
         )
 
     def least(self, length: Length | None = None) -> RunConfig:
-        """With the least of everything else."""
+        """Configuration with the smallest other settings."""
         length = length or self.lengths[0]
         return self.settled(length, self.searches[0], self.trainings(length.epochs)[0])
 
     def most(self, length: Length) -> RunConfig:
-        """With the most of everything else."""
+        """Configuration with the largest other settings."""
         return self.settled(length, self.searches[-1], self.trainings(length.epochs)[-1])
 
     def _lengths(self, images: Sequence[ImagesPerClass]) -> tuple[Length, ...]:
-        """A few images, a few epochs; then all images; then more epochs."""
+        """Lengths in order: a few images and epochs; then all images; then more epochs."""
         epochs = self._config.train.epochs
         if "train.epochs" in self._given:
             return tuple(Length(each, epochs) for each in images)
@@ -105,7 +106,7 @@ class SettingRanges:
         return tuple(dict.fromkeys(path))
 
     def _searches(self) -> tuple[tuple[int, int], ...]:
-        """Population and generations grow together, in equal ratios, through the recipe's."""
+        """Populations and generations, which grow together in equal ratios, through the recipe's."""
         recipe = (self._config.search.population, self._config.search.generations)
         names = ("search.population", "search.generations")
         low = tuple(map(min, recipe, SEARCH_LEAST))
@@ -117,17 +118,18 @@ class SettingRanges:
                 kept = [own if name in self._given else new for name, own, new in zip(names, recipe, each, strict=True)]
                 levels.append((kept[0], kept[1]))
         alone = self._config.stand_alone
-        needed = 0 if alone.study or alone.choose == "random" else alone.models  # the study chooses from the search
+        # the study chooses from the networks of the search
+        needed = 0 if alone.study or alone.choose == "random" else alone.models
         return tuple(dict.fromkeys(each for each in levels if math.prod(each) >= needed)) or (levels[-1],)
 
     def trainings(self, epochs: int) -> tuple[Trainings, ...]:
-        """A network for use, more of them, a study, longer trainings, a larger study; never beyond the recipe's.
+        """Steps of growth up to the recipe: one network, more of them, a study, longer trainings, a larger study.
 
-        A recipe that says nothing trains alone as long as the supernet; one that says how long knows why (a study of
-        networks that are all trained to the end finds no differences).
+        If a recipe gives no length, stand-alone trainings are as long as the supernet's. A given length is not
+        exceeded: a study of networks that are all fully trained finds no differences.
 
         Args:
-            epochs: of the supernet.
+            epochs: epochs of the supernet.
         """
         alone, search = self._config.stand_alone, self._config.search
         longest = epochs
@@ -150,7 +152,7 @@ class SettingRanges:
         return tuple(dict.fromkeys(path))
 
     def _models(self) -> list[int]:
-        """Networks of the ranking study: none, or enough to have an order."""
+        """Numbers of networks in the ranking study: none, or enough for a ranking."""
         alone = self._config.stand_alone
         if "stand_alone.models" in self._given or alone.study or not alone.models:
             return [alone.models]
@@ -158,7 +160,7 @@ class SettingRanges:
 
 
 def value_of(config: object, name: str) -> Any:
-    """The value of a setting by its dotted name."""
+    """Value of a setting by its dotted name."""
     for part in name.split("."):
         config = getattr(config, part)
     return config

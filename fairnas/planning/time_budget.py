@@ -1,8 +1,9 @@
-"""The one dial: how long a run may take. This device is measured, and what the user left open is chosen to fit.
+"""Time budget of a run: measure this device, and choose the settings that the user left open.
 
-First a supernet step is measured at the smallest size, and where the run would then be better off. There everything is
-rehearsed, and the rest is arithmetic (`effort.py`). The time that this takes counts. Where a rehearsal would take too
-long, the run is made from what is known by then, and shortened while it works if need be (`timetable.py`).
+First a supernet step is measured at the smallest size, and then at the point that looks best. There everything is
+rehearsed; the rest is arithmetic (`allocation.py`). This time is part of the budget. If a rehearsal would take too
+long, the settings are chosen from the step times alone, and the run is shortened while it works if necessary
+(`pipeline/timetable.py`).
 """
 
 import dataclasses
@@ -24,35 +25,35 @@ from fairnas.planning.setting_ranges import BUDGETED_SETTINGS, ImagesPerClass, S
 from fairnas.progress import Narrator
 
 AIM = 0.9
-"""Of the time that is given: to end a little early is better than late."""
+"""Share of the given time to aim at: ending a little early is better than late."""
 PATIENT = 3600.0
-"""Seconds of a run for which everything is measured as long as a plan does; for shorter runs, shorter."""
-LEAST_PATIENCE = 0.1
+"""Length of a run in seconds from which measurements are as long as in a plan; shorter runs have shorter ones."""
+LEAST_PATIENCE = 0.1  # of the usual time of a measurement
 LATENCY_SHARE = 0.1
-"""Of the time, to measure latency where the run does."""
+"""Share of the time for measuring latency, if the run does."""
 PROBES = 4
-"""Points at which a step is measured at most."""
+"""Largest number of points at which a step is measured."""
 AGAIN = 0.1
-"""Of the time: while measuring took less, everything may be rehearsed at one more point, if that looks better."""
+"""Share of the time: if measuring took less, one more point may be rehearsed if it looks better."""
 DECODING_SHARE = 0.15
-"""Of the time that is left, to decode images."""
+"""Share of the remaining time for decoding images."""
 REHEARSAL_SHARE = 0.35
-"""Of the time that is left, which a rehearsal may take."""
+"""Share of the remaining time that a rehearsal may take."""
 ROUGH_AIM = 0.9
-"""Of the time that is left, for a run that was foreseen without one; stages that are slower are shortened."""
+"""Share of the remaining time to aim at without a rehearsal; slower stages are shortened."""
 UNMEASURED = 0.5
-"""Of the time: if it is over before anything was measured, there is no hope."""
+"""Share of the time: if it is over before anything was measured, the run is refused."""
 NEARLY = 0.8
-"""Of the work that other images would allow, for which those that are decoded by now will do."""
+"""Share of the work possible with other images for which the already decoded ones are good enough."""
 UNUSED = 0.8
-"""Of what may be used: below it, what was chosen is the most that makes sense, and the user is told."""
+"""Share of the usable time below which the user is informed that the run is the largest that makes sense."""
 LONGER = (1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 40.0, 100.0, 300.0)
-"""Times as long, to find out what a longer run would bring."""
+"""Factors of longer times, tried to find the gain of a longer run."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting, as the recipe has it and as it was chosen."""
+    """Setting with the recipe's value and the chosen one."""
 
     name: str
     recipe: Any
@@ -62,21 +63,21 @@ class Setting:
 
 @dataclass(frozen=True)
 class BudgetedRun:
-    """What was chosen."""
+    """Chosen run."""
 
     prepared: Prepared
-    """The run, ready to start."""
+    """Run, ready to start."""
     plan: Plan
     settings: tuple[Setting, ...]
     spent: float
-    """Seconds that measuring took, and all that came before."""
+    """Seconds spent on measuring, and on everything before."""
     given_up: tuple[str, ...]
-    """What the run lacks for want of time, a line each."""
+    """Reductions for lack of time, one line each."""
     notes: tuple[str, ...]
 
     @property
     def seconds(self) -> float:
-        """From the beginning of the measuring to the end of the run."""
+        """Seconds from the beginning of the measuring to the end of the run."""
         return self.spent + self.plan.seconds
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,17 +94,17 @@ class BudgetedRun:
 
 
 def dial(config: RunConfig, given: frozenset[str], begun: float, narrator: Narrator) -> BudgetedRun:
-    """Choose what the user left open so that the run ends within `config.minutes`. Writes nothing.
+    """Choose the open settings so that the run ends within `config.minutes`. Writes nothing.
 
     Args:
-        config: the recipe's, with what the user gave.
-        given: names of the settings that the user gave; they stay.
-        begun: when the time began, on the clock of `time.monotonic`.
-        narrator: told how far it is.
+        config: the recipe's configuration with the user's settings.
+        given: names of the settings that the user gave; they are not changed.
+        begun: start of the time, on the clock of `time.monotonic`.
+        narrator: receives the progress.
 
     Raises:
-        TooLittleTimeError: if even the least run takes longer; the message says how long that is.
-        FairnasError: whatever else is wrong with the configuration.
+        TooLittleTimeError: if even the smallest run takes longer, with its time.
+        FairnasError: if the configuration is invalid.
     """
     assert config.minutes is not None
     target = config.minutes * 60
@@ -114,7 +115,7 @@ def dial(config: RunConfig, given: frozenset[str], begun: float, narrator: Narra
 
 
 def _with_short_latency(config: RunConfig, given: frozenset[str]) -> RunConfig:
-    """Where the run measures latency, for a small part of the time."""
+    """Limit the measuring of latency, if the run does it, to a small part of the time."""
     assert config.minutes is not None
     ours = config.search
     if "search.latency_minutes" in given or not measures_latency(ours):
@@ -124,14 +125,14 @@ def _with_short_latency(config: RunConfig, given: frozenset[str]) -> RunConfig:
 
 
 class _Dial:
-    """One turn of the dial."""
+    """Choice of the settings for one run."""
 
     def __init__(self, device: Device, given: frozenset[str], target: float, begun: float, narrator: Narrator) -> None:
         self._device, self._given, self._target = device, given, target
         self._begun, self._narrator = begun, narrator
 
     def turned(self, patience: float) -> BudgetedRun:
-        """Measure, choose, and load the images that were chosen."""
+        """Measure, choose, and load the chosen images."""
         device = self._device
         self._require_time_left()
         device.time_decoding()
@@ -156,9 +157,9 @@ class _Dial:
         return choose(self._device.config, self._given, points, forecast, seconds, images)
 
     def _first_point(self, from_recipe: bool) -> OperatingPoint:
-        """Where the supernet alone would be trained in its share of the time.
+        """Point at which the supernet alone could be trained in its share of the time.
 
-        Where there is little of it, the search for that point begins at the smallest.
+        With little time, the search for that point begins at the smallest.
         """
         device = self._device
         point = next(point for point in device.points if is_at(device.base, point)) if from_recipe else device.points[0]
@@ -175,7 +176,7 @@ class _Dial:
         return point
 
     def _require_time_left(self) -> None:
-        """Refuse at once what is certain to take too long: measuring more would only cost time."""
+        """Refuse as soon as the time is certain to be too short: further measuring would only cost time."""
         device = self._device
         if not device.probing:
             if self._spent() > UNMEASURED * self._target:
@@ -190,7 +191,7 @@ class _Dial:
             raise self._too_little(images)
 
     def _rehearsed(self, point: OperatingPoint, images: Sequence[ImagesPerClass]) -> Allocation:
-        """Rehearse where it looks best, and choose by that."""
+        """Rehearse at the point that looks best, and choose by the result."""
         device = self._device
         few = self._choose((point,), device.only_training, TRAIN_SHARE * self._left(), images)
         config = few.config if few else SettingRanges(point.at(device.config), self._given, images).least()
@@ -200,7 +201,7 @@ class _Dial:
             last = self._spent() > AGAIN * self._target
             if allocation is not None and allocation.point not in device.rehearsals and last:
                 near = self._choose(tuple(device.rehearsals), device.forecast, self._left(), images)
-                allocation = near or allocation  # a smaller one, of which is known how many times less it does
+                allocation = near or allocation  # a smaller one, with its known smaller amount of work
             if allocation is None:
                 raise self._too_little(images)
             if allocation.point in device.rehearsals or last:
@@ -208,7 +209,7 @@ class _Dial:
             point, config = allocation.point, allocation.config
 
     def _of_loaded(self, allocation: Allocation) -> Allocation:
-        """The choice, but with the images that are decoded by now if they will do."""
+        """Same choice, with the images that are already decoded if they are good enough."""
         device = self._device
         if device.is_loaded(allocation.config, allocation.point) or device.loaded is None:
             return allocation
@@ -220,7 +221,7 @@ class _Dial:
         return allocation
 
     def _unrehearsed(self, images: Sequence[ImagesPerClass]) -> Allocation:
-        """By the time of supernet steps alone; stages that take longer are shortened while they work."""
+        """Choose by the time of supernet steps alone; slower stages are shortened while they run."""
         device = self._device
         known = [point for point in device.points if device.steps.knows(point)]
         self._narrator.say("a rehearsal would take too long here: all is chosen by the time of supernet steps alone")
@@ -231,7 +232,7 @@ class _Dial:
         return allocation
 
     def _fitted_again(self, allocation: Allocation) -> Allocation:
-        """With the time that is left, now that the images are decoded."""
+        """Choose again for the remaining time, after the images are decoded."""
         device = self._device
         seconds = self._left() if device.rehearsals else ROUGH_AIM * self._left()
         images = (images_in(allocation.config),)
@@ -271,7 +272,7 @@ class _Dial:
         return BudgetedRun(prepared, plan, settings, spent, lacks, notes)
 
     def _gain(self, allocation: Allocation) -> Gain | None:
-        """The shortest of some longer times with which the run would no longer be poor, and what it would be then."""
+        """Shortest of some longer times with which the run would no longer be poor, and its properties."""
         device, found = self._device, None
         for factor in LONGER:
             images = device.images_within(DECODING_SHARE * factor * AIM * self._target)
@@ -286,7 +287,7 @@ class _Dial:
 
 
 def _spelled_out(base: Prepared) -> RunConfig:
-    """The configuration with what its defaults stand for."""
+    """Configuration with explicit defaults."""
     config = base.config
     data = dataclasses.replace(config.data, image_size=base.dataset.image_size)
     alone = dataclasses.replace(config.stand_alone, epochs=config.stand_alone.epochs or config.train.epochs)

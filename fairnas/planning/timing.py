@@ -1,4 +1,4 @@
-"""Stopwatches inside real work: a few steps of a training, some batches of a scoring, and what all of it will take."""
+"""Timers inside real work: a few steps of a training, some batches of scoring, and the times of the whole."""
 
 import contextlib
 import dataclasses
@@ -19,50 +19,50 @@ from fairnas.train.cuda_graph import GraphedCallable
 from fairnas.train.step import Batch
 
 WINDOW_SECONDS = 0.25
-"""Steps are timed so many seconds at a time, because a GPU must be waited for at the end of each."""
-FEWEST_WINDOWS = 6
+"""Length of a timing window in seconds. Each window ends with a GPU synchronisation."""
+FEWEST_WINDOWS = 6  # from fewer, their standard error would be too uncertain
 STEADY = 0.02
-"""Relative standard error of the time of a step at which measuring may end."""
+"""Relative standard error of the step time at which measuring may end."""
 WARM_UP_STEPS = GraphedCallable.WARM_UP + 1
-"""The first steps load kernels and choose algorithms, and on a GPU the next one is recorded."""
+"""Number of steps before timing: they load kernels and choose algorithms, and on a GPU the next one is recorded."""
 GENTLE_RATE = 1e-9
-"""The rate costs no time; so low, losses stay finite whatever the configuration says."""
+"""Learning rate during timing: it does not affect the time, and losses stay finite with any configuration."""
 
 
 @dataclass(frozen=True)
 class TrainingTimes:
-    """What a training takes, in seconds."""
+    """Times of a training, in seconds."""
 
     start: float
-    """Before the first step, and what the first steps take longer than others."""
+    """Time before the first step, and extra time of the first steps."""
     step: float
-    """One step, loading its images included."""
+    """Time of one step, including loading its images."""
     epoch: float
-    """An epoch beyond its steps."""
+    """Time of an epoch beyond its steps."""
 
     def seconds(self, epochs: int, steps: int) -> float:
-        """A training of so many epochs of so many steps each."""
+        """Seconds of a training of `epochs` epochs with `steps` steps each."""
         return self.start + epochs * (self.epoch + steps * self.step)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long to measure."""
+    """Limits of the duration of a measurement."""
 
     least: float
-    """Seconds at least."""
+    """Smallest duration in seconds."""
     most: float
-    """Seconds at most, if a step is no longer than that."""
+    """Largest duration in seconds, unless a single step is longer."""
 
     def times(self, patience: float) -> "Limits":
-        """So many times as long."""
+        """Limits multiplied by `patience`."""
         return Limits(self.least * patience, self.most * patience)
 
 
 class SpreadSteps:
-    """A training whose steps are those of moments all over it: some strategies do less at its end.
+    """Training whose timed steps are spread over its whole length, because some strategies do less at the end.
 
-    Whole cycles of steps stay together, because a strict strategy is level after each.
+    Whole cycles of steps stay together, because counts of a strict strategy are equal after each cycle.
     """
 
     def __init__(self, training: Training, total: int, cycle: int = 1) -> None:
@@ -72,30 +72,30 @@ class SpreadSteps:
         self.optimizer: torch.optim.Optimizer = training.optimizer
 
     def images(self, dataset: Dataset) -> Dataset:
-        """Those of the training."""
+        """Images of the training."""
         return self._training.images(dataset)
 
     def step(self, batches: Sequence[Batch], step: int, total: int) -> Tensor:
-        """The next of those that are timed."""
+        """Do the next of the timed steps."""
         number, within = divmod(self._taken, self._cycle)
         self._taken += 1
         cycles = max(1, self._total // self._cycle)
-        golden = (math.sqrt(5) - 1) / 2  # its multiples fill the interval evenly, however many there are
+        golden = (math.sqrt(5) - 1) / 2  # its multiples fill the interval evenly, for any number of them
         return self._training.step(batches, int(number * golden % 1 * cycles) * self._cycle + within, self._total)
 
     def extra_state(self) -> dict[str, Any]:
-        """That of the training."""
+        """State of the training."""
         return self._training.extra_state()
 
     def restore_extra(self, content: dict[str, Any]) -> None:
-        """Nothing is restored."""
+        """Do nothing: nothing is restored."""
 
 
 def gentle(config: TrainConfig) -> TrainConfig:
-    """The same training at no rate and without an end.
+    """Same training without learning, and without an end.
 
-    BN takes the statistics of the last mini-batch: with those of a new network activations vanish, and processors are
-    slow with numbers that small.
+    BN uses the statistics of the last mini-batch: with those of a new network activations would vanish, and processors
+    are slow with denormal numbers.
     """
     return dataclasses.replace(config, lr=GENTLE_RATE, epochs=1_000_000, bn_momentum=1.0)
 
@@ -110,18 +110,18 @@ def time_training(
     """Time a training from inside its loop, and return it.
 
     Args:
-        start_training: makes it, for a configuration whose losses stay finite.
+        start_training: makes the training, for a configuration whose losses stay finite.
         dataset: its images.
         config: its settings.
         device: where it trains.
-        limits: how long to measure.
+        limits: limits of the duration.
     """
     changed = gentle(config)
     begin = time.perf_counter()
     training = start_training(changed)
     watch = _Watch(device, limits)
     watch.warm_up.append(time.perf_counter() - begin)
-    while not watch.firsts:  # the second time around, if no epoch ended: what its first step takes
+    while not watch.firsts:  # in the second round, if no epoch ended: measure the first step
         watch.begin()
         with contextlib.suppress(_Enough):
             options = LoopOptions(stop=watch.stepped, on_epoch=watch.epoch_ended)
@@ -132,34 +132,34 @@ def time_training(
 
 
 class _Enough(Exception):
-    """The time of a step is known."""
+    """Raised when the time of a step is known."""
 
 
 class _Watch:
-    """Asked after every step by the loop."""
+    """Timer called after every step by the loop."""
 
     def __init__(self, device: torch.device, limits: Limits) -> None:
         self._device, self._limits = device, limits
         self.warm_up: list[float] = []
         self.firsts: list[float] = []
-        """Seconds of the first steps of epochs, with what happens before them."""
+        """Seconds of the first steps of epochs, with everything that happens before them."""
         self._windows: list[tuple[int, float]] = []
         self._steps, self._mark, self._fresh, self._done = 0, 0.0, False, False
 
     def begin(self) -> None:
-        """The loop starts now."""
+        """Start the timer when the loop starts."""
         self._fresh = True
         self._restart()
 
     @property
     def step(self) -> float:
-        """Seconds of a step. The mean without the slowest and the fastest quarter: neighbours come and go."""
+        """Seconds of a step: the mean without the slowest and the fastest quarter, which other work disturbs."""
         each = sorted(seconds / steps for steps, seconds in self._windows) or sorted(self.firsts)
         cut = len(each) // 4
         return statistics.fmean(each[cut : len(each) - cut])
 
     def stepped(self) -> bool:
-        """After a step."""
+        """Record a step."""
         self._steps += 1
         if len(self.warm_up) <= WARM_UP_STEPS:
             self.warm_up.append(self._elapsed())
@@ -176,7 +176,7 @@ class _Watch:
         return False
 
     def epoch_ended(self, epoch: int, step: int, values: Mapping[str, float]) -> None:
-        """Before the next begins."""
+        """Record the end of an epoch."""
         if len(self.warm_up) > WARM_UP_STEPS:
             if self._steps:
                 self._close()
@@ -196,7 +196,7 @@ class _Watch:
         return time.perf_counter() - self._mark
 
     def _end_if_known(self) -> None:
-        # an epoch of a single step has none but its first
+        # an epoch of a single step has only its first step
         each = [seconds / steps for steps, seconds in self._windows] or self.firsts
         measured = sum(seconds for _, seconds in self._windows) or sum(self.firsts)
         steady = len(each) >= FEWEST_WINDOWS and measured >= self._limits.least and _error(each) < STEADY
@@ -217,14 +217,14 @@ def time_scoring(
     device: torch.device,
     most: float,
 ) -> float:
-    """Seconds that a scoring takes over all its images, from some of its batches if all would take too long.
+    """Seconds of scoring all images, estimated from some batches if all would take too long.
 
     Args:
-        score: does it, and calls back after each batch with the number of images seen.
-        batches: all of them.
-        images: in all batches.
-        device: where it happens.
-        most: seconds after which no further batch is begun.
+        score: scores batches, and calls back after each with the number of images so far.
+        batches: all batches.
+        images: number of images in all batches.
+        device: device of the scoring.
+        most: seconds after which no further batch is started.
     """
     marks: list[tuple[int, float]] = []
 
@@ -247,7 +247,7 @@ def time_scoring(
 
 
 def with_image_counts(batches: Iterable[Batch], seen: Callable[[int], None]) -> Iterator[Batch]:
-    """The batches; after each was used, `seen` is called with the number of images so far."""
+    """Iterate over batches; after each was used, call `seen` with the number of images so far."""
     count = 0
     for images, labels in batches:
         yield images, labels
@@ -256,7 +256,7 @@ def with_image_counts(batches: Iterable[Batch], seen: Callable[[int], None]) -> 
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Seconds that it takes."""
+    """Seconds that some work takes."""
     begin = time.perf_counter()
     work()
     return time.perf_counter() - begin

@@ -1,6 +1,6 @@
-"""Trainings of single networks, rehearsed: a few steps, in as many processes as in the run.
+"""Rehearsed trainings of single networks: a few steps, in as many processes as in the run.
 
-Cores that share memory are slower together.
+Cores that share memory slow each other down.
 """
 
 import contextlib
@@ -28,23 +28,23 @@ from fairnas.space import Genome, SearchSpace
 from fairnas.train import Training, stand_alone_training, write_checkpoint
 
 STAND_ALONE = Limits(least=1.5, most=1.5)
-"""For each network; the same for all, so that none has a core for itself while others are done."""
-SCORING_SECONDS = 5.0
+"""Duration per network; equal for all, so that no network has a core alone while others are done."""
+SCORING_SECONDS = 5.0  # for timing the scores of validation images
 QUICK = 0.5
-"""Share of the usual time for a rehearsal below which fewer networks are trained and exported in it."""
+"""Share of the usual time for a rehearsal below which fewer networks are trained and exported."""
 
 
 @dataclass(frozen=True)
 class JobTimes:
-    """A training from scratch, in seconds, and its size."""
+    """Times of a training from scratch, in seconds, and its size."""
 
     madds: int
     params: int
     training: TrainingTimes
     save: float
-    """Writing its checkpoint."""
+    """Seconds for writing its checkpoint."""
     scoring: float
-    """On validation and test images, in the end."""
+    """Seconds for scoring on validation and test images at the end."""
     checkpoint: int
     """Bytes of its checkpoint."""
 
@@ -52,9 +52,9 @@ class JobTimes:
 def time_jobs(
     experiment: Experiment, retrained: Sequence[Genome], studied: Sequence[Genome], patience: float
 ) -> tuple[tuple[JobTimes, ...], int, float]:
-    """Train a light, a middle and a heavy network, side by side; how many processes, and seconds until they work.
+    """Train a light, a middle and a heavy network in parallel; return times, processes, and seconds to start.
 
-    Without patience the middle one is left out.
+    Without patience the middle network is left out.
     """
     job_context, table = rank_context(experiment), cost_table(experiment.space)
     jobs = len(studied) * experiment.config.stand_alone.seeds
@@ -69,7 +69,7 @@ def time_jobs(
             ]
         return tuple(times), 1, 0.0
     rounds = math.ceil(len(genomes) / processes)
-    count = rounds * processes  # no core is idle
+    count = rounds * processes  # a multiple of the processes, so that no core is idle
     tasks = [(genomes[number % len(genomes)], genomes, patience) for number in range(count)]
     begin = time.monotonic()
     with workers(job_context, processes, experiment.space, experiment.dataset) as (pool, _):
@@ -80,7 +80,7 @@ def time_jobs(
 
 
 def product_ratio(experiment: Experiment, genome: Genome, patience: float) -> float:
-    """Seconds for an image by the product recipe, over those with the supernet's hyper-parameters."""
+    """Seconds for an image by the product recipe, divided by those with the supernet's hyper-parameters."""
 
     def seconds(job_context: JobContext) -> float:
         def start(changed: TrainConfig) -> Training:
@@ -99,9 +99,9 @@ def product_ratio(experiment: Experiment, genome: Genome, patience: float) -> fl
 
 
 def _time_job_at_work(task: tuple[Genome, tuple[Genome, ...], float]) -> tuple[float, JobTimes]:
-    """When this process was ready, and the times of one training.
+    """Time at which this process was ready, and the times of one training.
 
-    On the clock of `time.monotonic`, which the processes of a machine share, and which nobody sets back.
+    The clock is `time.monotonic`, which is common to the processes of a machine and is never set back.
     """
     genome, genomes, patience = task
     ready = _ready(genomes)
@@ -111,7 +111,7 @@ def _time_job_at_work(task: tuple[Genome, tuple[Genome, ...], float]) -> tuple[f
 
 @functools.cache
 def _ready(genomes: tuple[Genome, ...]) -> float:
-    """Load what a process loads with its images and its first steps."""
+    """Load everything that a process loads with its images and its first steps."""
     job_context, space, dataset, _ = at_work()
     device, changed = torch.device(job_context.device), gentle(job_context.train)
     batches = training_batches(dataset, batch_size=changed.batch_size, seed=0, epoch=0, device=device)
@@ -124,7 +124,7 @@ def _ready(genomes: tuple[Genome, ...]) -> float:
 def _time_job(
     genome: Genome, job_context: JobContext, space: SearchSpace, dataset: Dataset, patience: float
 ) -> JobTimes:
-    """What `run_job` does, timed."""
+    """Do the same work as `run_job`, timed."""
     config, device = job_context.config, torch.device(job_context.device)
     times, training = time_training(
         lambda changed: stand_alone_training(space, genome, changed, config.seed, device),

@@ -1,4 +1,4 @@
-"""The one page to look at: verdicts, pictures and numbers of a run, in one file that opens offline."""
+"""The report: verdicts, plots and numbers of a run on one page, in one file that opens offline."""
 
 import dataclasses
 from pathlib import Path
@@ -16,9 +16,9 @@ __all__ = ["write_comparison", "write_report"]
 
 
 def write_report(run: RunDirectory) -> Path:
-    """Write `report.html` of a run, from the files of its directory and nothing else.
+    """Write `report.html` of a run, from the files in its directory only.
 
-    A part whose input is not there yet is replaced by a sentence that says which command makes it.
+    A part whose input is absent is replaced by a sentence with the command that makes it.
 
     Returns:
         Path of the page.
@@ -32,15 +32,15 @@ def write_report(run: RunDirectory) -> Path:
 
 
 def write_comparison(first: RunDirectory, second: RunDirectory, page: Path | None = None) -> dict[str, Any]:
-    """Write the page of two runs beside each other, from the files of their directories and nothing else.
+    """Write the page that compares two runs, from the files in their directories only.
 
     Args:
-        first: a run; the page lies in its directory, unless `page` says otherwise.
+        first: a run; the page is written into its directory, unless `page` is given.
         second: another run.
-        page: where to write; default: `against-NAME.html`, with the name of the second run.
+        page: path of the page; default: `against-NAME.html`, with the name of the second run.
 
     Returns:
-        What the page says as numbers (`TwoRuns.numbers`), and its path as `page`.
+        The numbers of the page (`TwoRuns.numbers`), and its path as `page`.
 
     Raises:
         RunDirectoryError: if both are the same run, a file of a run is damaged, or the page cannot be written.
@@ -53,7 +53,7 @@ def write_comparison(first: RunDirectory, second: RunDirectory, page: Path | Non
         names = [f"{path.parent.name}/{path.name}" for path in paths]
     if names[0] == names[1]:
         names = [str(path) for path in paths]
-    # files are linked from a run's own page, which lies beside them
+    # the runs' own pages link exported files, which are beside them; this page may be elsewhere
     inputs = [dataclasses.replace(read_inputs(run), linked=False) for run in (first, second)]
     runs = TwoRuns(inputs[0], inputs[1], (names[0], names[1]))
     target = page or first.path / f"against-{paths[1].name}.html"

@@ -1,8 +1,8 @@
-"""Drawings of networks as in the paper's Figure 7: a row of blocks from stem to head, as SVG of our own.
+"""Drawings of networks as in the paper's Figure 7: a row of blocks from stem to head, as SVG.
 
-Height is the expansion rate, colour the kernel size, width means nothing. A thick grey line stands before
-every block that shrinks the image, dashed lines part stem and head from the layers that were chosen. Colours
-are classes, so the page's style sheet changes them in dark mode.
+Height shows the expansion rate, colour the kernel size; all widths are equal. A thick grey line stands before every
+block that shrinks the image; dashed lines separate stem and head from the layers with choices. Colours are style
+classes, so that the page's style sheet can change them in dark mode.
 """
 
 import html
@@ -23,33 +23,33 @@ from fairnas.space import (
 )
 
 _WIDTH, _GAP, _LINE = 46, 5, 14
-"""Of a block, between blocks, and the extra room around a thick or dashed line; in SVG units."""
-_TALLEST, _SHORTEST, _THIN = 84, 26, 5
+"""Width of a block, space between blocks, and extra space around a thick or dashed line; in SVG units."""
+_TALLEST, _SHORTEST, _THIN = 84, 26, 5  # heights of blocks and of the identity, in SVG units
 _ABOVE, _BELOW = 8, 24
-"""Room over the tallest block, and under it for the names of channels and sizes."""
+"""Space above the tallest block, and below it for the numbers of channels and the sizes; in SVG units."""
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """The drawings of all networks of a space, in pieces: a choice stands at the same place whatever is around it."""
+    """Drawings of all networks of a space, in pieces: a choice has the same position in every network."""
 
     first: str
-    """Everything before the layers that are chosen."""
+    """SVG of everything before the layers with choices."""
     choices: tuple[tuple[str, ...], ...]
-    """Per layer, the piece of each of its choices."""
+    """SVG of each choice, per layer."""
     last: str
     width: float
     height: float
 
     @property
     def frame(self) -> str:
-        """Attributes of the element around the pieces."""
+        """Attributes of the `svg` element around the pieces."""
         size = f"min-width:{0.8 * self.width:g}px;max-width:{self.width:g}px"
         return f'class="network" role="img" viewBox="0 0 {self.width:g} {self.height:g}" style="{size}"'
 
 
 def pieces_of(space: SearchSpace) -> Pieces:
-    """What `draw_network` puts together, for every genome at once."""
+    """Draw the pieces from which `draw_network` and the page's script assemble any genome."""
     tallest = max((_expansion(block) for layer in space.layers for block in layer.choices), default=1)
     canvas = _Canvas(space.image_size)
     canvas.downsampling(space.stem_stride)
@@ -73,7 +73,7 @@ def pieces_of(space: SearchSpace) -> Pieces:
 
 
 def draw_network(space: SearchSpace, genome: Genome) -> str:
-    """One network as an SVG element, width and height in pixels at its natural size.
+    """Return one network as an SVG element, with width and height in pixels at its natural size.
 
     Raises:
         GenomeError: if the genome does not fit the space.
@@ -89,7 +89,7 @@ def draw_network(space: SearchSpace, genome: Genome) -> str:
 
 
 def block_words(space: SearchSpace) -> list[list[str]]:
-    """Per layer, each of its choices in the words of `describe_network`."""
+    """Describe each choice of each layer, in the words of `describe_network`."""
     return [
         [(f"downsample {layer.stride}x, " if layer.stride > 1 else "") + block_label(block) for block in layer.choices]
         for layer in space.layers
@@ -97,13 +97,13 @@ def block_words(space: SearchSpace) -> list[list[str]]:
 
 
 def describe_network(space: SearchSpace, genome: Genome) -> str:
-    """The drawing in words, for those who cannot see it."""
+    """Describe the drawing in words, for readers who cannot see it."""
     parts = [words[choice] for words, choice in zip(block_words(space), genome, strict=True)]
     return f"Network {format_genome(genome)}, from stem to head: {', '.join(parts)}."
 
 
 def block_label(block: Block) -> str:
-    """The name of a block as the paper's figure writes it, such as `E6-K5`."""
+    """Return the name of a block as in the paper's figure, such as `E6-K5`."""
     match block:
         case InvertedResidual(kernel=kernel, expansion=expansion, groups=groups, squeeze=squeeze):
             return f"E{expansion}-K{kernel}{f'g{groups}' if groups > 1 else ''}{'s' if squeeze else ''}"
@@ -118,7 +118,7 @@ def block_label(block: Block) -> str:
 
 
 def kernel_class(block: Block) -> str:
-    """The style class that gives a block its colour: `k3`, `k5`, `k7`, `other` or `identity`."""
+    """Return the style class that gives a block its colour: `k3`, `k5`, `k7`, `other` or `identity`."""
     match block:
         case Identity():
             return "identity"
@@ -129,7 +129,7 @@ def kernel_class(block: Block) -> str:
 
 
 def kernels(space: SearchSpace) -> Sequence[str]:
-    """Style classes that occur in a space, in the order of a legend."""
+    """Return the style classes that occur in a space, in the order of a legend."""
     found = {kernel_class(block) for layer in (*space.fixed, *space.layers) for block in layer.choices}
     return [name for name in ("k3", "k5", "k7", "other", "identity") if name in found]
 
@@ -139,14 +139,14 @@ def _expansion(block: Block) -> int:
 
 
 def _height(block: Block, tallest: int) -> float:
-    """Proportional to the expansion rate; a block of the smallest rate still holds its label."""
+    """Height in SVG units, proportional to the expansion rate, with room for the label at the smallest rate."""
     if isinstance(block, Identity):
         return _THIN
     return max(_SHORTEST, _TALLEST * _expansion(block) / max(tallest, 1))
 
 
 class _Canvas:
-    """A pen that moves from left to right and remembers the image size under it."""
+    """A pen that moves from left to right and keeps track of the image size."""
 
     def __init__(self, image_size: int) -> None:
         self.parts: list[str] = []
@@ -158,7 +158,7 @@ class _Canvas:
         return _ABOVE + _TALLEST / 2
 
     def note(self) -> None:
-        """The image size that reigns from here on."""
+        """Write the image size at the current position."""
         self.text(self.x, _ABOVE + _TALLEST + _BELOW - 6, f"{self.image_size} px", "size", "start")
 
     def text(self, x: float, y: float, text: str, style: str, anchor: str = "middle") -> None:
@@ -172,7 +172,7 @@ class _Canvas:
         self.x += _LINE
 
     def downsampling(self, stride: int) -> None:
-        """A thick line if the next block shrinks the image."""
+        """Draw a thick line if the next block shrinks the image."""
         if stride > 1:
             self.line("downsampling")
             self.image_size = -(-self.image_size // stride)
@@ -199,6 +199,6 @@ class _Canvas:
         self.box(kernel_class(block), block_label(block), _height(block, tallest), f"{layer.out_channels}")
 
     def taken(self) -> str:
-        """What was drawn since it was last asked."""
+        """Return what was drawn since the last call."""
         drawn, self.parts = "".join(self.parts), []
         return drawn

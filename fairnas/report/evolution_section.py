@@ -1,4 +1,4 @@
-"""The section on the evolution: candidates by generation, the hypervolume, and the operators' shares."""
+"""Section on the evolution: candidates by generation, the hypervolume, and the operators' shares."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from fairnas.search.mutators import OperatorCounts
 
 
 def evolution(inputs: Inputs) -> Section:
-    """How the search got to its front."""
+    """Build the section, or its replacement if there is no search result."""
     name, title = "evolution", "Evolution"
     if not inputs.search:
         return Section(name, title, paragraphs([missing("search result", "search", inputs.path)]))
@@ -42,7 +42,7 @@ def evolution(inputs: Inputs) -> Section:
         caption = (
             f"Hypervolume over {counted(len(values), 'generation')}: the share of the objective space that "
             f"the front dominates, {decimal(values[-1], 3)} at the end. "
-            "A line that still climbs asks for more generations."
+            "If the line still climbs, more generations would help."
         )
         pair.append(plot("hypervolume", "Hypervolume over generations, described below.", caption))
         plots.append(("hypervolume", hypervolume_figure(values)))
@@ -61,13 +61,13 @@ def evolution(inputs: Inputs) -> Section:
 
 
 def busiest_first(operators: Mapping[str, OperatorCounts]) -> list[tuple[str, OperatorCounts]]:
-    """Operators that made children, without the random first generation, which is none."""
+    """Operators that made children, most children first; without the random first generation, which has none."""
     born = [(name, tally) for name, tally in operators.items() if name != "first" and tally.children]
     return sorted(born, key=lambda item: (-item[1].children, item[0]))
 
 
 def operator_table(operators: Mapping[str, OperatorCounts], searcher: str) -> Html:
-    """A row per operator, or a sentence that there are none."""
+    """Return a table with a row per operator, or a sentence if there are none."""
     born = busiest_first(operators)
     if not born:
         return paragraphs([f"Searcher {searcher} has no operators."])
@@ -84,15 +84,15 @@ def operator_table(operators: Mapping[str, OperatorCounts], searcher: str) -> Ht
     ]
     head = ("operator", "children", "share", "lived on", "on the first front")
     caption = (
-        f"Who made the {counted(children, 'child', 'children')} after the first generation; lived on: in the "
-        "population of the next one"
+        f"Operators that made the {counted(children, 'child', 'children')} after the first generation; lived on: kept "
+        "in the next population"
     )
     return table(caption, head, rows)
 
 
 def operator_figure(operators: Mapping[str, OperatorCounts]) -> Figure:
-    """Shares of the operators: of all children, of those that lived on, of those on the first front."""
-    born = busiest_first(operators)[::-1]  # the first is drawn lowest
+    """Bar chart of each operator's share of all children, of those that lived on, of those on the first front."""
+    born = busiest_first(operators)[::-1]  # plotly draws the first lowest
     kinds = (("on the first front", "on_front", "chosen"), ("lived on", "survived", "front"))
     data = []
     for title, field, colour in (*kinds, ("made", "children", "bars")):

@@ -1,4 +1,4 @@
-"""The section on fairness: how often, and how strongly, every choice block was trained."""
+"""Section on fairness: number of updates and size of gradients of every choice block."""
 
 import statistics
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from fairnas.space import SearchSpace
 
 
 def fairness(inputs: Inputs) -> Section:
-    """Updates per choice block: the numbers themselves, shaded by their distance from the layer's mean."""
+    """Build the section: updates per choice block, shaded by their distance from the layer's mean."""
     title = "Fairness"
     if not inputs.ledger:
         return Section("fairness", title, paragraphs([missing("ledger", "train", inputs.path)]))
@@ -39,7 +39,7 @@ def fairness(inputs: Inputs) -> Section:
 
 
 def _gradients(ledger: Ledger, head: Sequence[str]) -> Html:
-    """How strongly the blocks of a layer were pulled: equally many updates are not equal updates."""
+    """Table of gradient norms per block: equal numbers of updates may still be unequal updates."""
     norms = [[float(value) for value in row] for row in ledger.gradient_norms]
     if not any(map(sum, norms)):
         return Html("")
@@ -59,7 +59,7 @@ def _gradients(ledger: Ledger, head: Sequence[str]) -> Html:
 
 
 def _choice_names(space: SearchSpace, count: int) -> tuple[str, ...]:
-    """Names of the columns: labels where all layers offer the same, else numbers."""
+    """Names of the columns: labels of the blocks if all layers offer the same ones, otherwise numbers."""
     widest = max(space.layers, key=lambda layer: len(layer.choices)).choices
     alike = all(layer.choices == widest[: len(layer.choices)] for layer in space.layers)
     if alike and len(widest) == count:

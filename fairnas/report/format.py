@@ -1,27 +1,27 @@
-"""Numbers as a reader wants them: sensible digits, the unit beside them, a dash for what is not known."""
+"""Numbers as text for readers: suitable digits, a unit, and a dash for unknown values."""
 
 import math
 from collections.abc import Sequence
 
 COST_NAMES = {"madds": "multiply-adds", "params": "parameters"}
-"""How the costs of a network are called in sentences."""
+"""Names of the costs of a network in sentences."""
 
 PREDICTOR_NAMES = COST_NAMES | {"depth": "layers that are no skips"}
-"""How the trivial predictors of a network's accuracy are called in sentences."""
+"""Names of the trivial predictors of a network's accuracy in sentences."""
 
 UNKNOWN = "\u2013"
-_PER_CENT = "\u00a0%"  # no line breaks before a unit
-_MANY_IMAGES = 10_000
-_Z_95 = 1.959964
+_PER_CENT = "\u00a0%"  # a no-break space, so that the unit stays with its number
+_MANY_IMAGES = 10_000  # one image is then 0.01 %, so the second decimal means something
+_Z_95 = 1.959964  # 97.5 % quantile of the normal distribution
 
 
 def is_known(value: float | None) -> bool:
-    """Whether there is a finite number."""
+    """True for a finite number, False for None, NaN and infinities."""
     return value is not None and math.isfinite(value)
 
 
 def percent(share: float | None, images: int | None = None) -> str:
-    """A share as per cent. One digit behind the point, two where 10,000 images or more carry them."""
+    """Format a share as per cent, with one decimal; with two if it was measured on 10,000 images or more."""
     if share is None or not math.isfinite(share):
         return UNKNOWN
     digits = 2 if images is not None and images >= _MANY_IMAGES else 1
@@ -29,7 +29,7 @@ def percent(share: float | None, images: int | None = None) -> str:
 
 
 def millions(value: float | None) -> str:
-    """Multiply-adds or parameters in millions, three digits: `388 M`, `4.50 M`, `0.0731 M`."""
+    """Format multiply-adds or parameters in millions with three digits: `388 M`, `4.50 M`, `0.0731 M`."""
     if value is None or not math.isfinite(value):
         return UNKNOWN
     scaled = value / 1e6
@@ -38,51 +38,51 @@ def millions(value: float | None) -> str:
 
 
 def whole(value: float | None) -> str:
-    """A count with separators: `12,800`."""
+    """Format a count with separators: `12,800`."""
     return UNKNOWN if value is None or not math.isfinite(value) else f"{value:,.0f}"
 
 
 def decimal(value: float | None, digits: int = 2) -> str:
-    """A plain number such as tau, with a real minus sign."""
+    """Format a plain number such as tau, with a true minus sign."""
     if value is None or not math.isfinite(value):
         return UNKNOWN
     return f"{value:.{digits}f}".replace("-", "\u2212")
 
 
 def p_value(value: float | None) -> str:
-    """What stands behind the p of a p-value: `= 0.043`, or `below 0.001`."""
+    """Format a p-value for use after `p`: `= 0.043`, or `below 0.001`."""
     if value is None or not math.isfinite(value):
         return UNKNOWN
     return f"= {value:.3f}" if value >= 0.001 else "below 0.001"
 
 
 def size(octets: int) -> str:
-    """The size of a file: `412 kB`, `16.3 MB`."""
+    """Format the size of a file: `412 kB`, `16.3 MB`."""
     if octets >= 1e6:
         return f"{octets / 1e6:.1f}\u00a0MB"
     return f"{max(1, round(octets / 1e3))}\u00a0kB"
 
 
 def interval(low: str, high: str) -> str:
-    """Two bounds in words, the unit written once: `95.5 to 99.0 %`."""
+    """Format an interval in words, with the unit once: `95.5 to 99.0 %`."""
     return f"{low.removesuffix(_PER_CENT)} to {high}"
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
-    """A count with its noun: `1 network`, `13 networks`."""
+    """Format a count with its noun: `1 network`, `13 networks`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def listed(items: Sequence[str], word: str = "and") -> str:
-    """Items as prose: `a`, `a and b`, `a, b and c`."""
+    """Join items as prose: `a`, `a and b`, `a, b and c`."""
     return f" {word} ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
 def balanced_interval(hits: Sequence[int], images: Sequence[int]) -> tuple[float, float]:
-    """A 95 % interval of a balanced accuracy, from the images of every class that has any and how many are right.
+    """Return a 95 % interval of a balanced accuracy, given hits and images of every class that has images.
 
-    Put together of Wilson's intervals of the classes (Zou and Donner's MOVER): their distances from the shares add as
-    the legs of a right triangle do. So a class of four images that are all right does not pass for certain.
+    Combines Wilson's intervals of the classes (Zou and Donner's MOVER): distances of their ends from the shares add in
+    quadrature. Unlike a normal approximation, it gives a class of four images, all right, some uncertainty.
     """
     counted = [(right / count, count) for right, count in zip(hits, images, strict=True) if count]
     ends = [(share, *wilson_interval(share, count)) for share, count in counted]
@@ -93,18 +93,19 @@ def balanced_interval(hits: Sequence[int], images: Sequence[int]) -> tuple[float
 
 
 def effective_images(images: Sequence[int]) -> float:
-    """How many images tell accuracy as exactly as images of these classes tell balanced accuracy, all equally hard.
+    """Number of images that would measure accuracy as precisely as these classes measure balanced accuracy.
 
-    As many as there are where classes are of one size; the smallest class decides where they are not.
+    Assumes classes of equal difficulty. Equals the number of images if classes are equally large; otherwise the
+    smallest class dominates.
     """
     met = [count for count in images if count]
     return len(met) ** 2 / sum(1 / count for count in met)
 
 
 def wilson_interval(share: float, images: float) -> tuple[float, float]:
-    """Wilson's 95 % interval of an accuracy that was measured on so many images.
+    """Return Wilson's 95 % interval of an accuracy measured on this number of images.
 
-    scipy has it for whole counts only, but a mean over seeds, or over classes, is of no whole number of images.
+    scipy accepts only whole counts, but a mean over seeds, or over classes, has no whole number of right answers.
     """
     z2 = _Z_95**2
     centre = (share + z2 / (2 * images)) / (1 + z2 / images)

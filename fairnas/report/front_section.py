@@ -1,4 +1,4 @@
-"""The section on the front: linked views of all candidates, what is marked in them, and one network in full."""
+"""Section on the front: linked plots of all candidates, a list of marked networks, and one network in full."""
 
 from fairnas.config import ACCURACY_WORDS, Measure
 from fairnas.report.format import counted, listed, millions, percent, whole
@@ -16,7 +16,7 @@ _HOW = (
 
 
 def front(inputs: Inputs) -> Section:
-    """The front over the cloud of candidates, against each cost."""
+    """Build the section: the front among all candidates, accuracy against each cost."""
     title = "Front"
     if not inputs.search:
         return Section("front", title, paragraphs([missing("search result", "search", inputs.path)]))
@@ -25,8 +25,8 @@ def front(inputs: Inputs) -> Section:
     some = f", {whole(len(drawn))} of them drawn" if len(drawn) < len(cloud) else ""
     first = (
         f"{counted(len(cloud), 'candidate')}{some}; the stronger the tone, the later the generation."
-        " The line leads along what no other network on the front beats in this plot's two quantities; "
-        "numbers are the selected networks."
+        " The line joins the networks that no other one on the front beats in this plot's two quantities; "
+        "numbers mark the selected networks."
     )
     costs = costs_of(search.objectives)
     places = [
@@ -54,7 +54,7 @@ def front(inputs: Inputs) -> Section:
 
 
 def _limits(quantities: tuple[Quantity, ...]) -> Html:
-    """Brushing with the keyboard: from and to of every quantity, and what they mark."""
+    """Fields for the limits of every quantity, for marking networks by keyboard, and the list of marked ones."""
 
     def field(each: Quantity, end: str) -> Html:
         named = f'aria-label="{each.words}, {"at least" if end == "from" else "at most"}" data-end="{end}"'
@@ -82,7 +82,7 @@ def _limits(quantities: tuple[Quantity, ...]) -> Html:
 
 
 def _one_network() -> Html:
-    """Where the page's script shows the network that was chosen."""
+    """Place where the page's script shows the chosen network."""
     empty = tag("p", "A click on a network shows it here; this needs JavaScript.")
     return tag("aside", empty, attributes='id="network" aria-label="The chosen network" tabindex="-1"')
 
@@ -102,7 +102,7 @@ def _search_summary(search: SearchRecord) -> str:
 
 
 def network_button(genome: str) -> Html:
-    """A genome that shows its network; plain text without JavaScript."""
+    """Button with a genome that shows its network; plain text without JavaScript."""
     return tag("button", tag("code", genome), classes="genome", attributes=f'type="button" data-genome="{genome}"')
 
 

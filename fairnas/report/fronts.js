@@ -57,7 +57,7 @@
 
   all.addEventListener("click", () => brush(null));
 
-  // For the script that draws all plots of the page.
+  // Used by page.js, which draws all plots.
   window.fairnasNetworks = {
     prepare() {},
     drawn(place) {

@@ -1,4 +1,4 @@
-"""HTML by construction: every text is escaped unless it is `Html` already."""
+"""HTML by construction: every text is escaped unless it is already `Html`."""
 
 import html
 import json
@@ -11,14 +11,14 @@ from typing import Any
 
 
 class Html(str):
-    """Text that is markup already. Whatever is a plain `str` is escaped on its way into a page."""
+    """Text that already is markup. Every other `str` is escaped on its way into a page."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page: its anchor, its title, what it says, and its plots by name."""
+    """A section of the page: anchor, title, content, and plots by name."""
 
     name: str
     title: str
@@ -27,38 +27,38 @@ class Section:
 
 
 def markup(text: str) -> Html:
-    """The text as markup, escaped unless it is `Html`."""
+    """Return the text as markup, escaped unless it is `Html`."""
     return text if isinstance(text, Html) else Html(html.escape(text))
 
 
 def joined(parts: Sequence[str], between: str = "") -> Html:
-    """Parts one after another, each escaped unless it is `Html`."""
+    """Join parts, each escaped unless it is `Html`."""
     return Html(between.join(markup(part) for part in parts))
 
 
 def tag(name: str, *content: str, classes: str = "", attributes: str = "") -> Html:
-    """An element. `attributes` are written as they are."""
+    """Return an element. `attributes` are written unescaped."""
     opening = name + (f' class="{classes}"' if classes else "") + (f" {attributes}" if attributes else "")
     return Html(f"<{opening}>{joined(content)}</{name}>")
 
 
 def prose(text: str) -> Html:
-    """Plain text as markup, with what stands in backticks as code."""
+    """Return plain text as markup, with words in backticks as code."""
     return Html(re.sub(r"`([^`]+)`", r"<code>\1</code>", markup(text)))
 
 
 def paragraphs(sentences: Sequence[str]) -> Html:
-    """Each sentence a paragraph of its own."""
+    """Return each sentence as a paragraph."""
     return joined([tag("p", prose(sentence)) for sentence in sentences])
 
 
 def command(verb: str, run: Path) -> str:
-    """A command of ours for this run, ready to be copied, in backticks."""
+    """Return a fairnas command for this run, in backticks."""
     return f"`fairnas {verb} --run {shlex.quote(str(run))}`"
 
 
 def missing(what: str, verb: str, run: Path) -> str:
-    """The sentence that stands where a part of the report has no input yet."""
+    """Sentence that replaces a part of the report whose input is absent."""
     return f"There is no {what} yet; {command(verb, run)} makes it."
 
 
@@ -70,10 +70,10 @@ def table(
     classes: str = "",
     stacked: bool = False,
 ) -> Html:
-    """A table whose first column names its rows, in a frame that scrolls sideways where the page is narrow.
+    """Return a table whose first column names its rows, in a frame that scrolls sideways on narrow pages.
 
-    With `stacked`, each row becomes a block of its own there instead, and each cell repeats its column's
-    name. The roles are written out, because browsers forget them when a style sheet takes a table apart.
+    With `stacked`, each row becomes a block there instead, and each cell repeats its column's name. Roles are written
+    out, because browsers drop them when a style sheet changes the display of table elements.
     """
 
     def element(name: str, role: str, *content: str, attributes: str = "") -> Html:
@@ -102,7 +102,7 @@ def scrollable(label: str, content: str) -> Html:
 
 
 def plot(name: str, description: str, caption: str) -> Html:
-    """The place of the figure called `name`: its description for screen readers, its caption for everyone."""
+    """Place of the figure called `name`, with a description for screen readers and a caption for everyone."""
     place = tag(
         "div",
         tag("noscript", tag("p", "This plot needs JavaScript; the tables do not.")),
@@ -113,12 +113,12 @@ def plot(name: str, description: str, caption: str) -> Html:
 
 
 def listing(label: str, text: str) -> Html:
-    """Text to be copied, as it stands; it scrolls where the page is narrow."""
+    """Preformatted text to be copied; it scrolls on narrow pages."""
     return tag("pre", tag("code", text.strip()), attributes=f'tabindex="0" aria-label="{html.escape(label)}"')
 
 
 def folded(summary: str, content: str) -> Html:
-    """Content that is shown on demand."""
+    """Content that is hidden until the reader opens it."""
     return tag("details", tag("summary", summary), content)
 
 

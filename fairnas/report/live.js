@@ -1,4 +1,4 @@
-// Asks for news every few seconds, and reloads the page if there is any: where it was scrolled, with the same parts open.
+// Asks the server for changes every few seconds; after one, reloads the page with the same scroll position and open parts.
 (() => {
   "use strict";
   const KEY = "fairnas-live";
@@ -45,7 +45,7 @@
     }
     live.classList.remove("stopped");
     state.textContent = news.line;
-    // who is marking text to copy it, or networks, would lose it
+    // a reload would lose the text or the networks that the reader has marked
     const marking = !getSelection().isCollapsed || window.fairnasNetworks?.marking();
     if (news.version !== live.dataset.version && !marking && !paused) location.reload();
   }

@@ -1,4 +1,4 @@
-"""The live page of a run: the report as of now, made again only when a file of the run has changed."""
+"""The live page of a run: the current report, rendered again only when a file of the run has changed."""
 
 import dataclasses
 import html
@@ -16,23 +16,23 @@ from fairnas.report.run_data import Inputs, read_inputs
 from fairnas.rundir import RunDirectory
 
 POLL_SECONDS = 4.0
-"""How often an open page asks whether anything changed."""
+"""Seconds between two questions of an open page whether anything changed."""
 
 
 @dataclass(frozen=True)
 class Served:
-    """A page, and the policy that goes with it as a header."""
+    """A page, with the content security policy to send as a header."""
 
     content: bytes
     policy: str
 
 
 class LivePage:
-    """The page of one run. Any number of threads may ask for it; it is made by one at a time.
+    """The page of one run. Any number of threads may ask for it; one at a time renders it.
 
     Args:
-        run: is only read, without its lock.
-        poll_seconds: how often the page asks for news.
+        run: run to show; only read, without its lock.
+        poll_seconds: seconds between two questions of an open page for changes.
     """
 
     def __init__(self, run: RunDirectory, poll_seconds: float = POLL_SECONDS) -> None:
@@ -43,14 +43,14 @@ class LivePage:
         self._last: Inputs | None = None
 
     def state(self) -> State:
-        """Where the run is."""
+        """Current state of the run."""
         self._state = read_state(self._run, self._state)
         return self._state
 
     def page(self) -> Served:
-        """The page of the run as it is now, or as it last could be read."""
+        """Page of the run as it is now, or as it was when it could last be read."""
         with self._lock:
-            # Before anything is read: what changes meanwhile makes another version, and the page asks for it.
+            # Read the state before the files: a change in between gives another version, so the page will ask again.
             state = self.state()
             if state.version != self._version:
                 self._served = self._made(state)
@@ -63,7 +63,7 @@ class LivePage:
             live = self._live(state)
             text = render(inputs, live)
             self._last = inputs
-        except Exception as error:  # whatever half a run may hold: a watcher goes on watching
+        except Exception as error:  # a run in progress may hold anything; the page must stay available
             live = self._live(state, problem=_one_line(error))
             text = render(self._last, live) if self._last else _nothing_yet(self._run, live)
         return Served(text.encode(), policy(live, views="networks"))
@@ -74,7 +74,7 @@ class LivePage:
                 inputs = read_inputs(self._run, archive=copy)
             except FairnasError as error:
                 raise type(error)(str(error).replace(str(copy.parent), str(self._run.path))) from error
-        return dataclasses.replace(inputs, linked=False)  # the server gives out no other files
+        return dataclasses.replace(inputs, linked=False)  # the server serves no other files
 
     def _live(self, state: State, problem: str = "") -> Live:
         said = tag("span", state.line(time.time()), attributes='id="live-state"')
@@ -86,7 +86,7 @@ class LivePage:
 
 
 def _nothing_yet(run: RunDirectory, live: Live) -> str:
-    """The page of a run of which nothing can be shown."""
+    """Page of a run that has nothing to show yet."""
     name = run.path.resolve().name
     header = joined([tag("p", "fairnas report", classes="eyebrow"), tag("h1", name)])
     body = paragraphs(["There is nothing to show of this run yet. This page reloads itself when there is."])

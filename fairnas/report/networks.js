@@ -18,7 +18,7 @@
   const views = [];
   let brushed = null, outlined = null, marked = null, shown = -1, pointed = -1, busy = false, waiting = 0;
 
-  // Numbers as the tables of the page have them.
+  // Formats numbers as in the tables of the page.
   function digits(value, least = 0) {
     const places = value ? Math.min(Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value)))), 6) : 2;
     const shape = { minimumFractionDigits: Math.max(least, places), maximumFractionDigits: Math.max(least, places) };
@@ -85,7 +85,7 @@
     busy = false;
   }
 
-  // What plotly keeps of a box would be applied again at every change of its plot; the outline is drawn as a shape instead.
+  // Plotly would apply a kept selection again at every change of its plot, so the outline is drawn as a shape instead.
   function brush(rows, outline) {
     brushed = rows;
     outlined = outline;
@@ -157,7 +157,7 @@
       await navigator.clipboard.writeText(code.textContent);
       done = true;
     } catch {
-      done = document.execCommand("copy"); // where the browser has no clipboard for pages from the disk
+      done = document.execCommand("copy"); // browsers without a clipboard for pages from the disk
     }
     button.textContent = done ? "Copied" : "Selected: copy it with your keys";
   }
@@ -246,7 +246,7 @@
     if (button && row.has(button.dataset.genome)) show(row.get(button.dataset.genome));
   });
 
-  // For the script that draws all plots of the page, and for the one that follows a run.
+  // Used by page.js, which draws all plots, and by live.js.
   window.fairnasNetworks = {
     prepare(figure) {
       for (const trace of figure.data) if (trace.customdata) trace.hovertext = trace.customdata.map(hover);

@@ -1,7 +1,7 @@
-"""The networks of a search as a compact table, which the linked views of the page share.
+"""Networks of a search as one compact table, shared by the linked plots of the page.
 
-Every network is a row. Plots hold row numbers, so that what is marked in one of them can be found in the others, and
-the page's script makes texts, drawings and commands from the row. Figures are plain data, as in `figures`.
+Every network is a row. Plots hold row numbers, so that networks marked in one plot can be found in the others; the
+page's script makes texts, drawings and commands from the row. Figures are plain data, as in `plots`.
 """
 
 import shlex
@@ -24,18 +24,18 @@ Kind = Literal["share", "millions", "generation", "plain"]
 
 @dataclass(frozen=True)
 class Quantity:
-    """Something that every network has a number of."""
+    """A quantity that every network has a value of."""
 
     name: str
     words: str
     kind: Kind
     unit: str
-    """Of the numbers that are drawn."""
+    """Unit of the values as drawn."""
     key: str = ""
-    """Of the number among the candidate's own, where that is not `name`."""
+    """Key of the value in the candidate, if it is not `name`."""
 
     def of(self, each: Candidate) -> float | None:
-        """The number of a network, as it is drawn."""
+        """Return the value of a network, in the unit drawn."""
         if self.kind == "generation":
             return each.generation + 1
         value = each.get(self.key or self.name)
@@ -45,7 +45,7 @@ class Quantity:
 
     @property
     def title(self) -> str:
-        """Of its axis."""
+        """Title of its axis."""
         return f"{self.words} ({self.unit})" if self.unit else self.words
 
 
@@ -54,12 +54,12 @@ _COSTS = tuple(Quantity(name, words, "millions", "M") for name, words in COST_NA
 
 
 def accuracy_by(measure: Measure) -> Quantity:
-    """One-shot accuracy, called as the run's measure is."""
+    """Return one-shot accuracy as a quantity, named by the run's measure."""
     return Quantity("accuracy", f"one-shot {ACCURACY_WORDS[measure]}, validation", "share", "%", measure)
 
 
 def costs_of(objectives: Sequence[Goal]) -> tuple[Quantity, ...]:
-    """What accuracy is drawn over: multiply-adds, parameters, and whatever else the search was after."""
+    """Quantities that accuracy is plotted against: multiply-adds, parameters, and further objectives of the search."""
     further = [
         Quantity(
             objective.name,
@@ -74,18 +74,18 @@ def costs_of(objectives: Sequence[Goal]) -> tuple[Quantity, ...]:
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks that the views show, each once."""
+    """Networks that the plots show, each once."""
 
     rows: tuple[Candidate, ...]
     cloud: tuple[int, ...]
-    """Rows of the candidates that are drawn, in the order of scoring."""
+    """Rows of the candidates drawn, in the order of scoring."""
     front: tuple[int, ...]
     selected: tuple[int, ...]
     accuracy: Quantity
 
 
 def networks_of(inputs: Inputs) -> Networks:
-    """What the search of a run found; of very many candidates only some are drawn, and the whole front."""
+    """Collect the networks of a search: the whole front, and a sample of the candidates if these are very many."""
     assert inputs.search is not None
     search, drawn = inputs.search, thinned(inputs.candidates)
     known = {each.genome: each for each in (*drawn, *search.front, *search.selected)}
@@ -95,13 +95,13 @@ def networks_of(inputs: Inputs) -> Networks:
     def rows(scored: Sequence[Candidate]) -> tuple[int, ...]:
         return tuple(place[each.genome] for each in scored)
 
-    # those of the search know all of its objectives, so they come last and win
+    # entries of the search know all of its objectives, so they come last and replace others
     every = tuple((known | named).values())
     return Networks(every, rows(drawn), rows(search.front), rows(search.selected), accuracy_by(inputs.config.measure))
 
 
 def network_data(inputs: Inputs, networks: Networks) -> dict[str, Any]:
-    """What the script of the page needs of them, as plain data."""
+    """Plain data about the networks for the page's script."""
     assert inputs.search is not None
     costs = costs_of(inputs.search.objectives)
     pieces = pieces_of(inputs.space)
@@ -129,7 +129,7 @@ def network_data(inputs: Inputs, networks: Networks) -> dict[str, Any]:
 
 
 def _further_facts(inputs: Inputs) -> Mapping[str, list[tuple[str, str]]]:
-    """Per genome, what is known of it beyond the search: names and texts."""
+    """Names and values, per genome, of results from outside the search."""
     facts: dict[str, list[tuple[str, str]]] = {}
     measure = inputs.config.measure
     for genome, result in inputs.trained.items():
@@ -148,12 +148,12 @@ def _further_facts(inputs: Inputs) -> Mapping[str, list[tuple[str, str]]]:
 
 
 def view_figure(networks: Networks, x: Quantity, *, best_so_far: bool = False) -> Figure:
-    """Accuracy over another quantity: the cloud of candidates, the front, the selected networks.
+    """Plot accuracy against another quantity: candidates, front, selected networks.
 
     Args:
-        networks: all of them.
-        x: what accuracy is drawn over.
-        best_so_far: whether the line leads along the best until then, in place of the best for the cost.
+        networks: networks of the page.
+        x: quantity on the horizontal axis.
+        best_so_far: draw the line of the best accuracy up to x, instead of the front.
     """
 
     def points(rows: Sequence[int], name: str, **style: Any) -> Figure:
@@ -165,7 +165,7 @@ def view_figure(networks: Networks, x: Quantity, *, best_so_far: bool = False) -
             "x": [x.of(networks.rows[row]) for row in shown],
             "y": [networks.accuracy.of(networks.rows[row]) for row in shown],
             "customdata": shown,
-            "hovertemplate": "%{hovertext}<extra></extra>",  # the texts are made by the page
+            "hovertemplate": "%{hovertext}<extra></extra>",  # the page's script makes the texts
             **FADING,
             **style,
         }

@@ -1,4 +1,4 @@
-"""The objectives of a search in words: what it was after, within which bounds."""
+"""Objectives and bounds of a search in words."""
 
 import math
 from collections.abc import Sequence
@@ -13,26 +13,26 @@ _PAPER = ("top1", "madds", "params")
 
 
 class Goal(Protocol):
-    """An objective with its bound, of a search that is over or of one to come."""
+    """An objective with its bound, of a finished search or of one being configured."""
 
     @property
     def name(self) -> str:
-        """Of the cost or measure, such as `madds`."""
+        """Name of the cost or measure, such as `madds`."""
         ...
 
     @property
     def direction(self) -> str:
-        """`max` where more is better, `min` where less is."""
+        """`max` if more is better, `min` if less is better."""
         ...
 
     @property
     def unit(self) -> str:
-        """Of its values and its bound."""
+        """Unit of its values and its bound."""
         ...
 
     @property
     def bound(self) -> float | None:
-        """The worst value allowed; None for no bound."""
+        """Worst value allowed; None for no bound."""
         ...
 
 
@@ -40,18 +40,18 @@ GoalT = TypeVar("GoalT", bound=Goal)
 
 
 def in_words(goal: Goal) -> str:
-    """What an objective is called in sentences."""
+    """Return the name of an objective in sentences."""
     return _NAMES.get(goal.name, goal.name)
 
 
 def extra_objectives(objectives: Sequence[GoalT]) -> tuple[GoalT, ...]:
-    """Those beyond accuracy, multiply-adds and parameters, which every table has."""
+    """Objectives other than accuracy, multiply-adds and parameters, which every table shows."""
     known = {*_PAPER} | ({"balanced_accuracy"} if _is_measure(objectives) else set())
     return tuple(objective for objective in objectives if objective.name not in known)
 
 
 def candidate_numbers(each: Candidate, measure: Measure, further: Sequence[Goal] = ()) -> dict[str, Any]:
-    """A candidate as figures store it: with its values of further objectives, in their order."""
+    """Return a candidate as stored with figures: with its values of further objectives, in their order."""
     return {
         "genome": each.text,
         "top1": each.value("top1"),
@@ -64,13 +64,13 @@ def candidate_numbers(each: Candidate, measure: Measure, further: Sequence[Goal]
 
 
 def _is_measure(objectives: Sequence[Goal]) -> bool:
-    """Whether a search was after balanced accuracy first: it is then what every table has as accuracy."""
+    """True if the first accuracy objective of a search is balanced accuracy, which tables then show as accuracy."""
     accuracies = [objective.name for objective in objectives if objective.name in get_args(Measure)]
     return accuracies[:1] == ["balanced_accuracy"]
 
 
 def bounds_in_words(objectives: Sequence[Goal]) -> list[str]:
-    """One phrase per bound: `multiply-adds up to 330 M`."""
+    """Return one phrase per bound: `multiply-adds up to 330 M`."""
     return [
         f"{in_words(objective)} {'up to' if objective.direction == 'min' else 'at least'} "
         f"{quantity(objective.bound, objective.unit)}"
@@ -80,7 +80,7 @@ def bounds_in_words(objectives: Sequence[Goal]) -> list[str]:
 
 
 def quantity(value: float | None, unit: str) -> str:
-    """A value of any objective, three digits, with its unit: `12.3 ms`."""
+    """Format a value of any objective with three digits and its unit: `12.3 ms`."""
     if value is None or not math.isfinite(value):
         return UNKNOWN
     if unit in COST_NAMES.values():

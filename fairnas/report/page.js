@@ -1,10 +1,10 @@
-// Draws the plots from the data in the page. Colours are named in the data and valued in the style sheet.
+// Draws the plots from the data in the page. The data names colours; their values are in the style sheet.
 (() => {
   "use strict";
   const figures = JSON.parse(document.getElementById("figures").textContent);
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const touch = window.matchMedia("(pointer: coarse)").matches;
-  const networks = window.fairnasNetworks; // of the page of a run, which links some plots
+  const networks = window.fairnasNetworks; // defined on the page of a run, whose plots are linked
   const MARKING = ["lasso2d", "select2d"];
   const config = {
     responsive: true,

@@ -1,4 +1,4 @@
-"""The page itself: sections, style, script and plotly.js put together into one file that needs no network."""
+"""The page: sections, style, scripts and plotly.js in one file that needs no network access."""
 
 import base64
 import hashlib
@@ -26,28 +26,28 @@ SECTIONS = (
     *(verdicts, front, drawings, evolution, fairness, training, ranking, accuracies, curves, similarity),
     *(table_1, table_2, reproduction),
 )
-"""In the order of the page. Each makes its section from what was read."""
+"""Functions that build the sections from the inputs, in the order of the page."""
 
 Views = Literal["networks", "fronts"]
-"""Linked plots, by the script that links them: all networks of a run, or the fronts of two."""
+"""Kind of linked plots, named after the script that links them: networks of one run, or fronts of two."""
 
 _NO_ICON = '\n<link rel="icon" href="data:,">'
-"""Browsers ask servers for one otherwise."""
+"""An empty icon; without one, browsers ask the server for it."""
 
 
 @dataclass(frozen=True)
 class Live:
-    """What a page needs beyond its content to follow a run."""
+    """Additions to a page that follow a run in progress."""
 
     line: Html
-    """Stands above everything."""
+    """Line at the top of the page."""
     style: str
     script: str
-    """Asks whoever served the page for news."""
+    """Script that asks the server for changes."""
 
 
 def render(inputs: Inputs, live: Live | None = None) -> str:
-    """The report as HTML. The same inputs give the same page."""
+    """Render the report as HTML. Equal inputs give equal pages."""
     footer = f"Written by fairnas {__version__} from the files of the run directory, and nothing else."
     title = f"{inputs.path.resolve().name}: fairnas report"
     optional = {
@@ -69,7 +69,7 @@ def whole_page(
     *,
     views: Views | None = None,
 ) -> str:
-    """A page of sections as HTML, with everything that it needs inside; `views` says which plots are linked."""
+    """Return a page of sections as HTML with all scripts and styles inside; `views` names the kind of linked plots."""
     plotly, *scripts = _scripts(live, views)
     assert "</script" not in plotly.lower(), "plotly.js would end its own element"
     return string.Template(_resource("page.html")).substitute(
@@ -95,9 +95,9 @@ def _resource(name: str) -> str:
 
 
 def policy(live: Live | None = None, *, views: Views | None = None) -> str:
-    """What the browser may do with a page that `whole_page` makes: run its scripts and no others, and ask no network.
+    """Return the content security policy of a page made by `whole_page`: it runs only its own scripts and no requests.
 
-    Only a live page may ask, and only whoever served it.
+    A live page may send requests, to its own server only.
     """
     digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in _scripts(live, views)]
     asked = "; connect-src 'self'" if live else ""
@@ -106,12 +106,12 @@ def policy(live: Live | None = None, *, views: Views | None = None) -> str:
 
 
 def _scripts(live: Live | None, views: Views | None) -> list[str]:
-    """In the order in which they run; what links networks must be there before the plots are drawn."""
+    """Scripts in the order in which they run: plots are linked before they are drawn."""
     from plotly.offline import get_plotlyjs
 
     own = [*([f"{views}.js"] if views else []), "page.js"]
     scripts = [get_plotlyjs(), *map(_resource, own), *([live.script] if live else [])]
-    return [text.replace("\r\n", "\n") for text in scripts]  # as browsers do before they hash them
+    return [text.replace("\r\n", "\n") for text in scripts]  # as browsers do before they compute the hash
 
 
 def _header(inputs: Inputs) -> Html:

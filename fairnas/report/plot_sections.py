@@ -1,4 +1,4 @@
-"""Sections with pictures and their numbers: accuracies, training, curves, similarity, drawings."""
+"""Sections with plots: accuracies, training, curves, similarity, drawings."""
 
 import statistics
 
@@ -15,7 +15,7 @@ _KERNELS |= {"identity": "identity"}
 
 
 def accuracies(inputs: Inputs) -> Section:
-    """The histogram of one-shot accuracies, and the supernet accuracy gap."""
+    """Build the section with the histogram of one-shot accuracies and the supernet accuracy gap."""
     name, title = "accuracies", "One-shot accuracies"
     if not inputs.candidates:
         return Section(name, title, paragraphs([missing("archive of candidates", "search", inputs.path)]))
@@ -39,7 +39,7 @@ def accuracies(inputs: Inputs) -> Section:
 
 
 def training(inputs: Inputs) -> Section:
-    """The training curve of the supernet."""
+    """Build the section with the training curve of the supernet."""
     name, title = "training", "Supernet training"
     if not inputs.epochs:
         return Section(name, title, paragraphs([missing("training curve", "train", inputs.path)]))
@@ -55,18 +55,18 @@ def training(inputs: Inputs) -> Section:
 
 
 def curves(inputs: Inputs) -> Section:
-    """How the networks of the ranking study learned; only in the page if their trainings left curves."""
+    """Build the section with training curves of the ranking study; omitted if its trainings kept none."""
     return curves_section(inputs.curves)
 
 
 def similarity(inputs: Inputs) -> Section:
-    """How alike the choice blocks of every layer are; only in the page if `fairnas similarity` was asked."""
+    """Build the section on the similarity of choice blocks; omitted unless `fairnas similarity` was run."""
     assert inputs.similarity is not None
     return summary_section(inputs.similarity)
 
 
 def drawings(inputs: Inputs) -> Section:
-    """The selected networks, drawn."""
+    """Build the section with drawings of the selected networks."""
     title = "Selected networks, drawn"
     if not inputs.search or not inputs.search.selected:
         return Section("drawings", title, paragraphs([missing("selection", "search", inputs.path)]))
@@ -75,9 +75,9 @@ def drawings(inputs: Inputs) -> Section:
         for name in kernels(inputs.space)
     ]
     intro = (
-        "From stem to head. Height is the expansion rate, colour the kernel; width means nothing. A thick "
-        "grey line is a downsampling point, with the image's side in pixels behind it; dashed lines part stem "
-        "and head from the layers that were chosen."
+        "From stem to head. Height is the expansion rate, colour the kernel; all widths are equal. A thick "
+        "grey line is a downsampling point, followed by the image's side in pixels; dashed lines separate stem "
+        "and head from the layers with choices."
     )
     body = [paragraphs([intro]), tag("ul", *legend, classes="legend")]
     for number, network in enumerate(inputs.search.selected, start=1):

@@ -1,7 +1,7 @@
 """Plots as plain data for plotly.js: pure functions from numbers to {"data", "layout"}.
 
-Colours are names of CSS variables, `var(--front)`: the page's script puts the values in, and others when
-the reader's system turns dark. Texts for hovering are escaped here, because plotly.js reads them as HTML.
+Colours are names of CSS variables, `var(--front)`: the page's script replaces them by values, which differ in dark
+mode. Hover texts are escaped here, because plotly.js reads them as HTML.
 """
 
 import itertools
@@ -20,18 +20,18 @@ from fairnas.space import format_genome
 Figure = dict[str, Any]
 
 MOST_POINTS = 3000
-"""Drawn points per plot; more would be slow on a phone and show nothing else."""
-_BINS = 40
+"""Most points drawn per plot; more would be slow on a phone without showing anything new."""
+_BINS = 40  # of a histogram, at most about this number
 COSTS: tuple[Literal["madds", "params"], ...] = ("madds", "params")
 
 
 def thinned(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """Every k-th candidate, so that at most `MOST_POINTS` are left, in the same order."""
+    """Return every k-th candidate, with k such that at most `MOST_POINTS` are left, in the same order."""
     return tuple(candidates[:: -(-len(candidates) // MOST_POINTS)]) if candidates else ()
 
 
 def staircase(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
-    """Those of (cost, accuracy) points that no other beats in both, from the lightest to the heaviest."""
+    """Return the (cost, accuracy) points that no other point beats in both, from the lightest to the heaviest."""
     kept: list[tuple[float, float]] = []
     for cost, accuracy in sorted(points, key=lambda point: (point[0], -point[1])):
         if not kept or accuracy > kept[-1][1]:
@@ -42,10 +42,10 @@ def staircase(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float
 def rank_figure(
     models: Sequence[StudiedModel], validation_images: float = 0, test_images: float = 0, accuracy: str = "top-1"
 ) -> Figure:
-    """Stand-alone over one-shot accuracy, mean over seeds, with bars.
+    """Plot stand-alone against one-shot accuracy, mean over seeds, with bars.
 
-    Upright bars reach from the worst seed to the best; of one seed they are 95 % intervals from the number of test
-    images, as those of one-shot accuracy are from the number of validation images. Without numbers there are none.
+    Upright bars reach from the worst seed to the best; with one seed they are 95 % intervals for `test_images`. Level
+    bars are 95 % intervals for `validation_images`. If a number of images is 0, its bars are omitted.
     """
     shown = [each for each in models if each.finished]
     means = [sum(each.finished) / len(each.finished) for each in shown]
@@ -74,7 +74,7 @@ def rank_figure(
 
 
 def _ends(mean: float, values: Sequence[float], images: float) -> tuple[float, float]:
-    """Ends of the bar at a mean of some trainings; of one, the interval from so many images."""
+    """Ends of the bar at a mean of some trainings; for one training, its 95 % interval."""
     if len(values) == 1 and images:
         return wilson_interval(mean, images)
     return min(values), max(values)
@@ -93,9 +93,9 @@ def _bars(values: Sequence[float], ends: Sequence[tuple[float, float]], width: i
 
 
 def bin_edges(values: Sequence[float], most: int = _BINS) -> tuple[float, ...]:
-    """Edges of at most about `most` equal bins that hold equally many of the possible values.
+    """Return the edges of about `most` equal bins or fewer, each holding the same number of possible values.
 
-    Accuracies are multiples of 1/images. Bins that ignore this turn a smooth distribution into a comb.
+    Accuracies are multiples of 1/images. Bins that ignore this make a smooth distribution look like a comb.
     """
     distinct = sorted(set(values))
     steps = [high - low for low, high in itertools.pairwise(distinct)]
@@ -107,8 +107,8 @@ def bin_edges(values: Sequence[float], most: int = _BINS) -> tuple[float, ...]:
 
 
 def histogram_figure(accuracies: Sequence[float], accuracy: str = "top-1") -> Figure:
-    """How many candidates have which one-shot accuracy (0 to 1; at least one)."""
-    values = [six_digits(100 * value) for value in accuracies]  # so that equal shares are equal
+    """Histogram of one-shot accuracies (0 to 1; at least one)."""
+    values = [six_digits(100 * value) for value in accuracies]  # rounded, so that equal shares compare equal
     counts, edges = np.histogram(values, bins=bin_edges(values))
     bins = list(itertools.pairwise(edges.tolist()))
     trace = {
@@ -127,7 +127,7 @@ def histogram_figure(accuracies: Sequence[float], accuracy: str = "top-1") -> Fi
 
 
 def training_figure(epochs: Sequence[Epoch], accuracy: str = "top-1") -> Figure:
-    """Loss, and mean one-shot accuracy with its spread, over epochs; two plots that share the epochs."""
+    """Plot of loss, and of mean one-shot accuracy with its spread, over epochs."""
     x = [each.epoch for each in epochs]
     loss = {
         "type": "scatter",
@@ -167,7 +167,7 @@ def training_figure(epochs: Sequence[Epoch], accuracy: str = "top-1") -> Figure:
 
 
 def hypervolume_figure(values: Sequence[float]) -> Figure:
-    """Hypervolume of the front over generations, counted from 1."""
+    """Plot of the hypervolume of the front over generations, counted from 1."""
     trace = {
         "type": "scatter",
         "mode": "lines+markers" if len(values) <= 30 else "lines",
@@ -181,17 +181,17 @@ def hypervolume_figure(values: Sequence[float]) -> Figure:
 
 
 def six_digits(value: float) -> float:
-    """Six digits: more than a screen can show, and half the bytes."""
+    """Round to six digits: more than a screen can show, in half the bytes."""
     return float(f"{value:.6g}")
 
 
 def outline(width: float) -> Figure:
-    """A line in the colour of the surface, which parts marks and bars that touch."""
+    """Thin line in the colour of the background, which separates marks and bars that touch."""
     return {"width": width, "color": "var(--surface)"}
 
 
 def plain_axis(title: str) -> Figure:
-    """An axis as all plots have it."""
+    """Axis with the style of all plots."""
     return {
         "title": {"text": title, "standoff": 10, "font": {"size": 13}},
         "automargin": True,
@@ -206,7 +206,7 @@ def plain_axis(title: str) -> Figure:
 
 
 def plain_layout(x: str, y: str, *, legend: bool = False, **more: Any) -> Figure:
-    """Axes with these titles, and what all plots have; `more` are layout keys of plotly."""
+    """Layout with these axis titles and the style of all plots; `more` are layout keys of plotly."""
     return {
         "xaxis": plain_axis(x),
         "yaxis": plain_axis(y),
@@ -228,11 +228,11 @@ def plain_layout(x: str, y: str, *, legend: bool = False, **more: Any) -> Figure
 
 
 FADING: Figure = {"selected": {"marker": {"opacity": 1}}, "unselected": {"marker": {"opacity": 0.1}}}
-"""Of the points of a linked plot: what is not marked fades."""
+"""Opacity of points in a linked plot: points that are not marked fade."""
 
 
 def linked() -> Figure:
-    """Layout keys of a plot whose marks are those of others: the page's script looks for them."""
+    """Layout keys of a linked plot, by which the page's script finds it."""
     return {
         "meta": {"linked": True},
         "newselection": {"line": {"color": "var(--chosen)", "width": 1.5, "dash": "dot"}},
@@ -243,12 +243,12 @@ _SCALE = [[0, "var(--front)"], [0.5, "var(--surface)"], [1, "var(--chosen)"]]
 
 
 def drawable(values: Sequence[float]) -> list[float | None]:
-    """Six digits of each; JSON has no NaN."""
+    """Round each value to six digits, with None for NaN, which JSON lacks."""
     return [None if math.isnan(value) else six_digits(value) for value in values]
 
 
 def matrix_figure(values: np.ndarray, labels: Sequence[str]) -> Figure:
-    """One matrix with its numbers."""
+    """Heat map of one matrix, with its numbers."""
     names = [f"{place} {label}" for place, label in enumerate(labels)]
     trace = heat(values) | {"x": names, "y": names, "texttemplate": "%{z:.2f}"}
     layout = plain_layout("", "", hovermode="closest")
@@ -258,7 +258,7 @@ def matrix_figure(values: np.ndarray, labels: Sequence[str]) -> Figure:
 
 
 def heat(values: np.ndarray) -> Figure:
-    """The trace of a matrix of cosines."""
+    """Heat-map trace of a matrix of cosines."""
     return {
         "type": "heatmap",
         "z": [drawable(np.round(row, 2).tolist()) for row in values],

@@ -1,6 +1,6 @@
-"""How far a run is, and whether its page has to be made again: from the sizes and times of files, which costs little.
+"""Progress of a run, and whether its page is out of date: judged by sizes and times of files, which is cheap.
 
-Nothing here writes into a run directory or takes its lock, so a run never notices that it is watched.
+Nothing here writes into a run directory or takes its lock, so watching cannot disturb a run.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from fairnas.rundir import RunDirectory
 from fairnas.stage_records import NO_STUDY
 
 STAGES = ("train", "search", "retrain", "rank", "export", "report")
-"""In the order of the whole story."""
+"""Stages in their order."""
 
 _ARCHIVE = ("archive.sqlite", "archive.sqlite-wal")
 _FILES = (
@@ -28,36 +28,36 @@ _FILES = (
     *("similarity/similarity.json", "table1/table1.json", "table2.json", "table2-latency.json"),
 )
 _FOLDERS = ("stand_alone", "retrained", "models")
-_COPIES = 3
+_COPIES = 3  # attempts to copy an archive while it is written
 
 
 @dataclass(frozen=True)
 class State:
-    """Where a run is."""
+    """Progress of a run."""
 
     version: str
-    """Changes whenever a file changes that the page is made from."""
+    """Hash that changes whenever a file changes that the page is made from."""
     stage: str
-    """The first that is not finished; empty if all are, or if that cannot be told."""
+    """First stage that is not finished; empty if all are, or if it is unknown."""
     done: bool
     where: str
-    """The stage and how far it is, for people."""
+    """Stage and progress in it, in words."""
     changed: float
-    """When any of these files last changed, in seconds since 1970; 0 if there are none."""
+    """Time of the last change of any of these files, in seconds since 1970; 0 if there are none."""
 
     def line(self, now: float) -> str:
-        """Where the run is, and how long ago anything changed."""
+        """Return progress and time since the last change, in words."""
         return f"{self.where}; last change {_duration(now - self.changed)} ago" if self.changed else self.where
 
     def to_dict(self, now: float) -> dict[str, Any]:
-        """What the page asks for."""
+        """Return the state as the page asks for it."""
         return {"version": self.version, "stage": self.stage, "done": self.done, "line": self.line(now)}
 
 
 def read_state(run: RunDirectory, known: State | None = None) -> State:
-    """Where a run is now, or what is known already if no file has changed since.
+    """Read the state of a run; return `known` if no file has changed since.
 
-    It never fails: what cannot be read is left out.
+    Never raises: parts that cannot be read are left out.
     """
     stamps = _stamps(run.path)
     version = hashlib.sha256(repr(stamps).encode()).hexdigest()[:16]
@@ -67,29 +67,29 @@ def read_state(run: RunDirectory, known: State | None = None) -> State:
     try:
         done = {name for name in STAGES if run.is_finished(name)}
         if (run.path / NO_STUDY).exists():
-            done.add("rank")  # there will be none
+            done.add("rank")  # the study was given up, so the stage is over
         stage = next((name for name in STAGES if name not in done), "")
         where = f"{stage}{_progress(run, stage)}" if stage else "finished"
-    except (FairnasError, OSError, ValueError, TypeError, KeyError, AttributeError):  # a file is being replaced
+    except (FairnasError, OSError, ValueError, TypeError, KeyError, AttributeError):  # a file is just being replaced
         return State(version, "", False, "stage not known", changed)
     return State(version, stage, not stage, where, changed)
 
 
 def _stamps(path: Path) -> list[tuple[str, int, int, int]]:
-    """Name, inode, size and time of change of every file that the page is made from."""
+    """Name, inode, size and modification time of every file that the page is made from."""
     names = [path / name for name in _FILES]
     for folder in _FOLDERS:
         names += sorted(file for file in (path / folder).rglob("*") if not file.name.startswith("."))
     stamps = []
     for name in names:
-        with contextlib.suppress(OSError):  # not there, or gone since it was listed
+        with contextlib.suppress(OSError):  # absent, or removed since it was listed
             status = name.stat()
             stamps.append((str(name.relative_to(path)), status.st_ino, status.st_size, status.st_mtime_ns))
     return stamps
 
 
 def _progress(run: RunDirectory, stage: str) -> str:
-    """How far a stage is, where its files tell."""
+    """Progress within a stage, in words, if its files show it."""
     config = run.config
     if stage in ("train", "search"):
         rows = run.metrics(stage)
@@ -106,7 +106,7 @@ def _progress(run: RunDirectory, stage: str) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """In the largest unit of which there are two."""
+    """Format a duration in the largest unit of which it has at least two."""
     for unit, length in (("days", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
@@ -115,13 +115,13 @@ def _duration(seconds: float) -> str:
 
 @contextlib.contextmanager
 def archive_copy(run: RunDirectory) -> Iterator[Path]:
-    """A copy of the run's archive outside the run; absent if the run has none.
+    """Make a copy of the run's archive outside the run; the copy is absent if the run has none.
 
-    SQLite cannot read an archive in WAL mode without locking it and making two files beside it. A copy is whole if
+    SQLite cannot read an archive in WAL mode without locking it and making two files beside it. A copy is consistent if
     neither file changed while it was taken.
 
     Raises:
-        RunDirectoryError: if they change all the time, or there is no room for the copy.
+        RunDirectoryError: if the files keep changing, or there is no room for the copy.
     """
     with temporary_folder("fairnas-watch-") as folder:
         for _ in range(_COPIES):
@@ -133,7 +133,7 @@ def archive_copy(run: RunDirectory) -> Iterator[Path]:
 
 
 def _copied(source: Path, folder: Path) -> list[tuple[int, int, int] | None]:
-    """Copy what is there, and say what it was before."""
+    """Copy the files that exist, and return their identities before the copy."""
     before = _identities(source)
     for name in _ARCHIVE:
         (folder / name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The section on the ranking study: one-shot against stand-alone accuracy, and who else predicts the order."""
+"""Section on the ranking study: one-shot against stand-alone accuracy, beside other predictors of the order."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -40,14 +40,14 @@ _BY_LOSS = "one-shot cross-entropy"
 
 
 def no_study(inputs: Inputs) -> str:
-    """The sentence that stands where a run has no ranking study."""
+    """Sentence that replaces the section in a run without a ranking study."""
     if inputs.unranked:
         return f"There is no ranking study: {inputs.unranked}."
     return missing("ranking study", "rank", inputs.path)
 
 
 def ranking(inputs: Inputs) -> Section:
-    """One-shot against stand-alone accuracy."""
+    """Build the section: one-shot against stand-alone accuracy."""
     title = "Ranking"
     if not inputs.ranking:
         return Section("ranking", title, paragraphs([no_study(inputs)]))
@@ -73,7 +73,7 @@ def ranking(inputs: Inputs) -> Section:
 
 
 def told_by(inputs: Inputs, split: str) -> float:
-    """As how many images the images of a split tell the run's measure of accuracy; 0 where that is not known."""
+    """Number of images of a split, or, for balanced accuracy, their effective number; 0 if unknown."""
     if inputs.data is None:
         return 0
     if inputs.config.measure == "top1":
@@ -125,7 +125,7 @@ def _agreement_table(record: RankingRecord) -> Html:
     if study.ceiling and study.ceiling.seeds > 2:
         note += f" The noise ceiling is the mean over all pairs of {study.ceiling.seeds} seeds."
     if study.corrected:
-        note += " A fitted sum orders each pair of networks by weights that all others gave it."
+        note += " A fitted sum orders each pair of networks by weights fitted to all the others."
     if study.ceiling and study.ceiling.reachable is not None:
         note += (
             f" A predictor without error would reach about {decimal(study.ceiling.reachable)} with the mean of "
@@ -141,13 +141,13 @@ def _summed(corrected: Correction) -> str:
 
 
 def _judges(study: RankingStudy) -> Sequence[tuple[str, OtherScores]]:
-    """The ways to score the networks beside the run's own."""
+    """Scores of the networks other than the run's own."""
     others = [(f"BN statistics: {each.name}", each) for each in study.statistics]
     return [*others, (f"the supernet of {study.against.name}", study.against)] if study.against else others
 
 
 def _choosing_table(record: RankingRecord) -> Html:
-    """Further measures of the run's order and of others on the same networks."""
+    """Table of further measures of each order on the same networks."""
     study = record.study
 
     def row(name: str, tau: Agreement, lead: TauDifference | None) -> list[str]:
@@ -175,8 +175,8 @@ def _choosing_table(record: RankingRecord) -> Html:
     best = "tau among the best tenth, at least 3"
     head = ("order by", "n", "tau", "Spearman", "Pearson", best, f"points lost by the top {counts}")
     caption = (
-        "Choosing by an order. Points lost: how far the truly best of the networks put first lies below the best of "
-        "all. Ahead: tau of the first row less that of another on the same networks. In brackets: 95\u00a0% intervals"
+        "Choosing by an order. Points lost: accuracy of the best network of all, minus that of the best among those "
+        "put first. Ahead: tau of the first row minus another, on the same networks. In brackets: 95\u00a0% intervals"
     )
     return table(caption, (*head, "ahead by"), rows)
 
@@ -188,7 +188,7 @@ def _bracketed(number: float, low: float, high: float) -> str:
 
 
 def _own_name(record: RankingRecord) -> str:
-    """What the run's own scores are called in tables."""
+    """Name of the run's own scores in tables."""
     return f"BN statistics: {record.scored_by}"
 
 

@@ -1,4 +1,4 @@
-"""The closing of the report: everything needed to make the run again."""
+"""Last section of the report: everything needed to repeat the run."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from fairnas.versions import installed_versions
 
 
 def reproduction(inputs: Inputs) -> Section:
-    """Configuration, versions, seed, commands, and the notes on the data."""
+    """Build the section: configuration, versions, seed, commands, and notes on the data."""
     config = inputs.config
     repeat = f"fairnas run {shlex.quote(config.recipe)}"
     if config.recipe == "folder":
@@ -35,12 +35,12 @@ def reproduction(inputs: Inputs) -> Section:
 
 
 def versions_table(versions: Mapping[str, str], caption: str = "") -> Html:
-    """A version per package."""
+    """Table of package versions."""
     return table(caption or "Versions", ("package", "version"), list(versions.items()))
 
 
 def _class_sizes(data: DataSummary) -> str:
-    """The smallest and the largest class of every split."""
+    """Sizes of the smallest and largest class of every split, in words."""
 
     def of(counts: Sequence[int]) -> str:
         low, high = min(counts), max(counts)

@@ -1,7 +1,7 @@
-"""What the report reads from a run directory, as values. Nothing is computed here, and nothing else is read.
+"""Inputs of the report, read from a run directory. Nothing is computed here, and nothing else is read.
 
-A part whose stage is not finished is None (or empty), even if an earlier attempt left files. A file of a finished
-stage that cannot be used is an error.
+A part whose stage is not finished is None (or empty), even if an earlier attempt left files. An unusable file of a
+finished stage is an error.
 """
 
 import dataclasses
@@ -46,12 +46,12 @@ _REMEDIES = {
     "zoo": "`fairnas zoo --json` and `fairnas zoo --latency --out FILE` make such files anew",
     "compare": "`fairnas compare` with --out makes it anew",
 }
-"""Of files that no stage writes; those of the others name the run."""
+"""Remedies for files that no stage writes, by the verb that does."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything the report shows."""
+    """All data that the report shows."""
 
     path: Path
     config: RunConfig
@@ -62,35 +62,35 @@ class Inputs:
     epochs: tuple[Epoch, ...]
     search: SearchRecord | None
     candidates: tuple[Candidate, ...]
-    """All that were scored without failing, in the order of scoring."""
+    """Candidates scored without failing, in the order of scoring."""
     named: tuple[Candidate, ...]
-    """Networks that the configuration names for retraining beside the selected ones; of those that were never
-    scored, accuracy is NaN."""
+    """Networks that the configuration names for retraining besides the selected ones; accuracy is NaN if never scored.
+    """
     trained: Mapping[Genome, TrainingResult]
-    """Per genome, the training whose weights are exported: that with the first seed."""
+    """Training whose weights are exported, per genome: the one with the first seed."""
     ranking: RankingRecord | None
     files: Mapping[str, tuple[tuple[str, int], ...]]
-    """Per exported genome: (file name, octets)."""
+    """Exported files per genome: (file name, octets)."""
     exported: Mapping[str, ModelFacts]
-    """Per exported genome, what was measured of its files."""
+    """Measurements of the exported files, per genome."""
     versions: Mapping[str, str]
-    """Of the packages that made the run; empty if the run did not keep them."""
+    """Versions of the packages that made the run; empty if the run has no record of them."""
     similarity: SimilaritySummary | None = None
-    """Of the choice blocks, if somebody asked for it."""
+    """Similarity of the choice blocks, if `fairnas similarity` was run."""
     curves: tuple[TrainingCurve, ...] = ()
-    """How the networks of the ranking study learned; empty if an earlier fairnas trained them, which kept no curves."""
+    """Training curves of the ranking study; empty if an earlier version of fairnas trained it, which kept none."""
     table_1: MeasuredTable | None = None
-    """Weight-sharing systems beside each other, if `fairnas compare` wrote them into this run."""
+    """Comparison of weight-sharing systems, if `fairnas compare` wrote it into this run."""
     table_2: TableTwo | None = None
     """Published networks, if `fairnas zoo` wrote them into this run."""
     unranked: str = ""
-    """Why there is no ranking study, where the run could have none."""
+    """Reason why the run could have no ranking study; empty if it could."""
     linked: bool = True
-    """Whether the exported files can be reached from where the page is."""
+    """True if the page lies where links to the exported files work."""
 
     @property
     def accuracy_words(self) -> str:
-        """What the run's measure of accuracy is called."""
+        """Name of the run's measure of accuracy."""
         return ACCURACY_WORDS[self.config.measure]
 
 
@@ -99,14 +99,14 @@ def read_inputs(run: RunDirectory, archive: Path | None = None) -> Inputs:
 
     Args:
         run: its directory.
-        archive: a copy of its archive, where its own must not be touched.
+        archive: copy of its archive, to be read instead of the run's own.
 
     Raises:
-        RunDirectoryError: if a file is damaged or not what fairnas writes; the message says the remedy.
+        RunDirectoryError: if a file is damaged or not as fairnas writes it; the message names the command that helps.
     """
     config = run.config
-    resolved = _exists(run, "space.json")  # else the file that the space came from is still needed
-    if not resolved and ".py" in config.space:  # a run may be anybody's, and looking at it must not run its code
+    resolved = _exists(run, "space.json")  # without it, the file that defines the space is still needed
+    if not resolved and ".py" in config.space:  # a run may come from anybody, and viewing it must not execute its code
         raise RunDirectoryError(
             f"{run.path} has no space.json yet, and a report runs no Python; `fairnas train --run {run.path}` makes it"
         )
@@ -145,7 +145,7 @@ def read_inputs(run: RunDirectory, archive: Path | None = None) -> Inputs:
 
 
 def _search(run: RunDirectory, space: SearchSpace) -> SearchRecord:
-    """`search.json`, whose networks must be of the space and have what every table shows."""
+    """Read `search.json`; its networks must belong to the space and have the values that tables show."""
 
     def checked(search: SearchRecord) -> SearchRecord:
         for each in (*search.front, *search.selected):
@@ -158,12 +158,12 @@ def _search(run: RunDirectory, space: SearchSpace) -> SearchRecord:
 
 
 def _shown(measure: Measure) -> tuple[str, ...]:
-    """Costs and measures that every network of a search has."""
+    """Names of the costs and measures that every network of a search has."""
     return ("top1", measure, "madds", "params")
 
 
 def _ranking(run: RunDirectory, space: SearchSpace) -> RankingRecord:
-    """`ranking.json`, whose networks must be of the space."""
+    """Read `ranking.json`; its networks must belong to the space."""
 
     def checked(ranking: RankingRecord) -> RankingRecord:
         for each in (*ranking.study.models, *(ranking.second_choice.networks if ranking.second_choice else ())):
@@ -192,7 +192,7 @@ def _similarity(run: RunDirectory) -> SimilaritySummary | None:
 
 
 def _table_2(run: RunDirectory) -> TableTwo | None:
-    """The published networks, where they were counted for this run; with their times, where they were timed."""
+    """Read the published networks if they were counted for this run, with their times if measured."""
     if not _exists(run, TABLE_2_FILE):
         return None
     found = _parsed(run, TABLE_2_FILE, "zoo", parse_table_2)
@@ -222,7 +222,7 @@ def _checked(run: RunDirectory, name: str, verb: str, parse: Callable[[Any], T],
 
 
 def _candidates(run: RunDirectory, copy: Path | None, search: SearchRecord, measure: Measure) -> tuple[Candidate, ...]:
-    """Candidates of the setting that `search.json` belongs to; none if the archive was not kept."""
+    """Candidates of the setting recorded in `search.json`; none if the archive was not kept."""
     path = copy or run.path / "archive.sqlite"
     if not path.exists():
         return ()
@@ -247,7 +247,7 @@ def _named(
 
 
 def _unscored(genome: Genome, space: SearchSpace, measure: Measure) -> Candidate:
-    from fairnas.nets import cost  # needs torch
+    from fairnas.nets import cost  # needs torch, which other reports do not have to load
 
     size = cost(space, genome)
     return Candidate.of(genome, {measure: math.nan, "madds": size.madds, "params": size.params})

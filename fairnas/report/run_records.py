@@ -1,7 +1,7 @@
-"""What is read line by line or key by key from a run directory; its other files are records of their own rooms.
+"""Parsers of `metrics.jsonl` and `versions.json`; other files of a run are records of their own rooms.
 
-Anything that is not what fairnas writes raises `KeyError`, `TypeError`, `AttributeError`, `IndexError` or
-`ValueError`; whoever opened the file says which it was.
+Content that fairnas does not write raises `KeyError`, `TypeError`, `AttributeError`, `IndexError` or `ValueError`; the
+caller, which opened the file, adds its name.
 """
 
 import math
@@ -13,7 +13,7 @@ from fairnas.config import Measure
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch of supernet training; accuracies (0 to 1, the run's measure) are absent if they were not measured."""
+    """One epoch of supernet training; accuracies (0 to 1, by the run's measure) are None if they were not measured."""
 
     epoch: int
     loss: float
@@ -40,5 +40,5 @@ def parse_versions(plain: Any) -> dict[str, str]:
 
 
 def number(value: Any) -> float | None:
-    """A finite number, or None: JSON has null or NaN for what could not be measured."""
+    """Return a finite number or None; JSON has null or NaN for values that could not be measured."""
     return float(value) if value is not None and math.isfinite(value) else None

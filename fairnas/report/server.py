@@ -1,4 +1,4 @@
-"""Serves the live page of a run: two addresses, one method, and no files."""
+"""Server of the live page of a run: two addresses, one method, and no files."""
 
 import hmac
 import ipaddress
@@ -18,7 +18,7 @@ from fairnas.report.live import LivePage
 _SECURITY = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",  # the address may hold the token
+    "Referrer-Policy": "no-referrer",  # the address may contain the token
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
@@ -27,25 +27,25 @@ _WILDCARDS = ("0.0.0.0", "::", "")
 
 
 class LiveServer(ThreadingHTTPServer):
-    """Listens from the moment it is made; `serve_forever` answers. A context manager.
+    """HTTP server of one page; listens once constructed, and answers in `serve_forever`. A context manager.
 
     Args:
-        page: what to serve.
-        host: name or address to listen on.
-        port: 0 takes a free one.
-        token: without it nobody is answered, unless it is empty. Needed where other machines can reach `host`.
+        page: page to serve.
+        host: host name or address to listen on.
+        port: port to listen on; 0 takes a free one.
+        token: secret that requests must contain; empty: none. Needed if other machines can reach `host`.
 
     Raises:
         ConfigError: if the address cannot be listened on.
     """
 
     daemon_threads = True
-    allow_reuse_port = False  # else two servers could share a port, and a page be answered by either
+    allow_reuse_port = False  # otherwise two servers could share a port, and either might answer
 
     def __init__(self, page: LivePage, host: str, port: int, token: str = "") -> None:
         self.page, self.host, self.token = page, host, token
         self.is_local = is_loopback(host)
-        assert self.is_local or token, "whoever can reach the machine could read the run"
+        assert self.is_local or token, "anybody who can reach the machine could read the run"
         try:
             self.address_family, address = _resolved(host, port)
             super().__init__(address, _Handler)
@@ -54,35 +54,35 @@ class LiveServer(ThreadingHTTPServer):
             raise ConfigError(f"cannot serve on {host}, port {port}: {_reason(error)}; {remedy}") from error
 
     def server_bind(self) -> None:
-        """Listen, without asking the network for our name, which can take seconds."""
+        """Listen without looking up this machine's name, which can take seconds."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.host, self.server_address[1]
 
     @property
     def url(self) -> str:
-        """What to open, with the token if there is one."""
+        """Address to open, with the token if there is one."""
         host = socket.gethostname() if self.host in _WILDCARDS else self.host
         host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self.server_port}/" + (f"?token={quote(self.token)}" if self.token else "")
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that left is no error; anything else is one line, as everywhere."""
+        """Ignore browsers that left; print any other error as one line."""
         error = sys.exception()
         if not isinstance(error, OSError):
             print(f"fairnas: our fault: {type(error).__name__}: {error}", file=sys.stderr)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One request. Whatever is not a plain GET of a known address is refused."""
+    """One request. Anything but a plain GET of a known address is refused."""
 
-    timeout = 20  # for a client that says nothing
+    timeout = 20  # seconds, for a client that sends nothing
 
     def version_string(self) -> str:
-        """Who answers; the base class would tell Python's version too."""
+        """Return the server's name; the base class would add Python's version."""
         return "fairnas"
 
     def parse_request(self) -> bool:
-        """Also refuse blanks of other kinds and in other places than one between words, which the base class takes."""
+        """Refuse whitespace other than single spaces between words, which the base class accepts."""
         if not super().parse_request():
             return False
         if self.requestline != " ".join(self.requestline.split()):
@@ -105,16 +105,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.NOT_FOUND)
 
     def _is_allowed(self, server: LiveServer, query: str) -> bool:
-        """Whether it is for this server, and from somebody who may see the page."""
+        """True if the request is meant for this server and carries the token, if one is needed."""
         if server.token:
             given = parse_qs(query).get("token", [""])[0]
             if not hmac.compare_digest(given.encode(), server.token.encode()):
                 return False
-        # A foreign web page can give its own name our address (DNS rebinding), and then read what we answer to it.
+        # A foreign web page can point its own host name at our address (DNS rebinding), then read our answers. Such a
+        # request has the foreign name in its Host header.
         return not server.is_local or _names_this_machine(self.headers.get_all("Host", []))
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Refuse, in the same plain form. The base class says 501 to methods that we don't have."""
+        """Refuse in the same plain form. The base class answers 501 to unknown methods."""
         self._answer(HTTPStatus.METHOD_NOT_ALLOWED if code == HTTPStatus.NOT_IMPLEMENTED else HTTPStatus(code))
 
     def _answer(
@@ -137,11 +138,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: a page asks every few seconds."""
+        """Print nothing: a page asks every few seconds."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it. A name that is not known is not."""
+    """True if only this machine can reach the host. False for an unknown name."""
     try:
         found = socket.getaddrinfo(host or "0.0.0.0", None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -159,7 +160,7 @@ def _reason(error: OSError | UnicodeError) -> str:
 
 
 def _names_this_machine(given: list[str]) -> bool:
-    """Whether a request has one Host, and that is loopback. Any port: a tunnel may come from another."""
+    """True if a request has exactly one Host and it is loopback. Any port, because a tunnel may use another."""
     if len(given) != 1:
         return False
     try:

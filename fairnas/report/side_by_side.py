@@ -1,4 +1,4 @@
-"""The page of two runs: `fairnas report A B`."""
+"""The page that compares two runs: `fairnas report A B`."""
 
 import math
 import shlex
@@ -35,7 +35,7 @@ _SYMBOLS, _DASHES = ("circle", "diamond"), ("solid", "dash")
 
 
 def render_two_runs(runs: TwoRuns) -> str:
-    """The page as HTML. The same inputs give the same page."""
+    """Render the page as HTML. Equal inputs give equal pages."""
     a, b = runs.names
     header = joined([tag("p", "fairnas report", classes="eyebrow"), tag("h1", f"{a} and {b}"), _lead(runs)])
     writers = (_verdicts, _differences, _fronts, _fairness, _ranking, _training, _networks, _reproduction)
@@ -56,7 +56,7 @@ def _lead(runs: TwoRuns) -> Html:
 
 
 def caveats(runs: TwoRuns) -> tuple[str, ...]:
-    """What forbids to read numbers of the two runs against each other."""
+    """Reasons why numbers of the two runs cannot be compared."""
     said = []
     if not runs.same_space:
         said.append("The search spaces differ: the same genome is another network in each of them.")
@@ -121,7 +121,7 @@ _MARKING = tag(
     ),
     tag("ul", attributes='id="fronts-found" aria-label="Marked networks"', classes="found"),
     tag("button", "Show all", attributes='type="button" id="fronts-all" disabled'),
-    classes="marking by-mouse",  # a finger scrolls the page
+    classes="marking by-mouse",  # touch devices scroll instead
 )
 
 
@@ -145,7 +145,7 @@ def _fronts(runs: TwoRuns) -> Section:
 
 
 def front_sentences(runs: TwoRuns) -> tuple[str, ...]:
-    """The two fronts against each other."""
+    """Compare the two fronts in sentences."""
     volumes, beaten = runs.volumes(), runs.beaten()
     if not runs.same_measure:
         return ("The fronts are of two measures of accuracy, so they are not compared.",)
@@ -182,7 +182,7 @@ def _front_figure(runs: TwoRuns, cost: str) -> Figure:
             f"<b>{each.text}</b><br>one-shot {percent(each.value(run.config.measure))}<br>{millions(each.value(cost))}"
             for each in front
         ]
-        marks |= FADING | {"customdata": [f"{place} {each.text}" for each in front]}  # both may have a network
+        marks |= FADING | {"customdata": [f"{place} {each.text}" for each in front]}  # the genome may be on both fronts
         told = {"hovertemplate": "%{text}<extra>%{fullData.name}</extra>"}
         data += [shared | line | {"hoverinfo": "skip"}, shared | marks | told]
     axes = f"{COST_NAMES[cost]} (M)", f"one-shot {_words(runs)}, validation (%)"
@@ -191,7 +191,7 @@ def _front_figure(runs: TwoRuns, cost: str) -> Figure:
 
 
 def _words(runs: TwoRuns) -> str:
-    """What accuracy is called where numbers of both runs stand on one axis."""
+    """Name of accuracy on axes that show both runs."""
     return runs.first.accuracy_words if runs.same_measure else "accuracy"
 
 
@@ -249,7 +249,7 @@ def _tau(value: Agreement | None) -> str:
 
 
 def tau_sentences(runs: TwoRuns) -> tuple[str, ...]:
-    """Whose supernet orders networks better, as far as the studies tell."""
+    """Compare how well the supernets order networks, as far as the studies show."""
     gap = runs.tau_gap()
     if gap is None:
         return ()

@@ -1,4 +1,4 @@
-"""How alike the choice blocks of a supernet are: the values, and what they say."""
+"""Similarity of the choice blocks of a supernet: values, and findings in words."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,30 +12,30 @@ from fairnas.report.format import counted, decimal, whole
 from fairnas.versions import installed_versions
 
 HIGH = 0.9
-"""What the paper calls very similar."""
+"""Cosine above which the paper calls maps very similar."""
 _MOST_MAPS = 8
-"""Channels whose feature maps are shown."""
+"""Most channels whose feature maps are shown."""
 
 
 @dataclass(frozen=True)
 class SimilarityStats:
-    """One supernet at one layer."""
+    """Cosines of one supernet at one layer."""
 
     aligned: Spread
-    """Same channel, different blocks."""
+    """Cosines of the same channel in different blocks."""
     cross_channel: Spread
-    """Different channels, same block."""
+    """Cosines of different channels in the same block."""
     cross_both: Spread
-    """Different channels, different blocks."""
+    """Cosines of different channels in different blocks."""
     samples: tuple[float, ...]
-    """The mean of `aligned` in every sample."""
+    """Mean of `aligned` in each sample."""
     dead: int
-    """Maps that are zero everywhere, and therefore left out."""
+    """Number of maps that are zero everywhere, and therefore left out."""
     maps: int
 
     @staticmethod
     def of(found: LayerSimilarity) -> "SimilarityStats":
-        """The numbers of a layer without its matrices."""
+        """Take the numbers of a layer, without its matrices."""
         maps = found.blocks * found.channels * len(found.samples)
         return SimilarityStats(
             found.aligned, found.cross_channel, found.cross_both, found.samples, sum(found.dead), maps
@@ -44,29 +44,29 @@ class SimilarityStats:
 
 @dataclass(frozen=True)
 class LayerStats:
-    """One supernet at one layer, with the shortcut and, where there is one, without."""
+    """Cosines of one supernet at one layer, including the shortcut, and without it if there is one."""
 
     layer: int
     whole: SimilarityStats
     added: SimilarityStats | None
-    """Of what the blocks add to the shortcut that all of them share; None where there is no shortcut."""
+    """Cosines of what the blocks add to their common shortcut; None if there is no shortcut."""
 
 
 @dataclass(frozen=True)
 class SupernetStats:
-    """One supernet."""
+    """Cosines of one supernet, layer by layer."""
 
     layers: tuple[LayerStats, ...]
 
     @property
     def mean(self) -> float:
-        """Mean over layers of the mean cosine on the same channel."""
+        """Mean over layers of the mean cosine of the same channel."""
         return mean_of_known([each.whole.aligned.mean for each in self.layers])
 
 
 @dataclass(frozen=True)
 class Growth:
-    """After an epoch, the mean cosine on the same channel per layer."""
+    """Mean cosine of the same channel per layer, after one epoch."""
 
     epoch: int
     layers: tuple[float, ...]
@@ -74,39 +74,39 @@ class Growth:
 
 @dataclass(frozen=True, eq=False)
 class DrawnLayer:
-    """A layer that is drawn: its cosines, and the feature maps of the first sample."""
+    """A layer with drawings: its cosines, and the feature maps of the first sample."""
 
     layer: int
     found: LayerSimilarity
     maps: np.ndarray
-    """(m, C, H, W)."""
+    """Feature maps, shape (m, C, H, W) for m blocks."""
 
     @property
     def shown(self) -> tuple[int, ...]:
-        """Channels whose maps are shown: evenly spread."""
+        """Channels whose maps are shown, evenly spread."""
         count = min(_MOST_MAPS, self.found.channels)
         return tuple(int(place) for place in np.linspace(0, self.found.channels - 1, count).round())
 
 
 @dataclass(frozen=True, eq=False)
 class Similarity:
-    """Everything that the page shows."""
+    """All data that the page shows."""
 
     run: str
     against: str | None
     trainings: Mapping[str, str]
-    """How the trained supernets were trained, in words."""
+    """Description of how each trained supernet was trained."""
     space: str
     data: str
     labels: tuple[tuple[str, ...], ...]
-    """Of the blocks of every layer."""
+    """Labels of the blocks, per layer."""
     image: str | None
     """Name of the image file; None for validation images."""
     images: int
     paths: tuple[str, ...]
     statistics: str
     supernets: Mapping[str, SupernetStats]
-    """`trained`, `untrained` and, if there is another run, `against`."""
+    """Supernets by name: `trained`, `untrained` and, if another run is given, `against`."""
     growth: tuple[Growth, ...] = ()
     drawn: Mapping[int, DrawnLayer] = field(default_factory=dict)
     drawn_against: Mapping[int, DrawnLayer] = field(default_factory=dict)
@@ -114,12 +114,12 @@ class Similarity:
 
     @property
     def trained(self) -> SupernetStats:
-        """The supernet of the run."""
+        """Supernet of the run."""
         return self.supernets["trained"]
 
 
 def findings(similarity: Similarity) -> tuple[str, ...]:
-    """What was found, in sentences with numbers."""
+    """State the findings in sentences with numbers."""
     layers, trained = similarity.trained.layers, similarity.trained
     high = sum(each.whole.aligned.mean > HIGH for each in layers)
     lowest = min(layers, key=lambda each: each.whole.aligned.mean)
@@ -168,7 +168,7 @@ def _against_in_words(similarity: Similarity) -> str:
 
 
 def summary_numbers(similarity: Similarity) -> dict[str, Any]:
-    """What the run keeps, as plain data: everything but matrices."""
+    """Return the numbers kept in the run, as plain data without matrices."""
     return _plain(
         {
             "run": similarity.run,
@@ -197,7 +197,7 @@ def summary_numbers(similarity: Similarity) -> dict[str, Any]:
 
 
 def as_numbers(similarity: Similarity) -> dict[str, Any]:
-    """The same with the matrices of the layers that are drawn, cosines with four digits."""
+    """Return the numbers with the matrices of the drawn layers, cosines with four digits."""
     matrices = {
         str(number): {
             "across_blocks": _rounded(layer.found.across_blocks),
@@ -212,7 +212,7 @@ def as_numbers(similarity: Similarity) -> dict[str, Any]:
 
 
 def _plain(content: Any) -> Any:
-    """JSON has no NaN."""
+    """Return plain data with None for NaN, which JSON lacks."""
     if isinstance(content, float):
         return content if math.isfinite(content) else None
     if isinstance(content, dict):
@@ -227,11 +227,11 @@ def _rounded(values: np.ndarray) -> Any:
 
 
 def cosine(value: float | None, digits: int = 2) -> str:
-    """A cosine; what rounds to zero has no sign."""
+    """Format a cosine; a value that rounds to zero gets no sign."""
     return decimal(None if value is None else round(value, digits) + 0.0, digits)
 
 
 def mean_of_known(values: Sequence[float]) -> float:
-    """The mean of what is not NaN."""
+    """Mean of the values that are not NaN."""
     known = [value for value in values if not math.isnan(value)]
     return sum(known) / len(known) if known else math.nan

@@ -1,4 +1,4 @@
-"""The section on similarity in the report of a run: what `fairnas similarity` kept of the choice blocks."""
+"""Section on similarity in the report of a run, from the file of `fairnas similarity`."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,17 +13,18 @@ from fairnas.report.similarity import cosine
 
 @dataclass(frozen=True)
 class SimilaritySummary:
-    """What the report shows of `similarity.json`."""
+    """Content of `similarity.json` that the report shows."""
 
     image: str | None
     images: int
     paths: int
     sentences: tuple[str, ...]
     layers: tuple[tuple[int, int, float | None, float | None, float | None, float | None, int], ...]
-    """Layer, blocks; mean cosine on the same channel, without shortcut, before training, of different channels (mean
-    size); n."""
+    """Rows of the table: layer, blocks; mean cosine of the same channel, without shortcut, before training, of
+    different channels (mean size); n.
+    """
     matrices: tuple[tuple[int, tuple[str, ...], np.ndarray], ...] = ()
-    """Layers that were drawn: number, labels of its blocks, and the cosines across blocks, (m, m)."""
+    """Layers that were drawn: number, labels of the blocks, and cosines across blocks, (m, m)."""
 
 
 def parse_summary(plain: Any) -> SimilaritySummary:
@@ -64,7 +65,7 @@ def _number(value: Any) -> float | None:
 
 
 def summary_section(summary: SimilaritySummary) -> Section:
-    """The short section of a run's report."""
+    """Build the section."""
     head = ("layer", "blocks", "same channel", "no shortcut", "before training", "other channel, size", "n")
     rows = [
         (str(layer), whole(blocks), *(cosine(value, 3) for value in values), whole(n))

@@ -1,6 +1,6 @@
-"""Records of the paper's Tables 1 and 2, as files in a run directory hold them, where somebody made them for the run.
+"""Records of the paper's Tables 1 and 2 in a run directory, present only if a user made them for the run.
 
-Table 1 is what `fairnas compare` writes into `table1/`; Table 2 is what `fairnas zoo --json` prints, kept as
+Table 1 is written by `fairnas compare` into `table1/`; Table 2 is the output of `fairnas zoo --json`, kept as
 `table2.json`, and the times of `fairnas zoo --latency`, in `table2-latency.json`.
 """
 
@@ -15,7 +15,7 @@ TABLE_2_FILE, TABLE_2_TIMES = "table2.json", "table2-latency.json"
 
 @dataclass(frozen=True)
 class MeasuredTable:
-    """`table1.json`, as the report shows it: the cells are texts."""
+    """Content of `table1.json` that the report shows; cells are texts."""
 
     space: str
     data: str
@@ -24,13 +24,13 @@ class MeasuredTable:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     claims: tuple[tuple[str, ...], ...]
-    """System, claim, what the paper says, verdict, what was measured."""
+    """Rows of the table of claims: system, claim, the paper's statement, verdict, measurement."""
     command: str
 
 
 @dataclass(frozen=True)
 class Published:
-    """A row of Table 2: our counts where the network can be built, the paper's figures beside them."""
+    """A row of Table 2: our counts if the network can be built, and the paper's numbers."""
 
     title: str
     madds: float | None
@@ -38,16 +38,16 @@ class Published:
     printed_madds_millions: float | None
     printed_params_millions: float | None
     printed_top1: float | None
-    """In per cent."""
+    """Printed top-1 accuracy, in per cent."""
     verdict: str
 
 
 @dataclass(frozen=True)
 class TableTwo:
-    """Published networks, and their latencies on this machine by title, where they were timed."""
+    """Published networks, and their latencies on this machine by title, if measured."""
 
     networks: tuple[tuple[str, Published], ...]
-    """By name."""
+    """Networks by name."""
     device: str = ""
     latency_ms: tuple[tuple[str, float], ...] = ()
 
@@ -68,7 +68,7 @@ def parse_table_1(plain: Any) -> MeasuredTable:
 
 
 def parse_table_2(plain: Any) -> TableTwo:
-    """Read what `fairnas zoo --json` printed."""
+    """Read the output of `fairnas zoo --json`."""
 
     def number(value: Any) -> float | None:
         return None if value is None else float(value)
@@ -90,6 +90,6 @@ def parse_table_2(plain: Any) -> TableTwo:
 
 
 def parse_times(plain: Any) -> tuple[str, tuple[tuple[str, float], ...]]:
-    """Read the file of `fairnas zoo --latency`: the machine, and milliseconds per name."""
+    """Read the file of `fairnas zoo --latency`: the machine, and milliseconds by name."""
     times = tuple((str(name), float(found["latency_ms"])) for name, found in plain["networks"].items())
     return str(plain["device"]), times

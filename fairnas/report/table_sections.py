@@ -1,4 +1,4 @@
-"""The paper's Tables 1 and 2 in the report of a run, where somebody made them for it."""
+"""Sections with the paper's Tables 1 and 2, if a user made them for the run."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,11 +11,11 @@ from fairnas.report.verdicts import accuracy_interval
 from fairnas.space import Genome
 
 _IMAGENET = 1000
-"""Classes of the data that the printed accuracies are of."""
+"""Number of classes of ImageNet, on which the printed accuracies were measured."""
 
 
 def table_1(inputs: Inputs) -> Section:
-    """Table 1, measured; only in the page if it was."""
+    """Build the section with Table 1 as measured; omitted if it was not."""
     found = inputs.table_1
     assert found is not None
     said = [
@@ -43,7 +43,7 @@ def _whole_page(inputs: Inputs) -> Html:
 
 
 def table_2(inputs: Inputs) -> Section:
-    """The selected networks beside the published ones; only in the page if Table 2 was made."""
+    """Build the section with the selected and the published networks; omitted if Table 2 was not made."""
     found = inputs.table_2
     assert found is not None
     timed = bool(found.latency_ms)

@@ -1,4 +1,4 @@
-"""How the networks of a ranking study learned: their training curves, coloured by one-shot accuracy (Figure 10)."""
+"""Training curves of the networks of a ranking study, coloured by one-shot accuracy (Figure 10)."""
 
 import math
 import statistics
@@ -17,40 +17,40 @@ from fairnas.scores import TrainingResult
 from fairnas.space import format_genome
 
 _BEST, _WORST = (11, 102, 194), (240, 140, 60)
-"""Red, green and blue of the network that the supernet likes best, and of the one that it likes least."""
+"""Colours (red, green, blue) of the networks with the best and the worst one-shot accuracy."""
 
 
 @dataclass(frozen=True)
 class TrainingCurve:
-    """A network's trainings, mean over its seeds. Epochs count from 1."""
+    """Curves of one network, mean over its seeds. Epochs count from 1."""
 
     genome: str
     one_shot: float
     loss: tuple[tuple[int, float], ...]
-    """Epoch and mean training loss in it."""
+    """Pairs of epoch and mean training loss in it."""
     top1: tuple[tuple[int, float], ...]
-    """Epoch and validation accuracy after it, where it was measured."""
+    """Pairs of epoch and validation accuracy after it, where it was measured."""
     seeds: int
     final: float | None
-    """Test accuracy by the run's measure, as `one_shot`; None if a training diverged."""
+    """Test accuracy by the run's measure, as for `one_shot`; None if a training diverged."""
     balanced_accuracy: tuple[tuple[int, float], ...] = ()
-    """As `top1`, where it is the run's measure."""
+    """The same for balanced accuracy, if it is the run's measure."""
 
     @property
     def accuracy(self) -> tuple[tuple[int, float], ...]:
-        """Epoch and validation accuracy by the run's measure."""
+        """Pairs of epoch and validation accuracy by the run's measure."""
         return self.balanced_accuracy or self.top1
 
 
 def read_training_curves(run: RunDirectory, models: Sequence[StudiedModel]) -> tuple[TrainingCurve, ...]:
-    """The trainings of a finished study, best one-shot accuracy first.
+    """Read the trainings of a finished study, best one-shot accuracy first.
 
     Args:
-        run: its directory.
-        models: the networks of its study.
+        run: run with the study.
+        models: networks of the study.
 
     Raises:
-        RunDirectoryError: if a training left no curve.
+        RunDirectoryError: if a training has no curve.
     """
     ordered = sorted(models, key=lambda model: (-model.one_shot, model.genome))
     return tuple(_lesson(run, model) for model in ordered)
@@ -63,7 +63,7 @@ def _lesson(run: RunDirectory, model: StudiedModel) -> TrainingCurve:
         result = read_record(run, name, TrainingResult)
         if not result.curve and result.status == "done":
             raise RunDirectoryError(
-                f"{run.path / name} holds no training curve, as it is of an earlier fairnas; delete it, and "
+                f"{run.path / name} holds no training curve, because an earlier fairnas wrote it; delete it, and "
                 f"`fairnas rank --run {run.path}` trains the network again"
             )
         losses.append([(each.epoch, each.loss) for each in result.curve if math.isfinite(each.loss)])
@@ -82,13 +82,13 @@ def _lesson(run: RunDirectory, model: StudiedModel) -> TrainingCurve:
 
 
 def _measured(result: TrainingResult, measure: Measure) -> list[tuple[int, float]]:
-    """Epoch and validation accuracy, where it was measured."""
+    """Pairs of epoch and validation accuracy, where it was measured."""
     known = [(each.epoch, each.validation(measure)) for each in result.curve]
     return [(epoch, accuracy) for epoch, accuracy in known if accuracy is not None]
 
 
 def mean_curve(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[tuple[int, float], ...]:
-    """Mean over trainings, where all of them have a value."""
+    """Mean over trainings, at epochs where all of them have a value."""
     if not curves:
         raise ValueError("a network has no trainings")
     shared = set.intersection(*({epoch for epoch, _ in curve} for curve in curves))
@@ -97,7 +97,7 @@ def mean_curve(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[tuple[int
 
 
 def curve_figure(curves: Sequence[TrainingCurve], what: str) -> Figure:
-    """A line per network, of its `loss` or, as `top1`, of its accuracy by the run's measure."""
+    """Plot a line per network, of its `loss` or, as `top1`, of its accuracy by the run's measure."""
     kind = words_of(curves)
     data: list[Figure] = []
     for number, each in enumerate(curves):
@@ -121,19 +121,19 @@ def curve_figure(curves: Sequence[TrainingCurve], what: str) -> Figure:
 
 
 def words_of(curves: Sequence[TrainingCurve]) -> str:
-    """What the accuracy of the curves is called."""
+    """Name of the accuracy in the curves."""
     return ACCURACY_WORDS["balanced_accuracy" if any(each.balanced_accuracy for each in curves) else "top1"]
 
 
 def colour_of(number: int, count: int) -> str:
-    """The colour of the network at a place of the one-shot order, the best first."""
+    """Colour of the network at a position in the one-shot order, best first."""
     share = number / max(count - 1, 1)
     mixed = (round(best + share * (worst - best)) for best, worst in zip(_BEST, _WORST, strict=True))
     return "#" + "".join(f"{part:02x}" for part in mixed)
 
 
 def curves_section(curves: Sequence[TrainingCurve]) -> Section:
-    """The section in the report of a run: both curves of every network."""
+    """Build the section of a run's report: both curves of every network."""
     seeds = max(each.seeds for each in curves)
     caption = (
         f"{counted(len(curves), 'network')} of the ranking study, trained from scratch, means over "

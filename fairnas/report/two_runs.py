@@ -1,4 +1,4 @@
-"""Two runs beside each other: what differs, and what may be said about it."""
+"""Comparison of two runs: their differences, and the conclusions that these allow."""
 
 import math
 import statistics
@@ -16,28 +16,28 @@ from fairnas.search.pareto import hypervolume
 
 _GOALS: tuple[Objective, ...] = (ACCURACY, MADDS, PARAMS)
 _FEWEST = 3
-"""Networks that a difference of two taus on the same networks needs."""
+"""Fewest networks for a difference of two taus on the same networks."""
 
 
 @dataclass(frozen=True)
 class TauGap:
-    """How much better the first supernet orders networks than the second, with a 95 % interval."""
+    """Tau of the first supernet minus tau of the second, with a 95 % interval."""
 
     difference: float
     interval: tuple[float, float]
     n: int
-    """Networks that both studies have; 0 if each tau is of its own networks."""
+    """Number of networks that both studies share; 0 if each tau is of its own networks."""
 
     @property
     def certain(self) -> bool:
-        """Whether the interval excludes 0."""
+        """True if the interval excludes 0."""
         low, high = self.interval
         return low > 0 or high < 0
 
 
 @dataclass(frozen=True)
 class TwoRuns:
-    """What both runs hold, and under which names they are told apart."""
+    """Inputs of both runs, and the names by which the page calls them."""
 
     first: Inputs
     second: Inputs
@@ -45,17 +45,17 @@ class TwoRuns:
 
     @property
     def both(self) -> tuple[Inputs, Inputs]:
-        """In order."""
+        """Both runs, in order."""
         return self.first, self.second
 
     @property
     def same_space(self) -> bool:
-        """Whether genomes of the one mean the same networks in the other."""
+        """True if a genome means the same network in both runs."""
         return self.first.space == self.second.space
 
     @property
     def same_data(self) -> bool | None:
-        """Whether accuracies were measured on the same images; None if a run has not opened its data yet."""
+        """True if accuracies were measured on the same images; None if a run has not opened its data yet."""
         a, b = self.first.data, self.second.data
         if a is None or b is None:
             return None
@@ -63,23 +63,23 @@ class TwoRuns:
 
     @property
     def same_measure(self) -> bool:
-        """Whether both runs mean the same by accuracy."""
+        """True if both runs use the same measure of accuracy."""
         return self.first.config.measure == self.second.config.measure
 
     def differing_settings(self) -> tuple[tuple[str, Any, Any], ...]:
-        """Dotted name and both values of every setting that results depend on."""
+        """Dotted name and both values of every differing setting that affects results."""
         one, other = self.first.config, self.second.config
         return tuple((key, _setting(one, key), _setting(other, key)) for key in differing_keys(one, other))
 
     def differing_versions(self) -> tuple[tuple[str, str, str], ...]:
-        """Packages of which the runs had different versions, as far as both kept them."""
+        """Packages whose versions differ between the runs, as far as both recorded them."""
         a, b = self.first.versions, self.second.versions
         return tuple((name, a[name], b[name]) for name in a if name in b and a[name] != b[name])
 
     def volumes(self) -> tuple[float, float] | None:
-        """Hypervolumes of both fronts with one reference; None unless both have searched, by the same measure.
+        """Hypervolumes of both fronts with a common reference; None unless both runs searched by the same measure.
 
-        Of accuracy from 0 to 1, and of multiply-adds and parameters from 0 to the largest of either run.
+        Over accuracy from 0 to 1, and multiply-adds and parameters from 0 to the largest of either run.
         """
         fronts = self._fronts()
         if fronts is None:
@@ -90,7 +90,7 @@ class TwoRuns:
         return one, other
 
     def beaten(self) -> tuple[int, int] | None:
-        """Of each front, how many networks one of the other front beats in accuracy and cost; None as `volumes`."""
+        """Number of networks on each front that the other front beats in accuracy and cost; None as `volumes`."""
         fronts = self._fronts()
         if fronts is None:
             return None
@@ -104,16 +104,16 @@ class TwoRuns:
         return (a.front, b.front) if a and b and a.front and b.front else None
 
     def _goals(self, each: Candidate) -> tuple[float, float, float]:
-        """What a network is judged by, less is better: multiply-adds, parameters, and accuracy with its sign turned."""
+        """Quantities to compare a network by, less is better: multiply-adds, parameters, and negative accuracy."""
         return each.value("madds"), each.value("params"), -each.value(self.first.config.measure)
 
     def _by_top1(self, each: Candidate) -> Candidate:
-        """The network with its accuracy, by whichever measure, as the first goal."""
+        """Return the network with its accuracy, by either measure, as the first objective."""
         madds, params, less = self._goals(each)
         return Candidate.of(each.genome, {"top1": -less, "madds": madds, "params": params}, each.generation)
 
     def tau_gap(self) -> TauGap | None:
-        """Difference of the taus; on the networks that both studies have, if there are enough. None if not known."""
+        """Difference of the taus, on the networks of both studies if there are enough. None if unknown."""
         one, other = self.first.ranking, self.second.ranking
         if one is None or other is None:
             return None
@@ -131,7 +131,7 @@ class TwoRuns:
         return independent_gap(a.tau, b.tau)
 
     def numbers(self) -> dict[str, Any]:
-        """Everything as plain data, for JSON; what is not known is null."""
+        """Return everything as plain data for JSON, with null for unknown values."""
         gap = self.tau_gap()
         return {
             "runs": [str(run.path) for run in self.both],
@@ -150,10 +150,10 @@ class TwoRuns:
 
 
 def independent_gap(one: Agreement, other: Agreement) -> TauGap:
-    """Difference of two taus of different networks.
+    """Return the difference of two taus measured on different networks.
 
-    The interval is put together of the two (Zou and Donner's MOVER): their distances on the sides that count add as
-    the legs of a right triangle do. It is wider than that of one study on the same networks.
+    The interval combines the two (Zou and Donner's MOVER): distances on the relevant sides add in quadrature. It is
+    wider than the interval of a study on the same networks.
     """
     gap = one.tau - other.tau
     (one_low, one_high), (other_low, other_high) = one.interval, other.interval
@@ -163,7 +163,7 @@ def independent_gap(one: Agreement, other: Agreement) -> TauGap:
 
 
 def side_of(gap: TauGap) -> Literal["first", "second", "open"]:
-    """Whose order is better, as far as the interval tells."""
+    """Supernet with the better order, as far as the interval shows."""
     if not gap.certain:
         return "open"
     return "first" if gap.difference > 0 else "second"

@@ -1,4 +1,4 @@
-"""The opening of the report: the three verdicts, and the selected networks as a table."""
+"""First section of the report: the three verdicts, and a table of the selected networks."""
 
 import statistics
 from collections.abc import Sequence
@@ -25,11 +25,11 @@ from fairnas.search.candidate import Candidate
 _SYMBOLS = {"good": "✓", "mixed": "≈", "bad": "✗", "open": "?"}
 _UNKNOWN = "Not known yet"
 _CLASSES = 50
-"""Of more, the least accurate are shown."""
+"""Most classes shown; of more, the least accurate are shown."""
 
 
 def verdicts(inputs: Inputs) -> Section:
-    """The three questions, answered; then the selected networks as a table."""
+    """Build the section: three questions with answers, then the selected networks."""
     articles = [answered(question, verdict) for question, verdict in answers(inputs)]
     return Section("verdicts", "Verdicts", joined([*articles, offered_table(inputs)]))
 
@@ -44,13 +44,13 @@ def answers(inputs: Inputs) -> tuple[tuple[str, Verdict], ...]:
 
 
 def offered_table(inputs: Inputs) -> Html:
-    """The networks to take as a table; nothing if there are none yet."""
+    """Table of the networks to take; empty if there are none yet."""
     networks = _offered(inputs)
     return joined([_network_table(inputs, networks), _class_table(inputs, networks)]) if networks else Html("")
 
 
 def _offered(inputs: Inputs) -> tuple[Candidate, ...]:
-    """Networks to take: those selected from the front, then those that the user named."""
+    """Networks to take: the selected ones, then those named by the user."""
     return (*(inputs.search.selected if inputs.search else ()), *inputs.named)
 
 
@@ -84,7 +84,7 @@ def answered(question: str, verdict: Verdict) -> Html:
 
 
 def answer(verdict: Verdict) -> Html:
-    """A verdict in words, with a symbol for how good the news is."""
+    """A verdict in words, with a symbol for good or bad news."""
     symbol = tag("span", _SYMBOLS[verdict.status], classes="symbol", attributes='aria-hidden="true"')
     said = tag("p", symbol, verdict.answer, classes="answer")
     return tag("div", said, paragraphs(verdict.sentences))
@@ -126,7 +126,7 @@ def _network_table(inputs: Inputs, networks: Sequence[Candidate]) -> Html:
 
 
 def _class_table(inputs: Inputs, networks: Sequence[Candidate]) -> Html:
-    """Accuracy of each class, the weakest first; nothing if it was not counted."""
+    """Accuracy of each class, weakest first; empty if it was not counted."""
     tested = inputs.data.tested if inputs.data else ()
     trained = [inputs.trained.get(network.genome) for network in networks]
     results = {
@@ -148,7 +148,7 @@ def _class_table(inputs: Inputs, networks: Sequence[Candidate]) -> Html:
 
 
 def _measured(exported: ModelFacts | None) -> Html:
-    """Median latency of a network's ONNX file, and what its int8 file is like."""
+    """Median latency of a network's ONNX file, and latency and accuracy of its int8 file."""
     onnx_ms = exported.latency.of(ONNX) if exported else None
     if exported is None or onnx_ms is None:
         return Html(UNKNOWN)
@@ -160,7 +160,7 @@ def _measured(exported: ModelFacts | None) -> Html:
 
 
 def _tested(inputs: Inputs, result: TrainingResult | None) -> Html:
-    """Test accuracy of a network with its interval; the other measure beside it where classes are of unequal sizes."""
+    """Test accuracy of a network with its interval, and the other measure if classes are of unequal sizes."""
     if result is None:
         return Html(UNKNOWN)
     if result.test is None:

@@ -1,7 +1,7 @@
-"""The three verdicts that open the report, in words: pure functions from numbers to sentences.
+"""The three verdicts at the top of the report, in words: pure functions from numbers to sentences.
 
-A verdict never says more than its numbers carry. So intervals are compared before values, and where trainings
-of the same networks from scratch disagree among themselves, tau is said to mean little whatever it is.
+A verdict claims no more than its numbers support: intervals are compared before values, and if repeated trainings of
+the same networks disagree among themselves, the verdict is that tau means little, whatever its value.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ Status = Literal["good", "mixed", "bad", "open"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """An answer: how good the news is, the answer in a few words, and the evidence in sentences."""
+    """An answer: its status, the answer in a few words, and the evidence in sentences."""
 
     status: Status
     answer: str
@@ -43,10 +43,10 @@ class Verdict:
 
 
 def fairness_verdict(audit: Audit, choices: Sequence[int]) -> Verdict:
-    """Is this supernet fair (paper, definitions 1 to 3)?
+    """Answer: is this supernet fair (paper, definitions 1 to 3)?
 
     Args:
-        audit: of the ledger.
+        audit: audit of the ledger.
         choices: choice blocks per layer.
     """
     if audit.steps == 0:
@@ -58,8 +58,8 @@ def fairness_verdict(audit: Audit, choices: Sequence[int]) -> Verdict:
     low, high = audit.updates_min, audit.updates_max
     if not audit.single_paths:
         why = (
-            "Its passes went through several blocks of a layer at once. Fairness is defined for training path by path, "
-            "as the networks are trained that are taken from the supernet (definition 1): counts alone say nothing."
+            "Its passes went through several blocks of a layer at once. Fairness is defined for training single paths, "
+            "because those are the networks taken from the supernet (definition 1); counts alone say nothing."
         )
         return Verdict("bad", "No, it does not train single paths", (f"{trained} {_counts(low, high)}", why))
     if audit.strict_fair:
@@ -78,18 +78,18 @@ def fairness_verdict(audit: Audit, choices: Sequence[int]) -> Verdict:
         return Verdict("good", "Yes, strictly fair", (f"{trained} {level}", *_chance(audit, choices)))
     uneven = f"{trained} {_counts(low, high)}"
     if audit.level_every > audit.steps:
-        cycle = f"Layers differ in their number of choices, so counts are equal after {audit.level_every} steps first."
+        cycle = f"Layers differ in their number of choices, so counts are equal only after {audit.level_every} steps."
         return Verdict("open", "Not level yet", (uneven, cycle))
     test = f"chi-square test over all layers: p {p_value(audit.p_value)}"
     if audit.expectation_fair:
-        why = f"The counts are what equal chances make likely ({test}), but they are not equal."
+        why = f"The counts are consistent with equal chances ({test}), but they are not equal."
         return Verdict("mixed", "In expectation only, not strictly", (uneven, why))
-    why = f"Equal chances do not explain these counts ({test}). Blocks that were trained more look better."
+    why = f"Equal chances do not explain these counts ({test}). Blocks that were trained more often look better."
     return Verdict("bad", "No, not fair", (uneven, why))
 
 
 def _counts(low: int, high: int) -> str:
-    """Updates of the most and the least trained block in a sentence."""
+    """State the updates of the most and the least trained block in a sentence."""
     if low == high:
         return f"Every choice block was updated {whole(low)} times."
     behind = f", {percent(1 - low / high)} less" if high else ""
@@ -99,7 +99,7 @@ def _counts(low: int, high: int) -> str:
 
 
 def _chance(audit: Audit, choices: Sequence[int]) -> tuple[str, ...]:
-    """What uniform sampling would have done with as many paths, if the counts let lemma 1 say so."""
+    """State the chance that uniform sampling of the same number of paths would end level, where lemma 1 applies."""
     m, n = max(choices), audit.backward_passes
     if m < 2 or n % m:
         return ()
@@ -112,7 +112,7 @@ def _chance(audit: Audit, choices: Sequence[int]) -> tuple[str, ...]:
 
 
 def ranking_verdict(ranking: RankingStudy) -> Verdict:
-    """Can the supernet's order of networks be believed (paper 4.4)? What to do about it, the study's advice says."""
+    """Can the supernet's order of networks be believed (paper 4.4)? The study's own advice says what to do."""
     sentences = [_tau_sentence(ranking.tau)]
     if ranking.ceiling:
         agreement = agreement_text(ranking.ceiling)
@@ -124,17 +124,17 @@ def ranking_verdict(ranking: RankingStudy) -> Verdict:
 
 
 def is_low(ceiling: Agreement | None) -> bool:
-    """Whether even repeated trainings order the networks so differently that tau means little."""
+    """True if even repeated trainings order the networks so differently that tau means little."""
     return ceiling is not None and not ceiling.tau >= LOW_CEILING
 
 
 def best_trivial(ranking: RankingStudy) -> float:
-    """Tau of the best trivial predictor, whichever way round it is used; 0 if none is defined."""
+    """Largest absolute tau among the trivial predictors; 0 if none is defined."""
     return max((abs(value.tau) for value in ranking.predictors.values() if is_known(value.tau)), default=0.0)
 
 
 def agreement_text(value: Agreement) -> str:
-    """Tau with its interval and n: `0.87 (95 % interval 0.60 to 0.97, n = 13)`."""
+    """Format tau with its interval and n: `0.87 (95 % interval 0.60 to 0.97, n = 13)`."""
     low, high = value.interval
     known = is_known(low) and is_known(high)
     limits = f"95\u00a0% interval {decimal(low)} to {decimal(high)}" if known else "no interval"
@@ -149,7 +149,8 @@ def _believed(ranking: RankingStudy) -> tuple[Status, str]:
         return "open", "This study cannot tell: tau means little here"
     if low > 0 and tau.tau <= best_trivial(ranking):
         return "mixed", "It orders well, but so does counting"
-    if low > 0 and any(lead.interval[0] <= 0 for lead in ranking.differences.values()):  # of what is constant it is NaN
+    # the interval of a constant predictor is NaN, and does not count
+    if low > 0 and any(lead.interval[0] <= 0 for lead in ranking.differences.values()):
         return "mixed", "It orders well, but perhaps no better than counting"
     if low > 0:
         return "good", "Yes, as far as this study sees"
@@ -186,14 +187,14 @@ def networks_verdict(
     tested: Sequence[tuple[str, int]] = (),
     measure: Measure = "top1",
 ) -> Verdict:
-    """Which networks to take (paper 4.2)?
+    """Answer: which networks to take (paper 4.2)?
 
     Args:
-        networks: those selected from the front, and others that were asked for.
+        networks: networks selected from the front, and those named by the user.
         trained: their trainings from scratch by genome; untrained ones are absent.
-        classes: of the data; an accuracy of 1/classes is guessing.
-        tested: every class with its number of test images, in order; none if that is not known.
-        measure: what accuracy means.
+        classes: number of classes of the data; an accuracy of 1/classes is guessing.
+        tested: every class with its number of test images, in order; empty if unknown.
+        measure: measure of accuracy.
     """
     if not networks:
         why = "No network was selected, because the front is empty. Widen the bounds and search again."
@@ -209,7 +210,7 @@ def networks_verdict(
         diverged = f"{counted(len(results), 'network')} diverged when trained from scratch"
         answer = f"{counted(len(networks), 'network')}, not trained from scratch yet"
         return Verdict("bad", diverged, (why,)) if results else Verdict("open", answer, (why,))
-    # chosen on validation, because a choice made on test images would spoil the test
+    # chosen on validation images, because choosing on test images would bias the test
     best, result = max(done, key=lambda pair: pair[1].validation.accuracy(measure) if pair[1].validation else 0.0)
     light, light_result = min(done, key=lambda pair: pair[0].value("madds"))
     test, light_test = result.test, light_result.test
@@ -227,7 +228,7 @@ def networks_verdict(
     if lowest <= 1 / classes:
         sentences.append(f"Guessing among {counted(classes, 'class', 'classes')} reaches {percent(1 / classes)}.")
         return Verdict("bad", "None, no better than guessing", tuple(sentences))
-    if tested and measure == "top1":  # one answer for all is guessing, where classes count
+    if tested and measure == "top1":  # one answer for all images is guessing too, if one class is large
         name, most = max(tested, key=lambda each: each[1])
         share = most / sum(count for _, count in tested)
         if lowest <= share:
@@ -246,10 +247,10 @@ def _known_or_0(accuracy: float) -> float:
 
 
 def weakest_classes(tested: Sequence[tuple[str, int]], results: Sequence[NetworkScore]) -> list[tuple[int, float]]:
-    """Places of the classes that have test images, the least accurate first, with their mean accuracy.
+    """Indices of the classes that have test images, least accurate first, with their mean accuracy.
 
     Args:
-        tested: as `networks_verdict` has it.
+        tested: as for `networks_verdict`.
         results: scores on the test images.
     """
     known = [result.class_hits for result in results if len(result.class_hits) == len(tested)]
@@ -262,7 +263,7 @@ def weakest_classes(tested: Sequence[tuple[str, int]], results: Sequence[Network
 
 
 def accuracy_interval(score: NetworkScore, measure: Measure) -> tuple[float, float]:
-    """95 % interval of an accuracy, from the numbers of images."""
+    """Return the 95 % interval of an accuracy, given the numbers of images."""
     if measure == "balanced_accuracy":
         return balanced_interval(score.class_hits, score.class_images)
     return wilson_interval(score.top1, score.images)

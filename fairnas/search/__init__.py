@@ -1,6 +1,6 @@
 """Stage two: search a trained supernet for the Pareto front, and select from it (paper 3.2 and 4.2).
 
-`run_search` is the whole of it. It knows no supernet: an `Evaluator` scores genomes, `Costs` prices them.
+The entry is `run_search`. It does not know the supernet: an `Evaluator` gives scores of genomes, `Costs` their costs.
 """
 
 from fairnas.search.archive import Archive

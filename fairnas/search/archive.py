@@ -1,8 +1,8 @@
-"""Every candidate ever scored in a run, in one SQLite file, so that no network is scored twice.
+"""Archive of every candidate ever scored in a run, in one SQLite file, so that no network is scored twice.
 
-One row per network and setting, in the order of scoring. A generation is one transaction, flushed to the disk.
-Measures are JSON; null stands for a measure that is not finite, the mark of a failed candidate. Why it failed stands
-in a table of its own, which files of earlier versions lack.
+One row per network and setting, in the order of scoring. A generation is one transaction, flushed to the disk. Measures
+are JSON; null is a measure that is not finite, which marks a failed candidate. Reasons of failures are in a table of
+their own, which files of earlier versions do not have.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from fairnas.space import Genome, format_genome, parse_genome
 from fairnas.untrusted import parse_json
 
 SCHEMA = 1
-_APPLICATION = 0x46414952  # "FAIR": tells our files from other SQLite databases
+_APPLICATION = 0x46414952  # "FAIR": distinguishes our files from other SQLite databases
 _REASONS = """
 CREATE TABLE IF NOT EXISTS failure (
     setting TEXT NOT NULL,
@@ -45,25 +45,25 @@ CREATE TABLE candidate (
 
 @dataclass(frozen=True)
 class ArchiveContent:
-    """What tells whether an archive still holds what was written: how many candidates, and their checksum."""
+    """Number of candidates in an archive and their checksum, to check that it is as it was written."""
 
     rows: int
     sha256: str
 
 
 class DamagedArchiveError(RunDirectoryError):
-    """The file is an archive, but its pages or rows are not what was written."""
+    """Archive whose pages or rows are not what was written."""
 
 
 class Archive:
-    """The candidates of one evaluation setting. A context manager. Several processes may write at the same time.
+    """Candidates of one evaluation setting. A context manager. Several processes may write at the same time.
 
     Args:
-        path: the file, made if absent; its folder must exist.
-        setting: what scores depend on beyond the genome, as one string: supernet weights, data, mode. Scores
-            of other settings stay in the same file; methods see them where they are asked for by `setting`.
-        read_only: for reports: nothing is made or changed, and the file may lie where nobody can write.
-        wait_seconds: how long to wait for another process that is writing.
+        path: the file, created if missing; its folder must exist.
+        setting: everything that scores depend on beyond the genome, as one string: supernet weights, data, mode. Scores
+            of other settings are in the same file; methods with an argument `setting` can read them.
+        read_only: for reports: nothing is created or changed, and the folder may be read-only.
+        wait_seconds: longest time to wait for another process that is writing.
 
     Raises:
         RunDirectoryError: if the file is damaged, no archive, of another schema, in use, or not writable.
@@ -71,7 +71,7 @@ class Archive:
 
     def __init__(self, path: Path, setting: str, *, read_only: bool = False, wait_seconds: float = 30.0) -> None:
         self._path, self._setting = path, setting
-        if sqlite3.sqlite_version_info < (3, 37):  # the first with STRICT tables
+        if sqlite3.sqlite_version_info < (3, 37):  # the first version with STRICT tables
             raise RunDirectoryError(
                 f"this Python has SQLite {sqlite3.sqlite_version}; the archive needs 3.37 or newer, use a newer Python"
             )
@@ -95,11 +95,11 @@ class Archive:
         self.close()
 
     def close(self) -> None:
-        """Release the file. What was added is on the disk already."""
+        """Release the file. Everything that was added is on the disk already."""
         self._database.close()
 
     def get(self, genomes: Sequence[Genome], setting: str | None = None) -> dict[Genome, Measures]:
-        """Measures of those of the genomes that were scored before."""
+        """Measures of those genomes that were scored before."""
         texts = json.dumps([format_genome(genome) for genome in genomes])
         with self._explained():
             rows = self._database.execute(
@@ -117,13 +117,13 @@ class Archive:
         reasons: Mapping[Genome, str] | None = None,
         setting: str | None = None,
     ) -> None:
-        """Store the measures of newly scored genomes, all or none. A genome stored before stays as it is.
+        """Store the measures of newly scored genomes, all or none. Known genomes are not changed.
 
         Args:
             rows: measures by genome.
-            generation: that asked for them.
-            reasons: why genomes among them failed, in a line each.
-            setting: whose they are, if not the archive's own.
+            generation: generation that asked for them.
+            reasons: reasons of failed genomes among them, in a line each.
+            setting: their setting, if not the archive's own.
         """
         setting = setting or self._setting
         values = [(setting, format_genome(genome), generation, _write(measures)) for genome, measures in rows.items()]
@@ -144,7 +144,7 @@ class Archive:
             return self._database.execute("SELECT max(id) FROM candidate").fetchone()[0] or 0
 
     def drop(self, setting: str, after: int) -> None:
-        """Drop what was added to a setting after a row, and why it failed, so that it will be asked for again."""
+        """Delete everything added to a setting after a row, including failures, so that it can be tried again."""
         with self._explained(), self._transaction():
             found = "SELECT genome FROM candidate WHERE setting = ? AND id > ?"
             if "failure" in self._tables():
@@ -153,7 +153,7 @@ class Archive:
             self._database.execute("DELETE FROM candidate WHERE setting = ? AND id > ?", (setting, after))
 
     def reasons(self, setting: str | None = None) -> dict[Genome, str]:
-        """Why genomes failed, as far as it was recorded."""
+        """Reasons of failed genomes, as far as they were recorded."""
         with self._explained():
             if "failure" not in self._tables():
                 return {}
@@ -163,7 +163,7 @@ class Archive:
             }
 
     def candidates(self, setting: str | None = None) -> tuple[Candidate, ...]:
-        """Everything scored in a setting, in the order of scoring."""
+        """All candidates of a setting, in the order of scoring."""
         with self._explained():
             rows = self._database.execute(
                 "SELECT genome, measures, generation FROM candidate WHERE setting = ? ORDER BY id", self._key(setting)
@@ -171,9 +171,9 @@ class Archive:
             return tuple(Candidate.of(parse_genome(g), _read(measures), number) for g, measures, number in rows)
 
     def fingerprint(self, count: int | None = None) -> ArchiveContent:
-        """What tells whether the setting's candidates, or the first `count` of them, are still what was written.
+        """Checksum of the setting's candidates, or of the first `count` of them.
 
-        Rows of scores are only ever added, so what comes later does not change it.
+        Rows of scores are only appended, so later rows do not change it.
         """
         with self._explained():
             query = "SELECT genome, generation, measures FROM candidate WHERE setting = ? ORDER BY id LIMIT ?"
@@ -203,18 +203,18 @@ class Archive:
                 database.close()
                 if not _is(error, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
                     raise
-                # Reading in WAL mode makes two files beside the archive. In a folder that forbids it nobody
-                # else can be writing either, so SQLite may take the file as it is.
+                # Reading in WAL mode creates two files beside the archive. In a folder where that is forbidden, no
+                # other process can be writing, so SQLite may use the file as it is.
                 return sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None)
         return database
 
     def _prepare(self) -> None:
-        """Make the table in a new file; leave any other as it is."""
+        """Create the table in a new file; leave any other file unchanged."""
         if self._pragma("application_id") or self._tables():
             return
         self._pragma("journal_mode = WAL")
         with self._transaction():
-            if not self._tables():  # else another process was faster
+            if not self._tables():  # otherwise another process was faster
                 self._database.execute(_TABLE)
                 self._pragma(f"application_id = {_APPLICATION}")
                 self._pragma(f"user_version = {SCHEMA}")
@@ -231,13 +231,13 @@ class Archive:
                 f"{self._path} has schema {version}, this fairnas reads {SCHEMA}; "
                 f"use the {age} fairnas that wrote it, or start a new run"
             )
-        # before anything is asked of the tables: checks and triggers of others would run
+        # checked before any query on the tables, because foreign checks and triggers would run
         if self._foreign_schema() or self._pragma("quick_check") != "ok":
             raise self._damaged("its pages or tables are not what was written")
         self._pragma("synchronous = FULL")  # a generation costs minutes, a flush milliseconds
 
     def _foreign_schema(self) -> bool:
-        """Whether the file has other tables than ours, or triggers, views and indices, which may compute anything."""
+        """True if the file has foreign tables, or triggers, views and indices, which could compute anything."""
         rows = self._database.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
         found = {name: _statement(sql) for name, sql in rows if not str(name).startswith("sqlite_")}
         allowed = {"candidate": _statement(_TABLE), "failure": _statement(_REASONS)}
@@ -257,7 +257,7 @@ class Archive:
             yield
             self._database.execute("COMMIT")
         except BaseException:
-            if self._database.in_transaction:  # a full disk may have rolled it back already
+            if self._database.in_transaction:  # a full disk may already have rolled it back
                 self._database.execute("ROLLBACK")
             raise
 
@@ -274,7 +274,7 @@ class Archive:
         except (json.JSONDecodeError, GenomeError, TypeError, UnicodeDecodeError) as error:
             raise self._damaged(str(error)) from error
         except sqlite3.Error as error:
-            # SQLITE_ERROR, TOOBIG and MISMATCH: tables or values that we did not make, as our statements are right
+            # SQLITE_ERROR, TOOBIG and MISMATCH mean foreign tables or values, because our statements are correct
             foreign = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_CONSTRAINT)
             if _is(error, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, *foreign) or "decode" in str(error):
                 raise self._damaged(str(error)) from error
@@ -300,12 +300,12 @@ class Archive:
 
 
 def _is(error: sqlite3.Error, *codes: int) -> bool:
-    """Whether it is one of SQLite's primary result codes; the low byte of an extended one."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in codes
+    """True for one of SQLite's primary result codes, the low byte of an extended one."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in codes  # the low byte; the rest is an extended code
 
 
 def _statement(sql: object) -> str:
-    """A statement without what SQLite leaves out when it stores it."""
+    """Statement in the form in which SQLite stores it."""
     return " ".join(str(sql).replace("IF NOT EXISTS ", "").split())
 
 

@@ -1,4 +1,4 @@
-"""What a search deals in: candidates, and the two questions it asks about them: costs and scores."""
+"""Candidates of a search, and the interfaces for their costs and scores."""
 
 import math
 import numbers
@@ -13,34 +13,34 @@ Measures = Mapping[str, float]
 
 
 class Evaluator(Protocol):
-    """Scores genomes, such as by their one-shot accuracy. Expensive; asked once per network."""
+    """Scores of genomes, such as one-shot accuracy. Expensive; called once per network."""
 
     def __call__(self, genomes: Sequence[Genome], /) -> Sequence[Measures]:
         """Measures of each genome, in order, such as `{"top1": 0.71, "top5": 0.9, "loss": 1.2}`.
 
-        Accuracies are shares from 0 to 1. A measure that is not finite says that the genome failed, and so
-        does an `ArithmeticError`. Any other exception is a fault of the evaluator, not of a genome: it ends the
-        search, which goes on from the archive once it is mended.
+        Accuracies are shares from 0 to 1. A measure that is not finite, or an `ArithmeticError`, means that the genome
+        failed. Any other exception is a fault of the evaluator, not of a genome: it ends the search, which can be
+        continued from the archive once the fault is corrected.
         """
         ...
 
 
 class Costs(Protocol):
-    """Costs of a genome that are known without running it. Cheap, additive over layers; asked freely."""
+    """Costs of a genome that are known without running it. Cheap and additive over layers."""
 
     def __call__(self, genome: Genome, /) -> Measures:
-        """Such as `madds`, `params` and `latency`, the same names for every genome."""
+        """Costs such as `madds`, `params` and `latency`, with the same names for every genome."""
         ...
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A genome with its costs and, unless they miss a bound, its measures. Hashable; made by `of`.
+    """Genome with its costs and, unless they miss a bound, its measures. Hashable; made by `of`.
 
     Attributes:
         genome: the canonical genome.
         items: costs and measures as pairs, sorted by name.
-        generation: the generation that asked for the network first, from 0.
+        generation: the first generation that asked for the network, from 0.
     """
 
     genome: Genome
@@ -49,7 +49,7 @@ class Candidate:
 
     @staticmethod
     def of(genome: Genome, measures: Measures, generation: int = 0) -> "Candidate":
-        """A candidate from a mapping of costs and measures."""
+        """Make a candidate from a mapping of costs and measures."""
         return Candidate(genome, tuple(sorted(plain(measures).items())), generation)
 
     @property
@@ -59,7 +59,7 @@ class Candidate:
 
     @property
     def failed(self) -> bool:
-        """Whether the network could not be scored: a measure is NaN. It never enters a front."""
+        """True if the network could not be scored: a measure is NaN. It never enters a front."""
         return any(math.isnan(value) for _, value in self.items)
 
     def value(self, name: str) -> float:
@@ -70,7 +70,7 @@ class Candidate:
         raise KeyError(name)
 
     def get(self, name: str) -> float | None:
-        """One cost or measure; None if the candidate does not have it."""
+        """Return one cost or measure; None if the candidate does not have it."""
         return self.value(name) if self.has([name]) else None
 
     @property
@@ -79,12 +79,12 @@ class Candidate:
         return format_genome(self.genome)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data: genome, generation, then costs and measures by name."""
+        """Return plain data: genome, generation, then costs and measures by name."""
         return {"genome": self.text, "generation": self.generation, **self.measures}
 
     @staticmethod
     def from_dict(row: Any) -> "Candidate":
-        """The inverse of `to_dict`. Raises `ValueError` for anything else; the space is not known here."""
+        """Inverse of `to_dict`. Raises `ValueError` for anything else; the genome is not checked against a space."""
         if not isinstance(row, dict) or not isinstance(row.get("genome"), str):
             raise ValueError("should be a network with a genome")
         measures = {key: value for key, value in row.items() if key not in ("genome", "generation")}
@@ -97,24 +97,24 @@ class Candidate:
         return Candidate.of(parse_genome(row["genome"]), measures, generation)
 
     def has(self, names: Iterable[str]) -> bool:
-        """Whether the candidate has all of these costs and measures."""
+        """True if the candidate has all of these costs and measures."""
         return {key for key, _ in self.items}.issuperset(names)
 
 
 def plain(measures: Measures) -> dict[str, float]:
-    """The measures as Python numbers. What is not finite becomes `math.nan`, so that equal means equal."""
+    """Measures as Python numbers, with `math.nan` for all that are not finite, so that equal candidates are equal."""
     result: dict[str, float] = {}
     for name, value in measures.items():
-        if isinstance(value, numbers.Integral) and abs(int(value)) < 2**63:  # what a column of integers can hold
+        if isinstance(value, numbers.Integral) and abs(int(value)) < 2**63:  # the range of an SQLite integer column
             result[name] = int(value)
         else:
-            # the one object `math.nan` equals itself inside tuples, another NaN would not
+            # always the same object, because `math.nan` equals itself inside tuples, but not another NaN
             result[name] = float(value) if math.isfinite(value) else math.nan
     return result
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a real number, of Python or of numpy, that a float can hold and is finite."""
+    """True for a finite real number, of Python or numpy, that fits into a float."""
     try:
         return isinstance(value, numbers.Real) and math.isfinite(value)
     except OverflowError:

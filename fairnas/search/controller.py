@@ -1,7 +1,7 @@
-"""The reinforced controller: a policy over genomes that learns from rewards by PPO (paper 3.2; Schulman et al. 2017).
+"""Reinforced controller: a policy over genomes, trained by PPO on rewards (paper 3.2; Schulman et al. 2017).
 
-A genome is an episode of L decisions. An LSTM reads the choice of the layer before and which layer it is, and gives the
-probabilities of this layer's choices. The paper says "PPO" and no more; sizes and rates are settings.
+A genome is an episode of L decisions. An LSTM takes the choice of the previous layer and the index of the current one,
+and gives the probabilities of its choices. The paper only says "PPO"; sizes and rates are settings.
 """
 
 from collections.abc import Sequence
@@ -16,17 +16,17 @@ from fairnas.space import Genome
 
 
 class Policy(nn.Module):
-    """Probabilities of genomes."""
+    """Probability distribution of genomes."""
 
     allowed: Tensor
-    """(L, m): whether a layer has a choice."""
+    """(L, m): True if a layer has a choice."""
 
     def __init__(self, choices: Sequence[int], hidden: int, seed: int) -> None:
         """Args: `choices` per layer; `hidden` units of the LSTM; `seed` of the initial weights."""
         super().__init__()
         widest = max(choices)
         with torch.device("meta"):
-            self.before = nn.Embedding(widest + 1, hidden)  # the last entry: there is no layer before
+            self.before = nn.Embedding(widest + 1, hidden)  # the last entry means that there is no previous layer
             self.layer = nn.Embedding(len(choices), hidden)
             self.memory = nn.LSTM(hidden, hidden, batch_first=True)
             self.logits = nn.Linear(hidden, widest)
@@ -40,7 +40,7 @@ class Policy(nn.Module):
         self.register_buffer("allowed", torch.arange(widest) < torch.tensor(list(choices))[:, None])
 
     def forward(self, genomes: Tensor) -> Tensor:
-        """Log-probabilities (B, L, m) of every choice, each given the choices of the layers before in (B, L) int64."""
+        """Log-probabilities (B, L, m) of every choice, given the choices of the previous layers in (B, L) int64."""
         start = torch.full_like(genomes[:, :1], self.before.num_embeddings - 1)
         before = torch.cat([start, genomes[:, :-1]], dim=1)
         features, _ = self.memory(self.before(before) + self.layer.weight)
@@ -51,7 +51,7 @@ class Policy(nn.Module):
         return logits.masked_fill(~allowed, -torch.inf).log_softmax(dim=-1)
 
     def sample(self, genomes: np.ndarray, own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draw the layers that `own` (B, L) marks, each given all layers before it; the others stay: (B, L)."""
+        """Draw the layers marked by `own` (B, L), each given all previous layers; the other layers stay: (B, L)."""
         drawn = torch.from_numpy(genomes.copy())
         mine, state = torch.from_numpy(own), None
         token = torch.full((len(genomes), 1), self.before.num_embeddings - 1)
@@ -68,7 +68,7 @@ class Policy(nn.Module):
 
 
 def log_probability(log_probabilities: Tensor, genomes: Tensor, own: Tensor | None = None) -> Tensor:
-    """Of whole genomes, or of the layers `own` (B, L) of them: (B,), from what `Policy` gives."""
+    """Log-probabilities (B,) of genomes, or of their layers marked by `own` (B, L), given the result of `Policy`."""
     each = log_probabilities.gather(2, genomes[:, :, None])[:, :, 0]
     return (each if own is None else each * own).sum(dim=1)
 
@@ -76,26 +76,26 @@ def log_probability(log_probabilities: Tensor, genomes: Tensor, own: Tensor | No
 def ppo_loss(
     log_probabilities: Tensor, genomes: Tensor, old: Tensor, advantages: Tensor, config: ControllerConfig, own: Tensor
 ) -> Tensor:
-    """The clipped objective, turned round to be minimised, less the entropy bonus.
+    """Clipped PPO objective, negated for minimisation, minus the entropy bonus.
 
     Args:
         log_probabilities: (B, L, m), of the policy.
         genomes: (B, L) int64.
         old: (B,), log-probabilities of the genomes' own layers when they were drawn.
-        advantages: (B,), rewards less what was expected.
+        advantages: (B,), rewards minus the baseline.
         config: `clip` and `entropy`.
-        own: (B, L), 1 for layers that count, 0 for those that were given.
+        own: (B, L), 1 for layers drawn by the policy, 0 for given ones.
     """
     ratio = (log_probability(log_probabilities, genomes, own) - old).exp()
     clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
     gain = torch.minimum(ratio * advantages, clipped * advantages).mean()
-    logs = log_probabilities.clamp(min=-1e30)  # 0 times minus infinity is no number
+    logs = log_probabilities.clamp(min=-1e30)  # 0 times minus infinity is NaN
     entropy = -(logs.exp() * logs).sum(dim=2).sum(dim=1).mean()
     return -gain - config.entropy * entropy
 
 
 class Controller:
-    """A policy and what it learned: draws genomes, and takes rewards for genomes."""
+    """Policy with its optimiser: draws genomes, and learns from rewards of genomes."""
 
     def __init__(self, choices: Sequence[int], config: ControllerConfig, seed: int) -> None:
         self.config = config
@@ -104,18 +104,18 @@ class Controller:
         self._baseline: float | None = None
 
     def draw(self, genomes: np.ndarray, own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Genomes (B, L) with the layers that `own` (B, L) marks drawn anew."""
+        """Genomes (B, L) with the layers marked by `own` (B, L) drawn again."""
         return self.policy.sample(genomes, own, rng)
 
     def learn(
         self, genomes: Sequence[Genome], rewards: Sequence[float], own: Sequence[Sequence[bool]] | None = None
     ) -> None:
-        """Make genomes with better rewards than usual more likely, and others less.
+        """Make genomes with above-average rewards more likely, and others less likely.
 
         Args:
-            genomes: that were scored.
-            rewards: more is better; scale does not matter, because advantages are divided by their deviation.
-            own: per genome, the layers that were this policy's own choice; default: all.
+            genomes: scored genomes.
+            rewards: more is better; the scale does not matter, because advantages are divided by their deviation.
+            own: per genome, the layers that this policy chose; default: all.
         """
         if not genomes:
             return
@@ -124,7 +124,7 @@ class Controller:
         if self._baseline is None:
             self._baseline = gains.mean().item()
         advantages = gains - self._baseline
-        advantages = advantages / (advantages.square().mean().sqrt() + 1e-8)
+        advantages = advantages / (advantages.square().mean().sqrt() + 1e-8)  # 1e-8: all may be 0
         with torch.no_grad():
             old = log_probability(self.policy(tokens), tokens, mine)
         for _ in range(self.config.epochs):

@@ -1,8 +1,8 @@
-"""The search: ask for a generation, score what is new, tell, measure the front (paper 3.2, Algorithm 3).
+"""Search loop: ask for a generation, score new networks, tell, measure the front (paper 3.2, Algorithm 3).
 
-A search is a deterministic function of space, configuration, seed and scores, so nothing of it is saved but
-the scores. To go on after a kill it runs again from its seed while the archive answers for the networks it
-knows, which takes seconds, and ends exactly as the undisturbed search.
+A search is a deterministic function of space, configuration, seed and scores, so only the scores are saved. After a
+kill it runs again from its seed, with known scores from the archive, which takes seconds, and ends exactly like an
+undisturbed search.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,21 +23,21 @@ from fairnas.space import Genome, SearchSpace, format_genome
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found.
+    """Result of a search.
 
     Attributes:
         front: non-dominated candidates that meet the bounds, lightest first; empty if all candidates failed.
         hypervolume: after each generation, of everything scored so far that meets the bounds, from 0 to 1.
         reference: the point it is measured from: the worst value of each objective.
         ranges: smallest and largest value of each cost and objective, which scale the hypervolume.
-        estimated: objectives whose range is not known, but guessed from the first generation.
-        generations: how many there were; fewer than configured if the space ran out of networks.
-        evaluations: genomes asked for, repeats included.
-        distinct: networks among them.
-        rejected: of these, how many miss a bound; those that miss it by their costs were never scored.
-        failed: of these, how many the evaluator or a user's function could not score.
-        failure: the first of these and why, in a line; empty if none failed.
-        operators: what became of the children of each operator; empty for searchers that have none.
+        estimated: objectives whose range was estimated from the first generation.
+        generations: number of generations; fewer than configured if the space ran out of networks.
+        evaluations: number of genomes asked for, including repeats.
+        distinct: number of different networks among them.
+        rejected: number of these that miss a bound; those whose costs miss one were never scored.
+        failed: number of these that the evaluator or a user's function could not score.
+        failure: the first failed network and the reason, in a line; empty if none failed.
+        operators: counts of the children of each operator; empty for searchers without operators.
     """
 
     front: tuple[Candidate, ...]
@@ -56,7 +56,7 @@ class SearchResult:
 
 @dataclass
 class _Seen:
-    """What a search has seen so far."""
+    """State of a search so far."""
 
     found: dict[Genome, Candidate] = field(default_factory=dict)
     front: tuple[Candidate, ...] = ()
@@ -90,32 +90,31 @@ def run_search(
     cost_sources: Mapping[str, str] | None = None,
     on_generation: Callable[[int, float], None] = lambda generation, volume: None,
 ) -> SearchResult:
-    """Search a space for the Pareto front, or go on with a search that was cut off.
+    """Search a space for the Pareto front, or continue an interrupted search.
 
-    Networks whose costs miss a bound are not scored. That changes nothing: among networks that miss bounds
-    NSGA-II compares the distance to the bounds alone, and no front or hypervolume counts them. A network of which a
-    user's function or the evaluator gives no number failed: that is recorded, and the search goes on.
+    Networks whose costs miss a bound are not scored. This does not change the result: among such networks NSGA-II only
+    compares distances to the bounds, and fronts and hypervolumes exclude them. If a user's function or the evaluator
+    gives no number, the network has failed: this is recorded, and the search continues.
 
     Args:
-        space: where to search.
+        space: space to search.
         config: searcher, population, generations, operators, bounds.
-        evaluator: scores networks that the archive does not know, all of a generation at once.
-        costs: multiply-adds and parameters of a genome, and what else adds up over layers.
+        evaluator: scores networks that are not in the archive, all of a generation at once.
+        costs: multiply-adds, parameters and other additive costs of a genome.
         archive: open for writing; it gets the scores generation by generation.
         seed: of the run.
         on_progress: called after each generation with the number done, the number in all, and a line of text.
-        stop: asked after each generation.
-        objectives: what to optimise; default: those of the configuration, with its bounds. Those that are not among
-            the costs and have no function are for the evaluator to give; of these, more is better for shares from 0
-            to 1 only.
-        cost_sources: of costs that depend on more than the space, such as a latency table: on what, as text. Their
-            values are kept apart in the archive.
+        stop: called after each generation; returns True when the search should end.
+        objectives: objectives; default: those of the configuration, with its bounds. Objectives that are not costs and
+            have no function come from the evaluator; if more is better, they must be shares from 0 to 1.
+        cost_sources: sources of costs that depend on more than the space, such as a latency table, as text. Values of
+            different sources are kept apart in the archive.
         on_generation: called after each generation with its number, from 0, and the hypervolume so far.
 
     Raises:
-        ConfigError: if no genome meets a bound (before anything is scored), if none was found that meets all of
-            them, if latency is an objective and no cost, or if no such searcher exists.
-        KeyboardInterrupt: if `stop` says so; the generation is in the archive.
+        ConfigError: if no genome meets a bound (before anything is scored), if none was found that meets all bounds, if
+            latency is an objective but not a cost, or if the searcher does not exist.
+        KeyboardInterrupt: if `stop` returns True; the generation is in the archive.
     """
     objectives = objectives or objectives_from(config)
     cost_limits = cost_ranges(space, costs)
@@ -143,7 +142,7 @@ def run_search(
     failures = seen.failures()
     priced = len(costs((0,) * space.depth))
     measured = [c for c in seen.found.values() if not c.failed and len(c.items) > priced]
-    if not seen.front and (measured or not failures):  # what failed says nothing about the bounds
+    if not seen.front and (measured or not failures):  # failures give no information about the bounds
         bounds = " and ".join(f"{o.bound_name} {number(o.bound)}" for o in objectives if o.bound is not None)
         failed = f" ({len(failures)} failed, such as {_format_failure(failures[0], scoring)})" if failures else ""
         raise ConfigError(
@@ -167,5 +166,5 @@ def run_search(
 
 
 def _format_failure(failure: Genome, scoring: Scoring) -> str:
-    """A network that failed, and why."""
+    """Failed network, and the reason."""
     return f"{format_genome(failure)}: {scoring.reasons.get(failure, '')}"

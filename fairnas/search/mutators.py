@@ -1,7 +1,7 @@
-"""How children change: one layer uniformly, or MoreMNAS's hierarchy of operators (Table 4).
+"""Mutation of children: one layer uniformly, or MoreMNAS's hierarchy of operators (Table 4).
 
-The parts of the hierarchy and their probabilities are published. What each part does exactly is not: rules that the
-paper leaves open are settings of `search.hierarchy`, or stand in the docstrings, and are our reading.
+The parts of the hierarchy and their probabilities are published, their exact rules are not. Rules that the paper leaves
+open are settings of `search.hierarchy`, or described in docstrings; they are our reading.
 """
 
 from collections.abc import Sequence
@@ -18,17 +18,17 @@ from fairnas.space import Genome, SearchSpace
 
 @dataclass(frozen=True)
 class OperatorCounts:
-    """What became of the children that one operator made."""
+    """Counts of the children of one operator."""
 
     children: int = 0
     survived: int = 0
-    """Of these, how many were in the population of the next generation."""
+    """Number of children in the population of the next generation."""
     on_front: int = 0
-    """Of these, how many on its first front."""
+    """Number of children on its first front."""
 
 
 class Mutator(Protocol):
-    """Changes children. A deterministic function of its seed, of what it learned, and of the generator given."""
+    """Mutation of children. A deterministic function of its seed, its learned state, and the given generator."""
 
     def mutate(self, genomes: np.ndarray, front: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[str]]:
         """Changed genomes (n, L), and the name of the operator that changed each.
@@ -41,12 +41,12 @@ class Mutator(Protocol):
         ...
 
     def learn(self, candidates: Sequence[Candidate], operators: Sequence[str]) -> None:
-        """Take a generation with its scores, and the operator that made each."""
+        """Learn from a generation with its scores, and the operator that made each genome."""
         ...
 
 
 class UniformMutator:
-    """One uniformly chosen layer gets a uniformly chosen other choice."""
+    """Mutation of one uniformly chosen layer to a uniformly chosen other choice."""
 
     def __init__(self, space: SearchSpace) -> None:
         self._choices = space.choices
@@ -56,21 +56,21 @@ class UniformMutator:
         return change_one_layer(genomes, self._choices, rng), ["random"] * len(genomes)
 
     def learn(self, candidates: Sequence[Candidate], operators: Sequence[str]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class HierarchicalMutator:
-    """MoreMNAS: random mutation to explore, reinforced mutation to exploit, a prior regulator to repeat what is good.
+    """MoreMNAS: random mutation for exploration, reinforced mutation for exploitation, a prior regulator.
 
-    Reinforced mutation is of two kinds: a controller for the objective that is hard to predict, accuracy, and roulette
-    wheel selection for those that are easy to compute, multiply-adds and parameters.
+    Reinforced mutation has two kinds: a controller for accuracy, which is hard to predict, and roulette wheel selection
+    for multiply-adds and parameters, which are easy to compute. The prior regulator repeats choices of good networks.
     """
 
     def __init__(
         self, space: SearchSpace, objectives: Sequence[Objective], costs: Costs, config: SearchConfig, seed: int
     ) -> None:
         self._space, self._settings, self._merit = space, config.hierarchy, merit(objectives)
-        from fairnas.search.controller import Controller  # brings torch: only those who use it pay for it
+        from fairnas.search.controller import Controller  # loads torch, so it is imported only if used
 
         self._controller = Controller(space.choices, config.controller, seed)
         priced = costs((0,) * space.depth)
@@ -81,7 +81,7 @@ class HierarchicalMutator:
         ]
         self._free = np.flatnonzero(np.array(space.choices) > 1)
         self._drawn: dict[Genome, tuple[Genome, tuple[bool, ...]]] = {}
-        """What the controller drew, by the genome that it stands for, and which layers are its own."""
+        """Genomes that the controller drew, by canonical genome, with the layers that it chose."""
 
     def mutate(self, genomes: np.ndarray, front: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[str]]:
         """See `Mutator`."""
@@ -115,12 +115,12 @@ class HierarchicalMutator:
         return drawn
 
     def _layers(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """So many layers that leave a choice; any, if none does."""
+        """Random layers among those with a choice; among all layers if there are none."""
         free = self._free if len(self._free) else np.arange(self._space.depth)
         return free[rng.integers(len(free), size=count)]
 
     def _by_roulette(self, genomes: np.ndarray, front: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """At one layer, a choice with a chance of one over its cost; each of the costs as often as the others."""
+        """Change one layer, with probabilities inversely proportional to costs; each cost is used equally often."""
         if not self._block_costs:
             return self._random(genomes, front, rng)
         changed = genomes.copy()
@@ -132,7 +132,7 @@ class HierarchicalMutator:
         return changed
 
     def _by_prior(self, genomes: np.ndarray, front: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """At one layer, the choice of a random network of the front; or the block of the layer beside it, if it may."""
+        """Copy one layer's choice from a random network of the front, or a neighbouring layer's block if allowed."""
         changed = genomes.copy()
         layers = self._layers(len(genomes), rng)
         if self._settings.prior_repeats == "front" and len(front):
@@ -165,11 +165,11 @@ class HierarchicalMutator:
 
 
 def change_one_layer(genomes: np.ndarray, choices: Sequence[int], rng: np.random.Generator) -> np.ndarray:
-    """Uniform mutation: in each genome one uniformly chosen layer gets a uniformly chosen other choice.
+    """Uniform mutation: change one uniformly chosen layer of each genome to a uniformly chosen other choice.
 
     Args:
         genomes: integers, shape (genomes, L).
-        choices: m per layer; layers of one choice are left alone.
+        choices: m per layer; layers of one choice are not changed.
         rng: source of randomness.
     """
     counts = np.array(choices)
@@ -184,10 +184,10 @@ def change_one_layer(genomes: np.ndarray, choices: Sequence[int], rng: np.random
 
 
 def block_costs(space: SearchSpace, costs: Costs, name: str) -> list[np.ndarray]:
-    """Per layer, a positive cost of each choice.
+    """Positive cost of each choice, per layer.
 
-    Costs of whole networks tell what blocks cost more than each other, not from zero on. The lightest block of a layer
-    is taken to cost an L-th of the lightest network.
+    Costs of whole networks only determine differences between blocks. The lightest block of a layer is assumed to cost
+    an L-th of the lightest network.
     """
     base: Genome = (0,) * space.depth
     origin = costs(base)[name]

@@ -1,10 +1,9 @@
 """NSGA-II (Deb et al. 2002), the backbone of the paper's search (3.2): pymoo's algorithm, our operators.
 
-A choice index is a name, not a number: choice 3 is no closer to 4 than to 0. So pymoo's arithmetic on
-variables is replaced by single-point crossover between layers and by uniform mutation of one layer.
-Non-dominated sorting, crowding distance and the tournament are pymoo's. Bounds are its constraints: a network
-that meets them beats one that does not, and of two that do not the one closer to them wins, whatever their
-accuracies.
+A choice index is a name, not a number: choice 3 is no closer to 4 than to 0. So pymoo's arithmetic on variables is
+replaced by single-point crossover between layers and by uniform mutation of one layer. Non-dominated sorting, crowding
+distance and the tournament are pymoo's. Bounds are its constraints: a network that meets them beats one that does not,
+and of two that do not, the one closer to the bounds wins, whatever their accuracies.
 """
 
 import dataclasses
@@ -22,16 +21,16 @@ from fairnas.search.objectives import Objective
 from fairnas.search.sampling import FeasibleGenomes
 from fairnas.space import Genome, SearchSpace
 
-_MATINGS = 25  # attempts to fill a generation with new networks, before it stays smaller
+_MATINGS = 25  # attempts to fill a generation with new networks before it stays smaller
 
 
 class NSGA2:
-    """One generation of `config.population` genomes per `ask`; fewer where a small space has no others left.
+    """Generations of `config.population` genomes per `ask`; fewer if a small space has no others left.
 
     The first generation is random and meets the bounds. Later ones come from tournament, crossover with
     probability `config.crossover` per pair of parents, and mutation with probability `config.mutation` per
-    child. A child is never the same network as another child or as one of the population; a network that died
-    out may be asked again, which costs nothing because its score is known.
+    child. A child is never the same network as another child or as one of the population; a network that died out may
+    come back, which costs nothing because its score is known.
     """
 
     def __init__(
@@ -50,12 +49,12 @@ class NSGA2:
         genomes = FeasibleGenomes(space, objectives, costs, generator(seed, "first population"))
         self._unseen = genomes.listed()
         first = np.array(genomes.draw(config.population), dtype=int).reshape(-1, space.depth)
-        shape = (len(objectives), len(self._bounded) + 1)  # the last constraint: the network failed
+        shape = (len(objectives), len(self._bounded) + 1)  # the last constraint is failure
         self._algorithm = _algorithm(space, shape, first, config, derived_seed(seed, "nsga2"), self._mutator)
         self._asked: Any = None
 
     def ask(self) -> tuple[Genome, ...]:
-        """One generation of canonical genomes; none when all that a small space allows were asked."""
+        """Next generation of canonical genomes; empty if the space is exhausted."""
         over = self._unseen is not None and not self._unseen
         self._asked = None if over else self._algorithm.ask()
         if self._asked is None:
@@ -66,7 +65,7 @@ class NSGA2:
         return genomes
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
-        """Score the generation just asked for, in its order. One without scores must miss a bound."""
+        """Score the generation of the last `ask`, in its order. A candidate without scores must miss a bound."""
         assert self._asked is not None, "tell answers an ask"
         assert len(candidates) == len(self._asked), "tell takes one candidate per genome asked for"
         self._asked.set("F", np.array([self._values(each) for each in candidates]))
@@ -78,7 +77,7 @@ class NSGA2:
         self._count(names)
 
     def _count(self, names: Sequence[str]) -> None:
-        """Who made the children of this generation, and how many of them live on, or are on the first front."""
+        """Count the children of each operator, and how many of them survived or are on the first front."""
         told = {id(individual): name for individual, name in zip(self._asked, names, strict=True)}
         for name in names:
             tally = self.operators.get(name, OperatorCounts())
@@ -90,13 +89,13 @@ class NSGA2:
                 self.operators[name] = OperatorCounts(tally.children, tally.survived + 1, tally.on_front + on_front)
 
     def _values(self, candidate: Candidate) -> list[float]:
-        """Objectives to minimise. Of a candidate that misses a bound or failed pymoo never reads them."""
+        """Objectives to minimise. pymoo never reads those of candidates that miss a bound or failed."""
         measures = dict(candidate.items)
         found = [each.minimised(measures.get(each.name, math.nan)) for each in self._objectives]
         return [0.0 if math.isnan(value) else value for value in found]
 
     def _violations(self, candidate: Candidate) -> list[float]:
-        """Positive where a bound is missed. A failed network is worse than any that only misses a bound."""
+        """Violations, positive if a bound is missed. A failed network is worse than any that only misses bounds."""
         measures = dict(candidate.items)
         bounds = [each.violation(measures[each.name]) if each.name in measures else 1.0 for each in self._bounded]
         return [*bounds, math.inf if candidate.failed else 0.0]
@@ -111,15 +110,15 @@ def children(
     mutator: Mutator | None = None,
     front: np.ndarray | None = None,
 ) -> tuple[np.ndarray, list[str]]:
-    """Two canonical children of each pair of parents, shape (2 pairs, L), and the operator that made each.
+    """Make two canonical children of each pair of parents, shape (2 pairs, L); also return the operator of each.
 
     Args:
         a: integer genomes, shape (pairs, L).
         b: their partners, of the same shape.
-        space: says which choices a layer has, and which genome is canonical.
+        space: gives the choices of each layer, and canonical genomes.
         config: a pair is crossed with probability `crossover`, a child mutated with probability `mutation`.
         rng: source of randomness.
-        mutator: changes those that are mutated; default: one layer, uniformly.
+        mutator: mutates children; default: one layer, uniformly.
         front: the first front of the population, for the mutator.
     """
     crossed = rng.random((len(a), 1)) < config.crossover
@@ -140,7 +139,7 @@ def children(
 
 
 def _tails(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Layers behind a random point of each genome: the last one at least, never all of them."""
+    """Mask of the layers behind a random point of each genome: at least the last layer, never all."""
     pairs, depth = shape
     if depth == 1:
         return np.zeros(shape, dtype=bool)
@@ -150,19 +149,19 @@ def _tails(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
 def survivors(
     values: np.ndarray, violations: np.ndarray, count: int, rng: np.random.Generator
 ) -> list[tuple[int, int, float]]:
-    """Who lives on: those that meet the bounds by rank and crowding distance, then the others by violation.
+    """Select survivors: networks within the bounds by rank and crowding distance, then the others by violation.
 
-    The same as pymoo's survival, but with stable sorting. Pymoo's ties, which are frequent, fall as numpy's
-    quicksort happens to leave them, and that differs from processor to processor.
+    It equals pymoo's survival, but sorts stably. pymoo's ties, which are frequent, are ordered by numpy's quicksort,
+    whose result differs between processors.
 
     Args:
         values: objectives to minimise, shape (networks, objectives).
         violations: 0 where all bounds are met, shape (networks,).
-        count: how many live on, at most.
+        count: largest number of survivors.
         rng: breaks ties of the crowding distance.
 
     Returns:
-        Index, rank and crowding distance of each survivor; rank and distance are -1 where a bound is missed.
+        Index, rank and crowding distance of each survivor; rank and distance are -1 if a bound is missed.
     """
     from pymoo.operators.survival.rank_and_crowding.metrics import get_crowding_function
     from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
@@ -200,7 +199,8 @@ def _algorithm(
     from pymoo.core.survival import Survival
     from pymoo.core.termination import NoTermination
 
-    Config.warnings["not_compiled"] = False  # else pymoo may print on standard output, where `--json` answers
+    # otherwise pymoo may print to standard output, which is reserved for results
+    Config.warnings["not_compiled"] = False
     algorithm: Any = PymooNSGA2(pop_size=config.population, sampling=cast(Any, first), seed=seed)
     tournament = algorithm.mating.selection
 

@@ -1,8 +1,8 @@
-"""What a search optimises, and the bounds it keeps (paper 3.2): accuracy, multiply-adds, parameters, and any other.
+"""Objectives and bounds of a search (paper 3.2): accuracy, multiply-adds, parameters, and any others.
 
-The value of an objective comes from one of three places. Costs (`madds`, `params`, `latency`) are additive over layers
-and free: a bound on them is proved or refused before the search, and no network that misses one is ever evaluated.
-A function of the user's is asked once per network, before the supernet. The evaluator gives the rest.
+The value of an objective comes from one of three sources. Costs (`madds`, `params`, `latency`) are additive over layers
+and cheap: a bound on them is proved or refused before the search, and no network that misses one is ever evaluated. A
+user's function is called once per network, before the supernet. The evaluator gives all others.
 """
 
 import dataclasses
@@ -25,18 +25,18 @@ _TAKEN = ("genome", "generation", "failure")  # columns of exported candidates
 
 @dataclass(frozen=True)
 class Objective:
-    """One quantity to optimise.
+    """Quantity to optimise.
 
     Attributes:
         name: the cost or measure of a candidate, such as `madds`.
-        direction: whether more or less of it is better.
+        direction: `max` if more is better, `min` if less is.
         unit: the unit of its values and of its bound.
-        bound: the largest value allowed where less is better, the smallest where more is; None for no bound.
-        function: of a user's own objective: gives a number for space and genome, the same whenever it is asked.
-        best: the best value possible, where it is known; with `worst` it makes the scale of the hypervolume.
-        worst: the worst value possible, where it is known.
-        source: of what is read from a file: what its values depend on, such as the file's checksum.
-        text: what a configuration calls it, where that is not its name: FILE.py:NAME.
+        bound: the largest value allowed if less is better, the smallest if more is; None for no bound.
+        function: function of a user's objective: gives a number for space and genome, always the same.
+        best: the best possible value, if known; with `worst` it is the scale of the hypervolume.
+        worst: the worst possible value, if known.
+        source: for values from a file: everything that they depend on, such as the file's checksum.
+        text: name in a configuration, if different: FILE.py:NAME.
     """
 
     name: str
@@ -68,11 +68,11 @@ class Objective:
             )
 
     def minimised(self, value: float) -> float:
-        """The value with its sign turned where more is better, so that less is always better."""
+        """Value with its sign changed if more is better, so that less is always better."""
         return -value if self.direction == "max" else value
 
     def violation(self, value: float) -> float:
-        """How far a value misses the bound, relative to it; 0 where it is met. A NaN misses any bound."""
+        """Relative distance of a value from the bound; 0 if it is met. NaN misses any bound."""
         if self.bound is None:
             return 0.0
         if math.isnan(value):
@@ -81,7 +81,7 @@ class Objective:
 
     @property
     def bound_name(self) -> str:
-        """Where a user finds the bound."""
+        """Place where a user finds the bound."""
         return f"search.max_{self.name}" if self.name in _BOUNDED else f"the bound of objective '{self.name}'"
 
 
@@ -104,28 +104,28 @@ BUILT_IN: Mapping[str, Objective] = {
         LATENCY,
     )
 }
-"""Objectives that a configuration can name, beside `accuracy`; any other is FILE.py:NAME."""
+"""Objectives that a configuration can name, in addition to `accuracy`; any other is FILE.py:NAME."""
 LOSS_OF: Mapping[Measure, str] = {"top1": "loss", "balanced_accuracy": "balanced_loss"}
-"""Of each measure of accuracy, the loss that counts images or classes as it does."""
-_BOUNDED = (MADDS.name, PARAMS.name, LATENCY.name)  # with a `search.max_...` of their own
+"""Loss that weights images or classes like each measure of accuracy."""
+_BOUNDED = (MADDS.name, PARAMS.name, LATENCY.name)  # have a setting `search.max_...` of their own
 
 
 def objectives_from(config: SearchConfig, measure: Measure = "top1") -> tuple[Objective, ...]:
-    """The objectives of a configuration with its bounds. What has a bound is an objective, named or not.
+    """Objectives of a configuration with its bounds. A bounded quantity is an objective even if it is not listed.
 
     Args:
         config: names and bounds.
-        measure: what `accuracy` means.
+        measure: meaning of `accuracy`.
 
     Raises:
-        ConfigError: a name that is not known or stands twice, a file without the objective.
+        ConfigError: for an unknown or repeated name, or a file without the objective.
     """
     bounds = {name: getattr(config, f"max_{name}") for name in _BOUNDED}
     named = [measure if name == "accuracy" else name for name in config.objectives]
     names = [*named, *(name for name, bound in bounds.items() if bound is not None)]
     found = {text: _named(text) for text in dict.fromkeys(names)}
     if "accuracy" in config.objectives and measure not in config.objectives:
-        found[measure] = dataclasses.replace(found[measure], text="accuracy")  # by which it was given
+        found[measure] = dataclasses.replace(found[measure], text="accuracy")  # the name by which it was given
     for name, bound in bounds.items():
         if name in found:
             found[name] = dataclasses.replace(found[name], bound=bound)
@@ -137,15 +137,15 @@ def objectives_from(config: SearchConfig, measure: Measure = "top1") -> tuple[Ob
 
 
 def without_objectives(config: SearchConfig, names: Sequence[str], also: Mapping[str, str]) -> SearchConfig:
-    """A configuration without some of its objectives; what had a bound has none any more. No file is read.
+    """Configuration without some of its objectives and their bounds. Reads no file.
 
     Args:
-        config: with the objectives.
-        names: of those to take out: names, FILE.py:NAME, or NAME alone.
-        also: further names of objectives: what the configuration calls them, by name.
+        config: configuration with the objectives.
+        names: objectives to remove: names, FILE.py:NAME, or NAME alone.
+        also: further names of objectives: their texts in the configuration, by name.
 
     Raises:
-        ConfigError: for one that is not there, or if none is left.
+        ConfigError: for an objective that does not exist, or if none is left.
     """
     kept = list(config.objectives)
     for name in names:
@@ -163,7 +163,7 @@ def without_objectives(config: SearchConfig, names: Sequence[str], also: Mapping
 
 
 def _named(text: str) -> Objective:
-    """A built-in objective, or that of a user's file. A Python file is executed: it is code."""
+    """Objective that is built in, or from a user's file. A Python file is executed: it is code."""
     if text in BUILT_IN:
         return BUILT_IN[text]
     path, _, attribute = text.partition(".py:")
@@ -183,30 +183,30 @@ def _named(text: str) -> Objective:
 
 
 def accuracy_by(measure: Measure) -> Objective:
-    """The objective that a measure of accuracy is."""
+    """Objective of a measure of accuracy."""
     return BUILT_IN[measure]
 
 
 def pays_with(objective: Objective) -> bool:
-    """Whether an objective is a price of a network: less is better, and it is no loss on images."""
+    """True if an objective is a cost of a network: less is better, and it is not a loss on images."""
     return objective.direction == "min" and objective.name not in LOSS_OF.values()
 
 
 def merit(objectives: Sequence[Objective]) -> str:
-    """The name of what searchers with one goal look for: the first objective of which more is better.
+    """Name of the goal of searchers with a single goal: the first objective to maximise.
 
-    One that the evaluator gives comes before a function of the user's.
+    Objectives from the evaluator come before a user's functions.
     """
     more = sorted((o for o in objectives if o.direction == "max"), key=lambda o: o.function is not None)
     return more[0].name if more else ACCURACY.name
 
 
 def violation(measures: Measures, objectives: Sequence[Objective]) -> float:
-    """Sum of the relative violations of the bounds on what is measured; 0 where all of them are met."""
+    """Sum of the relative violations of the bounds on known measures; 0 if all are met."""
     return sum(each.violation(measures[each.name]) for each in objectives if each.name in measures)
 
 
 def qualifies(candidate: Candidate, objectives: Sequence[Objective]) -> bool:
-    """Whether a candidate was scored without failing and meets all bounds, so that a front may hold it."""
+    """True if a candidate was scored without failing and meets all bounds, so that it can be on a front."""
     complete = candidate.has(each.name for each in objectives) and not candidate.failed
     return complete and violation(dict(candidate.items), objectives) == 0

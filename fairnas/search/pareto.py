@@ -1,4 +1,4 @@
-"""The Pareto front of a set of candidates, its hypervolume, and networks selected from it (paper 4.2)."""
+"""Pareto front of a set of candidates, its hypervolume, and networks selected from it (paper 4.2)."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,14 +14,14 @@ _SHARE = (0.0, 1.0)
 def pareto_front(candidates: Iterable[Candidate], objectives: Sequence[Objective]) -> tuple[Candidate, ...]:
     """Candidates that no other dominates, lightest first.
 
-    Only candidates that were scored, did not fail and meet all bounds count. Of several with the same genome
-    the first counts; different networks of equal objectives all stay.
+    Only candidates that were scored, did not fail and meet all bounds are considered. Of several with the same genome
+    the first is used; different networks with equal objectives are all kept.
 
     Args:
-        candidates: with canonical genomes, as `run_search` and the archive give them.
+        candidates: candidates with canonical genomes, as from `run_search` and the archive.
         objectives: their names must be among the candidates' measures.
     """
-    from pymoo.util.nds.non_dominated_sorting import find_non_dominated  # 0.4 s that `--help` needs not pay
+    from pymoo.util.nds.non_dominated_sorting import find_non_dominated  # takes 0.4 s, which `--help` does not need
 
     distinct: dict[tuple[int, ...], Candidate] = {}
     for candidate in candidates:
@@ -31,7 +31,7 @@ def pareto_front(candidates: Iterable[Candidate], objectives: Sequence[Objective
         return ()
     kept = list(distinct.values())
     front = [kept[index] for index in find_non_dominated(minimised(kept, objectives))]
-    # of a front without multiply-adds, "light" is the first objective of which less is better
+    # without multiply-adds, "light" refers to the first objective that is minimised
     light_first = sorted(objectives, key=lambda each: (each.name != MADDS.name, each.direction != "min"))
     return tuple(sorted(front, key=lambda c: ([o.minimised(c.value(o.name)) for o in light_first], c.genome)))
 
@@ -42,23 +42,22 @@ def minimised(candidates: Sequence[Candidate], objectives: Sequence[Objective]) 
 
 
 def reference_point(objectives: Sequence[Objective], ranges: Ranges) -> tuple[float, ...]:
-    """The worst value of each objective, in its own unit: accuracy 0, the costs of the heaviest network."""
+    """Worst value of each objective, in its own unit: accuracy 0, the costs of the heaviest network."""
     return tuple(ranges.get(each.name, _SHARE)[1 if each.direction == "min" else 0] for each in objectives)
 
 
 def hypervolume(front: Sequence[Candidate], objectives: Sequence[Objective], ranges: Ranges) -> float:
-    """The share of the objective space that a front dominates, from 0 to 1.
+    """Share of the objective space that a front dominates, from 0 to 1.
 
-    Every objective is scaled to [0, 1] with 0 the best: costs from the smallest to the largest possible in
-    the space, accuracy as 1 - accuracy. The reference point is 1 in each, the worst possible
-    (`reference_point`). So the scale depends on the space alone, never on what was found or on bounds, and
-    values of different searches of one space compare. That holds no longer where a range was estimated
-    (`estimated_ranges`); a value beyond such a range counts as its end.
+    Every objective is scaled to [0, 1], with 0 the best: costs from the smallest to the largest possible in the space,
+    accuracy as 1 - accuracy. The reference point is 1 in each, the worst possible (`reference_point`). So the scale
+    depends only on the space, not on results or bounds, and values of different searches of one space are comparable.
+    This does not hold for estimated ranges (`estimated_ranges`), whose ends also limit values beyond them.
 
     Args:
-        front: candidates that count, as `pareto_front` gives them.
-        objectives: what is compared.
-        ranges: smallest and largest possible value of each; one that is left out is a share from 0 to 1.
+        front: candidates as from `pareto_front`.
+        objectives: objectives to compare.
+        ranges: smallest and largest possible value of each; without one, an objective is a share from 0 to 1.
     """
     from pymoo.indicators.hv import HV
 
@@ -76,17 +75,17 @@ def hypervolume(front: Sequence[Candidate], objectives: Sequence[Objective], ran
 def select_evenly(
     front: Sequence[Candidate], count: int, cost: Objective = MADDS, merit: Objective = ACCURACY
 ) -> tuple[Candidate, ...]:
-    """Networks at equal distances in multiply-adds, heaviest first (paper 4.2: FairNAS-A, B, C).
+    """Select networks at equal distances in multiply-adds, heaviest first (paper 4.2: FairNAS-A, B, C).
 
-    Targets lie evenly from the heaviest to the lightest network of the front. Each in turn gets the nearest
-    candidate that is not taken yet, of equally near ones the more accurate; both ends are always among them. A
-    front of no more than `count` candidates is taken whole. A count of 1 gives the most accurate.
+    Targets are evenly spaced from the heaviest to the lightest network of the front. Each in turn gets the nearest
+    candidate that is still free, among equally near ones the more accurate; both ends are always selected. A front of
+    at most `count` candidates is taken whole. A count of 1 gives the most accurate candidate.
 
     Args:
         front: scored candidates, in any order.
-        count: how many to select, 1 or more.
-        cost: what they are to be spread over, in place of multiply-adds.
-        merit: what decides between equally near ones, in place of accuracy.
+        count: number to select, 1 or more.
+        cost: objective to spread over, in place of multiply-adds.
+        merit: objective that decides between equally near ones, in place of accuracy.
     """
 
     def size(candidate: Candidate) -> float:

@@ -1,4 +1,4 @@
-"""Reinforcement learning alone: the search of MnasNet (Tan et al. 2019), the paper's RL baseline (4.3.2)."""
+"""Search by reinforcement learning alone, as MnasNet (Tan et al. 2019): the paper's RL baseline (4.3.2)."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -15,15 +15,15 @@ from fairnas.search.ranges import cost_ranges
 from fairnas.search.sampling import FeasibleGenomes
 from fairnas.space import Genome, SearchSpace
 
-_DRAWS = 10  # rounds of drawing from the policy, before a generation is filled up with random genomes
+_DRAWS = 10  # rounds of drawing from the policy before a generation is filled up with random genomes
 
 
 class PolicySearch:
-    """A controller draws every generation and learns from one reward, ACC (cost / target)^w.
+    """Controller that draws every generation and learns from one reward, ACC (cost / target)^w.
 
-    With w below 0 the reward prefers cheap networks without forbidding dear ones; w = -0.07 means that twice the cost
-    is worth 5 percent of the accuracy. A network is asked for once: where the policy repeats itself it draws again, and
-    when that does not help, random networks fill the generation up.
+    With w below 0 the reward prefers cheap networks without forbidding expensive ones; w = -0.07 means that twice the
+    cost is worth 5 percent of the accuracy. Each network is asked for once: if the policy repeats itself it draws
+    again, and if that does not help, random networks fill the generation.
     """
 
     operators: Mapping[str, OperatorCounts] = MappingProxyType({})
@@ -39,7 +39,7 @@ class PolicySearch:
         self._space, self._objectives, self._costs, self._config = space, objectives, costs, config
         self._merit = merit(objectives)
         self._rng = generator(seed, "policy search")
-        from fairnas.search.controller import Controller  # brings torch: only those who use it pay for it
+        from fairnas.search.controller import Controller  # loads torch, so it is imported only if used
 
         self._controller = Controller(space.choices, config.controller, seed)
         self._random = FeasibleGenomes(space, objectives, costs, generator(seed, "policy search, filling up"))
@@ -52,13 +52,13 @@ class PolicySearch:
                     f"search.reward.cost is '{self._cost}', of which nothing is known; give one of "
                     f"{', '.join(ranges) or 'the costs of the space'}, or --search.latency-table FILE.json"
                 )
-            self._cost = own[0]  # of a user's own costs, the first
+            self._cost = own[0]  # the first of a user's own costs
         low, high = ranges[self._cost]
         self._target = config.reward.target or (low + high) / 2 or 1.0
         self._asked: set[Genome] = set()
 
     def ask(self) -> tuple[Genome, ...]:
-        """One generation of genomes that meet the bounds, none asked before."""
+        """Next generation of genomes that meet the bounds, none of them asked before."""
         drawn: dict[Genome, None] = {}
         empty = self._rng.integers(self._space.choices, size=(self._config.population, self._space.depth))
         for _ in range(_DRAWS):
@@ -83,12 +83,12 @@ class PolicySearch:
         self._controller.learn([c.genome for c in scored], [self.reward(c) for c in scored])
 
     def reward(self, candidate: Candidate) -> float:
-        """ACC (cost / target)^w. Raises `ConfigError` for a negative accuracy, whose sign would turn its meaning."""
+        """ACC (cost / target)^w. Raises `ConfigError` for a negative accuracy, which would reverse its meaning."""
         ours = self._config.reward
         if candidate.value(self._merit) < 0:
             raise ConfigError(
                 f"searcher 'mnasnet_rl' multiplies {self._merit}, which is {candidate.value(self._merit):g} for a "
                 "network; it must be 0 or more: add a constant to it, or use another searcher"
             )
-        cost = max(candidate.value(self._cost) / self._target, 1e-9)  # a table may say that a network costs nothing
+        cost = max(candidate.value(self._cost) / self._target, 1e-9)  # a table may give a network no cost
         return candidate.value(self._merit) * cost**ours.exponent

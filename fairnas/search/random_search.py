@@ -1,6 +1,6 @@
-"""Random search: genomes drawn uniformly, none twice. The rival every other searcher has to beat.
+"""Random search: genomes drawn uniformly, none twice. The baseline for every other searcher.
 
-Where bounds refuse nearly all of a large space, it is uniform only before the bounds: see `FeasibleGenomes`.
+If bounds refuse nearly all of a large space, draws within the bounds are not uniform: see `FeasibleGenomes`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,8 +35,8 @@ class RandomSearch:
         self._population = config.population
 
     def ask(self) -> tuple[Genome, ...]:
-        """One generation of genomes."""
+        """Next generation of genomes."""
         return self._genomes.draw(self._population)
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
-        """Random search draws the same whatever the scores are."""
+        """Do nothing: random search does not depend on scores."""

@@ -1,4 +1,4 @@
-"""How far each objective can reach: what proves that a bound is possible, and scales the hypervolume."""
+"""Ranges of the objectives, which prove that a bound is possible, and scale the hypervolume."""
 
 import heapq
 import math
@@ -15,8 +15,8 @@ Ranges = Mapping[str, tuple[float, float]]
 def cost_ranges(space: SearchSpace, costs: Costs) -> Ranges:
     """Smallest and largest possible value of every cost, over all genomes of the space.
 
-    Costs are additive over layers, so changing one layer at a time tells the lightest and the heaviest genome of
-    each: L m questions.
+    Costs are additive over layers, so changing one layer at a time finds the lightest and the heaviest genome of each
+    cost with L m calls.
     """
     base: Genome = (0,) * space.depth
     layers = [
@@ -25,7 +25,8 @@ def cost_ranges(space: SearchSpace, costs: Costs) -> Ranges:
     ]
 
     def extreme(name: str, pick: Callable[..., int]) -> float:
-        # of a genome, not a sum of differences, whose rounding could refuse the bound that the lightest just meets
+        # the cost of a genome, not a sum of differences, whose rounding could refuse a bound that the lightest just
+        # meets
         chosen = tuple(pick(range(len(row)), key=lambda choice: row[choice][name]) for row in layers)
         return costs(chosen)[name]
 
@@ -35,7 +36,7 @@ def cost_ranges(space: SearchSpace, costs: Costs) -> Ranges:
 def known_ranges(objectives: Sequence[Objective], costs: Ranges) -> Ranges:
     """Smallest and largest value of each objective that is known before the search.
 
-    Proved for costs, from 0 to 1 for shares that the evaluator gives, and as declared for others.
+    Ranges are exact for costs, 0 to 1 for shares from the evaluator, and as declared for others.
     """
     known = dict(costs)
     for each in objectives:
@@ -48,10 +49,10 @@ def known_ranges(objectives: Sequence[Objective], costs: Ranges) -> Ranges:
 
 
 def estimated_ranges(objectives: Sequence[Objective], known: Ranges, candidates: Sequence[Candidate]) -> Ranges:
-    """The known ranges, and for objectives without one a guess from the first candidates that have values.
+    """Known ranges, with estimates from the first candidates with values for objectives that have none.
 
-    From the worst value seen to the best one, and as far again beyond it; a declared end stays as it is. The guess is
-    a function of the first generation alone, so a search that goes on makes the same.
+    An estimate extends from the worst value to the best one, and as far again beyond; a declared end is kept. It is a
+    function of the first generation alone, so a resumed search makes the same.
     """
     ranges = dict(known)
     for each in objectives:
@@ -74,13 +75,13 @@ def check_bounds(space: SearchSpace, objectives: Sequence[Objective], costs: Ran
     """Refuse a bound that no genome meets, before anything is searched.
 
     Args:
-        space: named in the message.
-        objectives: with their bounds.
-        costs: smallest and largest possible value of each cost (`cost_ranges`). Of other objectives only those that
-            declare their best value are checked.
+        space: its name is used in the message.
+        objectives: objectives with their bounds.
+        costs: smallest and largest possible value of each cost (`cost_ranges`). Other objectives are only checked if
+            they declare their best value.
 
     Raises:
-        ConfigError: saying the best possible value.
+        ConfigError: with the best possible value.
     """
     for objective in objectives:
         low, high = costs.get(objective.name, (objective.best, objective.best))
@@ -97,13 +98,13 @@ def check_bounds(space: SearchSpace, objectives: Sequence[Objective], costs: Ran
 
 
 def scarcities(space: SearchSpace, objectives: Sequence[Objective], costs: Costs, wanted: int) -> tuple[str, ...]:
-    """What to tell of bounds on costs that fewer networks meet than are wanted, although the space has so many.
+    """Notes about bounds on costs that fewer networks meet than are wanted, although the space has enough.
 
     Args:
-        space: where networks are searched.
-        objectives: with their bounds.
-        costs: additive over layers.
-        wanted: networks to choose from.
+        space: searched space.
+        objectives: objectives with their bounds.
+        costs: costs, additive over layers.
+        wanted: wanted number of networks.
     """
     known = costs((0,) * space.depth)
     lines = []
@@ -122,9 +123,9 @@ def scarcities(space: SearchSpace, objectives: Sequence[Objective], costs: Costs
 
 
 def smallest(space: SearchSpace, costs: Costs, name: str, count: int) -> list[float]:
-    """A cost of the networks that have least of it, in order: so many, or all of a space that has fewer.
+    """Smallest values of a cost over networks, in order: `count` of them, or all of a smaller space.
 
-    Each layer's choices are put into order; a network is reached from one in which one layer has the choice before.
+    The choices of each layer are sorted; each network is reached from one in which one layer has the previous choice.
     """
     base: Genome = tuple(0 for _ in range(space.depth))
     orders = [
@@ -149,7 +150,7 @@ def smallest(space: SearchSpace, costs: Costs, name: str, count: int) -> list[fl
 
 
 def number(value: float, up: bool | None = None) -> str:
-    """A number for a message: counts in full, others with four digits, rounded to the nearest, up, or down."""
+    """Number for a message: counts in full, others with four digits, rounded to the nearest, up, or down."""
     if float(value).is_integer() or abs(value) >= 1e6:
         return f"{value if up is None else math.ceil(value) if up else math.floor(value):,.0f}"
     if up is None:

@@ -1,4 +1,4 @@
-"""`search.json`: what a search was after, what it found, and what was selected of it."""
+"""`search.json`: objectives, results and selection of a search."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -14,57 +14,57 @@ StoredCandidate = Annotated[Candidate, StoredAs(Candidate.from_dict, Candidate.t
 
 @dataclass(frozen=True)
 class ObjectiveRecord:
-    """An objective of a search that is over."""
+    """An objective of a finished search."""
 
     name: str
     text: str
-    """What the configuration calls it."""
+    """Name in the configuration."""
     direction: Literal["max", "min"]
     unit: str
     bound: Number | None
     range: tuple[Number, Number] | None
-    """Smallest and largest value, which scale the hypervolume; None where no network had one."""
+    """Smallest and largest value, which scale the hypervolume; None if no network had one."""
     range_is_estimated: bool
-    """Whether the range was guessed from the first generation."""
+    """True if the range was estimated from the first generation."""
     origin: str
-    """Where it comes from, in words: the recipe, the run's own settings, a flag."""
+    """Origin of the objective in words: the recipe, the run's own settings, a flag."""
 
 
 @dataclass(frozen=True)
 class SearchRecord(Record):
-    """`search.json`. The front is sorted by multiply-adds, lightest first; the selected networks are heaviest first."""
+    """Content of `search.json`. The front begins with its lightest network, the selection with its heaviest."""
 
     searcher: str
     measure: Measure
-    """What accuracy means."""
+    """Measure of accuracy."""
     population: int
     generations: int
-    """How many there were; fewer than configured if the space ran out of networks."""
+    """Number of generations; fewer than configured if the space ran out of networks."""
     evaluations: int
     """Genomes asked for, repeats included."""
     distinct: int
     """Networks among them."""
     rejected: int
-    """Of the distinct networks, how many missed a bound."""
+    """Number of distinct networks that missed a bound."""
     failed: int
-    """Of these, how many could not be scored."""
+    """Number of distinct networks that could not be scored."""
     failure: str
-    """The first of these and why; empty if none failed."""
+    """Genome of the first of these and the reason; empty if none failed."""
     operators: dict[str, OperatorCounts]
-    """What became of the children of each operator; none of searchers that have no operators."""
+    """Outcome of the children of each operator; empty for searchers without operators."""
     hypervolume: tuple[float, ...]
-    """After each generation."""
+    """Hypervolume after each generation."""
     reference: tuple[Number, ...]
-    """The point that it is measured from."""
+    """Reference point of the hypervolume."""
     objectives: tuple[ObjectiveRecord, ...]
     bounds: dict[str, Number | None]
-    """By the names of objectives; multiply-adds and parameters are always among them."""
+    """Bounds by name of the objective; multiply-adds and parameters are always included."""
     front: tuple[StoredCandidate, ...]
     selected: tuple[StoredCandidate, ...]
     sources: dict[str, str]
-    """Of costs and objectives that depend on a file of the user's: on what."""
+    """Files of the user's that costs and objectives depend on, by name."""
     setting: str
-    """Under which the archive has its scores."""
+    """Setting under which the archive stores its scores."""
     archive: ArchiveContent
 
     @property
@@ -74,6 +74,6 @@ class SearchRecord(Record):
 
     @property
     def further_objectives(self) -> tuple[ObjectiveRecord, ...]:
-        """Those beyond the measure of accuracy, multiply-adds and parameters, which every table has."""
+        """Objectives other than the measure of accuracy, multiply-adds and parameters, which every table shows."""
         known = (self.measure, "madds", "params")
         return tuple(each for each in self.objectives if each.name not in known)

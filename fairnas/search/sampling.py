@@ -1,4 +1,4 @@
-"""Random genomes that meet the bounds, each at most once: the first population, and random search."""
+"""Random genomes that meet the bounds, each at most once: for the first population, and for random search."""
 
 import numpy as np
 
@@ -6,18 +6,18 @@ from fairnas.search.candidate import Costs
 from fairnas.search.objectives import Objective, violation
 from fairnas.space import Genome, SearchSpace
 
-_SMALL = 10_000  # genomes of a space that is listed instead of sampled; 0.2 s at most
-_DRAWS = 10  # uniform draws per genome wanted, before draws that miss the bounds are repaired instead
-_MISSES = 20  # repaired genomes in a row that were all drawn before: the bounds leave hardly any others
+_SMALL = 10_000  # genomes of a space that is listed instead of sampled, which takes at most 0.2 s
+_DRAWS = 10  # uniform draws per wanted genome before draws that miss the bounds are repaired
+_MISSES = 20  # repaired genomes in a row that were all drawn before: then the bounds leave hardly any others
 
 
 class FeasibleGenomes:
-    """Deals distinct canonical genomes that meet the bounds, and fewer than wanted once they run out.
+    """Source of distinct canonical genomes that meet the bounds; gives fewer than wanted when they run out.
 
-    Small spaces are listed, so that the genomes are exactly uniform and exactly exhausted. Large ones are
-    sampled uniformly; where bounds refuse nearly everything, refused genomes are made cheaper layer by layer
-    until they meet the bounds, which favours genomes close to the bounds: they are uniform no longer. A repaired
-    genome can still miss them if two bounds fight each other; then it is the best that single changes give.
+    Small spaces are listed, so that draws are exactly uniform and exhaustive. Large spaces are sampled uniformly; if
+    bounds refuse nearly all genomes, refused ones are made cheaper layer by layer until they meet the bounds, which
+    favours genomes close to the bounds. A repaired genome can still miss them if two bounds conflict; then it is the
+    best that single changes give.
     """
 
     def __init__(
@@ -28,13 +28,13 @@ class FeasibleGenomes:
         self._deck: list[Genome] | None = None
 
     def listed(self) -> set[Genome] | None:
-        """All genomes not dealt yet that meet the bounds; None in a space too large to list."""
+        """All remaining genomes that meet the bounds; None for a space too large to list."""
         if self._space.size > _SMALL:
             return None
         return set(self._listed_deck())
 
     def draw(self, count: int) -> tuple[Genome, ...]:
-        """The next `count` genomes, or as many as there still are."""
+        """Draw the next `count` genomes, or as many as remain."""
         if self._space.size <= _SMALL:
             deck = self._listed_deck()
             dealt, self._deck = deck[:count], deck[count:]
@@ -70,7 +70,7 @@ class FeasibleGenomes:
         return drawn
 
     def _repaired(self, genome: Genome) -> Genome:
-        """The genome with choices replaced, layers in random order, by random ones closer to the bounds."""
+        """Genome with choices replaced by random ones closer to the bounds, layers in random order."""
         genome = self._space.canonical(genome)
         left, before = self._violation(genome), float("inf")
         while 0 < left < before:
@@ -79,7 +79,7 @@ class FeasibleGenomes:
                 for choice in self._rng.permutation(self._space.choices[layer]).tolist():
                     changed = self._space.canonical((*genome[:layer], choice, *genome[layer + 1 :]))
                     now = self._violation(changed)
-                    if now < left:  # the first one in random order is a uniform one of all that are better
+                    if now < left:  # the first improvement in random order is a uniform draw from all improvements
                         genome, left = changed, now
                         break
                 if not left:

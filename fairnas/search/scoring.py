@@ -1,4 +1,4 @@
-"""From genomes to candidates: what is cheap first, what is dear only where it can matter and is not known yet."""
+"""Scoring of genomes: cheap values first, and expensive ones only if needed and not known yet."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ _LONGEST = 200  # characters of a reason
 
 @dataclass
 class Scoring:
-    """Makes candidates of genomes: costs, then functions of the user's, then scores of the evaluator.
+    """Conversion of genomes to candidates: costs, then a user's functions, then scores of the evaluator.
 
-    A network that misses a bound or fails on the way is not asked for what comes later. Scores are in the archive under
-    its setting; values that depend on a file of the user's (a function, a latency table) under a setting that names
-    the file's content, so a file that changed is never mixed with what it was.
+    Later values are not computed for a network that misses a bound or has failed. Scores are in the archive under its
+    setting; values that depend on a user's file (a function, a latency table) are under a setting that includes the
+    file's checksum, so values of different versions are never mixed.
     """
 
     space: SearchSpace
@@ -28,10 +28,10 @@ class Scoring:
     archive: Archive
     cost_sources: Mapping[str, str]
     reasons: dict[Genome, str] = field(default_factory=dict)
-    """Why networks failed."""
+    """Reasons of failed networks."""
 
     def candidates(self, genomes: Sequence[Genome], generation: int) -> dict[Genome, Candidate]:
-        """Candidates of networks that this search asks for the first time; what is new is in the archive."""
+        """Candidates of networks that this search asks for the first time; new values are added to the archive."""
         known = {genome: dict(self.costs(genome)) for genome in genomes}
         stored = [name for name in self.cost_sources if genomes and name in known[genomes[0]]]
         for name in stored:
@@ -52,19 +52,19 @@ class Scoring:
         if unknown:
             scored = self._scores(unknown)
             failed = {g: self.reasons.setdefault(g, _not_finite(s)) for g, s in scored.items() if _not_finite(s)}
-            # costs go into the archive too, for reports
+            # costs are stored as well, for reports
             self.archive.add({g: {**score, **shared[g]} for g, score in scored.items()}, generation, failed)
             scores |= scored
-        # costs are those of this search, and so is the generation, whoever filled the archive
+        # costs and generation are those of this search, whatever search filled the archive
         return {g: Candidate.of(g, {**scores.get(g, {}), **known[g]}, generation) for g in genomes}
 
     @staticmethod
     def value_setting(name: str, source: str) -> str:
-        """The archive's setting for values that depend on a file of the user's."""
+        """Setting of the archive for values that depend on a user's file."""
         return f"{name}: {source}"
 
     def _allowed(self, known: Mapping[Genome, Measures]) -> list[Genome]:
-        """Networks that meet the bounds and did not fail, by what is known of them."""
+        """Networks that meet the bounds and did not fail, as far as known."""
         return [
             genome
             for genome, measures in known.items()
@@ -72,7 +72,7 @@ class Scoring:
         ]
 
     def _values(self, objective: Objective, genomes: Sequence[Genome], generation: int) -> dict[Genome, float]:
-        """What a user's function gives. Whatever it raises fails the network that it was asked about."""
+        """Values of a user's function. Any exception fails the network that it was called for."""
         setting = self.value_setting(objective.name, objective.source) if objective.source else None
         found = self.archive.get(genomes, setting) if setting else {}
         if any(math.isnan(each[objective.name]) for each in found.values()):
@@ -92,7 +92,7 @@ class Scoring:
         return {genome: (found.get(genome) or new[genome])[objective.name] for genome in genomes}
 
     def _scores(self, genomes: Sequence[Genome]) -> dict[Genome, Measures]:
-        """Ask the evaluator. An `ArithmeticError` fails the one genome that causes it, not its generation."""
+        """Scores from the evaluator. An `ArithmeticError` fails the genome that causes it, not its generation."""
         costs = self.costs(genomes[0])
         wanted = {each.name for each in self.objectives if each.function is None and each.name not in costs}
         try:
@@ -108,11 +108,12 @@ class Scoring:
 
 
 def candidates_with_values(archive: Archive, sources: Mapping[str, str]) -> tuple[Candidate, ...]:
-    """Everything that was scored in an archive's setting and did not fail, with what files of the user's say of it.
+    """Candidates of an archive's setting that did not fail, with values that depend on a user's files.
 
     Args:
-        archive: of a search that ended.
-        sources: of each cost or function that depends on such a file, on what. Who has no value keeps the rest.
+        archive: archive of a finished search.
+        sources: source of each cost or function that depends on such a file. Candidates without a value keep the
+            others.
     """
     values: dict[Genome, dict[str, float]] = {}
     for name, source in sources.items():
@@ -126,23 +127,23 @@ def candidates_with_values(archive: Archive, sources: Mapping[str, str]) -> tupl
 
 
 def one_line(text: str) -> str:
-    """The first line of a text, cut where it is long."""
+    """First line of a text, shortened if it is long."""
     line = " ".join(text.splitlines()[0].split()) if text.strip() else ""
     return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."
 
 
 def _not_finite(score: Measures) -> str:
-    """Why a score is a failure; empty where it is none."""
+    """Reason that a score is a failure; empty if it is none."""
     names = [name for name, value in score.items() if math.isnan(value)]
     return f"{' and '.join(sorted(names))} not finite" if names else ""
 
 
 def _asked(objective: Objective, space: SearchSpace, genome: Genome) -> tuple[float, str]:
-    """A function's value for a genome and no reason, or NaN and the reason why there is none."""
+    """Value of a function for a genome and an empty reason, or NaN and the reason of the failure."""
     assert objective.function is not None, "only functions are asked"
     try:
         value = objective.function(space, genome)
-    except (Exception, SystemExit) as error:  # the user's own code may raise anything; the search goes on
+    except (Exception, SystemExit) as error:  # the user's own code may raise anything; the search continues
         return math.nan, one_line(f"{objective.name} raised {type(error).__name__}: {error}")
     if not is_number(value):
         given = repr(value) if isinstance(value, int | float | str | None) else f"a {type(value).__name__}"

@@ -1,4 +1,4 @@
-"""Who proposes genomes: every searcher by name. A new one is one file and one line here."""
+"""List of searchers by name. A new one is one file and one line here."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -18,19 +18,19 @@ from fairnas.space import Genome, SearchSpace
 
 
 class Searcher(Protocol):
-    """Proposes genomes by generations: a deterministic function of its seed and of the scores told."""
+    """Source of genomes by generations: a deterministic function of its seed and of the scores."""
 
     def ask(self) -> tuple[Genome, ...]:
-        """One generation of genomes; an empty one ends the search."""
+        """Next generation of genomes; an empty one ends the search."""
         ...
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
-        """Take the generation just asked for, in order. One that misses a bound has costs but no scores."""
+        """Take the candidates of the last `ask`, in order. One that misses a bound has costs but no scores."""
         ...
 
     @property
     def operators(self) -> Mapping[str, OperatorCounts]:
-        """What became of the children of each operator; empty for a searcher without any."""
+        """Counts of the children of each operator; empty for a searcher without operators."""
         ...
 
 
@@ -39,14 +39,14 @@ SearcherFactory = Callable[[SearchSpace, tuple[Objective, ...], Costs, SearchCon
 
 @dataclass(frozen=True)
 class SearcherInfo:
-    """What `fairnas searchers` lists, and how the searcher is made."""
+    """Line of `fairnas searchers`, and the factory of the searcher."""
 
     line: str
-    """What it does, in one line."""
+    """Description in one line."""
     source: str
-    """Its source, and its place in the paper."""
+    """Reference, and place in the paper."""
     factory: SearcherFactory
-    """Makes one from space, objectives, costs, configuration and seed."""
+    """Function that makes a searcher from space, objectives, costs, configuration and seed."""
 
 
 def _moremnas(
@@ -100,14 +100,14 @@ SEARCHERS: Mapping[str, SearcherInfo] = {
 def make_searcher(
     space: SearchSpace, objectives: tuple[Objective, ...], costs: Costs, config: SearchConfig, seed: int
 ) -> Searcher:
-    """The searcher that the configuration names.
+    """Make the searcher that the configuration names.
 
     Args:
-        space: what it proposes genomes of.
-        objectives: what it optimises, with their bounds.
-        costs: multiply-adds, parameters and whatever else is known of a genome without scoring it.
+        space: space of the genomes.
+        objectives: objectives with their bounds.
+        costs: multiply-adds, parameters and other values known without scoring.
         config: population, generations, and its own settings.
-        seed: of everything that it draws.
+        seed: seed of all its random draws.
 
     Raises:
         UnknownNameError: with the nearest name.

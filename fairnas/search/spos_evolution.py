@@ -1,8 +1,9 @@
-"""The evolution of Single Path One-Shot (Guo et al. 2019): accuracy alone, under a constraint.
+"""Evolution of Single Path One-Shot (Guo et al. 2019): accuracy alone, under a constraint.
 
-As in its published code: the best ten ever of a population of fifty are parents; half of the children are mutants, each
-layer drawn anew with probability 0.1, the others crossovers that take each layer from either parent; what is missing is
-random; no network twice. Here the numbers scale with the population: a fifth are parents.
+As in its published code, the ten best networks so far are the parents of a population of fifty; half of the children
+are mutants, with each layer redrawn with probability 0.1, the others crossovers that take each layer from either
+parent; random networks fill up; no network occurs twice. Here the numbers scale with the population: a fifth are
+parents.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,12 +20,12 @@ from fairnas.search.sampling import FeasibleGenomes
 from fairnas.space import Genome, SearchSpace
 
 MUTATED = 0.1
-"""Probability that a layer of a mutant is drawn anew."""
-_TRIES = 10  # per child, as in the published code
+"""Probability that a layer of a mutant is redrawn."""
+_TRIES = 10  # attempts per child, as in the published code
 
 
 class SposEvolution:
-    """Finds one network: the most accurate that meets the bounds. The front over all it has seen is a by-product."""
+    """Search for the most accurate network within the bounds. The front of all its networks is a by-product."""
 
     operators: Mapping[str, OperatorCounts] = MappingProxyType({})
 
@@ -37,6 +38,7 @@ class SposEvolution:
         seed: int,
     ) -> None:
         self._space, self._objectives, self._costs = space, objectives, costs
+        # published: 10 parents of 50
         self._population, self._parents = config.population, max(2, config.population // 5)
         self._merit = merit(objectives)
         self._rng = generator(seed, "spos evolution")
@@ -79,7 +81,7 @@ class SposEvolution:
         return tuple(np.where(self._rng.random(self._space.depth) < 0.5, self._parent(), self._parent()).tolist())
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
-        """Keep the most accurate ever as parents."""
+        """Keep the most accurate networks so far as parents."""
         scored = [
             c
             for c in candidates

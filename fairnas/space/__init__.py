@@ -1,4 +1,4 @@
-"""What may be chosen: genomes, blocks as data, search spaces, the catalog. Pure data, no torch."""
+"""Genomes, blocks as data, search spaces, the catalog. Pure data, no torch."""
 
 from fairnas.space.blocks import (
     Activation,

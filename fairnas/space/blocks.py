@@ -1,7 +1,7 @@
-"""Blocks as data: what a choice block is, without saying how it is computed.
+"""Blocks as data: descriptions of choice blocks, without their computation.
 
 The modules that compute them are in `nets/blocks.py`; a new kind of block has one class here and one there. A field
-that has a default was added after the first spaces were written: it is stored in files only where it differs.
+that has a default is stored in files only if it differs from it, so that older files and their hashes stay valid.
 """
 
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ Activation = Literal["relu6", "relu", "swish"]
 
 @dataclass(frozen=True)
 class InvertedResidual:
-    """1x1 expansion, k x k depthwise, 1x1 linear projection; with a shortcut where the shape stays (MobileNetV2)."""
+    """1x1 expansion, k x k depthwise, 1x1 linear projection; with a shortcut if the shape stays (MobileNetV2)."""
 
     kernel: int
     expansion: int
     groups: int = 1
-    """Of both 1x1 convolutions; with more than one, channels are shuffled after the first (FBNet)."""
+    """Groups of both 1x1 convolutions; with more than one, channels are shuffled after the first (FBNet)."""
     squeeze: float = 0.0
-    """Width of squeeze-excite behind the depthwise convolution, as a share of the block's input; 0 is none."""
+    """Width of squeeze-excite after the depthwise convolution, as a share of the block's input channels; 0 is none."""
     activation: Activation | None = None
-    """Default: that of the space."""
+    """Activation; default: that of the space."""
 
     def __post_init__(self) -> None:
         _check_kernel(self.kernel)
@@ -42,7 +42,7 @@ class InvertedResidual:
         return f"k{self.kernel}e{self.expansion}{groups}{squeeze}{self.activation or ''}"
 
     def unsupported_reason(self, inputs: int, outputs: int, stride: int) -> str:
-        """Why the block cannot take and give so many channels; empty if it can."""
+        """Reason that the block cannot have these numbers of channels; empty if it can."""
         if inputs % self.groups or outputs % self.groups:
             return f"{self.groups} groups need numbers of channels that are multiples of {self.groups}"
         return ""
@@ -69,9 +69,10 @@ class Separable:
 
 @dataclass(frozen=True)
 class ShuffleUnit:
-    """A unit of ShuffleNetV2: half of the channels passes, the other half is convolved; both, where it shrinks.
+    """Unit of ShuffleNetV2: half of the channels are passed on, the other half convolved; both branches if it shrinks.
 
-    1x1, k x k depthwise, 1x1, half as wide inside as the unit's output (Single Path One-Shot).
+    The main branch is The main branch is The main branch is 1x1, k x k depthwise, 1x1, half as wide inside as the
+    unit's output (Single Path One-Shot).
     """
 
     kernel: int
@@ -91,11 +92,11 @@ class ShuffleUnit:
 
 @dataclass(frozen=True)
 class ShuffleXception:
-    """The same unit with three 3x3 depthwise convolutions, a 1x1 behind each (Single Path One-Shot)."""
+    """Unit of ShuffleNetV2 with three 3x3 depthwise convolutions, each followed by a 1x1 (Single Path One-Shot)."""
 
     @property
     def kernel(self) -> int:
-        """Of each depthwise convolution."""
+        """Kernel size of each depthwise convolution."""
         return 3
 
     @property
@@ -110,7 +111,7 @@ class ShuffleXception:
 
 @dataclass(frozen=True)
 class Identity:
-    """Does nothing where the shape stays; a 1x1 convolution with BN where it changes (as in NAS-Bench-Macro)."""
+    """Identity if the shape stays; a 1x1 convolution with BN if it changes (as in NAS-Bench-Macro)."""
 
     @property
     def label(self) -> str:
@@ -126,7 +127,7 @@ Block = InvertedResidual | Separable | ShuffleUnit | ShuffleXception | Identity
 
 
 MOST = 65_536
-"""Of channels and the like: a space in a file may ask for a network that no machine holds."""
+"""Largest number of channels and the like: a space in a file may ask for a network that no machine can hold."""
 _WIDEST_KERNEL = 255
 
 

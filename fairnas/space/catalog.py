@@ -10,7 +10,7 @@ from fairnas.space.space import SearchSpace
 
 
 def _fbnet_blocks(kernel: int) -> tuple[InvertedResidual, ...]:
-    """Of one kernel size, in FBNet's order."""
+    """Blocks of one kernel size, in FBNet's order."""
     return (
         *(InvertedResidual(kernel, 1), InvertedResidual(kernel, 1, groups=2)),
         *(InvertedResidual(kernel, 3), InvertedResidual(kernel, 6)),
@@ -71,7 +71,7 @@ FBNET = chain_space(
     ),
     choices=(
         *(block for kernel in (3, 5) for block in _fbnet_blocks(kernel)),
-        Identity(),  # where the shape changes, a 1x1 convolution stands in, as in the common re-implementations
+        Identity(),  # if the shape changes, a 1x1 convolution replaces it, as in the common re-implementations
     ),
     head=1984,
     activation="relu",

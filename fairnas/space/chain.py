@@ -1,4 +1,4 @@
-"""Building a search space in a few lines: stages of layers that all offer the same choice blocks.
+"""Construction of a search space in a few lines: stages of layers that all offer the same choice blocks.
 
 For example:
     from fairnas.space import Stage, Stem, chain_space
@@ -33,7 +33,7 @@ class Stem:
 
 @dataclass(frozen=True)
 class Stage:
-    """Layers of one width; the first of them has the stride."""
+    """Layers of one width; the first one has the stride."""
 
     channels: int
     layers: int
@@ -59,10 +59,10 @@ def chain_space(
     classifier_bias: bool = True,
     bn_eps: float = 1e-5,
 ) -> SearchSpace:
-    """A space of inverted residuals, kernels x expansions in the order of the paper's Table 6 (k3e3, k5e3, ...).
+    """Make a space of inverted residuals, kernels x expansions in the order of the paper's Table 6 (k3e3, k5e3, ...).
 
     Args:
-        name: what the space is called in configurations and reports.
+        name: name of the space in configurations and reports.
         image_size: side of the square input in pixels.
         stem: first convolution.
         stages: widths, numbers of layers and strides of the choice layers.
@@ -71,13 +71,13 @@ def chain_space(
         expansions: expansion rates to choose from.
         choices: the choice blocks themselves, instead of kernels x expansions.
         first: channels of a fixed separable 3x3 block behind the stem; default: no such block.
-        skip: whether layers that keep the shape also offer the identity, as their last choice.
+        skip: True if layers that keep the shape also offer the identity, as their last choice.
         image_channels: 3 for colour, 1 for grey.
         num_classes: outputs of the classifier.
         activation: `relu6`, `relu` or `swish`, everywhere.
-        source: where the space is described.
-        classifier_bias: whether the classifier has a bias.
-        bn_eps: added to the variances that BN divides by.
+        source: reference that describes the space.
+        classifier_bias: True if the classifier has a bias.
+        bn_eps: added to the variances in BN.
 
     Raises:
         SpaceError: if a number is out of range.
@@ -132,7 +132,7 @@ def _distinct(what: str, given: Sequence[int], example: str) -> tuple[int, ...]:
     """Return a list of numbers as a tuple. Raises `SpaceError` if it is empty, no list, or has a number twice."""
     if not isinstance(given, list | tuple) or not given:
         raise SpaceError(f"{what} is {given!r}; give a list such as {example}")
-    if len(given) <= len(ALPHABET):  # longer ones are refused for their length
+    if len(given) <= len(ALPHABET):  # longer lists are refused elsewhere
         for place, value in enumerate(given):
             if value in given[:place]:
                 raise SpaceError(f"{what} has {value!r} twice; give each once")

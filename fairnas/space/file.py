@@ -1,4 +1,4 @@
-"""Search spaces in files: a user's own as TOML or Python, a resolved one as JSON in a run directory."""
+"""Search spaces in files: a user's own space as TOML or Python, a run's space as JSON."""
 
 import dataclasses
 import inspect
@@ -13,7 +13,8 @@ from fairnas.space.space import Layer, SearchSpace
 from fairnas.space.tables import TableError, read_block, read_list, read_table, require_keys
 from fairnas.untrusted import parse_json, parse_toml
 
-_LATER = ("classifier_bias", "bn_eps")  # fields of a space that its first files did not have
+# fields that are left out of files if they have their defaults, so that hashes of older runs stay valid
+_LATER = ("classifier_bias", "bn_eps")
 _STAGES_EXAMPLE = "a list, such as [{ channels = 24, layers = 2, stride = 2 }], or [[stages]] above each of them"
 _CHOICES_EXAMPLE = 'a list, such as [{ kind = "InvertedResidual", kernel = 3, expansion = 6 }, { kind = "Identity" }]'
 
@@ -41,10 +42,10 @@ def load_space(path: Path, attribute: str = "space") -> SearchSpace:
 
 
 def from_table(given: dict[str, Any]) -> SearchSpace:
-    """A space from the content of a TOML file, which are the arguments of `chain_space`.
+    """Make a space from the content of a TOML file, which are the arguments of `chain_space`.
 
-    Raises `SpaceError`: for an unknown key, at any depth, with the nearest known one; for one that is absent; for a
-    value of another kind; for numbers out of range and for a choice that is offered twice.
+    Raises `SpaceError` for an unknown key at any depth (with the nearest known one), a missing key, a value of another
+    type, a number out of range, and a choice that is offered twice.
     """
     arguments = inspect.signature(chain_space).parameters
     required = [name for name, each in arguments.items() if each.default is inspect.Parameter.empty]
@@ -65,18 +66,18 @@ def from_table(given: dict[str, Any]) -> SearchSpace:
     if "choices" in given:
         choices = enumerate(read_list(given["choices"], "choices", _CHOICES_EXAMPLE), start=1)
         made["choices"] = tuple(read_block(each, f"choice {number}", above) for number, each in choices)
-    return chain_space(**made).for_data()  # which refuses an image size that the space cannot take
+    return chain_space(**made).for_data()  # refuses an image size that is too small for the space
 
 
 def run_python(path: Path, what: str, kind: type[FairnasError]) -> dict[str, Any]:
-    """Execute a user's Python file and return its names; `what` and `kind` say what its error is about."""
+    """Execute a user's Python file and return its names; `what` and `kind` are subject and class of its errors."""
     if not path.is_file():
         raise kind(f"there is no {what} file {path}; give FILE.py:NAME")
     try:
         return runpy.run_path(str(path))
     except FairnasError:
         raise
-    except (Exception, SystemExit) as error:  # the user's own code may raise anything; they get its last line
+    except (Exception, SystemExit) as error:  # the user's own code may raise anything; its last line is shown
         raise kind(f"{what} file {path} raises {type(error).__name__}: {error}") from error
 
 
@@ -90,7 +91,7 @@ def _from_python(path: Path, attribute: str) -> SearchSpace:
 
 
 def to_dict(space: SearchSpace) -> dict[str, Any]:
-    """The space as plain data (for JSON); `from_dict` gives an equal space."""
+    """Space as plain data (for JSON); `from_dict` gives an equal space."""
 
     def layer(value: Layer) -> dict[str, Any]:
         blocks = [{"kind": type(block).__name__, **_differing(block)} for block in value.choices]
@@ -102,13 +103,13 @@ def to_dict(space: SearchSpace) -> dict[str, Any]:
 
 
 def _differing(value: Block | SearchSpace) -> dict[str, Any]:
-    """The fields of a dataclass that are not at their defaults: runs know their space by what was written once."""
+    """Fields of a dataclass that differ from their defaults: hashes of runs depend on exactly this content."""
     fields = dataclasses.fields(value)
     return {field.name: getattr(value, field.name) for field in fields if getattr(value, field.name) != field.default}
 
 
 def from_dict(plain: dict[str, Any]) -> SearchSpace:
-    """The inverse of `to_dict`. Raises `SpaceError` for anything else."""
+    """Space from the result of `to_dict`. Raises `SpaceError` for anything else."""
 
     def layer(given: Any, where: str) -> Layer:
         require_keys(given, where, [field.name for field in dataclasses.fields(Layer)], ["choices"])

@@ -1,4 +1,4 @@
-"""The genome: one architecture as a tuple of choice indices, and its text form.
+"""Genome: one architecture as a tuple of choice indices, and its text form.
 
 The text form has one character per layer, `0-9a-z`, so the paper's model [2, 0, 2, 3, ...] reads `2023...`.
 """
@@ -16,7 +16,7 @@ _INDEX = {character: index for index, character in enumerate(ALPHABET)}
 
 
 def parse_genome(text: str) -> Genome:
-    """Read the text form. Raises `GenomeError` for a character outside `0-9a-z`."""
+    """Parse the text form. Raises `GenomeError` for a character outside `0-9a-z`."""
     try:
         return tuple(_INDEX[character] for character in text)
     except KeyError as error:
@@ -26,7 +26,7 @@ def parse_genome(text: str) -> Genome:
 
 
 def format_genome(genome: Sequence[int]) -> str:
-    """Write the text form; the inverse of `parse_genome`."""
+    """Text form of a genome; the inverse of `parse_genome`."""
     return "".join(ALPHABET[choice] for choice in genome)
 
 

@@ -1,4 +1,4 @@
-"""The search space as pure data: stem, L choice layers, head (paper 2.2 and 4.1)."""
+"""Search space as pure data: stem, L choice layers, head (paper 2.2 and 4.1)."""
 
 import dataclasses
 import functools
@@ -25,7 +25,7 @@ _MOST = {
 
 @dataclass(frozen=True)
 class Layer:
-    """One choice layer: its shape, and the choice blocks to choose from. A layer of one choice is fixed."""
+    """One choice layer: its shape and its choice blocks. A layer of one choice is fixed."""
 
     in_channels: int
     out_channels: int
@@ -34,17 +34,17 @@ class Layer:
 
     @property
     def keeps_shape(self) -> bool:
-        """Whether output and input have the same shape, so that a shortcut or an identity is possible."""
+        """True if output and input have the same shape, so that a shortcut or an identity is possible."""
         return self.stride == 1 and self.in_channels == self.out_channels
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """A chain of choice layers between a fixed stem and a fixed head.
+    """Chain of choice layers between a fixed stem and a fixed head.
 
-    `fixed` are blocks between stem and first choice layer that nobody chooses (MobileNetV2's first block).
+    `fixed` are blocks between stem and first choice layer that are not searched (MobileNetV2's first block).
     `image_size` (pixels), `image_channels` and `num_classes` are the defaults of `Supernet`, `build` and `cost`;
-    `for_data` returns the same space for other ones.
+    `for_data` returns the same space with other values.
     """
 
     name: str
@@ -60,7 +60,7 @@ class SearchSpace:
     source: str = ""
     classifier_bias: bool = True
     bn_eps: float = 1e-5
-    """Added to the variances that BN divides by."""
+    """Constant added to the variances in BN."""
 
     def __post_init__(self) -> None:
         for name in ("name", "source"):
@@ -110,7 +110,7 @@ class SearchSpace:
                 raise SpaceError(f"{what} takes {layer.in_channels} and gives {layer.out_channels} channels: {reason}")
 
     def _check_twins(self, what: str, layer: Layer) -> None:
-        """Raise `SpaceError` if two choices are equal: two names of one network, with weights of their own."""
+        """Raise `SpaceError` if two choices are equal: one network would have two names and two sets of weights."""
         seen: dict[Block, str] = {}
         for choice in layer.choices:
             if isinstance(choice, InvertedResidual) and choice.activation is None:
@@ -124,17 +124,17 @@ class SearchSpace:
 
     @property
     def depth(self) -> int:
-        """L, the number of choice layers."""
+        """Number of choice layers, L."""
         return len(self.layers)
 
     @functools.cached_property
     def choices(self) -> tuple[int, ...]:
-        """M per layer, the number of choice blocks."""
+        """Numbers of choice blocks per layer, m."""
         return tuple(len(layer.choices) for layer in self.layers)
 
     @property
     def size(self) -> int:
-        """Number of genomes, exactly."""
+        """Exact number of genomes."""
         return math.prod(self.choices)
 
     @property
@@ -143,15 +143,17 @@ class SearchSpace:
         return self.stem_stride * math.prod(layer.stride for layer in (*self.fixed, *self.layers))
 
     def parse(self, text: str) -> Genome:
-        """Read and check the text form of a genome of this space. Raises `GenomeError`."""
+        """Parse and check the text form of a genome of this space. Raises `GenomeError`."""
         return self.validate(parse_genome(text))
 
     def validate(self, genome: Sequence[int]) -> Genome:
-        """Return the genome as a tuple, or raise `GenomeError` saying which layer is wrong and what it allows."""
+        """Return the genome as a tuple. Raises `GenomeError` that names the wrong layer and the allowed choices."""
         try:
             genome = tuple(operator.index(choice) for choice in genome)
         except TypeError:
-            raise GenomeError(f"genome {genome!r} holds what is no index; give one whole number per layer") from None
+            raise GenomeError(
+                f"genome {genome!r} holds something that is no index; give one whole number per layer"
+            ) from None
         if len(genome) != self.depth:
             raise GenomeError(
                 f"genome {_shown(genome)} has {len(genome)} choices; space '{self.name}' has {self.depth} layers"
@@ -181,25 +183,25 @@ class SearchSpace:
         return tuple(int(choice) for choice in rng.integers(self.choices))
 
     def enumerate(self) -> Iterator[Genome]:
-        """Every genome, in the order of their text forms."""
+        """Iterate over all genomes, in the order of their text forms."""
         return itertools.product(*(range(count) for count in self.choices))
 
     def network_depth(self, genome: Genome) -> int:
-        """Layers of a network that are no skips.
+        """Number of layers of a network that are not skips.
 
-        A skip where the shape changes is a projection, which counts as little: by blocks alone depth orders the
-        networks of NAS-Bench-Macro with tau 0.68, with projections among them with 0.34.
+        A skip that changes the shape is a projection, which does not count either: without projections, depth orders
+        the networks of NAS-Bench-Macro with tau 0.68, with them with 0.34.
         """
         return sum(not isinstance(self.block(number, choice), Identity) for number, choice in enumerate(genome))
 
     def canonical(self, genome: Genome) -> Genome:
-        """The one genome that stands for all that compute the same network.
+        """Representative of all genomes that compute the same network.
 
-        An identity that keeps the shape commutes with the blocks beside it that keep the shape too, so within
-        such a stretch identities are moved behind the others. Spaces without identity have only canonical genomes.
+        An identity that keeps the shape commutes with neighbouring blocks that keep it, so within such a stretch
+        identities are moved behind the other blocks. In spaces without identity every genome is canonical.
         """
         result: list[int] = []
-        waiting: list[int] = []  # identities of the stretch, to be put at its end
+        waiting: list[int] = []  # identities of the stretch, which go to its end
         for number, layer in enumerate(self.layers):
             stretch_ends = not layer.keeps_shape or (number > 0 and layer.choices != self.layers[number - 1].choices)
             if stretch_ends:
@@ -210,11 +212,11 @@ class SearchSpace:
         return tuple(result + waiting)
 
     def block(self, layer: int, choice: int) -> Block:
-        """The choice block at one place."""
+        """Choice block of a layer."""
         return self.layers[layer].choices[choice]
 
     def labels(self, genome: Genome) -> tuple[str, ...]:
-        """Short names of the chosen blocks, layer by layer, such as `("k3e3", "k7e6", ...)`."""
+        """Short names of the chosen blocks, such as `("k3e3", "k7e6", ...)`."""
         return tuple(self.block(number, choice).label for number, choice in enumerate(genome))
 
     def for_data(
@@ -224,7 +226,7 @@ class SearchSpace:
         image_channels: int | None = None,
         num_classes: int | None = None,
     ) -> "SearchSpace":
-        """The same space for other images or classes. Raises `SpaceError` if the image would vanish on the way."""
+        """Same space for other images or classes. Raises `SpaceError` if the images are too small for it."""
         space = dataclasses.replace(
             self,
             image_size=self.image_size if image_size is None else image_size,

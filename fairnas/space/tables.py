@@ -1,4 +1,4 @@
-"""Tables of a file (of TOML or JSON) as dataclasses: every key is known, nothing that is needed is absent."""
+"""Tables of a file (TOML or JSON) as dataclasses: unknown and missing keys are errors."""
 
 import dataclasses
 import difflib
@@ -14,7 +14,7 @@ T = TypeVar("T")
 KINDS: dict[str, type[Block]] = {
     kind.__name__: kind for kind in (InvertedResidual, Separable, ShuffleUnit, ShuffleXception, Identity)
 }
-"""Blocks by the name that files know them by."""
+"""Kinds of blocks by their names in files."""
 _EXAMPLES: dict[type, str] = {
     Stem: "{ channels = 16, stride = 2 }",
     Stage: "{ channels = 24, layers = 2, stride = 2 }",
@@ -23,11 +23,11 @@ _BLOCK_EXAMPLE = '{ kind = "InvertedResidual", kernel = 3, expansion = 6 }'
 
 
 _MISSPELT = 0.8
-"""Likeness from which a key is a misspelt one of its own table, rather than one of another table."""
+"""Similarity above which an unknown key counts as a misspelt key of its own table, not as one of another table."""
 
 
 class TableError(SpaceError):
-    """A table of a file that lacks a key, has one too many, or is no table."""
+    """Table of a file that lacks a key, has an unknown one, or is no table."""
 
 
 def read_table(kind: type[T], given: Any, where: str, elsewhere: Mapping[str, str] | None = None) -> T:
@@ -35,9 +35,9 @@ def read_table(kind: type[T], given: Any, where: str, elsewhere: Mapping[str, st
 
     Args:
         kind: the dataclass.
-        given: the table, or what stands in its place.
-        where: which table it is, for messages, such as `stage 2`.
-        elsewhere: keys of other tables, with where each belongs.
+        given: the table, or whatever the file has in its place.
+        where: name of the table for messages, such as `stage 2`.
+        elsewhere: keys of other tables, with the place where each belongs.
 
     Raises:
         TableError: naming the table, the key and the nearest known key.
@@ -78,7 +78,7 @@ def require_keys(
     example: str = "a table",
     elsewhere: Mapping[str, str] | None = None,
 ) -> None:
-    """Raise `TableError` unless a table has all required keys and only known ones; otherwise as `read_table`."""
+    """Raise `TableError` unless a table has all required keys and only known ones; arguments as `read_table`."""
     if not isinstance(given, dict):
         raise TableError(f"{where or 'it'} is {given!r}; give {example}")
     place = f"{where}: " if where else ""

@@ -1,4 +1,4 @@
-"""A search space made narrower or wider: every number of channels times a factor (MobileNetV2's width multiplier)."""
+"""Search space made narrower or wider: all channels times a factor (MobileNetV2's width multiplier)."""
 
 import dataclasses
 import math
@@ -7,16 +7,16 @@ from fairnas.space.blocks import InvertedResidual
 from fairnas.space.space import Layer, SearchSpace
 
 COARSE, FINE, FINE_BELOW = 8, 4, 32
-"""Channels become multiples of 8, and of 4 below 32: there, 8 would make unequal layers equal."""
+"""Channels are rounded to multiples of 8, or of 4 below 32, where multiples of 8 would make unequal layers equal."""
 MOST_LOST = 0.9
-"""Rounding down may not take more than a tenth (MobileNetV2)."""
+"""Smallest ratio of rounded to exact channels: rounding down may not remove more than a tenth (MobileNetV2)."""
 
 
 def scaled(space: SearchSpace, width: float) -> SearchSpace:
-    """The same choices in the same layers, all channels times `width`: stem, layers and head.
+    """Scale all channels of a space by `width`: stem, layers and head. Choices and layers stay.
 
-    Channels never move against the factor, so costs don't either. Layers that keep their shape still do, and so have
-    their shortcuts. A factor of 1 gives the space itself. Raises `SpaceError` where a block cannot be that narrow.
+    Rounding never reverses the direction of the factor, so costs do not either. Layers that keep their shape still do,
+    so shortcuts stay. A factor of 1 gives the space itself. Raises `SpaceError` if a block cannot be that narrow.
     """
     if width == 1:
         return space
@@ -46,7 +46,7 @@ def _all(space: SearchSpace) -> tuple[Layer, ...]:
 
 
 def _rounded(wanted: float, groups: int) -> int:
-    """The nearest multiple, or the next where that loses too much; at least one."""
+    """Nearest multiple, or the next larger one if that loses too much; at least one."""
     unit = math.lcm(FINE if wanted < FINE_BELOW else COARSE, groups)
     nearest = max(unit, int(wanted + unit / 2) // unit * unit)
     return nearest + unit if nearest < MOST_LOST * wanted else nearest

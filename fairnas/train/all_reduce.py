@@ -1,14 +1,14 @@
-"""What processes that train one supernet tell each other after a step: one flat tensor, to be summed.
+"""Content of the all-reduce after a step of several processes: one flat tensor, to be summed.
 
 gradients    of every parameter, zero where this process has none
 statistics   this process's terms of the running BN statistics (see `RunningStatistics.factors`)
 loss         summed over the paths
-presence     per parameter 1 if it has a gradient, so that blocks that nobody trained keep `None`
-stop, due    1 if this process was asked to stop; 1 if its clock says that it is time to save
+presence     per parameter 1 if it has a gradient, so that blocks that no process trained keep `None`
+stop, due    1 if this process was asked to stop; 1 if it is due to save by its clock
 
-The last three are for the processes themselves. Where the rest is on GPUs they travel apart and first, between CPUs:
-no process then waits for its GPU to read them, and one that is gone is missed before the others give their GPUs work
-that would wait for it.
+The last three control the processes. If the rest is on GPUs, they are sent first and separately, between CPUs: then no
+process has to wait for its GPU to read them, and a lost process is noticed before the others start GPU work that would
+wait for it.
 """
 
 from collections.abc import Sequence
@@ -24,23 +24,23 @@ from fairnas.nets import Supernet, batch_norms
 
 @dataclass(frozen=True, eq=False)
 class PathShare:
-    """What one path rank computes in a step."""
+    """Work of one path rank in a step."""
 
     passes: Counts
-    """Per choice block, how often it runs."""
+    """Number of runs of each choice block."""
     runs: int
-    """How often stem and head run."""
+    """Number of runs of stem and head."""
 
 
 class GradientBuffer:
-    """The flat tensor and its parts. It is kept from step to step: new memory of its size is costly."""
+    """Flat tensor and views of its parts. It is reused at every step, because allocating its size is slow."""
 
     def __init__(self, supernet: Supernet, *, apart: bool | None = None) -> None:
-        """Make room.
+        """Allocate the tensor.
 
         Args:
-            supernet: whose gradients and statistics are told.
-            apart: whether flags are a tensor of their own, on the CPU; default: where the supernet is on a GPU.
+            supernet: source of gradients and statistics.
+            apart: True if flags are a separate tensor on the CPU; default: True if the supernet is on a GPU.
         """
         parameters = list(supernet.parameters())
         self.statistics = RunningStatistics(supernet)
@@ -52,14 +52,14 @@ class GradientBuffer:
         gradients, self._terms, self._loss = row[: sum(numbers)].split(numbers)
         self._presence, self._stop, self._due = told.split(flags)
         pieces = gradients.split([parameter.numel() for parameter in parameters])
-        # in the parameters' own memory order, so that copies are straight and the optimiser may use them as they are
+        # in the parameters' own memory order, so that copies are contiguous and the optimiser can use them directly
         self._gradients = [
             piece.as_strided(parameter.shape, parameter.stride(), piece.storage_offset())
             for piece, parameter in zip(pieces, parameters, strict=True)
         ]
 
     def divide(self, teams: int) -> None:
-        """After the sum: average what teams found on different images."""
+        """Average the results of teams on different images, after the sum."""
         for tensor in self.tensors:
             tensor /= teams
 
@@ -73,7 +73,7 @@ class GradientBuffer:
         stop: bool,
         due: bool,
     ) -> None:
-        """Write what this process, of path rank `rank`, found in its share of the step; `before` as in `take`."""
+        """Write the results of this process, of path rank `rank`, for its share of the step; `before` as in `take`."""
         with torch.no_grad():
             for parameter, place in zip(parameters, self._gradients, strict=True):
                 place.zero_() if parameter.grad is None else place.copy_(parameter.grad)
@@ -85,7 +85,7 @@ class GradientBuffer:
             self._due.fill_(float(due))
 
     def take(self, parameters: Sequence[nn.Parameter], before: Tensor, shares: Sequence[PathShare], rank: int) -> None:
-        """Give parameters and BN what the sum says; `before` are the BN statistics before the step."""
+        """Set gradients and BN statistics to the sums; `before` are the BN statistics before the step."""
         for parameter, place, there in zip(parameters, self._gradients, self._presence.tolist(), strict=True):
             parameter.grad = place if there else None
         _, _, total = self.statistics.factors(shares, rank)
@@ -93,22 +93,22 @@ class GradientBuffer:
 
     @property
     def loss(self) -> Tensor:
-        """A scalar."""
+        """Loss, a scalar."""
         return self._loss[0].clone()
 
     @property
     def stopping(self) -> bool:
-        """Whether any process was asked to stop."""
+        """True if any process was asked to stop."""
         return bool(self._stop.item())
 
     @property
     def saving(self) -> bool:
-        """Whether it is time to save for any process."""
+        """True if any process is due to save."""
         return bool(self._due.item())
 
 
 class RunningStatistics:
-    """The running BN statistics of a supernet as one row, and the factors that join those of processes."""
+    """Running BN statistics of a supernet as one row, and the factors that combine those of several processes."""
 
     def __init__(self, supernet: Supernet) -> None:
         choices = supernet.space.choices
@@ -128,11 +128,11 @@ class RunningStatistics:
             keep.append(1 - norm.momentum)
         device = self.buffers[0].device
         self._no_runs = torch.zeros(len(self.norms), dtype=torch.int64)
-        self.owner = torch.repeat_interleave(torch.tensor(sizes)).to(device)  # which BN an entry belongs to
+        self.owner = torch.repeat_interleave(torch.tensor(sizes)).to(device)  # index of the BN that an entry belongs to
         self.keep = torch.tensor(keep, dtype=torch.float64)
 
     def read(self) -> Tensor:
-        """The statistics now."""
+        """Current statistics."""
         return torch.cat(self.buffers)
 
     def factors(self, shares: Sequence[PathShare], rank: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -143,7 +143,7 @@ class RunningStatistics:
         return own, after, total
 
     def write(self, row: Tensor, shares: Sequence[PathShare], rank: int) -> None:
-        """Set the statistics, and count the runs of the other ranks."""
+        """Set the statistics, and add the runs of the other ranks to the counters."""
         others = sum((self._runs(share) for number, share in enumerate(shares) if number != rank), self._no_runs)
         with torch.no_grad():
             for buffer, piece in zip(self.buffers, row.split([len(buffer) for buffer in self.buffers]), strict=True):
@@ -153,5 +153,5 @@ class RunningStatistics:
                 norm.num_batches_tracked += count
 
     def _runs(self, share: PathShare) -> Tensor:
-        """Per BN, how often it runs."""
+        """Number of runs of each BN."""
         return torch.from_numpy(np.append(share.passes, share.runs))[self.blocks]

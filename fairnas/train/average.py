@@ -1,7 +1,7 @@
-"""The moving average of a network that is being trained: of its weights and of its BN statistics."""
+"""Moving average of a network in training: of its weights and of its BN statistics."""
 
 # pyright: reportPrivateImportUsage=false
-# One call for all tensors, as in `rmsprop.py`.
+# Foreach operations, one call for all tensors, as in `rmsprop.py`.
 
 import torch
 from torch import Tensor, nn
@@ -9,14 +9,14 @@ from torch.optim.swa_utils import AveragedModel
 
 
 class MovingAverage(AveragedModel):
-    """A copy of a network whose numbers follow the trained ones slowly, exponentially.
+    """Copy of a network whose numbers are an exponential moving average of the trained ones.
 
-    Early in a training the average would remember little but the initial weights; so its decay is at most
-    (1 + n) / (10 + n) at update n, as in TensorFlow, and the average covers the last tenth of a short training.
+    Early in a training the initial weights would dominate the average; so its decay is at most (1 + n) / (10 + n) at
+    update n, as in TensorFlow, and the average covers the last tenth of a short training.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
-        """Begin with the network's present numbers.
+        """Start with the network's current numbers.
 
         Args:
             network: on its device.
@@ -24,7 +24,7 @@ class MovingAverage(AveragedModel):
         """
         super().__init__(network, multi_avg_fn=self._move, use_buffers=True)
         self.requires_grad_(False).eval()
-        self.n_averaged += 1  # the present numbers count; else the first update would take the network's as they are
+        self.n_averaged += 1  # otherwise the first update would copy the network's weights instead of averaging
         self.decay = decay
         self._kept = decay
 
@@ -41,8 +41,8 @@ class MovingAverage(AveragedModel):
     def _move(
         self, ours: tuple[Tensor, ...] | list[Tensor], theirs: tuple[Tensor, ...] | list[Tensor], _: object
     ) -> None:
-        """Move tensors of one type, given in the same order."""
+        """Average tensors of one type, given in the same order."""
         if ours[0].is_floating_point():
             torch._foreach_lerp_(ours, theirs, 1 - self._kept)
         else:
-            torch._foreach_copy_(ours, theirs)  # counts of mini-batches, in BN
+            torch._foreach_copy_(ours, theirs)  # BN's counts of mini-batches

@@ -1,4 +1,4 @@
-"""Checkpoints: everything a training needs to go on exactly, written atomically, read without running code."""
+"""Checkpoints: the complete state of a training, written atomically, read without running code."""
 
 import io
 import pickle
@@ -20,14 +20,14 @@ VERSION = 1
 
 _STORAGE = re.compile(r"torch [A-Za-z0-9]+Storage")
 
-# What torch's reader of plain data raises over content that nobody wrote, beside its own errors.
+# Exceptions that torch's reader of plain data raises for invalid content, beside its own.
 _DAMAGE = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, TypeError, ValueError),
     *(RecursionError, struct.error),
 )
 
-# What torch writes for tensors and for dicts that keep their order. Its own list of what is safe is longer, and holds
-# calls that fill the memory.
+# Names that torch writes for tensors and ordered dicts. Torch's own list of safe names is longer, and contains calls
+# that can fill the memory.
 _GLOBALS = frozenset({"torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter", "collections OrderedDict"})
 
 
@@ -36,7 +36,7 @@ def write_checkpoint(path: Path, kind: str, content: dict[str, Any]) -> None:
 
     Args:
         path: of the file.
-        kind: what is saved, such as `supernet`; asked for again when reading.
+        kind: kind of training, such as `supernet`; reading requires the same kind.
         content: tensors, numbers, strings, and lists and dicts of them.
     """
     buffer = io.BytesIO()
@@ -45,9 +45,9 @@ def write_checkpoint(path: Path, kind: str, content: dict[str, Any]) -> None:
 
 
 def _require_plain(archive: zipfile.ZipFile, remedy: str) -> None:
-    """Raise `CheckpointError` for what torch never writes: compressed members, or calls other than for tensors.
+    """Raise `CheckpointError` for content that torch never writes: compressed members, or calls other than for tensors.
 
-    The pickle inside is looked at, not run.
+    The pickle inside is parsed, not run.
     """
     for member in archive.infolist():
         if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
@@ -57,9 +57,9 @@ def _require_plain(archive: zipfile.ZipFile, remedy: str) -> None:
 
 
 def _is_plain(pickled: bytes) -> bool:
-    """Whether a pickle names nothing but what torch writes for tensors."""
+    """True if a pickle names only what torch writes for tensors."""
     for code, argument, _ in pickletools.genops(pickled):
-        if code.name == "PROTO" and argument != 2:  # torch's; of others its reader warns, and goes on
+        if code.name == "PROTO" and argument != 2:  # torch writes protocol 2; its reader only warns of others
             return False
         if code.name in ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"):
             return False
@@ -72,7 +72,7 @@ def read_checkpoint(path: Path, kind: str) -> dict[str, Any]:
     """Read a checkpoint on the CPU.
 
     Raises:
-        CheckpointError: if the file is absent, truncated, damaged, foreign, of another version or kind, or holds
+        CheckpointError: if the file is missing, truncated, damaged, foreign, of another version or kind, or contains
             anything but plain data (which is refused, not run).
     """
     remedy = f"delete it to train again ({path})"

@@ -1,8 +1,8 @@
-"""A computation that is the same at every step, recorded once as a CUDA graph and replayed.
+"""Computation that is the same at every step, recorded once as a CUDA graph and replayed.
 
-A step of a supernet is thousands of small kernels, and a GPU is done with each before Python has asked for the next
-one. A graph asks for all of them at once. It runs on fixed memory: inputs are copied to where they were when it was
-recorded, and its results are found where they were then.
+A supernet step is thousands of small kernels, and a GPU finishes each before Python has launched the next one. A graph
+launches all of them at once. It uses fixed memory: inputs are copied to their addresses at the time of recording, and
+results are read from their addresses at that time.
 """
 
 import functools
@@ -17,60 +17,61 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class CapturedGraph:
-    """A forward and a backward pass over fixed memory."""
+    """Forward and backward pass over fixed memory."""
 
     replay: Callable[[], None]
-    """Do it again."""
+    """Run the recorded kernels again."""
     result: Tensor
-    """What the computation returned, overwritten by each replay."""
+    """Result of the computation, overwritten by each replay."""
     gradients: list[Tensor | None]
-    """Of the network's parameters, likewise; None for those that got none."""
+    """Gradients of the network's parameters, likewise overwritten; None for those that got none."""
 
 
 Capture = Callable[[Callable[[], Tensor], nn.Module], CapturedGraph]
-"""Records a computation, which leaves its gradients in the parameters of a network that had none."""
+"""Function that records a computation, which leaves gradients in the parameters of a network that had none."""
 
 
 def capture_graph(work: Callable[[], Tensor], network: nn.Module) -> CapturedGraph:
     """Record a computation on a GPU; nothing is computed before the first replay.
 
     Args:
-        work: reads and writes tensors on the GPU that stay where they are, waits for none of them, and has run before.
+        work: uses GPU tensors with fixed addresses, does not synchronise, and has run before.
         network: without gradients; `work` leaves some in its parameters.
 
     Raises:
-        RuntimeError: if it does what cannot be recorded, or memory runs out.
+        RuntimeError: if `work` cannot be recorded, or memory runs out.
     """
     graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
     try:
-        # other threads, such as one that pins images in memory, may go on as they please
+        # thread_local, because other threads, such as the one that pins images in memory, may use CUDA meanwhile
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             result = work()
     except RuntimeError:
-        torch.cuda.set_stream(stream)  # torch does not get there if the recording became invalid
+        torch.cuda.set_stream(stream)  # torch does not restore the stream if the recording became invalid
         raise
     return CapturedGraph(graph.replay, result, [parameter.grad for parameter in network.parameters()])
 
 
 class GraphedCallable:
-    """A computation with inputs that change and gradients for a network: recorded when it has run twice."""
+    """Computation with varying inputs and gradients for a network: recorded after two ordinary runs."""
 
     WARM_UP = 2
-    """Runs before recording: they load kernels and take the memory of libraries, which no graph can hold."""
+    """Runs before recording: they load kernels and allocate workspaces of libraries, which a graph cannot contain."""
 
     def __init__(self, work: Callable[..., Tensor], network: nn.Module, inputs: Sequence[Tensor], how: Capture) -> None:
         self._network = network
         self._place = _place_of(network)
-        self._inputs = [torch.empty_like(tensor) for tensor in inputs]  # in the same format, such as channels_last
+        # in the same memory format, such as channels_last
+        self._inputs = [torch.empty_like(tensor) for tensor in inputs]
         self._work = functools.partial(
             work, *self._inputs
-        )  # no way back to here: who is let go frees its memory at once
+        )  # no reference cycle, so memory is freed as soon as the object is dropped
         self._how = how
         self._runs = 0
         self._recording: CapturedGraph | None = None
 
     def fits(self, network: nn.Module, inputs: Sequence[Tensor]) -> bool:
-        """Whether the network is the same, where it was, and the inputs are of the same shapes."""
+        """True if the network is the same, at the same address, and the inputs have the same shapes."""
         return (
             network is self._network
             and _place_of(network) == self._place
@@ -82,7 +83,7 @@ class GraphedCallable:
         )
 
     def run(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Compute; add the gradients to those that are there, and return the result."""
+        """Compute the result; add the gradients to existing ones."""
         for mine, new in zip(self._inputs, inputs, strict=True):
             mine.copy_(new, non_blocking=True)
         parameters = list(self._network.parameters())
@@ -103,7 +104,7 @@ class GraphedCallable:
         return result
 
     def _out_of_the_way(self, gradients: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
-        """Gradients of the parameters, those copied that a replay would overwrite."""
+        """Gradients of the parameters, with copies of those that a replay would overwrite."""
         if self._recording is None:
             return gradients
         pairs = zip(gradients, self._recording.gradients, strict=True)
@@ -113,15 +114,15 @@ class GraphedCallable:
         try:
             return self._how(self._work, self._network)
         except RuntimeError as error:
-            reason = _first_reason(error)  # and nothing here holds on to the error
+            reason = _first_reason(error)  # a string, so that nothing keeps the error alive
         _set_gradients(parameters, [None] * len(parameters))
-        gc.collect()  # frames of the error may hold activations of half a step, and there may be no room for more
+        gc.collect()  # frames of the error may hold activations of half a step, and memory may be short
         warnings.warn(f"steps are not recorded as a CUDA graph, and take longer: {reason}", stacklevel=2)
         return None
 
 
 def _first_reason(error: BaseException) -> str:
-    """What went wrong first, in a line: torch's own last word is only that the recording is invalid."""
+    """First cause of an error, in a line: torch's last error only says that the recording is invalid."""
     while error.__context__ is not None:
         error = error.__context__
     return (str(error) or "no reason given").splitlines()[0]

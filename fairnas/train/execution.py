@@ -1,4 +1,4 @@
-"""Which executor a training gets, and why."""
+"""Choice of the executor of a training, with the reason."""
 
 from dataclasses import dataclass
 
@@ -13,15 +13,17 @@ from fairnas.train.process_group import Group
 from fairnas.train.strategies import strategy_facts
 
 SHARE_OF_MEMORY = 0.8
-"""Of the free memory of a GPU, what activations may take; the rest is for weights, workspaces and gaps."""
+"""Share of the free memory of a GPU that activations may take; the rest is for weights, workspaces and fragmentation.
+"""
 RECORDED_SHARE = 0.6
-"""The same where steps are recorded: a CUDA graph keeps its memory between steps, when images are put beside it and
-networks are scored."""
+"""Share if steps are recorded: a CUDA graph keeps its memory between steps, when images and the scoring of networks
+need memory as well.
+"""
 
 
 @dataclass(frozen=True)
 class Execution:
-    """An executor, and a line that says why it was taken."""
+    """Executor, and a line with the reason for its choice."""
 
     executor: Executor
     reason: str
@@ -30,17 +32,18 @@ class Execution:
 def choose_execution(
     space: SearchSpace, config: TrainConfig, resources: Resources, device: torch.device, group: Group
 ) -> Execution:
-    """The executor that the resources name, or the fastest that fits.
+    """Choose the executor that the resources name, or the fastest that fits.
 
     Args:
         space: resolved for the data, because memory depends on the size of its images.
-        config: its strategy says how many paths a step runs together; batch size and precision, how much memory.
-        resources: what is asked for.
-        device: where. On a GPU, what fits depends on its free memory now.
-        group: the processes that share out paths and images.
+        config: strategy, which determines the number of paths in a step; batch size and precision, which determine
+            memory.
+        resources: the user's settings.
+        device: device of the training. On a GPU, the choice depends on its free memory now.
+        group: the processes that share paths and images.
 
     Raises:
-        ConfigError: if they name one that cannot do what the strategy does.
+        ConfigError: if the named executor cannot run the strategy.
     """
     strategy = strategy_facts(config, space.choices)
     together = strategy.passes_together
@@ -82,21 +85,22 @@ def choose_execution(
 def _lockstep_memory(
     space: SearchSpace, config: TrainConfig, group: Group, together: int, static: bool
 ) -> tuple[float, float]:
-    """Bytes that activations take in lockstep, and those if the insides of blocks are computed again.
+    """Bytes of activations in lockstep, and bytes if the insides of blocks are recomputed.
 
-    Counting them takes three seconds in a new process: only who may train in lockstep should ask.
+    Counting takes three seconds in a new process, so call this only if lockstep is possible.
     """
     table = activation_table(space)
     images = config.batch_size // group.image_processes
     scale = images * (1 if config.precision == "float32" else 0.5)
-    own = -(-together // group.path_processes)  # paths of the process that has most
+    own = -(-together // group.path_processes)  # paths of the process with the most paths
     return scale * (table.of_all_blocks if static else table.of_paths(own)), scale * table.of_hand_overs(own)
 
 
 def _free_memory(device: torch.device) -> int:
-    """Bytes of a GPU that nobody uses: those that torch keeps from an earlier training for the next are among them.
+    """Unused bytes of a GPU, including those that torch keeps from an earlier training for reuse.
 
-    So are those between the steps of a recorded one that still lives, which nobody else could use; none does by then.
+    Memory of a CUDA graph that still exists counts as unused between its steps, although nothing else can use it; no
+    graph exists when this is called.
     """
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return torch.cuda.mem_get_info(device)[0] + kept
@@ -105,7 +109,7 @@ def _free_memory(device: torch.device) -> int:
 def _wants_lockstep(
     config: TrainConfig, resources: Resources, together: int, static: bool, device: torch.device
 ) -> bool:
-    """Whether the resources ask for lockstep. Raises `ConfigError` if that cannot be, or they contradict each other."""
+    """True if the resources request lockstep. Raises `ConfigError` if it is impossible or contradictory."""
     wants = [
         text
         for text, asked in (

@@ -1,11 +1,11 @@
-"""Executors: in what order the blocks of a supernet step are computed. None changes what is computed.
+"""Executors: orders of the computations of a supernet step. None of them changes the result.
 
-`Sequential` takes one path after another and holds the activations of one: the memory of a single network.
-`Lockstep` takes all paths layer by layer and holds the activations of all. Under strict fairness with equally many
-choices in every layer, each block then runs exactly once per step and only the order in which the paths meet them
-changes: a static graph, which `RecordedLockstep` records once for the whole training.
+`Sequential` runs one path after another and holds the activations of one: the memory of a single network.
+`Lockstep` runs all paths layer by layer and holds the activations of all. Under strict fairness with equally many
+choices in every layer, each block then runs exactly once per step, and only the assignment of paths to blocks changes:
+a static graph, which `RecordedLockstep` records once for the whole training.
 
-The stem sees the same images on every path. It runs once, and its BN moves as far as it would in as many runs.
+The stem sees the same images on every path. It runs once, and its BN statistics change as in one run per path.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from fairnas.train.cuda_graph import Capture, GraphedCallable, capture_graph
 
 
 class Executor(Protocol):
-    """Computes the gradients of some paths on one mini-batch."""
+    """Computation of the gradients of some paths on one mini-batch."""
 
     name: str
 
@@ -39,10 +39,10 @@ class Executor(Protocol):
         paths: Sequence[Genome],
         class_weights: Tensor | None = None,
     ) -> Tensor:
-        """Add the gradients of all paths to those that are there; return the sum of their losses, a scalar.
+        """Add the gradients of all paths to existing ones; return the sum of their losses, a scalar.
 
         Args:
-            supernet: in training mode; BN statistics move once per path.
+            supernet: in training mode; BN statistics are updated once per path.
             images: (B, C, S, S), normalised.
             labels: (B,), class indices.
             paths: genomes.
@@ -75,7 +75,7 @@ class Sequential:
         for genome in paths:
             with arithmetic(self.precision, images.device):
                 loss = loss_of(supernet.after_stem(features, genome), labels, class_weights)
-            loss.backward()  # the gradient at the stem's output adds up over the paths
+            loss.backward()  # the gradient at the stem's output is summed over the paths
             total += loss.detach()
         stem.backward(features.grad)
         return total
@@ -84,8 +84,8 @@ class Sequential:
 class Lockstep:
     """All paths layer by layer, one backward pass: the activations of all paths in memory.
 
-    With `save_memory`, only what blocks hand to each other is kept, and their insides are computed again on the way
-    back (activation checkpointing); BN statistics don't move a second time.
+    With `save_memory`, only inputs and outputs of blocks are kept, and their insides are recomputed in the backward
+    pass (activation checkpointing); BN statistics are not updated a second time.
     """
 
     name: str = "lockstep"
@@ -115,7 +115,7 @@ class Lockstep:
         return total.detach()
 
     def run(self, block: nn.Module, features: Tensor) -> Tensor:
-        """One block, kept or to be computed again."""
+        """Run one block, with its insides kept or recomputed."""
         if not self.save_memory:
             return block(features)
         contexts = lambda: (contextlib.nullcontext(), statistics_at_rest(block))  # noqa: E731
@@ -125,9 +125,9 @@ class Lockstep:
 class RecordedLockstep:
     """Lockstep as one CUDA graph, in which the paths are data.
 
-    Paths travel as a stack in the order of the choices of the layer before; a layer first puts the stack into the
-    order of its own choices, then runs choice 0 on the first entry, choice 1 on the second, ... So every step does the
-    same on the same memory. Needs a strict step: every block on exactly one path.
+    The features of the paths form a stack in the order of the choices of the previous layer. A layer first permutes the
+    stack into the order of its own choices, then runs choice 0 on the first entry, choice 1 on the second, ... So every
+    step runs the same kernels on the same memory. Needs a strict step: every block on exactly one path.
     """
 
     name: str = "lockstep"
@@ -164,7 +164,7 @@ def _static_passes(
     orders: Tensor,
     class_weights: Tensor | None = None,
 ) -> Tensor:
-    """Forward and backward of all paths; `orders` (2, L + 1, m) are those of the stack, and the way back."""
+    """Forward and backward pass of all paths; `orders` (2, L + 1, m) are those of the stack, and their inverses."""
     with arithmetic(precision, images.device):
         count = len(supernet.layers[0])  # pyright: ignore[reportArgumentType]
         features = [stem_of_all(supernet, images, count)] * count
@@ -172,14 +172,14 @@ def _static_passes(
             if layer > 0:
                 features = reordered(features, orders[:, layer])
             features = [supernet.block(layer, choice)(each) for choice, each in enumerate(features)]
-        features = reordered(features, orders[:, -1])  # the head's BN meets the paths in their order
+        features = reordered(features, orders[:, -1])  # the head's BN needs the paths in their order
         total = sum_of([loss_of(supernet.head(each), labels, class_weights) for each in features])
     total.backward()
     return total.detach()
 
 
 def stack_orders(paths: Sequence[Genome]) -> list[list[int]]:
-    """Where each layer finds its inputs in the stack that the layer before left, (L + 1, m).
+    """Positions in the previous layer's stack from which each layer takes its inputs, (L + 1, m).
 
     Entry c of row l is the choice that the path through block c of layer l took in layer l - 1; row 0 is unused. The
     last row gives the choice of path k in the last layer, which puts the stack into the order of the paths.
@@ -192,17 +192,17 @@ def stack_orders(paths: Sequence[Genome]) -> list[list[int]]:
 
 
 def reordered(features: Sequence[Tensor], order: Tensor) -> list[Tensor]:
-    """Features in another order, by a copy: indices are data, so the computation stays the same. Channels stay last.
+    """Permute features by a copy: indices are data, so the recorded computation stays the same. Keeps channels_last.
 
     Args:
         features: m of equal shape, (B, C, H, W).
-        order: (2, m): for each place whose features it gets, and for each of them which place.
+        order: (2, m): the source of each place, and the place of each source.
     """
     return list(_Reordered.apply(order, *features))  # pyright: ignore[reportArgumentType]
 
 
 class _Reordered(torch.autograd.Function):
-    """Its gradient is the same copy back; that of torch's index_select would add, entry by entry."""
+    """Permutation whose gradient is the inverse copy; that of torch's index_select would add, entry by entry."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, order: Tensor, *features: Tensor) -> tuple[Tensor, ...]:
@@ -222,7 +222,7 @@ def _picked(features: Sequence[Tensor], order: Tensor) -> tuple[Tensor, ...]:
 
 
 def stem_of_all(supernet: Supernet, images: Tensor, count: int) -> Tensor:
-    """The stem's output for a mini-batch that `count` paths share; its BN moves as in `count` runs."""
+    """Output of the stem for a mini-batch that `count` paths share; its BN is updated as in `count` runs."""
     norms = batch_norms(supernet.stem)
     usual = [norm.momentum for norm in norms]
     try:
@@ -240,11 +240,11 @@ def stem_of_all(supernet: Supernet, images: Tensor, count: int) -> Tensor:
 
 @contextlib.contextmanager
 def statistics_at_rest(module: nn.Module) -> Iterator[None]:
-    """BN normalises by the batch as in training, and its running statistics stay as they are."""
+    """BN uses the batch as in training, without updating its running statistics."""
     norms = batch_norms(module)
     before = [(norm.momentum, _counter(norm).clone()) for norm in norms]
     for norm in norms:
-        norm.momentum = 0.0  # not `track_running_stats`: autograd must see the same call as the first time
+        norm.momentum = 0.0  # not `track_running_stats`: autograd must see the same call as in the first pass
     try:
         yield
     finally:
@@ -259,23 +259,23 @@ def _counter(norm: nn.BatchNorm2d) -> Tensor:
 
 
 def arithmetic(precision: Precision, device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """The precision of convolutions while this lasts."""
+    """Context for the precision of convolutions."""
     if precision == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=False)
 
 
 def loss_of(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None, *, smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy over the images, in single precision at least.
+    """Mean cross-entropy over the images, at least in single precision.
 
     Args:
         logits: (B, classes).
         labels: (B,), class indices.
-        class_weights: (classes,), how much the loss of an image of each class counts, 1 on average over the training
-            images. The sum is divided by B and not, as torch does, by the weights that happen to be in the batch: so
-            gradients are those of the weighted loss of all images, and halves of a batch average to the whole.
-        smoothing: share of the target that is spread evenly over all classes. An image counts by its own class, while
-            torch's weights would move its target towards the classes with large ones.
+        class_weights: (classes,), loss weight of the images of each class, 1 on average over the training images. The
+            sum is divided by B and not, as in torch, by the sum of weights in the batch: so gradients are those of
+            the weighted loss of all images, and halves of a batch average to the whole.
+        smoothing: share of the target that is spread evenly over all classes. An image is weighted by its own class;
+            in torch, weights would move its target towards classes with large weights.
     """
     exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if class_weights is None:

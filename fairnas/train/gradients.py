@@ -1,4 +1,4 @@
-"""The gradients of a supernet, block by block: which are there, how large, and what happens to idle blocks."""
+"""Gradients of a supernet, block by block: presence, norms, and the treatment of idle blocks."""
 
 import contextlib
 from collections.abc import Iterator
@@ -29,33 +29,33 @@ class SupernetGradients:
             parameter.grad *= factor
 
     def present(self, passes: Counts) -> Counts:
-        """Per block 1 if its weights have a gradient, else 0.
+        """Indicator of blocks whose weights have a gradient: 1 or 0.
 
-        Looks at the weights themselves. A block without weights (an identity) counts as trained if it had a pass.
+        Looks at the weights. A block without weights (an identity) counts as trained if it had a pass.
         """
         has = [any(p.grad is not None for p in parameters) if parameters else None for parameters in self.blocks]
         return np.array([passes[i] > 0 if there is None else there for i, there in enumerate(has)], dtype=np.int64)
 
     def norms(self) -> Tensor:
-        """Per block, the norm of its gradient, 0 if it has none; (blocks,), on the device.
+        """Norm of each block's gradient, 0 if it has none; (blocks,), on the device.
 
-        Squares are added in a fixed order, because processes that train together compare the sums bit for bit.
+        Squares are summed in a fixed order, because processes that train together compare the sums bit for bit.
         """
         there = [p.grad for parameters in self.blocks for p in parameters if p.grad is not None]
         known = iter(_norms_of(there))
         absent = torch.zeros((), device=self.parameters[0].device)
-        width = max(1, *map(len, self.blocks))  # blocks of a space may all be without weights
+        width = max(1, *map(len, self.blocks))  # all blocks of a space may be without weights
         rows = [[absent if p.grad is None else next(known) for p in parameters] for parameters in self.blocks]
         padded = [norm for row in rows for norm in (*row, *[absent] * (width - len(row)))]
-        # put together on the device: a table of places would have to be sent there, and a GPU be waited for
+        # assembled on the device, because sending a table of indices there would synchronise the GPU
         return torch.stack(padded).double().square().view(len(rows), width).sum(1).sqrt()
 
     @contextlib.contextmanager
     def idle_blocks_moved(self, config: TrainConfig, optimizer: torch.optim.Optimizer) -> Iterator[None]:
-        """Around an update: what happens to blocks that it does not train.
+        """Apply `idle_blocks` during an update: its treatment of blocks that the update does not train.
 
-        At `rest` they have no gradient, and SGD passes them over. A gradient of zero lets `both` momentum and decay
-        act; one that cancels the decay lets `momentum` alone.
+        With `rest` they have no gradient, and SGD skips them. A gradient of zero lets `both` momentum and decay act;
+        one that cancels the decay lets only `momentum` act.
         """
         idle = [p for parameters in self.blocks for p in parameters if p.grad is None]
         if config.idle_blocks in ("momentum", "both"):
@@ -70,5 +70,5 @@ class SupernetGradients:
 
 
 def _norms_of(tensors: list[Tensor]) -> list[Tensor]:
-    """One call for a thousand small tensors, as in torch's own clip_grad_norm_."""
+    """Norms of many small tensors in one call, as in torch's clip_grad_norm_."""
     return list(torch._foreach_norm(tensors)) if tensors else []  # pyright: ignore[reportPrivateImportUsage]

@@ -1,4 +1,4 @@
-"""Joining the processes that torchrun started, and what they can share out."""
+"""Process groups started by torchrun, and the division of work among their processes."""
 
 import contextlib
 import dataclasses
@@ -18,21 +18,22 @@ from fairnas.train.strategies import Strategy, StrategyFacts
 T = TypeVar("T")
 
 PATIENCE = datetime.timedelta(hours=12)
-"""How long processes wait for each other. The first scores networks and writes while the others wait for its next step;
-who is lost is not noticed by this, but because its connections close."""
+"""Timeout of communication. The first process scores networks and writes files while the others wait for its next step;
+a lost process is noticed by its closed connections, not by this timeout.
+"""
 
 
 def started_processes() -> int:
-    """How many processes torchrun started together with this one; 1 without it."""
+    """Number of processes that torchrun started, including this one; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @contextlib.contextmanager
 def joined_group() -> Iterator[Group]:
-    """The group of this process, as long as the work lasts: gloo on the CPU, NCCL between GPUs, one GPU each.
+    """Group of this process during the work: gloo on the CPU, NCCL between GPUs, one GPU each.
 
-    What every process finds wrong with the training (`DivergedError`, `ProcessesDisagree`), the first raises; the
-    others exit with 2.
+    Errors that all processes find in the training (`DivergedError`, `ProcessesDisagree`) are raised in the first
+    process; the others exit with 2.
     """
     if started_processes() == 1:
         yield Group()
@@ -54,15 +55,15 @@ def joined_group() -> Iterator[Group]:
 
 
 def require_own_gpu(device: torch.device) -> None:
-    """Refuse to be one more process on a machine than it has GPUs, where they are to train on GPUs.
+    """Raise an error if more processes than GPUs were started on this machine for a training on GPUs.
 
     A launcher may show each process a GPU of its own as the only one (`CUDA_VISIBLE_DEVICES`).
 
     Args:
-        device: that was picked.
+        device: the chosen device.
 
     Raises:
-        ConfigError: with the number that can be started.
+        ConfigError: with the number of processes that can be started.
     """
     place, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
     shown = os.environ.get("CUDA_VISIBLE_DEVICES", "")
@@ -75,7 +76,7 @@ def require_own_gpu(device: torch.device) -> None:
 
 
 def in_all_processes(group: Group, work: Callable[[], T]) -> T:
-    """Do what may find a mistake, in every process. If one does, all end, and the first says why.
+    """Run work that may find a mistake in every process. If it does, all end, and the first reports it.
 
     Raises:
         FairnasError: in the first process, or in the only one: the mistake. The other processes exit with 2.
@@ -100,17 +101,17 @@ def in_all_processes(group: Group, work: Callable[[], T]) -> T:
 def arranged(
     group: Group, strategy: Strategy | StrategyFacts, name: str, *, batch_size: int, path_processes: int | None = None
 ) -> Group:
-    """Who of the group shares out paths, and who images.
+    """Divide the group into processes that share paths and teams that share images.
 
     Args:
-        group: its processes.
-        strategy: what they train by.
-        name: of the strategy.
+        group: the processes.
+        strategy: the training strategy.
+        name: name of the strategy.
         batch_size: images of a mini-batch.
-        path_processes: how many share out the paths of a step; default: as many as divide both.
+        path_processes: number of processes that share the paths of a step; default: the largest that divides both.
 
     Raises:
-        ConfigError: if there is not enough to share, or no way to share it evenly.
+        ConfigError: if there is not enough work, or it cannot be divided evenly.
     """
     if (path_processes or 1) > 1 and strategy.passes_per_update == 1:
         raise ConfigError(

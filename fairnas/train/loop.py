@@ -1,4 +1,4 @@
-"""The training loop. A supernet and a stand-alone network run through the same one (definition 1)."""
+"""Training loop, the same for supernets and stand-alone networks (definition 1)."""
 
 import math
 import time
@@ -19,44 +19,44 @@ from fairnas.train.schedule import Schedule, Scheduled
 from fairnas.train.step import Batch
 
 FINITE_CHECK_STEPS = 20
-"""A loss that exploded or is not a number is noticed within so many steps; looking more often would stall a GPU."""
+"""Interval of checks for a loss that exploded or is NaN; more frequent checks would stall a GPU."""
 
 AGREEMENT_STEPS = 50
-"""Processes that train together compare what they hold after so many steps, and before anything is saved."""
+"""Interval of steps after which processes that train together compare their state; also compared before saving."""
 
 EXPLODED = 1e4
-"""A mean loss beyond this is lost: a network that knows nothing has the logarithm of the number of classes."""
+"""Limit of the mean loss: an untrained network has the logarithm of the number of classes, far below it."""
 
 
 class DivergedError(FairnasError):
-    """The loss is no longer a finite number, or far beyond what any network has; or weights are not finite."""
+    """Loss that is not finite or far too large, or weights that are not finite."""
 
 
 class Training(Protocol):
-    """Something that is trained: its weights, its optimiser, and what one step does with a mini-batch."""
+    """Object of a training: its weights, its optimiser, and one step on a mini-batch."""
 
     @property
     def kind(self) -> str:
-        """What is trained, such as `supernet`; a checkpoint of another kind is refused."""
+        """Kind, such as `supernet`; a checkpoint of another kind is refused."""
         ...
 
     @property
     def network(self) -> nn.Module:
-        """The weights."""
+        """Network with the weights."""
         ...
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
-        """Over all of them."""
+        """Optimiser of all weights."""
         ...
 
     @property
     def batches_per_step(self) -> int:
-        """Mini-batches that one step takes."""
+        """Number of mini-batches that one step takes."""
         ...
 
     def images(self, dataset: Dataset) -> Dataset:
-        """The data set whose training images its weights learn from: the given one, or a part of it."""
+        """Data set whose training images train the weights: the given one, or a part of it."""
         ...
 
     def step(self, batches: Sequence[Batch], step: int, total: int) -> Tensor:
@@ -64,50 +64,50 @@ class Training(Protocol):
         ...
 
     def extra_state(self) -> dict[str, Any]:
-        """What has to be saved beside weights and optimiser."""
+        """State to be saved beside weights and optimiser."""
         ...
 
     def restore_extra(self, content: dict[str, Any]) -> None:
-        """Take back what `extra_state` gave."""
+        """Restore the result of `extra_state`."""
         ...
 
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """When to save, what to tell, when to stop; no result depends on any of it."""
+    """Options for saving, progress and stopping; they do not affect the result."""
 
     checkpoint: Path | None = None
-    """Where to save and from where to go on; None trains without saving."""
+    """File to save to and to resume from; None trains without saving."""
     identity: str = ""
-    """What the checkpoint belongs to; one of another identity is refused."""
+    """Identity of the training; a checkpoint of another identity is refused."""
     legacy_identities: tuple[str, ...] = ()
-    """Identities of the same training before a time budget made it shorter, which are accepted, too."""
+    """Identities of the same training before a time budget shortened it, which are accepted as well."""
     seconds: float = 30.0
-    """Save after so many seconds of work."""
+    """Seconds of work after which to save."""
     steps: int | None = None
-    """Also save after so many steps."""
+    """Number of steps after which to save as well."""
     on_progress: Callable[[int, int, str], None] = lambda done, total, text: None
-    """Called with steps done, steps in all, and a word on how it goes."""
+    """Callback with steps done, total steps, and a text about the progress."""
     on_resume: Callable[[int], None] = lambda step: None
-    """Called once with the step at which training begins or goes on."""
+    """Callback with the step at which training begins or resumes, called once."""
     on_epoch: Callable[[int, int, Mapping[str, float]], None] = lambda epoch, step, values: None
-    """Called after each epoch with its number from 1, the step, and the measurements."""
+    """Callback after each epoch with its number from 1, the step, and the measurements."""
     stop: Callable[[], bool] = lambda: False
-    """Asked after every step; true saves and raises KeyboardInterrupt."""
+    """Function called after every step; True saves and raises KeyboardInterrupt."""
 
 
 def learning_rate(config: TrainConfig, step: int, total: int) -> float:
-    """Cosine decay from `config.lr`, scaled, at step 0 to zero at step `total`."""
+    """Cosine decay from the scaled `config.lr` at step 0 to zero at step `total`."""
     return config.lr * config.lr_scale * 0.5 * (1 + math.cos(math.pi * step / total))
 
 
 @dataclass(frozen=True)
 class Cosine:
-    """The schedule of what brings none of its own: see `learning_rate`."""
+    """Default schedule: see `learning_rate`."""
 
     config: TrainConfig
     setting: str = "train.lr"
-    """Where users give the rate."""
+    """Setting that gives the learning rate."""
 
     @property
     def remedy(self) -> str:
@@ -123,8 +123,8 @@ class Cosine:
 def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """SGD with momentum and L2 weight decay on every parameter (paper 4.1), in one fused call.
 
-    Momentum starts at zero for every parameter, which is what SGD's lazy start computes; torch's fused step refuses
-    parameters of which some have been trained before and some not, as those of idle blocks.
+    Momentum starts at zero for every parameter, which equals SGD's lazy initialisation; torch's fused step refuses a
+    mixture of parameters with and without momentum, which idle blocks would cause.
     """
     optimizer = torch.optim.SGD(
         network.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
@@ -136,15 +136,15 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optim
 
 
 def training_steps(dataset: Dataset, config: TrainConfig, batches_per_step: int) -> int:
-    """Steps of one epoch.
+    """Number of steps of one epoch.
 
     Args:
-        dataset: whose training images make an epoch.
-        config: the size of a mini-batch.
-        batches_per_step: mini-batches that one step takes.
+        dataset: its training images make an epoch.
+        config: size of a mini-batch.
+        batches_per_step: number of mini-batches in a step.
 
     Raises:
-        ConfigError: if the images don't suffice for one step.
+        ConfigError: if there are not enough images for one step.
     """
     batches = steps_per_epoch(dataset, config.batch_size)
     if batches < batches_per_step:
@@ -163,25 +163,25 @@ def train(
     options: LoopOptions,
     group: Group | None = None,
 ) -> None:
-    """Train to the end of the last epoch, going on from the checkpoint if there is one.
+    """Train to the end of the last epoch, resuming from the checkpoint if there is one.
 
-    The result depends on the arguments other than `options` only: interrupted and resumed at any checkpoint, a
-    training on the CPU ends with the same weights, bit for bit.
+    The result does not depend on `options`: interrupted and resumed at any checkpoint, a training on the CPU ends with
+    the same weights, bit for bit.
 
     Args:
-        training: what is trained.
-        dataset: on what.
-        config: how.
+        training: object of the training.
+        dataset: training images.
+        config: epochs, batch size, learning rate.
         seed: of the order of the images and their augmentation.
-        options: when to save, what to tell, when to stop.
+        options: saving, progress and stopping.
         group: the processes that train together; only the first reads and writes the checkpoint.
 
     Raises:
-        DivergedError: if the loss explodes or becomes NaN, or weights do; the checkpoint is from before.
+        DivergedError: if the loss explodes or becomes NaN, or weights do; the checkpoint is from an earlier step.
         CheckpointError: if the checkpoint cannot be read or belongs to something else.
-        KeyboardInterrupt: when `options.stop` said so; everything is saved.
+        KeyboardInterrupt: when `options.stop` returned True; everything is saved.
         LostProcessError: if another process of the group ended.
-        ProcessesDisagree: if it holds other numbers; the checkpoint is from before.
+        ProcessesDisagree: if processes hold different numbers; the checkpoint is from an earlier step.
     """
     group = group or Group()
     device, dataset = next(training.network.parameters()).device, training.images(dataset)
@@ -191,12 +191,12 @@ def train(
     step, loss_sum = _restore(training, options, device, group)
     options.on_resume(step)
     saved_at, saved_step = time.monotonic(), step
-    seconds, steps = options.seconds, options.steps  # the group outlives this training, and must not hold on to it
+    seconds, steps = options.seconds, options.steps  # copies: the group outlives this, and must not keep `options`
 
     def is_due(at: int) -> bool:
         return time.monotonic() - saved_at >= seconds or bool(steps and at - saved_step >= steps)
 
-    group.due = lambda: is_due(step + 1)  # asked during the step: what one process is to do, all do
+    group.due = lambda: is_due(step + 1)  # evaluated during the step, so that all processes act when one is due
     training.network.train()
     while step < total:
         epoch, first = divmod(step, per_epoch)
@@ -223,7 +223,7 @@ def train(
                 options.on_progress(step, total, f"epoch {epoch + 1}/{config.epochs}, loss {loss.item():.3f}")
             if group.size > 1 and (saves or step % AGREEMENT_STEPS == 0):
                 group.require_agreement(training.network, training.extra_state(), step)
-            if saves:  # before the first process alone has work to do
+            if saves:  # checked before the first process begins work of its own
                 _require_finite_weights(training.network, step, schedule)
             if epoch_ends:  # measured before anything is saved, so that no kill loses the epoch's measurements
                 options.on_epoch(epoch + 1, step, {"epoch": epoch + 1, "loss": loss_sum.item() / per_epoch, "lr": rate})
@@ -237,7 +237,7 @@ def train(
 
 
 def _in_steps(batches: Iterator[Batch], count: int) -> Iterator[tuple[Batch, ...]]:
-    """`count` batches at a time; too few at the end are left out."""
+    """Iterate over groups of `count` batches; an incomplete group at the end is dropped."""
     return zip(*[batches] * count, strict=False)
 
 
@@ -252,9 +252,10 @@ def _require_finite(loss: Tensor, step: int, schedule: Schedule) -> None:
 
 
 def _require_finite_weights(network: nn.Module, step: int, schedule: Schedule) -> None:
-    """Before they replace a good checkpoint: a step may ruin what its own loss, taken before the update, is of."""
+    """Raise `DivergedError` before bad weights are saved: a step's loss does not show the damage by its update."""
     tensors = [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
-    if not torch.stack([torch.isfinite(tensor).all() for tensor in tensors]).all():  # one wait for a GPU, not many
+    # a single synchronisation with the GPU
+    if not torch.stack([torch.isfinite(tensor).all() for tensor in tensors]).all():
         raise DivergedError(f"weights are NaN or infinite after step {step} with {schedule.remedy}")
 
 
@@ -272,7 +273,7 @@ def _save(training: Training, step: int, loss_sum: Tensor, options: LoopOptions)
 
 
 def _restore(training: Training, options: LoopOptions, device: torch.device, group: Group) -> tuple[int, Tensor]:
-    """Load the checkpoint, if there is one; return the step to go on at and the epoch's sum of losses so far."""
+    """Load the checkpoint, if there is one; return the step to resume at and the epoch's sum of losses so far."""
     content = None
     if group.is_first and options.checkpoint is not None and options.checkpoint.exists():
         content = read_checkpoint(options.checkpoint, training.kind)

@@ -1,4 +1,4 @@
-"""Changes to a whole mini-batch of normalised images: cutout and mixup, drawn by seed and step alone."""
+"""Augmentation of a whole mini-batch of normalised images: cutout and mixup, functions of seed and step alone."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,16 @@ from fairnas.randomness import generator
 
 @dataclass(frozen=True)
 class Mixture:
-    """A mini-batch whose images each show up to two others."""
+    """Mini-batch of images, each mixed with at most one other."""
 
     images: Tensor
     """(B, C, S, S), normalised, channels_last."""
     labels: Tensor
-    """(B,), classes of what an image shows `share` of."""
+    """(B,), class of the image that contributes `share`."""
     others: Tensor
-    """(B,), classes of the rest."""
+    """(B,), class of the other image."""
     share: float
-    """From 0 to 1; 1 where nothing was mixed."""
+    """Share of the first image, from 0 to 1; 1 if nothing was mixed."""
 
 
 def mixture(images: Tensor, labels: Tensor, *, mixup: float, cutout: int, seed: int, step: int) -> Mixture:
@@ -29,8 +29,8 @@ def mixture(images: Tensor, labels: Tensor, *, mixup: float, cutout: int, seed: 
     Args:
         images: (B, C, S, S), normalised.
         labels: (B,), class indices.
-        mixup: alpha of the Beta distribution that the shares of two images come from; 0 mixes none.
-        cutout: side of the square in pixels; 0 blanks nothing.
+        mixup: alpha of the Beta distribution of the share; 0 disables mixing.
+        cutout: side of the square in pixels; 0 disables cutout.
         seed: of the training.
         step: number of the step.
     """
@@ -45,9 +45,9 @@ def mixture(images: Tensor, labels: Tensor, *, mixup: float, cutout: int, seed: 
 
 
 def blanked(images: Tensor, side: int, rng: np.random.Generator) -> Tensor:
-    """The images with a square of zeros, the mean of all images, in each.
+    """Set a square of every image to zero, the mean of all images.
 
-    Its centre is anywhere in the image, so that at the border less than a square is blanked (DeVries and Taylor).
+    Its centre is anywhere in the image, so at the border less than a square is blanked (DeVries and Taylor).
     """
     size = images.shape[-1]
     line = np.arange(size)

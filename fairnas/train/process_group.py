@@ -1,21 +1,21 @@
-"""Several processes that train one supernet: data parallel, path parallel (Algorithm 2), or both.
+"""Groups of processes that train one supernet: data parallel, path parallel (Algorithm 2), or both.
 
-Of N = D x P processes, P share out the paths of a step on the same images, and D such teams share out the images.
-Every process draws the same paths, because samplers are functions of the step. After its backward passes a process
-holds the gradients of its share; one all-reduce of one flat tensor makes them everybody's:
+Of N = D x P processes, P share the paths of a step on the same images, and D such teams share the images. Every process
+draws the same paths, because samplers are functions of the step. After its backward passes a process holds the
+gradients of its share; one all-reduce of one flat tensor combines them:
 
     gradients   summed over the paths, averaged over the images
     BN          running statistics r of a block that saw batches b_1 ... b_n in one process would be
                 (1-a)^n r + sum_k a (1-a)^(n-k) b_k; each process adds the terms of its own batches,
                 and those of different images are averaged
     loss        summed over the paths, averaged over the images
-    stop        how many processes were asked to stop, so that all stop after the same step
-    due         for how many it is time to save, so that all look at what is saved
+    stop        number of processes that were asked to stop, so that all stop after the same step
+    due         number of processes that are due to save, so that all check the state that is saved
 
-(On GPUs the last two go before the rest, between CPUs: see `GradientBuffer`.)
+(With GPUs the last two are sent before the rest, between CPUs: see `GradientBuffer`.)
 
-After it, all processes hold the same numbers, bit for bit, and do the same update. `require_agreement` checks that
-every now and then, and before anything is saved. A process alone does none of this.
+Then all processes hold the same numbers, bit for bit, and make the same update. `require_agreement` checks this
+regularly, and before anything is saved. A single process does none of this.
 """
 
 import hashlib
@@ -37,44 +37,44 @@ if TYPE_CHECKING:
 
 @dataclass
 class Group:
-    """The processes that train together, and the place of this one among them."""
+    """Processes that train together, and the rank of this one."""
 
     rank: int = 0
     size: int = 1
     path_processes: int = 1
-    """P, the processes that share out the paths; `size` is a multiple of it."""
+    """P, the number of processes that share the paths; `size` is a multiple of it."""
     stop: Callable[[], bool] = lambda: False
-    """Whether this process was asked to stop."""
+    """Returns True if this process was asked to stop."""
     stopping: bool = field(default=False, init=False)
-    """Whether any process was, as of the last step; a process alone asks `stop` itself."""
+    """True if any process was asked to stop, as of the last step; a single process calls `stop` itself."""
     due: Callable[[], bool] = lambda: False
-    """Whether it is time for this process to save."""
+    """Returns True if this process is due to save."""
     saving: bool = field(default=False, init=False)
-    """Whether it was for any process, as of the last step; a process alone asks `due` itself."""
+    """True if any process was due to save, as of the last step; a single process calls `due` itself."""
     _message: GradientBuffer | None = field(default=None, init=False, repr=False)
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes files and talks to people."""
+        """True for the process that writes files and prints messages."""
         return self.rank == 0
 
     @property
     def path_rank(self) -> int:
-        """Which share of the paths is this process's."""
+        """Index of this process's share of the paths."""
         return self.rank % self.path_processes
 
     @property
     def image_processes(self) -> int:
-        """D, the teams that share out the images."""
+        """D, the number of teams that share the images."""
         return self.size // self.path_processes
 
     @property
     def image_rank(self) -> int:
-        """Which share of the images is this process's."""
+        """Index of this process's share of the images."""
         return self.rank // self.path_processes
 
     def paths_of_each(self, work: Sequence[Sequence[Genome]]) -> list[list[tuple[Genome, ...]]]:
-        """The paths of each path rank: (P, mini-batches). Shares are whole stretches, in order, as equal as can be."""
+        """Paths of each path rank: (P, mini-batches). Shares are contiguous, in order, and as equal as possible."""
         total, taken = sum(map(len, work)), 0
         bounds = [total * rank // self.path_processes for rank in range(self.path_processes + 1)]
         shares: list[list[tuple[Genome, ...]]] = [[] for _ in range(self.path_processes)]
@@ -86,7 +86,7 @@ class Group:
         return shares
 
     def statistics(self, supernet: Supernet) -> Tensor | None:
-        """All running BN statistics in a row, where several processes work; else None."""
+        """All running BN statistics in a row if there are several processes; else None."""
         if self.size == 1:
             return None
         return self._message_of(supernet).statistics.read()
@@ -104,14 +104,14 @@ class Group:
         before: Tensor | None,
         shares: Sequence[PathShare],
     ) -> Tensor:
-        """Make gradients and BN statistics those of all processes' work; return the loss of all.
+        """Combine gradients and BN statistics of all processes; return the loss of all.
 
         Args:
             supernet: after the backward passes of this process.
             gradients: its gradients.
             loss: sum over the paths of this process, a scalar.
             before: `statistics` before the backward passes.
-            shares: what each path rank computed.
+            shares: the work of each path rank.
 
         Raises:
             LostProcessError: if another process ended.
@@ -137,12 +137,12 @@ class Group:
             raise LostProcessError(str(error)) from error
 
     def require_agreement(self, network: nn.Module, state: dict[str, Any], step: int) -> None:
-        """Raise `ProcessesDisagree` unless weights, statistics and ledger are the same in all processes.
+        """Raise `ProcessesDisagree` unless weights, statistics and ledger are equal in all processes.
 
         Args:
-            network: what is trained.
-            state: what is saved beside it, the ledger among it.
-            step: for the message.
+            network: the trained network.
+            state: state that is saved beside it, including the ledger.
+            step: step number for the message.
         """
         if self.size > 1:
             digests = self.gather(digest_of([network.state_dict(), state]))
@@ -154,7 +154,7 @@ class Group:
                 )
 
     def gather(self, item: Any) -> list[Any]:
-        """What each process gives, in order of their ranks."""
+        """Items of all processes, in order of their ranks."""
         import torch.distributed as dist
 
         items: list[Any] = [None] * self.size
@@ -165,7 +165,7 @@ class Group:
         return items
 
     def from_first(self, item: Any) -> Any:
-        """What the first process gives."""
+        """Item of the first process."""
         if self.size == 1:
             return item
         import torch.distributed as dist
@@ -179,7 +179,7 @@ class Group:
 
 
 def digest_of(content: Any) -> str:
-    """A checksum of plain data: of tensors their numbers, wherever they are, of all else what it prints."""
+    """Checksum of plain data: of tensors by their numbers, on any device; of everything else by its repr."""
     digest = hashlib.blake2b(digest_size=16)
 
     def take(part: Any) -> None:

@@ -1,6 +1,6 @@
-"""Training one network for use, with the tricks of MnasNet (paper 4.1 b) and some that the paper leaves out.
+"""Training of one network for use, with the tricks of MnasNet (paper 4.1 b) and some that the paper leaves out.
 
-What is kept is the moving average of the weights, as it was when its validation accuracy was best.
+The result is the moving average of the weights at its best validation accuracy.
 """
 
 import contextlib
@@ -27,19 +27,19 @@ from fairnas.train.step import Batch
 from fairnas.train.supernet import weights_for
 
 MNASNET_EPOCHS = 350
-"""Of MnasNet's own training, which the lengths of warm-up and stairs are proportions of."""
-_WARMUP_EPOCHS, _STAIR_EPOCHS = 5, 2.4
-_MOST_OF_A_BATCH, _LOOKED_BACK = 0.1, 100  # of BN's statistics: a mini-batch's share; 1 / share of the training
+"""Number of epochs of MnasNet's training; warm-up and decay intervals are proportional to it."""
+_WARMUP_EPOCHS, _STAIR_EPOCHS = 5, 2.4  # of these 350
+_MOST_OF_A_BATCH, _LOOKED_BACK = 0.1, 100  # largest BN momentum; BN averages over 1/100 of the training
 IMAGES_OF_THE_RATE = 256
-"""Size of the mini-batch that `retrain.lr` is for."""
+"""Size of the mini-batch that `retrain.lr` refers to."""
 
 Teacher = Callable[[Tensor], Tensor]
-"""Logits (B, num_classes) without a gradient, for images (B, C, S, S)."""
+"""Function from images (B, C, S, S) to logits (B, num_classes) without a gradient."""
 
 
 @dataclass(frozen=True)
 class Best:
-    """The weights with the best validation accuracy so far."""
+    """Weights with the best validation accuracy so far."""
 
     epoch: int
     accuracy: float
@@ -47,7 +47,7 @@ class Best:
 
 
 class ProductTraining:
-    """Trains one network, follows it with the moving average, and remembers the best weights."""
+    """Training of one network with its moving average and its best weights."""
 
     kind = "product training"
     batches_per_step = 1
@@ -66,8 +66,8 @@ class ProductTraining:
             network: on its device.
             settings: the tricks.
             config: epochs, size of mini-batches and precision.
-            seed: of dropout and of what is mixed.
-            teacher: whose classes a share of the loss is towards; asked for if, and only if, settings want it.
+            seed: of dropout and mixup.
+            teacher: gives the targets of distillation; required if, and only if, settings ask for it.
         """
         assert (teacher is not None) == (settings.distillation > 0)
         self.network, self.settings, self.config, self.seed, self.teacher = network, settings, config, seed, teacher
@@ -75,17 +75,17 @@ class ProductTraining:
         self.schedule = product_schedule(settings, config)
         self.average = MovingAverage(network, settings.average) if settings.average else None
         self.curve: list[dict[str, Any]] = []
-        """Measurements after each epoch, by whoever trains."""
+        """Measurements after each epoch, appended by the caller."""
         self.best: Best | None = None
         self._class_weights: Tensor | None = None
 
     @property
     def kept(self) -> nn.Module:
-        """The network whose weights would be used: the average, where there is one."""
+        """Network whose weights would be used: the average, if there is one."""
         return self.network if self.average is None else self.average.module
 
     def images(self, dataset: Dataset) -> Dataset:
-        """All."""
+        """The given data set: all of its images are used."""
         self._class_weights = weights_for(self.config, dataset, next(self.network.parameters()).device)
         return dataset
 
@@ -119,20 +119,20 @@ class ProductTraining:
             return loss
         with torch.no_grad():
             taught = self.teacher(mixed.images).to(logits.dtype)
-        counts = None  # an image counts by its class for the teacher, too, or a balance would be lost to distillation
+        counts = None  # images are weighted for the teacher's part as well, otherwise distillation would undo a balance
         if of_classes is not None:
             counts = mixed.share * of_classes[mixed.labels] + (1 - mixed.share) * of_classes[mixed.others]
         far = distance(logits, taught, ours.temperature, counts)
         return (1 - ours.distillation) * loss + ours.distillation * far
 
     def consider(self, epoch: int, accuracy: float) -> None:
-        """Remember the present weights if no validation accuracy was better; of equals, the latest."""
+        """Remember the current weights if no earlier validation accuracy was better; among equal ones, the latest."""
         if self.best is None or accuracy >= self.best.accuracy:
             weights = {name: tensor.detach().clone() for name, tensor in self.kept.state_dict().items()}
             self.best = Best(epoch, accuracy, weights)
 
     def extra_state(self) -> dict[str, Any]:
-        """The curve, the average and the best weights so far."""
+        """Curve, average and best weights so far."""
         best = self.best and {"epoch": self.best.epoch, "accuracy": self.best.accuracy, "weights": self.best.weights}
         return {
             "curve": self.curve,
@@ -141,7 +141,7 @@ class ProductTraining:
         }
 
     def restore_extra(self, content: dict[str, Any]) -> None:
-        """Go on with them."""
+        """Restore curve, average and best weights."""
         self.curve = list(content["curve"])
         if self.average is not None:
             self.average.module.load_state_dict(content["average"])
@@ -149,7 +149,7 @@ class ProductTraining:
 
 
 def product_optimizer(network: nn.Module, settings: RetrainConfig) -> RMSProp:
-    """RMSProp over all parameters, with weight decay on those that are not of BN."""
+    """RMSProp over all parameters, with weight decay on all except those of BN."""
     normalising = {id(parameter) for norm in batch_norms(network) for parameter in norm.parameters()}
     parameters = list(network.parameters())
     decayed = [parameter for parameter in parameters if id(parameter) not in normalising]
@@ -162,7 +162,7 @@ def product_optimizer(network: nn.Module, settings: RetrainConfig) -> RMSProp:
 
 
 def product_schedule(settings: RetrainConfig, config: TrainConfig) -> WarmStaircase:
-    """Warm-up and stairs; where settings leave their lengths open, in proportion to MnasNet's training."""
+    """Warm-up and staircase; lengths that settings leave open are proportional to MnasNet's training."""
     shorter = config.epochs / MNASNET_EPOCHS
     return WarmStaircase(
         peak=settings.lr * config.batch_size / IMAGES_OF_THE_RATE,
@@ -174,24 +174,24 @@ def product_schedule(settings: RetrainConfig, config: TrainConfig) -> WarmStairc
 
 
 def share_of_a_batch(least: float, steps: int) -> float:
-    """Share of a mini-batch in BN's statistics during a training of so many steps.
+    """BN momentum for a training of `steps` steps.
 
-    MnasNet's 0.01 looks back over 100 of 100,000 steps and more. Of 400 steps these would be a quarter, in which
-    weights change so much that the statistics fit none of them: networks that had learned then scored like chance.
+    MnasNet's 0.01 averages over 100 of 100,000 steps or more. Of 400 steps this would be a quarter, during which
+    weights change so much that the statistics fit none of them: trained networks then scored like chance.
     """
     return max(least, min(_MOST_OF_A_BATCH, _LOOKED_BACK / steps))
 
 
 def distance(logits: Tensor, taught: Tensor, temperature: float, counts: Tensor | None = None) -> Tensor:
-    """How far a network's classes are from those that it is taught, both at a temperature (Hinton et al.).
+    """Distillation loss: divergence of class probabilities from a teacher's, at a temperature (Hinton et al.).
 
-    Multiplied by the square of the temperature, so that gradients don't shrink with it.
+    It is multiplied by the square of the temperature, so that gradients do not shrink with it.
 
     Args:
         logits: (N, classes), of the network.
         taught: (N, classes), of its teacher.
-        temperature: what both are divided by.
-        counts: (N,), how much each image counts; None: 1 each.
+        temperature: divisor of both logits.
+        counts: (N,), weight of each image; None: 1 each.
 
     Returns:
         Kullback-Leibler divergence in nats, mean over the images, a scalar.
@@ -205,7 +205,7 @@ def distance(logits: Tensor, taught: Tensor, temperature: float, counts: Tensor 
 
 @contextlib.contextmanager
 def global_seed(seed: int, device: torch.device) -> Iterator[None]:
-    """Torch's global generators, which dropout draws from, begin at a seed while this lasts; then all is as before."""
+    """Seed torch's global generators, which dropout uses, and restore their state afterwards."""
     with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
         torch.default_generator.manual_seed(seed)
         if device.type == "cuda":
@@ -224,20 +224,20 @@ def product_training(
     inherit: Supernet | None = None,
     teacher: Teacher | None = None,
 ) -> ProductTraining:
-    """A network of one genome, ready for `train`: new, or with the weights of a supernet's path (paper 4.1, 4.2).
+    """Prepare the training of one network: new, or with the weights of a supernet's path (paper 4.1, 4.2).
 
     Args:
         space: resolved for the data.
         genome: one choice per layer.
         settings: the tricks: label smoothing, dropout, averages of weights, mixup, cutout, distillation.
         config: epochs, batch size, learning rate and decay.
-        seed: of the initial weights and of dropout and mixing.
-        device: where it is trained.
-        inherit: the supernet whose weights it begins with; default: new ones.
-        teacher: whose classes it learns beside the labels.
+        seed: of the initial weights, dropout and mixup.
+        device: device of the training.
+        inherit: supernet with the initial weights; default: new weights.
+        teacher: gives the targets of distillation.
 
     Raises:
-        GenomeError: if the genome is none of the space.
+        GenomeError: if the genome does not fit the space.
     """
     network = build(space, genome, seed=seed, inherit=inherit, dropout=settings.dropout)
     return ProductTraining(network.to(device), settings, config, seed, teacher)

@@ -1,11 +1,11 @@
-"""RMSProp as TensorFlow computes it, which MnasNet was trained with (paper 4.1 b).
+"""RMSProp as TensorFlow computes it, with which MnasNet was trained (paper 4.1 b).
 
-Three things differ from `torch.optim.RMSprop`: epsilon stands inside the square root, mean squares begin at one, and
-momentum takes up steps that are already multiplied by the learning rate of their time. With the epsilon of 0.001 in use
-here and small gradients, the first alone changes the length of a step many times.
+Three things differ from `torch.optim.RMSprop`: epsilon is inside the square root, mean squares begin at one, and
+momentum sums steps that are already multiplied by the learning rate of their time. With epsilon 0.001, as used here,
+and small gradients, the first difference alone changes the length of a step by a large factor.
 """
 
-# One call for all tensors: hundreds of small ones would keep a GPU waiting. Torch's own optimisers do the same.
+# Foreach operations, one call for all tensors, as in torch's optimisers: hundreds of small calls would stall a GPU.
 # pyright: reportPrivateImportUsage=false
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 
 class RMSProp(torch.optim.Optimizer):
-    """Steps of gradients over their root mean square, with momentum.
+    """Steps by gradients divided by their root mean square, with momentum.
 
     With gradient g, mean square s and momentum m of a parameter w: g + weight_decay * w -> g;
     decay * s + (1 - decay) * g^2 -> s; momentum * m + lr * g / sqrt(s + epsilon) -> m; w - m -> w.
@@ -35,10 +35,10 @@ class RMSProp(torch.optim.Optimizer):
         """Prepare the state of every parameter.
 
         Args:
-            parameters: or groups of them, each with `params` and settings of its own.
+            parameters: parameters, or groups with `params` and settings of their own.
             lr: learning rate.
-            decay: of the mean square.
-            momentum: of the steps.
+            decay: decay of the mean square.
+            momentum: momentum of the steps.
             epsilon: added to the mean square.
             weight_decay: L2.
         """

@@ -1,4 +1,4 @@
-"""Learning rates over a training. What is trained may bring a schedule of its own; all else falls as half a cosine."""
+"""Learning rate schedules. A training may have its own; the default is half a cosine."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -9,21 +9,21 @@ class Schedule(Protocol):
 
     @property
     def remedy(self) -> str:
-        """For a loss that is no number: the setting behind the rates, and what to do about it."""
+        """Advice for a loss that is not finite: the setting behind the rates, and what to do about it."""
         ...
 
     def rate(self, step: int, total: int, per_epoch: int) -> float:
-        """The rate of step `step` of `total`, `per_epoch` of which make an epoch."""
+        """Learning rate of step `step` of `total`, with `per_epoch` steps in an epoch."""
         ...
 
 
 @runtime_checkable
 class Scheduled(Protocol):
-    """A `Training` with a schedule of its own."""
+    """Training with its own schedule."""
 
     @property
     def schedule(self) -> Schedule:
-        """In place of the cosine."""
+        """Schedule used in place of the cosine."""
         ...
 
 
@@ -31,16 +31,16 @@ class Scheduled(Protocol):
 class WarmStaircase:
     """Linear warm-up from zero, then steps down at equal distances, as MnasNet is trained (paper 4.1 b).
 
-    The stairs are counted from step 0, and the warm-up takes their place, as in the released code of MnasNet.
+    Stairs are counted from step 0, and the warm-up replaces the first of them, as in the released code of MnasNet.
     """
 
     peak: float
-    """The rate that the warm-up leads to, before any stair."""
+    """Rate at the end of the warm-up, before any stair."""
     warmup_epochs: float
     stair_epochs: float
     """Epochs from one stair to the next."""
     factor: float
-    """Of a stair."""
+    """Factor of each stair."""
     remedy: str
 
     def rate(self, step: int, total: int, per_epoch: int) -> float:

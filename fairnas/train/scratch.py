@@ -20,7 +20,7 @@ _OF_EVERY_ROW = ("epoch", "loss")
 
 
 class StandAloneTraining:
-    """Trains one network: a forward pass, a backward pass, an update."""
+    """Training of one network: a forward pass, a backward pass, an update."""
 
     kind = "stand-alone network"
     batches_per_step = 1
@@ -28,13 +28,13 @@ class StandAloneTraining:
     def __init__(self, network: StandAlone, config: TrainConfig) -> None:
         self.network, self.config = network, config
         self.curve: list[dict[str, Any]] = []
-        """Measurements after each epoch, by whoever trains; they stay with the checkpoint."""
+        """Measurements after each epoch, appended by the caller; saved in the checkpoint."""
         self.optimizer = make_optimizer(network, config)
         self.schedule = Cosine(config, "stand_alone.lr")
         self._class_weights: Tensor | None = None
 
     def images(self, dataset: Dataset) -> Dataset:
-        """All."""
+        """The given data set: all of its images are used."""
         self._class_weights = weights_for(self.config, dataset, next(self.network.parameters()).device)
         return dataset
 
@@ -51,13 +51,13 @@ class StandAloneTraining:
         return loss.detach()
 
     def extra_state(self) -> dict[str, Any]:
-        """The curve so far."""
+        """Curve so far."""
         return {"curve": self.curve}
 
     def restore_extra(self, content: dict[str, Any]) -> None:
-        """Go on with the curve."""
-        # pickle writes a string object once: with keys as those of rows to come, the kept file is the same, byte for
-        # byte, as that of a training without a stop
+        """Restore the curve."""
+        # pickle writes each string object only once: keys identical to those of later rows keep the file equal, byte
+        # for byte, to that of an uninterrupted training
         self.curve = [
             {sys.intern(key) if key in _OF_EVERY_ROW else key: value for key, value in row.items()}
             for row in content.get("curve", ())
@@ -67,16 +67,16 @@ class StandAloneTraining:
 def stand_alone_training(
     space: SearchSpace, genome: Genome, config: TrainConfig, seed: int, device: torch.device
 ) -> StandAloneTraining:
-    """A new network of one genome, ready for `train` (paper B.2).
+    """Prepare the training of a new network of one genome (paper B.2).
 
     Args:
         space: resolved for the data.
         genome: one choice per layer.
         config: optimiser, batch size and epochs, as the supernet's.
-        seed: of the initial weights; the order of the images is that of the seed that `train` gets.
-        device: where it is trained.
+        seed: of the initial weights; the order of the images depends on the seed given to `train`.
+        device: device of the training.
 
     Raises:
-        GenomeError: if the genome is none of the space.
+        GenomeError: if the genome does not fit the space.
     """
     return StandAloneTraining(build(space, genome, seed=seed).to(device), config)

@@ -1,4 +1,4 @@
-"""One supernet step: several backward passes and the single parameter update after them (Algorithm 1)."""
+"""Supernet step: several backward passes and the single parameter update after them (Algorithm 1)."""
 
 import dataclasses
 import functools
@@ -25,59 +25,59 @@ Batch = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one supernet step did."""
+    """Result of one supernet step."""
 
     loss: Tensor
     """Mean loss over the paths, a scalar on the device."""
     passes: Counts
-    """Per choice block, the paths that it was on."""
+    """Number of paths that each choice block was on."""
     updates: Counts
-    """Per choice block, the parameter updates for which its weights received a gradient."""
+    """Number of parameter updates for which each choice block's weights had a gradient."""
     backward_passes: int
-    """Paths that were trained."""
+    """Number of paths that were trained."""
     gradient_norms: Tensor
-    """Per choice block, the norm of its gradient, summed over the updates; on the device."""
+    """Norm of each choice block's gradient, summed over the updates; on the device."""
     architecture_passes: int = 0
-    """Backward passes for the sake of the architecture, which updated no weights."""
+    """Backward passes for the architecture, which updated no weights."""
     architecture_runs: int = 0
-    """Choice blocks that these went through, and forward passes that only gave the architecture a score."""
+    """Choice blocks run by these passes, and by forward passes that only gave the architecture a score."""
 
     def with_architecture(self, passes: int, runs: int) -> "StepResult":
-        """The same step, and so many backward passes through so many blocks that taught the architecture."""
+        """Same step with `passes` backward passes through `runs` blocks that trained the architecture."""
         return dataclasses.replace(self, architecture_passes=passes, architecture_runs=runs)
 
 
 @dataclass(frozen=True, eq=False)
 class StepContext:
-    """What a strategy trains with."""
+    """Context of a strategy: supernet, optimiser, executor, processes and extra data."""
 
     supernet: Supernet
     optimizer: torch.optim.Optimizer
-    """Over all parameters of the supernet."""
+    """Optimiser of all parameters of the supernet."""
     config: TrainConfig = field(default_factory=TrainConfig)
     executor: Executor = field(default_factory=Sequential)
     group: Group = field(default_factory=Group)
     """The processes that share the work."""
     architecture_images: Callable[[int], Batch] | None = None
-    """Mini-batches of the images that teach the architecture, by their number; None where the strategy wants none."""
+    """Mini-batches of the images that train the architecture, by number; None if the strategy needs none."""
     class_weights: Tensor | None = None
-    """(classes,), how much the loss of an image of each class counts (`loss_of`); None: all alike."""
+    """(classes,), loss weights of the classes (`loss_of`); None: equal weights."""
 
     @functools.cached_property
     def gradients(self) -> SupernetGradients:
-        """Those of the supernet, block by block."""
+        """Gradients of the supernet, block by block."""
         return SupernetGradients(self.supernet)
 
 
 def supernet_step(context: StepContext, work: Sequence[tuple[Batch, Sequence[Genome]]]) -> StepResult:
     """Train every path on its mini-batch, then update once.
 
-    Gradients add up over the paths. So a choice block gets the gradient of the one path it is on, and stem and head
-    get the sum over all paths; `shared_gradient = "mean"` divides theirs by the number of paths. Blocks on no path
-    keep `None` as gradient, so that neither momentum nor decay moves them, unless `idle_blocks` says otherwise.
+    Gradients are summed over the paths. So a choice block gets the gradient of its one path, and stem and head get the
+    sum over all paths; `shared_gradient = "mean"` divides theirs by the number of paths. Blocks on no path keep `None`
+    as gradient, so that neither momentum nor decay changes them, unless `idle_blocks` enables it.
 
     Args:
-        context: the supernet, trained in place, and how.
+        context: the supernet, which is trained in place, and its settings.
         work: mini-batches, each with the genomes to train on it. Under strict fairness one mini-batch has all paths,
             and each choice block is on exactly one (or equally many).
     """
@@ -96,13 +96,13 @@ def supernet_step(context: StepContext, work: Sequence[tuple[Batch, Sequence[Gen
 
 
 def finish_step(context: StepContext, loss: Tensor, before: Tensor | None, shares: Sequence[PathShare]) -> StepResult:
-    """The second half of a step: join what the processes computed, clip, update.
+    """Second half of a step: combine the results of the processes, clip, update.
 
     Args:
-        context: gradients are there.
+        context: the supernet, with gradients.
         loss: sum of the losses of this process.
-        before: the BN statistics before the step, where several processes work.
-        shares: what each path rank computed.
+        before: the BN statistics before the step, if there are several processes.
+        shares: the work of each path rank.
     """
     supernet, gradients, config = context.supernet, context.gradients, context.config
     loss = context.group.join(supernet, gradients, loss, before, shares)
@@ -119,7 +119,7 @@ def finish_step(context: StepContext, loss: Tensor, before: Tensor | None, share
 
 
 def several(results: Sequence[StepResult]) -> StepResult:
-    """Several updates as one step."""
+    """Combine several updates into the result of one step."""
     backward_passes = sum(result.backward_passes for result in results)
     return StepResult(
         sum((result.loss * result.backward_passes for result in results), torch.zeros(())) / backward_passes,

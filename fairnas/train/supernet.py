@@ -1,4 +1,4 @@
-"""Supernet training: a strategy, a supernet and the ledger, for the loop."""
+"""Supernet training: combines a strategy, a supernet and the ledger for the loop."""
 
 import dataclasses
 import hashlib
@@ -24,7 +24,7 @@ from fairnas.train.strategies import Strategy, StrategyFacts, make_strategy
 
 
 class SupernetTraining:
-    """Trains a supernet by a strategy and writes every update into the ledger."""
+    """Training of a supernet by a strategy, with every update counted in the ledger."""
 
     kind = "supernet"
 
@@ -51,7 +51,7 @@ class SupernetTraining:
         self.strategy.begin(self.context)
 
     def images(self, dataset: Dataset) -> Dataset:
-        """All training images, or those that the strategy does not want for the architecture."""
+        """All training images, or those that the strategy does not reserve for the architecture."""
         for_weights, for_architecture = parts_of(dataset, self.strategy)
         device = next(self.network.parameters()).device
         self.context = dataclasses.replace(self.context, class_weights=weights_for(self.config, for_weights, device))
@@ -61,7 +61,7 @@ class SupernetTraining:
         return for_weights
 
     def step(self, batches: Sequence[Batch], step: int, total: int) -> Tensor:
-        """One supernet step.
+        """Do one supernet step.
 
         Raises:
             UnfairTraining: if a strict strategy leaves the ledger uneven.
@@ -81,17 +81,17 @@ class SupernetTraining:
         return result.loss
 
     def seal_ledger(self) -> None:
-        """Note in the ledger, after an epoch, that its counts belong to the weights as they are."""
+        """Record in the ledger, after an epoch, that its counts belong to the present weights."""
         self.ledger.set_gradient_norms(self._gradient_norms.cpu().numpy())
         self.ledger.seal(weights_digest(self.network.state_dict()))
 
     def extra_state(self) -> dict[str, Any]:
-        """The ledger, and what the strategy has learned."""
+        """Ledger, and the state of the strategy."""
         self.ledger.set_gradient_norms(self._gradient_norms.cpu().numpy())
         return {"ledger": self.ledger.to_dict(), "strategy": self.strategy.state()}
 
     def restore_extra(self, content: dict[str, Any]) -> None:
-        """Take both back."""
+        """Restore ledger and strategy."""
         self.strategy.restore(content["strategy"])
         self.ledger = Ledger.from_dict(content["ledger"])
         sums = torch.from_numpy(np.concatenate(self.ledger.gradient_norms))
@@ -99,7 +99,7 @@ class SupernetTraining:
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:
-    """SHA-256 of a network's parameters and buffers: names, types, shapes and numbers, wherever they are."""
+    """Return the SHA-256 of a network's parameters and buffers: names, types, shapes and values, on any device."""
     digest = hashlib.sha256()
     for name, tensor in sorted(weights.items()):
         numbers = tensor.detach().cpu().contiguous()
@@ -109,21 +109,21 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
 
 
 def parts_of(dataset: Dataset, strategy: Strategy | StrategyFacts) -> tuple[Dataset, Dataset | None]:
-    """Whose training images teach the weights, and whose the architecture, if the strategy keeps some for it."""
+    """Data sets for the weights and for the architecture; None if the strategy reserves no images."""
     if not strategy.architecture_share:
         return dataset, None
     return split_for_architecture(dataset, strategy.architecture_share)
 
 
 def weights_for(config: TrainConfig, dataset: Dataset, device: torch.device) -> Tensor | None:
-    """How much the loss of an image of each class counts, (classes,); None where a configuration wants all alike."""
+    """Loss weights of the classes, (classes,); None if a configuration does not use them."""
     if config.balance != "weights":
         return None
     return class_weights(dataset.train.labels, len(dataset.classes)).to(device)
 
 
 class ArchitectureImages:
-    """The images that teach the architecture, batch after batch, pass after pass, each a function of its number."""
+    """Images that train the architecture, batch after batch over many epochs, each a function of its number."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class ArchitectureImages:
         self._batches: Iterator[Batch] = iter(())
 
     def __call__(self, number: int) -> Batch:
-        """Mini-batch `number`, from 0; in order it is cheapest."""
+        """Mini-batch `number`, from 0; access in order is cheapest."""
         epoch, first = divmod(number, self._per_pass)
         if number != self._next or first == 0:
             self._batches = training_batches(
@@ -159,11 +159,11 @@ class ArchitectureImages:
 
 
 def new_supernet(space: SearchSpace, config: TrainConfig, seed: int) -> Supernet:
-    """A supernet as a configuration wants it, with new weights, on the CPU.
+    """Supernet as configured, with new weights, on the CPU.
 
     Args:
         space: resolved for the data.
-        config: says what BN learns, and how fast its statistics follow.
+        config: settings of BN.
         seed: of the initial weights.
     """
     return Supernet(space, seed=seed, bn_affine=config.bn_affine, bn_momentum=config.bn_momentum)
@@ -177,19 +177,19 @@ def supernet_training(
     resources: Resources | None = None,
     group: Group | None = None,
 ) -> SupernetTraining:
-    """A new supernet of a space, ready for `train`, executed as the resources allow (paper 3.1, stage one).
+    """Prepare the training of a new supernet, executed as the resources allow (paper 3.1, stage one).
 
     Args:
         space: resolved for the data.
         config: strategy, optimiser, batch size and epochs.
         seed: of the initial weights and of the paths.
-        device: where it is trained.
-        resources: executor, compilation, memory; default: whatever is fastest and fits.
-        group: the processes that train together; default: this one.
+        device: device of the training.
+        resources: executor, compilation, memory; default: the fastest executor that fits.
+        group: the processes that train together; default: this process alone.
 
     Raises:
         UnknownNameError: for an unknown strategy.
-        ConfigError: if the strategy cannot train so, or the executor not do what it does.
+        ConfigError: if the strategy cannot train this space, or the executor cannot run the strategy.
     """
     group = group or Group()
     resources = resources or Resources()

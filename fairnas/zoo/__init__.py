@@ -1,4 +1,4 @@
-"""Published networks by name, built and counted: every row of the paper's Table 2, and some of their relatives."""
+"""Published networks by name, built and counted: every row of the paper's Table 2, and related networks."""
 
 from fairnas.zoo.entry import TABLE_2, Printed, UnpublishedError, ZooEntry
 from fairnas.zoo.networks import NETWORKS, create

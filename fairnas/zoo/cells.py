@@ -1,6 +1,6 @@
-"""What NASNet-A and DARTS build their cells of. An operation begins with its activation and ends with its BN.
+"""Operations of the cells of NASNet-A and DARTS. Each begins with its activation and ends with its BN.
 
-No ReLU here works in place: its input is also somebody else's.
+No ReLU here works in place, because other operations share its input.
 """
 
 import torch
@@ -25,7 +25,7 @@ class ClassifierHead(nn.Module):
 
 
 class FactorisedReduction(nn.Module):
-    """Half the size: two 1x1 convolutions of stride 2, the second on the image moved by one pixel."""
+    """Halve the size: two 1x1 convolutions of stride 2, the second on the image shifted by one pixel."""
 
     def __init__(self, inputs: int, outputs: int, eps: float) -> None:
         super().__init__()
@@ -53,18 +53,18 @@ def separable(inputs: int, outputs: int, kernel: int, stride: int, eps: float) -
 
 
 def dilated(channels: int, kernel: int, stride: int, eps: float) -> nn.Sequential:
-    """ReLU, depthwise with holes of one pixel, 1x1, BN."""
+    """ReLU, depthwise convolution with dilation 2, 1x1, BN."""
     spread = nn.Conv2d(channels, channels, kernel, stride, kernel - 1, dilation=2, groups=channels, bias=False)
     return nn.Sequential(nn.ReLU(), spread, nn.Conv2d(channels, channels, 1, bias=False), BatchNorm2d(channels, eps))
 
 
 def average(stride: int) -> nn.Module:
-    """3x3 average over what lies inside the image."""
+    """3x3 average pooling that ignores the padding."""
     return nn.AvgPool2d(3, stride, 1, count_include_pad=False)
 
 
 def maximum(stride: int) -> nn.Module:
-    """3x3 maximum."""
+    """3x3 max pooling."""
     return nn.MaxPool2d(3, stride, 1)
 
 

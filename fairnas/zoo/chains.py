@@ -1,6 +1,6 @@
 """Networks that are chains of inverted residuals, as data: stem, stages, head.
 
-A stage is (channels, stride, blocks): blocks by their labels, such as `k5e3se0.25`, `-` for a layer that is left out.
+A stage is (channels, stride, blocks), with blocks by their labels, such as `k5e3se0.25`; `-` is a skipped layer.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ Stages = tuple[tuple[int, int, str], ...]
 def chain(
     name: str, *, stem: int, first: int, stages: Stages, head: int, activation: Activation, bn_eps: float
 ) -> ChainGenome:
-    """A network behind a 3x3 convolution of stride 2 to `stem` channels and a separable 3x3 one to `first`."""
+    """Make a network whose stem is a 3x3 convolution of stride 2 to `stem` channels and a separable one to `first`."""
     layers, width = [], first
     for channels, stride, labels in stages:
         chosen = [_block(label) for label in labels.split() if label != "-"]
@@ -41,7 +41,7 @@ def chain(
 
 
 def squeezed(name: str, genome: str, squeeze: float) -> ChainGenome:
-    """A genome of space `proxyless` with squeeze-excite and swish in every chosen block, ReLU elsewhere."""
+    """Genome of space `proxyless` with squeeze-excite and swish in every chosen block, ReLU elsewhere."""
     space = get_space("proxyless")
     layers = []
     for layer, choice in zip(space.layers, space.parse(genome), strict=True):

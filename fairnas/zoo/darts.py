@@ -1,6 +1,6 @@
-"""The ImageNet network of DARTS (Liu et al., ICLR 2019): second-order cells, 14 of them, 48 channels.
+"""ImageNet network of DARTS (Liu et al., ICLR 2019): second-order cells, 14 of them, 48 channels.
 
-The auxiliary classifier, which only its training has, is left out.
+The auxiliary classifier, which is used only in training, is left out.
 """
 
 import torch
@@ -25,7 +25,7 @@ REDUCTION: Genotype = (
     *(("skip", 2), ("max3", 1)),
 )
 
-_EPS = 1e-5
+_EPS = 1e-5  # PyTorch's default, with which the authors trained
 
 
 class DartsImageNet(nn.Module):
@@ -66,7 +66,7 @@ class Cell(nn.Module):
     def __init__(
         self, genotype: Genotype, before: int, current: int, channels: int, reduced: bool, reduces: bool
     ) -> None:
-        """`reduced`: whether the cell before did; `reduces`: whether this one does, in the edges from its inputs."""
+        """`reduced`: the previous cell reduced; `reduces`: this one does, at the edges from its inputs."""
         super().__init__()
         enter = FactorisedReduction if reduced else pointwise
         self.enter0 = enter(before, channels, _EPS)

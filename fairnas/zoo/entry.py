@@ -1,4 +1,4 @@
-"""What the zoo knows of a network: where it was published, where its layers are listed, what was printed of it."""
+"""Entry of the zoo: where a network was published, where its layers are listed, and its printed figures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Printed:
     madds_millions: int | None
     params_millions: float | None
     latency_ms: float | None
-    """On one large core of a Google Pixel 1."""
+    """Milliseconds on one large core of a Google Pixel 1."""
     top1: float
     """Percent."""
     top5: float | None
@@ -32,7 +32,7 @@ class Printed:
 
 @dataclass(frozen=True)
 class ChainGenome:
-    """A network as a genome: of a space in the catalog, or of a space of its own that has one choice per layer."""
+    """Network as a genome, either of a space in the catalog or of a space of its own with one choice per layer."""
 
     space: SearchSpace
     genome: str
@@ -41,10 +41,10 @@ class ChainGenome:
 
 @dataclass(frozen=True)
 class Cells:
-    """A network of cells, which no chain can express."""
+    """Network of cells, which no chain can express."""
 
     make: Callable[[int, float], nn.Module]
-    """From the number of classes and the dropout before the classifier; on whatever device is the default."""
+    """Factory, called with the number of classes and the dropout before the classifier; uses the default device."""
     reduction: int
     """Factor by which the network shrinks the image's side."""
 
@@ -55,13 +55,13 @@ class ZooEntry:
 
     name: str
     title: str
-    """As printed."""
+    """Name as printed."""
     publication: str
     year: int
     listed: str
-    """Where its layers are listed."""
+    """Place where its layers are listed."""
     architecture: ChainGenome | Cells | None
-    """None if it was never published."""
+    """Architecture; None if it was never published."""
     printed: Printed
     note: str = ""
-    """What explains a difference, or why it cannot be built."""
+    """Explanation of a difference, or reason that it cannot be built."""

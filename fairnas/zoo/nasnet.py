@@ -1,8 +1,8 @@
 """NASNet-A 4@1056, the mobile network of Zoph et al. (CVPR 2018), from the paper's Figure 4 and appendix.
 
-A cell takes the outputs of the two cells before it, h0 and h1, brings both to its number of filters, and adds up pairs
-of operations on them. The first of its two stem cells has only the stem's convolution before it, and takes that for h0
-as it is.
+A cell takes the outputs of the two previous cells, h0 and h1, brings both to its number of filters, and adds pairs of
+operations on them. The first of the two stem cells has only the stem's convolution before it, and uses that as h0
+unchanged.
 """
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fairnas.kernels.batch_norm import BatchNorm2d
 from fairnas.zoo.cells import ClassifierHead, FactorisedReduction, average, maximum, pointwise, separable
 
-_EPS = 1e-3
+_EPS = 1e-3  # as in the authors' TensorFlow code
 
 
 class NasNetMobile(nn.Module):
@@ -24,7 +24,8 @@ class NasNetMobile(nn.Module):
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, 32, 3, 2, bias=False), BatchNorm2d(32, _EPS))
         self.cells = nn.ModuleList([ReductionCell(None, 32, 11, False), ReductionCell(32, 44, 22, True)])
-        before, current, reduced = 44, 88, True  # channels of the last two outputs; whether the last is half as large
+        # channels of the last two outputs; True if the last one is half as large
+        before, current, reduced = 44, 88, True
         for stage, filters in enumerate((44, 88, 176)):
             if stage > 0:
                 self.cells.append(ReductionCell(before, current, filters, reduced))
@@ -43,7 +44,7 @@ class NasNetMobile(nn.Module):
 
 
 class NormalCell(nn.Module):
-    """Keeps the size; gives six times its filters."""
+    """Normal cell: keeps the size, outputs six times its filters."""
 
     def __init__(self, before: int, current: int, filters: int, reduced: bool) -> None:
         super().__init__()
@@ -70,10 +71,10 @@ class NormalCell(nn.Module):
 
 
 class ReductionCell(nn.Module):
-    """Halves the size; gives four times its filters."""
+    """Reduction cell: halves the size, outputs four times its filters."""
 
     def __init__(self, before: int | None, current: int, filters: int, reduced: bool) -> None:
-        """`before` is None in the first cell, which takes its one input for h0 without bringing it to its filters."""
+        """`before` is None in the first cell, which uses its single input as h0 without a projection."""
         super().__init__()
         self.enter0 = nn.Identity() if before is None else _entrance(before, filters, reduced)
         self.enter1 = pointwise(current, filters, _EPS)
@@ -97,5 +98,5 @@ class ReductionCell(nn.Module):
 
 
 def _entrance(inputs: int, filters: int, reduced: bool) -> nn.Module:
-    """What brings h0 to a cell's filters, and to the size of h1 where the cell between them reduced."""
+    """Projection of h0 to a cell's filters, and to the size of h1 if the cell between them reduced."""
     return FactorisedReduction(inputs, filters, _EPS) if reduced else pointwise(inputs, filters, _EPS)

@@ -1,4 +1,4 @@
-"""The networks of the zoo, and how one is made: the rows of the paper's Table 2 in its order, then their relatives."""
+"""Networks of the zoo and their construction: the rows of the paper's Table 2 in its order, then related networks."""
 
 import dataclasses
 
@@ -253,7 +253,7 @@ NETWORKS: dict[str, ZooEntry] = {entry.name: entry for entry in (*_ROWS, *_RELAT
 def create(
     name: str, num_classes: int = 1000, *, image_size: int = 224, seed: int = 0, dropout: float = 0.0
 ) -> nn.Module:
-    """A published network, untrained.
+    """Build a published network, untrained.
 
     Args:
         name: one of `NETWORKS`.
@@ -283,14 +283,14 @@ def create(
 
 
 def find(name: str) -> ZooEntry:
-    """The entry of a network. Raises `UnknownNameError` (with the nearest name)."""
+    """Entry of a network. Raises `UnknownNameError` (with the nearest name)."""
     if name not in NETWORKS:
         raise UnknownNameError("network", name, NETWORKS)
     return NETWORKS[name]
 
 
 def published(name: str) -> ChainGenome | Cells:
-    """The architecture of a network. Raises `UnknownNameError`, or `UnpublishedError` if there is none."""
+    """Architecture of a network. Raises `UnknownNameError`, or `UnpublishedError` if there is none."""
     entry = find(name)
     if entry.architecture is None:
         raise UnpublishedError(
@@ -301,7 +301,7 @@ def published(name: str) -> ChainGenome | Cells:
 
 
 def require_size(name: str, image_size: int) -> None:
-    """Raise `SpaceError` if images of this size would vanish in a network; its name is known, and its layers are."""
+    """Raise `SpaceError` if images of this size are too small for a network, which must be a published one."""
     require_count("the image size", image_size)
     architecture = published(name)
     reduction = architecture.reduction if isinstance(architecture, Cells) else architecture.space.reduction

@@ -1,4 +1,4 @@
-"""Our counts of a network beside the printed ones, and what follows: computed, never written down."""
+"""Our counts of a network beside the printed ones, and a computed verdict."""
 
 import dataclasses
 import functools
@@ -17,11 +17,11 @@ PUBLISHED_SIZE = 224
 
 
 def row(name: str, image_size: int = PUBLISHED_SIZE) -> dict[str, Any]:
-    """Our counts of a network, with 1000 classes, beside the printed ones; where it comes from, and a verdict.
+    """Compare our counts of a network, with 1000 classes, with the printed ones; also its origin, and a verdict.
 
     The verdict is `match` if both counts, rounded or cut, give the printed figures (the paper does either), else how
-    far our counts are above or below. It says so where nothing can be compared: for a network whose layers were
-    never published, whose counts are None, for one of which no counts were printed, and for images of another size.
+    far our counts are above or below. It says so if no comparison is possible: if the layers were never published
+    (counts are None), if no counts were printed, or for images of another size.
 
     Raises:
         UnknownNameError: if there is no network of this name.
@@ -84,7 +84,7 @@ def _differences(counted: Cost, printed: Printed) -> dict[str, float]:
 
 
 def _difference(count: int, millions: float | None, unit: int) -> float:
-    """Per cent by which a count exceeds a figure printed in steps of `unit`; 0 if it is printed so."""
+    """Percentage by which a count exceeds a figure printed in steps of `unit`; 0 if it rounds to that figure."""
     assert millions is not None
     printed = round(millions * 1_000_000 / unit)
     if printed in (count // unit, (count + unit // 2) // unit):

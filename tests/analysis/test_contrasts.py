@@ -1,4 +1,4 @@
-"""When a difference between two ways of training may be believed."""
+"""Contrasts: when a difference between two ways of training may be believed."""
 
 import pytest
 from hypothesis import given

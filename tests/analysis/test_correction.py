@@ -41,7 +41,7 @@ def test_each_pair_is_ordered_by_a_fit_that_has_not_seen_it(n, seed, count):
 
 
 def test_where_there_is_nothing_to_know_it_finds_nothing():
-    """Leaving out one at a time would find a tau below zero here: whoever is good leaves a worse mean behind."""
+    """Leaving out one at a time would find a tau below zero here: a good network leaves a worse mean behind."""
     found, one_at_a_time = [], []
     for seed in range(150):
         rng = np.random.default_rng(seed)

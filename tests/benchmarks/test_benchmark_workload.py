@@ -1,4 +1,4 @@
-"""What the benchmarks measure on: populations, counts, images."""
+"""Workload of the benchmarks: populations, counts, images."""
 
 from functools import partial
 

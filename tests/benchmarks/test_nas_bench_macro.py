@@ -31,7 +31,7 @@ STEP = 3 * 7 * 10  # a budget of one epoch of one strict step
 
 
 def silent(text: str) -> None:
-    """Tells nobody."""
+    """Ignore all messages."""
 
 
 def tiny_job(out: Path, arm: str = "strict", seed: int = 0, steps: int = 1, **changes: Any) -> Job:

@@ -54,7 +54,7 @@ def run(whole, tmp_path, monkeypatch):
 
 
 def contents(run: Path) -> dict[str, bytes]:
-    """What a run holds; scores of networks may be added, and TensorBoard's events."""
+    """Content of a run; scores of networks may be added, and TensorBoard's events."""
     files = (path for path in run.rglob("*") if path.is_file())
     left_out = ("archive.sqlite", ".lock", "events.out")
     return {str(path.relative_to(run)): path.read_bytes() for path in files if not path.name.startswith(left_out)}
@@ -435,7 +435,7 @@ def test_a_mended_objective_is_asked_again_and_can_be_taken_out(run, fairnas):
     }  # fmt: skip
     assert fairnas("search", "--run", run).code == 0
     again = fairnas("search", "--run", run, "--show", "--json").json["objectives"]
-    assert {row["name"]: row["origin"] for row in again} == origin  # whoever searches again keeps where it is from
+    assert {row["name"]: row["origin"] for row in again} == origin  # a second search keeps the origins
     shown = fairnas("search", "--run", run, "--show").out
     assert "flag of `fairnas search`" in shown
     assert "meter.py:picky" in shown

@@ -51,7 +51,7 @@ MAKERS = {
 
 
 def found(path) -> dict[str, list[str]]:
-    """What a command that comes by finds: damaged files by stage."""
+    """Damaged files found by a command, by stage."""
     run = RunDirectory.open(path)
     damaged = {stage.name: list(damaged_files(run, stage.name)) for stage in STAGES}
     for stage in STAGES:
@@ -186,7 +186,7 @@ def test_a_file_of_another_run_is_not_of_this_one(run, smallest_run, fairnas, tm
 
 
 def test_the_comparison_of_runs_sees_a_change_in_every_file_that_counts(run):
-    """What `benchmarks.sameness` says of the tests of kills and full disks is worth something."""
+    """`benchmarks.sameness` finds a difference, so the tests of kills and full disks can rely on it."""
     before = contents(run)
     for path in sorted(path for path in run.rglob("*") if path.is_file()):
         name, whole = str(path.relative_to(run)), path.read_bytes()

@@ -67,7 +67,7 @@ def test_help_lists_the_figures_and_each_has_its_own(capsys):
         (("6", "--truth", "nowhere.json"), "cannot read nowhere.json (No such file or directory); give the JSON file"),
         (("6", "--truth", "x", "--seeds", "1"), "--seeds is 1; give 2 or more, because intervals need them"),
         (("6", "--truth", "x", "--searchers", "moremnass"), "unknown searcher 'moremnass'; did you mean 'moremnas'?"),
-        (("6", "--truth", "x", "--search.searcher", "nsga2"), "search.searcher is nsga2, but --searchers says who"),
+        (("6", "--truth", "x", "--search.searcher", "nsga2"), "search.searcher is nsga2, but --searchers names"),
         (("6", "--truth", "x", "--population", "2"), "search.population is 2; give 4 or more"),
         (("6", "--truth", "x", "--generations", "0"), "search.generations is 0; give 1 or more"),
         (("6", "--seedz", "5"), "did you mean --seeds?"),

@@ -73,7 +73,7 @@ def test_other_images_in_the_same_directory_are_said_to_be_others(images, tmp_pa
 
 
 def test_a_way_to_read_the_folder_counts_before_anything_is_chosen_for_it(images, tmp_path, fairnas):
-    """Also if it stands in a file, because else a refused folder could not be read at all."""
+    """The setting also counts in a file; otherwise a refused folder could not be read at all."""
     (images / "cats").rename(images / "train")
     (images / "dogs").rename(images / "test")
     with pytest.raises(RefusedImages):

@@ -78,7 +78,7 @@ def make_full(patched, part):
     """Until `patched` ends, the disk is full for files whose name holds a text."""
 
     def opened(path, mode="r", **options):
-        file = builtins.open(path, mode, **options)  # noqa: SIM115 - whoever asked closes it
+        file = builtins.open(path, mode, **options)  # noqa: SIM115 - the caller closes it
         return HalfFull(file) if part in os.path.basename(path) and mode not in ("r", "rb") else file
 
     for module in (atomic_files, metrics_log):
@@ -129,7 +129,7 @@ print(json.dumps(results))
 
 @pytest.mark.full
 def test_a_real_disk_that_is_full_and_then_read_only(smallest_run, tmp_path):
-    """In a namespace of its own, where a user may mount a file system in memory: its errors are the real ones."""
+    """Run in a namespace of its own, where a user may mount a file system in memory, to get its real errors."""
     if not shutil.which("unshare") or subprocess.run(["unshare", "-Urm", "true"], capture_output=True).returncode:
         pytest.skip("this system lets nobody mount a file system")
     mount = 'mount -t tmpfs -o size=900k tmpfs "$1" && exec "$0" -c "$2" "$1" "${@:3}"'

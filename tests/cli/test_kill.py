@@ -148,7 +148,7 @@ def test_killed_in_every_stage_while_the_clock_goes_back_it_ends_as_the_undistur
 
 @pytest.fixture
 def hangup_is_heard() -> Iterator[None]:
-    """Whoever runs the tests may have nohup around them, which processes inherit."""
+    """The tests may run under nohup, which processes inherit."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)

@@ -105,7 +105,7 @@ def test_a_table_is_measured_printed_and_goes_on(fairnas, tmp_path, monkeypatch)
     Path("small.toml").write_text(SPACE)
     outcome = fairnas("latency", "small.toml", "--minutes", "0.0001", "--json")
     assert outcome.code == 0, outcome.err
-    assert "the same again goes on" in outcome.err
+    assert "run the same command again to continue" in outcome.err
     assert outcome.json["check"]["complete"] is False
     shown = fairnas("latency", "small.toml")
     for words in ("milliseconds of each choice", "onnxruntime", "latency-small-8.json", "of 8 pixels"):

@@ -30,7 +30,7 @@ def test_the_product_recipe_from_flags_to_export(copied_run, fairnas):
     assert outcome.code == 0, outcome.err
     assert not copied_run.is_finished("export")  # what was exported is no longer what was trained
     assert outcome.json["ranking"] == before["ranking"]
-    assert outcome.json["selected"][0]["onnx"] is None  # the file there is of the weights of before
+    assert outcome.json["selected"][0]["onnx"] is None  # the file there belongs to the former weights
     result = result_of(copied_run, "retrained", genome)
     assert outcome.json["selected"][0]["stand_alone_top1"] == result["test"]["top1"]
     assert [set(row) for row in result["curve"]] == [
@@ -64,7 +64,7 @@ def test_the_product_recipe_from_flags_to_export(copied_run, fairnas):
 
 
 def test_a_network_of_the_ranking_study_is_retrained_without_harm_to_the_study(copied_run, fairnas):
-    """Its training from scratch is the study's; that its weights are kept must change nothing that the study has."""
+    """The network's training from scratch belongs to the study; keeping its weights must not change the study."""
     exported = {row["genome"] for row in copied_run.read_json("search.json")["selected"]}
     studied = [row["genome"] for row in copied_run.read_json("ranking.json")["models"]]
     genome = next(each for each in studied if each not in exported)
@@ -88,7 +88,7 @@ def test_a_network_of_the_ranking_study_is_retrained_without_harm_to_the_study(c
 
 
 def test_a_shared_file_is_damaged_only_if_no_stage_has_written_it_as_it_is(copied_run, fairnas):
-    """As where a GPU has trained the network again, and the result came out otherwise in the last digit."""
+    """The result differs in the last digit, as after a second training on a GPU."""
     exported = {row["genome"] for row in copied_run.read_json("search.json")["selected"]}
     shared = next(row["genome"] for row in copied_run.read_json("ranking.json")["models"] if row["genome"] in exported)
     path = copied_run.path / "stand_alone" / f"{shared}-s0.json"
@@ -142,4 +142,4 @@ def test_no_run_is_one_line(tmp_path, fairnas):
 def test_a_temperature_of_no_distillation_is_refused(copied_run, fairnas):
     outcome = fairnas("retrain", "--run", copied_run.path, "--recipe", "product", "--temperature", "4")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
-    assert "--temperature is of distillation, which is 0; give --distillation, too" in outcome.err
+    assert "--temperature needs distillation, which is 0; give --distillation too" in outcome.err

@@ -1,4 +1,4 @@
-"""What an example folder is made of: tiny images of every kind, tables, links, each with the words that describe it."""
+"""Parts of example folders: tiny images of every kind, tables, links, each with a description."""
 
 import hashlib
 import io
@@ -17,10 +17,10 @@ SIDE = 16
 
 @dataclass(frozen=True)
 class Item:
-    """What lies at one path of an example; several files where `count` is given: the path is then their folder."""
+    """Entry at one path of an example; several files if `count` is given: the path is then their folder."""
 
     write: Callable[[Path, Path], None]
-    """Makes one file, given its path and that of the whole folder."""
+    """Function that makes one file, given its path and that of the whole folder."""
     words: str = ""
     """Beside the file in the picture of the folder."""
     count: int | None = None

@@ -25,7 +25,7 @@ class Example:
     tree: dict[str, Item]
     advice: str
     settings: dict[str, Any] = field(default_factory=dict)
-    """Of `DataConfig`, as the page shows them."""
+    """Settings of `DataConfig`, as the page shows them."""
     also: tuple[str, ...] = ()
 
 

@@ -268,7 +268,7 @@ def test_near_copies_are_found_and_stay_in_one_split(pets, kind, change):
 
 
 def test_black_bars_make_no_copies_and_hide_none(tmp_path, kind):
-    """What is compared is the image: between bars, all images of one shape would look much alike."""
+    """Only the image is compared: between bars, all images of one shape would look much alike."""
     for name in ("cat", "dog"):
         for number in range(20):
             noise = np.random.default_rng([len(name), ord(name[0]), number]).integers(90, 166, (5, 15, 3), np.uint8)

@@ -191,7 +191,7 @@ def test_groups_in_several_splits_as_they_were_brought_are_told():
 
 
 def test_the_random_number_of_a_group_is_its_own():
-    """So new frames in one video, and new videos, move nobody else."""
+    """New frames in one video, and new videos, leave all other images in their splits."""
     few, many = ["a/v1_0.jpg", "a/v2_0.jpg", "a/x.jpg"], ["a/v1_0.jpg", "a/v1_7.jpg", "a/v2_0.jpg", "a/v0_0.jpg"]
     found = []
     for names in (few, many):

@@ -169,7 +169,7 @@ def test_a_file_that_breaks_later_is_named(animals, stream):
 
 
 def damage_in_the_middle(path: str) -> None:
-    """What only decoding finds: header and end stay as they were."""
+    """Damage that only decoding finds: header and end stay as they were."""
     content = Path(path).read_bytes()
     middle = content.index(b"IDAT") + 40
     Path(path).write_bytes(content[:middle] + bytes(8) + content[middle + 8 :])

@@ -1,4 +1,4 @@
-"""Names of classes: those that are surely mistakes are told with what is invisible, and told as what to rename."""
+"""Names of classes: obvious mistakes are reported with their invisible characters shown, and as names to change."""
 
 import pytest
 from hypothesis import given

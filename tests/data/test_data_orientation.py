@@ -1,4 +1,4 @@
-"""Class names that say a direction, digits or letters: what is told about them, and what the folder's defaults do."""
+"""Class names that say a direction, digits or letters: the notes about them, and the folder's defaults for them."""
 
 import re
 

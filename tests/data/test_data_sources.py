@@ -48,7 +48,7 @@ def test_digits_hold_out_the_other_writers():
 
 def test_digits_need_no_import_of_scikit_learn_unless_its_file_moves(monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setitem(sys.modules, "sklearn.datasets", None)  # whoever imports it fails
+        patched.setitem(sys.modules, "sklearn.datasets", None)  # importing it fails
         found = read_digits()
     monkeypatch.setattr("fairnas.data.digits._FILE", "datasets/data/elsewhere")
     for ours, theirs in zip(found, read_digits(), strict=True):

@@ -34,7 +34,7 @@ Both have the identifier (`id`) and the line (`message`). Identifiers [stay what
 
 
 def told_about(example: Example, folder: Path) -> tuple[tuple[Finding, ...], bool]:
-    """What is said about an example in a folder of its own, with PATH in place of the folder; and if it is refused."""
+    """Messages about an example in a folder of its own, with PATH in place of the folder; and whether it is refused."""
     build(folder, example.tree)
     config = DataConfig(**{"name": f"folder:{folder}", "validation_per_class": 1, **example.settings})
     try:
@@ -45,7 +45,7 @@ def told_about(example: Example, folder: Path) -> tuple[tuple[Finding, ...], boo
 
 
 def section(name: str, folder: Path) -> str:
-    """What the page says about one finding, with what is said about its example."""
+    """Section of the page about one finding, with the messages about its example."""
     example = EXAMPLES[name]
     found, refused = told_about(example, folder)
     assert sorted({each.id for each in found}) == sorted((name, *example.also)), found

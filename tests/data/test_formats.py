@@ -91,7 +91,7 @@ def test_heic_names_what_to_install():
 
 
 def test_the_plug_in_is_registered_where_it_is_installed(monkeypatch):
-    """As if it were, for machines that do not have it."""
+    """Simulated, for machines without it."""
     asked = []
     fake = type(sys)("pillow_heif")
     fake.register_heif_opener = lambda: asked.append(Image.OPEN.setdefault("HEIF", Image.OPEN["PNG"]))  # pyright: ignore

@@ -1,4 +1,4 @@
-"""What the walk over the tree keeps in bounded memory: never more than allowed, and the cheapest plan there is."""
+"""Walks over the tree in bounded memory: never more than allowed, by the cheapest plan."""
 
 import heapq
 import itertools
@@ -33,7 +33,7 @@ def some_tree(rng: random.Random, layers: int, leaves: int):
 
 
 def cost_of(shared, costs, kept):
-    """What a plan runs, played through."""
+    """Number of layers that a plan runs, by simulation."""
     spent, held = 0, frozenset()
     for known, leaf, keep in zip(shared, costs, kept, strict=True):
         start = max((depth for depth in held if depth <= known), default=-1)

@@ -38,7 +38,7 @@ def batches_for(space: SearchSpace, sizes: tuple[int, ...], dtype: torch.dtype =
 def plain_scores(
     supernet: Supernet, genomes: list[Genome], batches: Batches, statistics: Statistics = "running"
 ) -> list[Score]:
-    """What a competent user writes in an afternoon: every genome from the first layer, BN as it stands."""
+    """Scores as a competent user computes them in an afternoon: every genome from the first layer, BN as it is."""
     network = copy.deepcopy(supernet).train(statistics == "batch")
     scores = []
     for genome in genomes:

@@ -1,4 +1,4 @@
-"""Genomes cut for several workers: nothing lost, in order, and the dearest piece as cheap as it can be."""
+"""Genomes cut for several workers: nothing lost, in order, and the most expensive piece as cheap as possible."""
 
 import itertools
 from math import inf

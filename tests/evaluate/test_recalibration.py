@@ -43,7 +43,7 @@ def data(space, count, seed):
 
 
 def one_by_one(supernet: Supernet, genome, calibration, images, labels):
-    """What SPOS does: forget the running statistics, run in training mode on the images, evaluate."""
+    """Recalibration as in SPOS: reset the running statistics, run in training mode on the images, evaluate."""
     network = copy.deepcopy(supernet)
     for norm in batch_norms(network):
         norm.reset_running_stats()

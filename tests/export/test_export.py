@@ -187,7 +187,9 @@ def test_int8_takes_any_batch_and_is_near(exported: Exported, network: StandAlon
 
 
 def test_every_convolution_of_the_int8_model_runs_in_8_bits(exported: Exported, tmp_path: Path) -> None:
-    """With signed activations onnxruntime leaves some in float32 (findings/onnxruntime-signed-activations.sh)."""
+    """Int8 operators are used throughout; signed activations would leave some in float32
+    (findings/onnxruntime-signed-activations.sh).
+    """
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath, options.log_severity_level = str(tmp_path / "optimised.onnx"), 4
     model = exported.folder / "model.int8.onnx"

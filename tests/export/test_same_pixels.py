@@ -1,4 +1,4 @@
-"""What an exported network is given is what evaluation saw, bit for bit, for every kind of image and every setting."""
+"""Input of exported networks: bit for bit as in evaluation, for every kind of image and every setting."""
 
 import json
 from collections.abc import Callable

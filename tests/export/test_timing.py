@@ -12,7 +12,7 @@ from fairnas.export.timing import MOST_TURNS, RUNS, TURNS, Timing, all_threads, 
 
 
 class Fake:
-    """A model that takes what it is told, and more while somebody else works."""
+    """A model that takes a given time, and more while somebody else works."""
 
     def __init__(self, milliseconds: float, order: list[float], disturbed: float = 0.0, seed: int = 0) -> None:
         self.milliseconds, self.order, self.disturbed = milliseconds, order, disturbed

@@ -23,7 +23,7 @@ def chi_square(observed, expected: float) -> float:
 
 
 def counts_of(paths, choices) -> list[list[int]]:
-    """How often each block is on a path, by brute force."""
+    """Number of paths through each block, by brute force."""
     seen = collections.Counter((layer, choice) for path in paths for layer, choice in enumerate(path))
     return [[seen[layer, choice] for choice in range(count)] for layer, count in enumerate(choices)]
 
@@ -85,7 +85,7 @@ def test_steps_and_cycles_are_as_documented(choices) -> None:
 
 @given(ANY_CHOICES, SEEDS, st.integers(0, 10**6))
 def test_every_step_updates_every_block(choices, seed, step) -> None:
-    """So the number of updates is level after every step, whatever the choices."""
+    """Numbers of updates are equal after every step, for any numbers of choices."""
     paths = StrictSampler(choices, seed).paths(step)
     assert all(count >= 1 for row in counts_of(paths, choices) for count in row)
 

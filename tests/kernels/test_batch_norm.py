@@ -31,7 +31,7 @@ def small_tensors_and_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
-    """In channels_last format where that exists."""
+    """Random tensor, in channels_last format where that exists."""
     made = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
     return made.contiguous(memory_format=torch.channels_last) if made.dim() == 4 else made
 

@@ -29,7 +29,7 @@ one_kind_or_all = pytest.mark.parametrize(
 
 @pytest.fixture(autouse=True)
 def triton_for_every_tensor_in_small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 16 channels by 16 rows, or 32 by 8; up to 4 shares of 2 tiles or more."""
+    """Use Triton for every tensor, in tiles of 16 channels by 16 rows or 32 by 8, up to 4 shares of 2 tiles or more."""
     monkeypatch.setattr(batch_norm, "passes_of", lambda input: norm_gpu)
     sizes = {"_TILE": 256, "_TILE_OF_TWO": 256, "_MOST_SHARES": 4, "_TILES_OF_A_SHARE": 2}
     for name, value in sizes.items():
@@ -37,7 +37,7 @@ def triton_for_every_tensor_in_small_tiles(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
-    """In channels_last format where that exists."""
+    """Random tensor, in channels_last format where that exists."""
     made = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(DEVICE)
     return made.contiguous(memory_format=torch.channels_last) if made.dim() == 4 else made
 
@@ -69,7 +69,7 @@ def outputs_and_gradients(bn: nn.BatchNorm2d, act: str, x: Tensor, grad: Tensor)
 
 
 def error(found: Tensor, truth: Tensor) -> float:
-    """Of the whole, relative to its size: a gradient jumps where rounding decides whether a number is clamped."""
+    """Error of the whole, relative to its size: a gradient jumps where rounding decides whether a number is clamped."""
     return ((found.double() - truth).norm() / truth.norm().clamp(min=1e-30)).item()
 
 
@@ -204,7 +204,7 @@ def test_tiles_cover_every_channel_with_little_waste() -> None:
 
 
 def tensor_of(kind: torch.dtype, *shape: int) -> types.SimpleNamespace:
-    """What of a tensor on a GPU `passes_of` looks at."""
+    """Stand-in for a GPU tensor, with the attributes that `passes_of` reads."""
     numbers = int(torch.tensor(shape).prod())
     return types.SimpleNamespace(device=torch.device("cuda", 0), dtype=kind, shape=shape, numel=lambda: numbers)
 

@@ -31,7 +31,7 @@ def threads() -> Iterator[None]:
 
 
 def layer(channels: int = 20, kernel: int = 5, stride: int = 1) -> DepthwiseConv2d:
-    """With weights that are the same at every call."""
+    """Layer with the same weights at every call."""
     made = DepthwiseConv2d(channels, channels, kernel, stride, kernel // 2, groups=channels, bias=False)
     with torch.no_grad():
         made.weight.copy_(noise(*made.weight.shape, seed=1))
@@ -43,7 +43,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 
 def torch_gradients(x: Tensor, weight: Tensor, grad: Tensor, stride: int) -> list[Tensor]:
-    """Of input and weight, by torch."""
+    """Gradients of input and weight, by torch."""
     channels, padding = weight.shape[0], weight.shape[-1] // 2
     x, weight = x.clone().requires_grad_(), weight.clone().requires_grad_()
     nn.functional.conv2d(x, weight, None, stride, padding, 1, channels).backward(grad)

@@ -27,13 +27,13 @@ def triton_for_every_tensor_in_small_tiles(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
-    """In channels_last format where that exists."""
+    """Random tensor, in channels_last format where that exists."""
     made = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(DEVICE)
     return made.contiguous(memory_format=torch.channels_last) if len(shape) == 4 and shape[1] > 1 else made
 
 
 def layer(channels: int = 24, kernel: int = 5, stride: int = 1) -> DepthwiseConv2d:
-    """With weights that are the same at every call."""
+    """Layer with the same weights at every call."""
     made = DepthwiseConv2d(channels, channels, kernel, stride, kernel // 2, groups=channels, bias=False, device=DEVICE)
     with torch.no_grad():
         made.weight.copy_(noise(*made.weight.shape, seed=1))
@@ -41,7 +41,7 @@ def layer(channels: int = 24, kernel: int = 5, stride: int = 1) -> DepthwiseConv
 
 
 def error(found: Tensor, truth: Tensor) -> float:
-    """Of the whole, relative to its size."""
+    """Error of the whole, relative to its size."""
     return ((found.double() - truth).norm() / truth.norm().clamp(min=1e-30)).item()
 
 
@@ -127,7 +127,7 @@ def test_walks_visit_every_pixel_once() -> None:
 
 
 def tensor_of(kind: torch.dtype, *shape: int, last: bool = True) -> types.SimpleNamespace:
-    """What of a tensor on a GPU `gradients_of` looks at."""
+    """Stand-in for a GPU tensor, with the attributes that `gradients_of` reads."""
     numbers = int(torch.tensor(shape).prod())
     return types.SimpleNamespace(
         device=torch.device("cuda", 0),

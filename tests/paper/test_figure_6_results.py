@@ -1,4 +1,4 @@
-"""What the pages of Figures 6 and 11 say of made-up searches."""
+"""Pages of Figures 6 and 11 for made-up searches."""
 
 import dataclasses
 import json

@@ -49,7 +49,7 @@ def similarity(capsys, *arguments):
 
 
 def plain_maps(supernet, path, layer, images):
-    """What the blocks of a layer give, block after block."""
+    """Outputs of the blocks of a layer, block after block."""
     with torch.inference_mode():
         features = supernet.stem(images)
         for number in range(layer):

@@ -1,4 +1,4 @@
-"""What the page of Figure 1 says of made-up trainings, and that it opens offline in a browser."""
+"""Page of Figure 1 for made-up trainings, and that it opens offline in a browser."""
 
 import json
 import re

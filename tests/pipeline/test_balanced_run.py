@@ -22,7 +22,7 @@ from fairnas.search.objectives import BALANCED_ACCURACY
 from fairnas.space import parse_genome
 
 SIZES = {"train": (60, 30, 6), "val": (24, 12, 3), "test": (30, 12, 4)}
-"""Of zeros, ones and twos."""
+"""Images of zeros, ones and twos."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What the plan says of classes of unequal size."""
+"""Statements of the plan about classes of unequal size."""
 
 from types import SimpleNamespace
 

@@ -38,7 +38,7 @@ def run(trained_run, tmp_path):
 
 @pytest.fixture(autouse=True)
 def forgetful_worker():
-    """What this process opened as a worker must not help the next test."""
+    """Forget what this process opened as a worker, which must not help the next test."""
     evaluators._opened.clear()
     yield
     evaluators._opened.clear()

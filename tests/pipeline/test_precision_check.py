@@ -147,7 +147,7 @@ def test_everything_that_changes_a_score_is_part_of_its_identity(begin) -> None:
 
 def test_batches_that_statistics_are_taken_from_are_as_equal_as_can_be_and_the_setting_says_so(begin) -> None:
     def batched(batch_size, images=300, bn="batch"):
-        """Sizes of the batches, and their words, with so many of the 300 validation images."""
+        """Sizes of the batches, and their description, with this number of the 300 validation images."""
         experiment = begin(bn=bn, batch_size=batch_size)
         whole = experiment.dataset.validation
         assert isinstance(whole, ResidentImages)

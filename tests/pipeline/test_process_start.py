@@ -1,4 +1,4 @@
-"""How processes that train start."""
+"""Start of training processes."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ if __name__ == "__main__":
 
 
 def blocks_interrupts_while_it_starts(monkeypatch) -> bool:
-    """Whether interrupts are blocked while the server starts, and no longer afterwards."""
+    """True if interrupts are blocked while the server starts, and not afterwards."""
     seen = []
     blocked = lambda: signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())  # noqa: E731
     monkeypatch.setattr(forkserver, "ensure_running", lambda: seen.append(blocked()))

@@ -1,4 +1,4 @@
-"""What a run hands over to its exported networks."""
+"""Facts that a run hands over to its exported networks."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""What a search leaves for people who watch it: each generation as it ends."""
+"""Progress of a search for people who watch it: each generation as it ends."""
 
 import shutil
 

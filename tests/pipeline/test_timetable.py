@@ -1,4 +1,4 @@
-"""What is shortened when a run is slower than foreseen: on invented machines, with an invented clock."""
+"""Shortening of a run that is slower than planned: on invented machines, with an invented clock."""
 
 import dataclasses
 

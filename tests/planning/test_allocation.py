@@ -1,4 +1,4 @@
-"""What the dial chooses, over an invented device: always in time, never less for more time, never what was given."""
+"""Choices of the dial, on an invented device: always in time, never less for more time, never other than given."""
 
 import dataclasses
 import math
@@ -29,9 +29,9 @@ class Device:
     """An invented one: seconds of a step per pixel, of each network scored, and what every stage costs anyway."""
 
     step: float
-    """Of 1,000 pixels at width 1."""
+    """Seconds at 1,000 pixels and width 1."""
     still: float
-    """Of a step, however small."""
+    """Seconds of the smallest step."""
     score: float
     start: float
     images: int

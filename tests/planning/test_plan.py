@@ -1,4 +1,4 @@
-"""What a run will cost: the arithmetic exactly, the stopwatches and the whole coarsely, because machines are busy."""
+"""Cost of a run: the arithmetic exactly, stopwatches and the whole coarsely, because machines are busy."""
 
 import dataclasses
 import itertools
@@ -88,7 +88,7 @@ def seconds(plan):
 
 
 def curve(prepared, passes):
-    """Seconds for so many scorings of the validation images while a network trains; 0.125 are for both parts."""
+    """Seconds for this number of scorings of the validation images while a network trains; 0.125 are for both parts."""
     validation, test = len(prepared.dataset.validation), len(prepared.dataset.test)
     return passes * 0.125 * validation / (validation + test)
 

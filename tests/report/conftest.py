@@ -129,7 +129,7 @@ def cost(genome: Genome) -> dict[str, int]:
 
 
 def ability(genome: Genome) -> float:
-    """How good a network is before noise, from 0 to 1."""
+    """True quality of a network, before noise, from 0 to 1."""
     spent = cost(genome)["madds"] / 1e6
     return float(0.93 + 0.045 * (1 - np.exp(-spent / 0.35)) + 0.004 * np.sin(sum(genome)))
 

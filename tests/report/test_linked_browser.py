@@ -20,7 +20,7 @@ ROWS = """(name) => {
 
 
 def networks(opened: Page) -> dict:
-    """What the page knows, and per quantity its values."""
+    """Data of the page, and the values of each quantity."""
     known = json.loads(opened.locator("#networks").text_content() or "")
     return known | {each["name"]: each["values"] for each in known["quantities"]}
 
@@ -45,7 +45,7 @@ def drag(opened: Page, name: str, start: tuple[float, float], end: tuple[float, 
 
 
 def until(opened: Page, condition: str) -> None:
-    """As `wait_for_function`, which the policy of the page forbids."""
+    """Replacement for `wait_for_function`, which the policy of the page forbids."""
     for _ in range(200):
         if opened.evaluate(condition):
             return

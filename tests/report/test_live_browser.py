@@ -23,7 +23,7 @@ def test_it_follows_the_run(browser, whole_run, tmp_path):
     page.on("load", lambda _: loads.append(1))
 
     def wait_for(condition):
-        """As `wait_for_function`, which the policy of the page forbids."""
+        """Replacement for `wait_for_function`, which the policy of the page forbids."""
         for _ in range(400):
             with contextlib.suppress(Error):  # the page is going away, or not there yet
                 if page.evaluate(condition):

@@ -1,4 +1,4 @@
-"""What the report says, and that it never says more than the numbers carry."""
+"""Verdicts of the report, which never claim more than the numbers support."""
 
 import math
 from types import SimpleNamespace
@@ -145,7 +145,7 @@ def study(
         (study(agreement(0.85, 0.6, 0.96), agreement(math.nan)), "open", "This study cannot tell"),
         (study(agreement(0.5, 0.2, 0.7), trivial=0.5), "mixed", "It orders well, but so does counting"),
         (study(agreement(0.5, 0.2, 0.7), trivial=-0.6), "mixed", "It orders well, but so does counting"),
-        # the difference is told by its own interval: that of two values on the same networks is not theirs
+        # the difference has an interval of its own, which the intervals of both values do not give
         (study(agreement(0.6, 0.2, 0.8), lead=(0.1, 0.4)), "good", "Yes, as far as this study sees"),
         (study(agreement(0.6, 0.35, 0.8), lead=(-0.1, 0.7)), "mixed", "It orders well, but perhaps no better"),
         (study(agreement(0.3, -0.1, 0.6)), "bad", "Not on this evidence"),

@@ -49,7 +49,9 @@ def with_front(inputs: Inputs, *points: tuple[float, float, float]) -> Inputs:
 
 
 def test_hypervolumes_have_one_reference(inputs):
-    """By hand: costs as shares of the largest of either run, so (0.5, 1, 1) of (2, 2) fills 0.5 x 0.5 x 0.5."""
+    """Hypervolumes by hand: costs as shares of the largest of either run, so (0.5, 1, 1) of (2, 2) fills 0.5 x 0.5 x
+    0.5.
+    """
     one = with_front(inputs, (0.5, 1, 1))
     other = with_front(inputs, (0.8, 2, 2), (0.4, 0.5, 2))
     assert beside(one, other).volumes() == pytest.approx((0.125, 0.0))

@@ -131,7 +131,7 @@ def test_block_costs_differ_as_blocks_do_and_are_positive(world) -> None:
 
 
 def test_the_controller_learns_where_accuracy_is(world) -> None:
-    """In the world of the tests, accuracy grows with the indices: after some generations they are drawn higher."""
+    """Accuracy grows with the indices in this test: after some generations, higher ones are drawn."""
     searcher = mutator(world, random=0, reinforced=1, prior=0, controller=1, controller_draws="whole")
     rng, means = np.random.default_rng(0), []
     for _ in range(40):

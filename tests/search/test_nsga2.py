@@ -151,7 +151,7 @@ def test_meeting_the_bounds_beats_everything_and_the_closest_miss_comes_next() -
 
 
 def generations(world, config: SearchConfig, seed: int, count: int, wrong: float | None = None) -> list:
-    """Genomes of each generation; candidates that miss a bound are told with accuracy `wrong`, or none."""
+    """Genomes of each generation; candidates that miss a bound are reported with accuracy `wrong`, or none."""
     objectives = objectives_from(config)
     searcher = NSGA2(world.space, objectives, world.costs, config, seed)
     asked = []
@@ -172,7 +172,7 @@ def generations(world, config: SearchConfig, seed: int, count: int, wrong: float
 
 
 def test_scores_of_networks_that_miss_a_bound_change_nothing(world) -> None:
-    """So they need not be evaluated."""
+    """Duplicates are recognised, so they need not be evaluated."""
     bound = world.lightest + 0.4 * (world.heaviest - world.lightest)
     config = SearchConfig(population=16, max_madds=bound, max_params=250_000)
     without = generations(world, config, 0, 12)

@@ -1,4 +1,4 @@
-"""What every searcher must do. A new one is tested here by standing in the list."""
+"""Behaviour required of every searcher in the list; a new one is tested as soon as it is in it."""
 
 import json
 import subprocess

@@ -20,7 +20,7 @@ from fairnas.space import (
 
 
 def network_of(space: SearchSpace, genome: Genome) -> tuple:
-    """What a genome computes, said without genomes: its blocks in a row, where an identity is no block."""
+    """Function that a genome computes, without its numbering: its blocks in order, without identities."""
     chosen = [(layer, layer.choices[choice]) for layer, choice in zip(space.layers, genome, strict=True)]
     return tuple(
         (layer.in_channels, layer.out_channels, layer.stride, block)

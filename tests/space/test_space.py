@@ -176,8 +176,8 @@ def test_wrong_texts(text: str, message: str) -> None:
     [
         ((0,) * 7 + (-1,), "genome [0, 0, 0, 0, 0, 0, 0, -1] takes choice -1 in layer 7; space 'digits' allows 0 to 5"),
         ((40,) + (0,) * 7, "genome [40, 0, 0, 0, 0, 0, 0, 0] takes choice 40 in layer 0"),
-        ((0,) * 7 + (1.5,), "holds what is no index; give one whole number per layer"),
-        ("00000000", "holds what is no index; give one whole number per layer"),
+        ((0,) * 7 + (1.5,), "holds something that is no index; give one whole number per layer"),
+        ("00000000", "holds something that is no index; give one whole number per layer"),
     ],
 )
 def test_wrong_tuples(genome, message: str) -> None:

@@ -83,11 +83,11 @@ class Job:
     path_processes: int | None = None
     double: bool = False
     spoiled: bool = False
-    """Whether the second process begins with a weight that is off by a bit."""
+    """Start the second process with a weight that is off by one bit."""
     saves: tuple[tuple[float, int | None], ...] = ((1e6, None),)
     """For each process, or for all: after how many seconds and steps it saves."""
     uneven: bool = False
-    """Whether classes are of unequal size."""
+    """Use classes of unequal size."""
 
 
 def train_all(rank: int, jobs: list[Job]) -> list:

@@ -75,7 +75,7 @@ def test_the_product_weighs_mixed_images_by_what_they_show_and_what_the_teacher_
 
 
 def part_of(dataset: Dataset, sizes: dict[int, int]) -> Dataset:
-    """The data set with so many training images of some classes."""
+    """The data set with these numbers of training images of some classes."""
     images = dataset.train
     assert isinstance(images, ResidentImages)
     kept = torch.cat(
@@ -85,7 +85,7 @@ def part_of(dataset: Dataset, sizes: dict[int, int]) -> Dataset:
 
 
 def after_two_steps(make_training, strategy: str, dataset: Dataset, balance: str) -> torch.Tensor:
-    """What a supernet's weights, and what a strategy learns beside them, are then."""
+    """Weights of a supernet, and other learned values of its strategy, after training."""
     training, _ = make_training(strategy, balance=balance)
     own = training.images(dataset)
     batches = training_batches(own, batch_size=10, seed=0, epoch=0, device=CPU)

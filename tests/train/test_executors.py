@@ -31,7 +31,7 @@ SPACE = chain_space(
 
 
 def run_again(work, network):
-    """In place of a CUDA graph, what it does: nothing when recorded, then the same again on the same memory."""
+    """Stand-in for a CUDA graph: runs nothing when recorded, then the same again on the same memory."""
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
     result, gradients = work(), [p.grad for p in network.parameters()]
     for name, buffer in network.named_buffers():
@@ -121,7 +121,7 @@ def test_every_executor_weighs_classes(executor):
 @given(data=st.data())
 @settings(max_examples=examples(25))
 def test_lockstep_is_sequential_on_any_space_and_paths(chain_spaces, data):
-    """Also where a block is on several paths, whose BN then moves in the order of the paths."""
+    """BN moves in the order of the paths, also if a block is on several."""
     space = data.draw(chain_spaces)
     genome = st.tuples(*(st.integers(0, count - 1) for count in space.choices))
     paths = data.draw(st.lists(genome, min_size=1, max_size=4))
@@ -135,7 +135,7 @@ def test_the_stack_follows_the_paths(m, layers, seed):
     paths = StrictSampler((m,) * layers, seed).paths(0)
     travellers = None
     for layer, order in enumerate(stack_orders(paths)[:-1]):
-        # whoever stands at place c of the stack has just been through choice c
+        # the path at place c of the stack has just been through choice c
         travellers = [travellers[place] for place in order] if travellers else None
         through = [next(k for k, path in enumerate(paths) if path[layer] == choice) for choice in range(m)]
         assert travellers in (None, through)
@@ -219,7 +219,7 @@ def test_other_shapes_and_another_place_are_recorded_anew():
 
 
 def test_a_recording_is_freed_with_its_executor():
-    """At once: it holds the memory of all activations on a GPU."""
+    """The graph is freed at once: it holds the memory of all activations on a GPU."""
     executor = RecordedLockstep(record=run_again)
     supernet = Supernet(SPACE).double().train()
     for step in range(4):

@@ -1,4 +1,4 @@
-"""What FBNet, ProxylessNAS and ENAS each promise of their own: gradients, schedules, memory, and that they find."""
+"""Promises of FBNet, ProxylessNAS and ENAS: gradients, schedules, memory, and that they find good networks."""
 
 import dataclasses
 import io
@@ -290,7 +290,7 @@ GOOD = (1, 2)
 
 
 def planted(supernet):
-    """In every layer one choice passes the features on, and the others mix up the images."""
+    """One choice of every layer passes the features on, and the others mix up the images."""
     for number, layer in enumerate(supernet.layers):
         for choice in range(len(layer)):
             layer[choice] = nn.Identity() if choice == GOOD[number] else Shuffled()

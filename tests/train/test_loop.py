@@ -63,7 +63,7 @@ def test_a_loss_that_is_no_number_is_noticed_and_the_checkpoint_is_from_before(m
 def test_a_training_that_explodes_is_noticed_within_50_steps_and_a_good_checkpoint_stays(
     strategy, make_training, dataset, tmp_path
 ):
-    """Of every strategy, at a rate that no training survives; saved after every step, so nothing good is long ago."""
+    """Every strategy, at a rate that no training survives; saved after every step, so that nothing good is long ago."""
     training, config = make_training(strategy, epochs=60, lr=1e4)
     checkpoint = tmp_path / "checkpoint.pt"
     with pytest.raises(DivergedError, match=r"train.lr = 10000.0; try a lower rate, such as 3.3e\+03") as caught:

@@ -93,7 +93,7 @@ def test_made_weights_depend_on_the_whole_genome_and_on_nothing_else(space):
 
 @pytest.mark.parametrize("name", CATALOG)
 def test_smash_trains_what_it_scores_whatever_the_blocks(name):
-    """In every space a network computes what the path with its weights computes in training."""
+    """Networks of every space compute the same as the path with their weights does in training."""
     small = short(name)
     strategy, context = begun("smash", small)
     images, labels = images_of(small)
@@ -177,7 +177,7 @@ def told(strategy, genome):
 
 
 def test_a_part_of_the_superkernels_is_the_masked_whole(make_lively):
-    """What is trained when the thresholds say a genome is what is scored as that genome."""
+    """Training with thresholds that mean a genome trains the same network that is scored as that genome."""
     strategy, context = begun("single_path_nas", NESTED)
     make_lively(context.supernet.float()).double()
     images, _ = images_of(NESTED)

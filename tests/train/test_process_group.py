@@ -103,7 +103,7 @@ def test_path_parallel_is_one_process(name, two_processes):
 
 
 def halves_in_one_process(config: TrainConfig, dataset):
-    """What data parallel means: each half of a batch is normalised by itself; gradients and statistics are averaged."""
+    """Data parallel training: each half of a batch is normalised by itself; gradients and statistics are averaged."""
     steps = config.epochs * steps_per_epoch(dataset, config.batch_size)
     weights = class_weights(dataset.train.labels, 10) if config.balance == "weights" else None
     supernet = new_supernet(SPACE, config, 0).double().train()
@@ -206,7 +206,7 @@ def test_the_checksum_sees_every_number_and_not_where_it_is():
 
 @pytest.mark.parametrize("teams", [1, 2])
 def test_flags_that_travel_apart_say_the_same(teams):
-    """As on GPUs: two processes, put together by hand."""
+    """Two processes combined by hand, as on GPUs."""
     paths = StrictSampler(SPACE.choices, 0).paths(0)[:1]  # so that most blocks have no gradient
     images = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     shares = [PathShare(count_passes(paths, SPACE.choices), 1)] * 2

@@ -109,7 +109,7 @@ TRICKS = {
 
 
 def plain_loss(network, settings, mixed, teacher):
-    """From targets written out as shares of all classes."""
+    """Loss computed from targets written out as shares of all classes."""
     logits = network(mixed.images).detach().double()
     classes = torch.eye(10, dtype=torch.float64)
     wanted = mixed.share * classes[mixed.labels] + (1 - mixed.share) * classes[mixed.others]

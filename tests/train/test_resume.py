@@ -31,7 +31,7 @@ def same(a, b):
 
 
 def alike(a, b):
-    """Whether two trees of plain data and tensors are equal, bit for bit."""
+    """True if two trees of plain data and tensors are equal, bit for bit."""
     if isinstance(a, torch.Tensor):
         return isinstance(b, torch.Tensor) and torch.equal(a, b)
     if isinstance(a, dict):
@@ -42,7 +42,7 @@ def alike(a, b):
 
 
 def cut_after(steps: int):
-    """A `stop` that kills the training after so many steps."""
+    """A `stop` that kills the training after this number of steps."""
     remaining = steps
 
     def count() -> bool:

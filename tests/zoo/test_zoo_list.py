@@ -17,7 +17,7 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def test_the_page_holds_the_tables_that_the_command_prints(capsys) -> None:
-    """To mend it: put what `fairnas zoo --markdown` prints in their place."""
+    """The tables are those that `fairnas zoo --markdown` prints; if this fails, put its output in their place."""
     assert printed(capsys, "--markdown") in (ROOT / "docs" / "zoo.md").read_text()
 
 

@@ -108,7 +108,7 @@ def settle(network: nn.Module, images: torch.Tensor) -> None:
 
 
 def largest_error(network: nn.Module) -> float:
-    """Of a network that is no chain, at two batch sizes, relative to the largest output."""
+    """Error of a network that is no chain, at two batch sizes, relative to the largest output."""
     import onnxruntime
 
     model = graph_of(network, (3, SIZE, SIZE), ("logits",))

@@ -1,4 +1,4 @@
-"""Strategies: who is trained at a supernet step, and how. One file each, and one line in the list."""
+"""Strategies: the paths that a supernet step trains, and how. One file each, and one line in the list."""
 
 import functools
 from pathlib import Path
@@ -53,7 +53,7 @@ STRATEGIES: dict[str, StrategyEntry] = {
 
 
 def strategy_entry(config: TrainConfig) -> StrategyEntry:
-    """The entry of the strategy that a configuration names: one of the list, or a user's own as FILE.py:NAME.
+    """Entry of the strategy in a configuration: one of the list, or a user's own as FILE.py:NAME.
 
     Raises:
         UnknownNameError: if the list has none of that name.
@@ -67,7 +67,7 @@ def strategy_entry(config: TrainConfig) -> StrategyEntry:
 
 
 def own_file(config: TrainConfig) -> Path | None:
-    """The Python file that a strategy of the user's own is in; None for one of the list."""
+    """Python file of a user's own strategy; None for one of the list."""
     path, found, _ = config.strategy.rpartition(".py:")
     return Path(path + ".py") if found else None
 
@@ -84,16 +84,16 @@ def _from_python(text: str) -> StrategyEntry:
 
 
 def make_strategy(config: TrainConfig, choices: tuple[int, ...], seed: int) -> Strategy:
-    """The strategy that a configuration names.
+    """Make the strategy of a configuration.
 
     Args:
-        config: `strategy` and the settings of it.
+        config: `strategy` and its settings.
         choices: number of choices of each layer.
         seed: of the run, for the paths that it draws.
 
     Raises:
-        UnknownNameError: if there is none.
-        ConfigError: if a setting is given that means nothing to it.
+        UnknownNameError: if there is no such strategy.
+        ConfigError: if a setting is given that it does not use.
     """
     ours = strategy_entry(config)
     plain = TrainConfig()
@@ -110,12 +110,12 @@ def make_strategy(config: TrainConfig, choices: tuple[int, ...], seed: int) -> S
 
 @functools.lru_cache(maxsize=64)
 def strategy_facts(config: TrainConfig, choices: tuple[int, ...]) -> StrategyFacts:
-    """What the strategy that a configuration names is like, which no seed changes. Raises as `make_strategy`."""
+    """Return the facts of the strategy in a configuration, which no seed changes. Raises as `make_strategy`."""
     return StrategyFacts.of(make_strategy(config, choices, 0))
 
 
 def unsupported_reason(config: TrainConfig, space: SearchSpace) -> str | None:
-    """Why the strategy that a configuration names cannot train a space, in words that go on after its name.
+    """Return the reason why the configured strategy cannot train a space, as words that follow its name.
 
     None if it can. Raises as `make_strategy`.
     """
@@ -130,5 +130,5 @@ def _setting(config: TrainConfig, option: str) -> Any:
 
 
 def scoring_statistics(config: TrainConfig, wanted: WantedStatistics) -> Literal["running", "batch", "recalibrated"]:
-    """The BN statistics to score genomes with: as wanted, or what the strategy was made for."""
+    """BN statistics for scoring genomes: the requested ones, or those that fit the strategy."""
     return strategy_entry(config).statistics if wanted == "auto" else wanted

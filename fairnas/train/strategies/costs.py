@@ -1,4 +1,4 @@
-"""What a mixture of networks costs, for systems whose architecture learns from cost as well as from accuracy."""
+"""Costs of mixtures of networks, for systems whose architecture learns from cost as well as from accuracy."""
 
 import math
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from fairnas.space import Genome, SearchSpace
 
 @dataclass(frozen=True)
 class BlockCosts:
-    """Cost of every choice block, in a unit of its own: multiply-adds, or milliseconds from a latency table."""
+    """Cost of every choice block, in multiply-adds, or in milliseconds from a latency table."""
 
     fixed: float
-    """Of what every network has: stem, fixed blocks, head."""
+    """Cost common to all networks: stem, fixed blocks, head."""
     layers: tuple[tuple[float, ...], ...]
-    """Per layer, one number per choice."""
+    """One number per choice, per layer."""
 
     @staticmethod
     def of_madds(space: SearchSpace) -> "BlockCosts":
@@ -41,7 +41,7 @@ class BlockCosts:
         return self.fixed + math.fsum(math.fsum(row) / len(row) for row in self.layers)
 
     def expected(self, weights: Sequence[Tensor]) -> Tensor:
-        """Cost of a mixture, a scalar, from how much (m,) each layer has of its choices."""
+        """Cost of a mixture, a scalar, given the weights (m,) of each layer's choices."""
         rows = [
             (weight * torch.tensor(row, dtype=weight.dtype, device=weight.device)).sum()
             for row, weight in zip(self.layers, weights, strict=True)

@@ -1,4 +1,4 @@
-"""DARTS (Liu, Simonyan, Yang, 2019): a softmax mixture of all blocks, weights and architecture learning in turn."""
+"""DARTS (Liu, Simonyan, Yang, 2019): softmax mixture of all blocks; weights and architecture learn in turn."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,18 +13,19 @@ from fairnas.train.step import Batch, StepContext, StepResult, finish_step
 from fairnas.train.strategies.alphas import Alphas, LearnsAlphas
 from fairnas.train.strategies.strategy import StrategyEntry
 
-SHARE, LR, BETAS, DECAY = 0.5, 3e-4, (0.5, 0.999), 1e-3  # of the architecture, as published
+SHARE, LR, BETAS, DECAY = 0.5, 3e-4, (0.5, 0.999), 1e-3  # settings of the architecture, as published
 FINITE_DIFFERENCE = 0.01
-"""Length of the step in weights from which the second-order term is estimated."""
+"""Length of the step in weights for estimating the second-order term."""
 
 
 class Darts(LearnsAlphas):
-    """A layer is the sum of its blocks, weighted by the softmax of its architecture parameters.
+    """Layers are sums of all their blocks, weighted by the softmax of architecture parameters.
 
-    A step first moves these by the loss on images that weights never learn from, then the weights. The second order
-    also asks how the weights would answer: the loss is taken after a step of theirs, and its effect estimated by finite
-    differences. On a chain each layer has parameters of its own, and the architecture is the largest of every layer;
-    the paper shares them between cells, and has a `none` operation. Weights follow `train.lr`, as all strategies do.
+    A step first updates these by the loss on images that are never used for weights, then the weights. The second order
+    takes the response of the weights into account: the loss is computed after one of their steps, and the effect of
+    this step estimated by finite differences. On a chain each layer has its own parameters, and the architecture is the
+    largest of every layer; the paper shares them between cells, and has a `none` operation. Weights use `train.lr`, as
+    in all strategies.
     """
 
     def __init__(self, choices: tuple[int, ...], config: TrainConfig, seed: int, *, second_order: bool) -> None:
@@ -34,12 +35,12 @@ class Darts(LearnsAlphas):
         self.lr, self.warm_up = LR if ours.lr is None else ours.lr, ours.warm_up or 0.0
 
     def begin(self, context: StepContext) -> None:
-        """Choices start nearly alike."""
+        """Create the architecture parameters; choices start nearly equal."""
         device = next(context.supernet.parameters()).device
         self.alphas = Alphas(self.choices, self.seed, device, lr=self.lr, betas=BETAS, weight_decay=DECAY)
 
     def step(self, context: StepContext, batches: Sequence[Batch], step: int, total: int) -> StepResult:
-        """The architecture learns, then the weights."""
+        """Update the architecture, then the weights."""
         passes = 0
         if step >= self.warm_up * total:
             assert context.architecture_images is not None
@@ -60,7 +61,7 @@ class Darts(LearnsAlphas):
             return loss_of(logits, labels, context.class_weights)
 
     def _teach_architecture(self, context: StepContext, batch: Batch, held_out: Batch) -> int:
-        """Move the architecture; return the backward passes that took."""
+        """Update the architecture; return the number of backward passes."""
 
         def loss_on(images_and_labels: Batch, precision: Precision | None = None) -> Tensor:
             return self._loss(context, images_and_labels, self.alphas.probabilities(), precision)
@@ -86,11 +87,12 @@ def _unrolled(
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Gradients of the held-out loss after one step of the weights w' = w - xi (momentum v + grad + decay w).
 
-    The two sides of the finite difference are taken by `exact_train_loss`: so near each other, numbers of 16 bits, or
-    convolutions with 10 of them (TF32), would leave little but rounding between them.
+    The two sides of the finite difference use `exact_train_loss`: they are so close that numbers of 16 bits, or
+    convolutions with 10 bits (TF32), would leave little but rounding errors.
 
     Returns:
-        Its gradient by alpha at w', and the mixed second derivative times its gradient by w', which xi multiplies.
+        Gradient with respect to alpha at w', and the mixed second derivative times the gradient with respect to w',
+        which is to be multiplied by xi.
     """
     config, rate = context.config, context.optimizer.param_groups[0]["lr"]
     start = [weight.detach().clone() for weight in weights]

@@ -16,26 +16,26 @@ from fairnas.train.strategies.strategy import GenomeScorer, Strategy, StrategyEn
 
 SHARE = 0.1  # 5,000 of the 50,000 images of CIFAR-10
 LR, BETAS, EPSILON = 1e-3, (0.0, 0.999), 1e-3  # of the controller's Adam, as in the published code
-UNITS, INITIAL_RANGE, TANH = 64, 0.1, 1.5
-SAMPLES, BASELINE_KEPT, ENTROPY_WEIGHT = 20, 0.99, 1e-4
+UNITS, INITIAL_RANGE, TANH = 64, 0.1, 1.5  # of the controller's LSTM, as in the published code
+SAMPLES, BASELINE_KEPT, ENTROPY_WEIGHT = 20, 0.99, 1e-4  # of its REINFORCE steps, likewise
 EVERY = 7
-"""Steps of the weights for one of the controller: the published 50 after an epoch of 352, spread over the epoch."""
+"""Steps of the weights per step of the controller: the published 50 after an epoch of 352, spread over the epoch."""
 DERIVED = 10
-"""Networks drawn in the end, of which the best is taken; the paper says "several"."""
+"""Number of networks drawn at the end, of which the best is taken; the paper says "several"."""
 
 
 class EnasController(nn.Module):
-    """An LSTM that names the block of one layer after another, each given those before."""
+    """LSTM that chooses the block of one layer after another, given the previous choices."""
 
     allowed: Tensor
-    """(L, m): whether a layer has a choice."""
+    """(L, m): True if a layer has a choice."""
 
     def __init__(self, choices: Sequence[int], seed: int) -> None:
         """Args: `choices` per layer; `seed` of the initial weights."""
         super().__init__()
         widest = max(choices)
         with torch.device("meta"):
-            self.before = nn.Embedding(widest + 1, UNITS)  # the last entry: there is no layer before
+            self.before = nn.Embedding(widest + 1, UNITS)  # the last entry means that there is no previous layer
             self.memory = nn.LSTMCell(UNITS, UNITS, bias=False)
             self.logits = nn.Linear(UNITS, widest, bias=False)
         self.to_empty(device="cpu")
@@ -52,7 +52,7 @@ class EnasController(nn.Module):
 
     @torch.no_grad()
     def sample(self, count: int, rng: np.random.Generator) -> list[Genome]:
-        """Draw genomes."""
+        """Draw `count` genomes."""
 
         def draw(_: int, logs: Tensor) -> Tensor:
             return (logs + torch.from_numpy(rng.gumbel(size=tuple(logs.shape)))).argmax(1)
@@ -72,13 +72,13 @@ class EnasController(nn.Module):
 
 
 class Enas(Strategy):
-    """Weights learn on paths that the controller draws; in turn with them, it learns by REINFORCE.
+    """Weights learn on paths that a controller draws; the controller learns in turn with them, by REINFORCE.
 
-    An update takes 20 paths, each scored on a mini-batch of its own that weights never learn from, with running
-    statistics. Reward is accuracy plus a little of the entropy of the layers' choices. On a chain the controller
-    names a block per layer; the paper's also chooses what each layer connects to, and has a penalty for that. Its turn
-    comes after every 7 steps rather than at the end of an epoch. What it expects begins as the mean of the first
-    rewards, not as 0. Weights follow `train.lr`, as all strategies do.
+    An update uses 20 paths, each scored with running statistics on its own mini-batch of images that are never used for
+    weights. The reward is accuracy plus a small multiple of the entropy of the layers' choices. On a chain the
+    controller chooses a block per layer; the paper's controller also chooses connections between layers, and has a
+    penalty for them. It learns after every 7 steps rather than at the end of an epoch. Its baseline begins as the mean
+    of the first rewards, not as 0. Weights use `train.lr`, as in all strategies.
     """
 
     architecture_period = EVERY
@@ -91,12 +91,12 @@ class Enas(Strategy):
         self.lr, self.warm_up = LR if ours.lr is None else ours.lr, ours.warm_up or 0.0
 
     def begin(self, context: StepContext) -> None:
-        """The controller, which lives on the CPU: it is tiny, and each of its layers waits for the one before."""
+        """Create the controller on the CPU: it is tiny, and its layers run one after another."""
         self.controller = EnasController(self.choices, self.seed)
         self.optimizer = torch.optim.Adam(self.controller.parameters(), lr=self.lr, betas=BETAS, eps=EPSILON)
 
     def step(self, context: StepContext, batches: Sequence[Batch], step: int, total: int) -> StepResult:
-        """The weights learn on one path; in some steps the controller learns after them."""
+        """Train the weights on one path; in some steps train the controller afterwards."""
         path = self.controller.sample(1, generator(self.seed, "paths", step))
         result = supernet_step(context, [(batches[0], path)])
         if step < self.warm_up * total or (step + 1) % self.architecture_period:
@@ -116,11 +116,11 @@ class Enas(Strategy):
         return result.with_architecture(0, SAMPLES * len(self.choices))
 
     def learn(self, paths: Sequence[Genome], accuracies: Sequence[float]) -> None:
-        """REINFORCE: paths better than expected become likelier, others less likely."""
+        """REINFORCE: paths above the baseline become more likely, others less likely."""
         genomes = torch.tensor(paths)
         logs = self.controller(genomes)
         of_paths = logs.gather(2, genomes[:, :, None]).sum((1, 2))
-        finite = logs.detach().clamp(min=-1e30)  # 0 times minus infinity is no number
+        finite = logs.detach().clamp(min=-1e30)  # 0 times minus infinity is NaN
         entropies = -(finite.exp() * finite).sum((1, 2))
         rewards = [found + ENTROPY_WEIGHT * e for found, e in zip(accuracies, entropies.tolist(), strict=True)]
         expected = sum(rewards) / len(rewards) if self.baseline is None else self.baseline
@@ -134,24 +134,24 @@ class Enas(Strategy):
         self.optimizer.step()
 
     def state(self) -> dict[str, Any]:
-        """The controller, its optimiser, and what it expects."""
+        """Controller, its optimiser, and its baseline."""
         weights = {name: value.clone() for name, value in self.controller.state_dict().items()}
         return {"controller": weights, "optimizer": self.optimizer.state_dict(), "baseline": self.baseline}
 
     def restore(self, content: dict[str, Any]) -> None:
-        """Take all back."""
+        """Restore controller, optimiser and baseline."""
         self.controller.load_state_dict(content["controller"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.baseline = content["baseline"]
 
     @torch.no_grad()
     def preference(self, genome: Genome) -> float:
-        """Its log-probability."""
+        """Log-probability of a genome."""
         tokens = torch.tensor([genome])
         return float(self.controller(tokens).double().gather(2, tokens[:, :, None]).sum())
 
     def derive(self, scorer: GenomeScorer) -> Genome:
-        """The most accurate of a few that the controller draws."""
+        """Most accurate of a few genomes that the controller draws."""
         return best_of(self.controller.sample(DERIVED, generator(self.seed, "derived architectures")), scorer)
 
 

@@ -1,4 +1,4 @@
-"""FBNet (Wu et al., 2019): a mixture of all blocks by Gumbel-softmax, which cools down, and a loss that knows cost."""
+"""FBNet (Wu et al., 2019): Gumbel-softmax mixture of all blocks that cools down, and a loss that includes cost."""
 
 import math
 from collections.abc import Sequence
@@ -17,34 +17,34 @@ from fairnas.train.strategies.alphas import Alphas, LearnsAlphas
 from fairnas.train.strategies.costs import BlockCosts
 from fairnas.train.strategies.strategy import GenomeScorer, StrategyEntry, best_of
 
-SHARE, LR, BETAS, DECAY = 0.2, 0.01, (0.9, 0.999), 5e-4  # of theta, as published
+SHARE, LR, BETAS, DECAY = 0.2, 0.01, (0.9, 0.999), 5e-4  # settings of theta, as published
 WARM_UP = 10 / 90
-"""Theta rests for 10 of 90 epochs."""
+"""Share of the training during which theta does not change: 10 of 90 epochs."""
 HOTTEST, COOLING = 5.0, 0.045 * 90
-"""The temperature begins at 5 and falls by exp(-0.045) an epoch, over 90 epochs."""
-ALPHA, BETA = 0.2, 0.6
+"""Temperature: it begins at 5 and is multiplied by exp(-0.045) per epoch, over 90 epochs."""
+ALPHA, BETA = 0.2, 0.6  # of the cost in the loss, alpha * log(cost)^beta, as published
 LOG_OF_LIGHTEST = 10.0
-"""FBNet's networks take some 22,000 microseconds on its telephone, whose logarithm is 10."""
+"""Logarithm of the cost of the lightest network: FBNet's networks take about 22,000 microseconds on its phone."""
 SAMPLES = 6
-"""Networks drawn in the end, of which the best is taken; the number is ours."""
+"""Number of networks drawn at the end, of which the best is taken; the number is ours."""
 
 
 class FBNet(LearnsAlphas):
-    """A layer is the sum of its blocks, weighted by softmax((theta + Gumbel noise) / temperature).
+    """Layers are sums of all their blocks, weighted by softmax((theta + Gumbel noise) / temperature).
 
-    Weights learn from 80 % of the images by cross-entropy, theta from the others by
+    Weights are trained on 80 % of the images by cross-entropy, theta on the others by
 
         cross-entropy * alpha * log(cost)^beta,    cost = sum over layers and blocks of weight * cost of the block.
 
-    The paper takes turns by the epoch; here a step of theta follows so many steps of the weights (4 of them) that both
-    go through their images equally often. Its schedules over 90 epochs are stretched over the training. The factor
-    on the weights' loss is left out: it only scales their gradients.
+    The paper alternates by epochs; here a step of theta follows every 4 steps of the weights, so that both use their
+    images equally often. Its schedules over 90 epochs are stretched over the training. The cost factor on the weights'
+    loss is left out: it only scales their gradients.
 
-    The paper's cost is latency in microseconds. Here the unit is such that the lightest network of the space has the
-    logarithm 10, which FBNet's networks have: log(cost) = 10 + log(cost / cost of the lightest). So alpha and beta mean
-    what they meant, in any space, and in any unit of `costs` (multiply-adds, unless they are given). Weights and theta
-    each have noise of their own at every step, the same for all images. The architecture is the best on validation of
-    some that are drawn by softmax(theta), as the paper draws several and trains them.
+    The paper's cost is latency in microseconds. Here the unit is chosen so that the lightest network of the space has
+    the logarithm 10, as FBNet's networks have: log(cost) = 10 + log(cost / cost of the lightest). So alpha and beta
+    keep their meaning in any space and for any unit of `costs` (default: multiply-adds). Weights and theta use
+    different noise at every step, the same for all images. The architecture is the best on validation images among some
+    that are drawn by softmax(theta); the paper draws several and trains them.
     """
 
     def __init__(
@@ -59,13 +59,13 @@ class FBNet(LearnsAlphas):
         self.beta = BETA if ours.cost_weight is None else ours.cost_weight
 
     def begin(self, context: StepContext) -> None:
-        """All choices start alike."""
+        """Create theta; all choices start equal."""
         device = next(context.supernet.parameters()).device
         self.alphas = Alphas(self.choices, self.seed, device, lr=self.lr, betas=BETAS, weight_decay=DECAY, scale=0.0)
         self.costs = self.costs or BlockCosts.of_madds(context.supernet.space)
 
     def step(self, context: StepContext, batches: Sequence[Batch], step: int, total: int) -> StepResult:
-        """The weights learn, and in some steps theta after them."""
+        """Train the weights; in some steps train theta afterwards."""
         context.optimizer.zero_grad(set_to_none=True)
         temperature = HOTTEST * math.exp(-COOLING * step / total)
         mixture = self.mixture("noise of the weights", step, temperature)
@@ -84,7 +84,7 @@ class FBNet(LearnsAlphas):
         return result.with_architecture(1, len(every_block))
 
     def mixture(self, purpose: str, step: int, temperature: float) -> list[Tensor]:
-        """Per layer (m,), how much it has of each block at a step; gradients reach theta."""
+        """Weights of each layer's blocks at a step, (m,) per layer, with gradients to theta."""
         rng = generator(self.seed, purpose, step)
         noise = [torch.from_numpy(rng.gumbel(size=count)) for count in self.choices]
         return [
@@ -93,13 +93,13 @@ class FBNet(LearnsAlphas):
         ]
 
     def cost_factor(self, mixture: Sequence[Tensor]) -> Tensor:
-        """What the cross-entropy is multiplied by."""
+        """Factor of the cross-entropy."""
         assert self.costs is not None
         ratio = self.costs.expected(mixture) / self.costs.lightest
         return ALPHA * (LOG_OF_LIGHTEST + ratio.log()) ** self.beta
 
     def derive(self, scorer: GenomeScorer) -> Genome:
-        """The most accurate of a few that are drawn."""
+        """Most accurate of a few genomes that are drawn."""
         rng = generator(self.seed, "derived architectures")
         return best_of([self.alphas.sample(rng) for _ in range(SAMPLES)], scorer)
 

@@ -1,4 +1,4 @@
-"""One-Shot (Bender et al., 2018): all blocks of a layer in the graph, some dropped."""
+"""One-Shot (Bender et al., 2018): all blocks of a layer in the graph, some of them dropped."""
 
 from collections.abc import Sequence
 
@@ -13,23 +13,23 @@ from fairnas.train.strategies.strategy import Strategy, StrategyEntry
 
 
 class OneShot(Strategy):
-    """All blocks of a layer in the graph, their outputs added up, some dropped.
+    """Layers are sums of all their blocks, of which some are dropped.
 
-    The chance that a layer would lose all its blocks grows linearly from 0 to `chance` over the training. On a chain
-    of layers with shortcuts, the shortcut is taken once (see `Supernet.mixture`). Sums of several blocks have other
-    statistics than the one block of a genome, so genomes are scored with the statistics of each batch. The original
-    also cuts the mini-batch into ghost batches that drop different blocks; here a mini-batch drops the same ones.
+    The probability that a layer would lose all its blocks grows linearly from 0 to `chance` over the training. A
+    shortcut is added once per layer (see `Supernet.mixture`). Sums of several blocks have other statistics than the
+    single block of a genome, so genomes are scored with the statistics of each batch. The original divides a mini-batch
+    into ghost batches that drop different blocks; here they are the same for the whole mini-batch.
     """
 
     fairness = "expectation"
     many_processes = True
 
     def __init__(self, dropout: PathDropout, chance: float) -> None:
-        """Args: `dropout` draws the blocks that stay; `chance` is r at the end."""
+        """Args: `dropout` draws the blocks that are kept; `chance` is r at the end."""
         self.dropout, self.chance = dropout, chance
 
     def step(self, context: StepContext, batches: Sequence[Batch], step: int, total: int) -> StepResult:
-        """One forward pass through all blocks that stay, one backward pass, one update."""
+        """Make one forward pass through all kept blocks, one backward pass, one update."""
         (images, labels), supernet = batches[0], context.supernet
         active = self.dropout.active(step, self.chance * step / total)
         context.optimizer.zero_grad(set_to_none=True)

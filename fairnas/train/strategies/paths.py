@@ -9,18 +9,18 @@ from fairnas.train.strategies.strategy import Strategy, StrategyEntry
 
 
 class PathStrategy(Strategy):
-    """Trains the paths that a sampler draws: by default all on one mini-batch, with one update at the end."""
+    """Strategy that trains the paths of a sampler: by default all on one mini-batch, with one update at the end."""
 
     many_processes = True
 
     def __init__(self, sampler: PathSampler, repeats: int = 1, *, separate: bool = False, fresh: bool = False) -> None:
-        """A strategy around a sampler.
+        """Make a strategy from a sampler.
 
         Args:
-            sampler: who draws the paths.
-            repeats: passes over each path.
-            separate: an update after every pass, instead of one after all.
-            fresh: a mini-batch of its own for every pass, instead of one for all.
+            sampler: draws the paths.
+            repeats: number of passes over each path.
+            separate: True for an update after every pass, instead of one after all.
+            fresh: True for a separate mini-batch for every pass, instead of one for all.
         """
         self.sampler, self.repeats, self.separate, self.fresh = sampler, repeats, separate, fresh
         self.fairness, self.fairness_period = sampler.fairness, sampler.fairness_period

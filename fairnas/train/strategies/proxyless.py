@@ -1,4 +1,4 @@
-"""ProxylessNAS (Cai, Zhu, Han, 2019): one path per step; the architecture learns by the gates of two blocks a layer."""
+"""ProxylessNAS (Cai, Zhu, Han, 2019): one path per step; the gates of two blocks per layer train the architecture."""
 
 import abc
 from collections.abc import Sequence
@@ -16,20 +16,21 @@ from fairnas.train.strategies.alphas import Alphas, LearnsAlphas
 from fairnas.train.strategies.costs import BlockCosts
 from fairnas.train.strategies.strategy import StrategyEntry
 
-SHARE, LR, BETAS, DECAY = 0.1, 1e-3, (0.0, 0.999), 0.0  # of the architecture, as published; the share for CIFAR-10
+# settings of the architecture, as published; the share as for CIFAR-10
+SHARE, LR, BETAS, DECAY = 0.1, 1e-3, (0.0, 0.999), 0.0
 WARM_UP = 40 / (40 + 120)
-"""40 epochs of weights alone come before 120 of both."""
-GATES_EVERY, GATES_COST_WEIGHT = 5, 0.1
+"""Share of the training for weights alone: 40 epochs before 120 epochs of both."""
+GATES_EVERY, GATES_COST_WEIGHT = 5, 0.1  # as in the published code
 OPTIONS = ("architecture.share", "architecture.lr", "architecture.warm_up", "architecture.cost_weight")
-"""What all of this family may be set to."""
+"""Settings of this family of strategies."""
 
 
 class Proxyless(LearnsAlphas):
-    """Weights learn on one path that is drawn by the architecture's softmax, which a step now and then moves.
+    """Weights learn on one path, drawn by the softmax of architecture parameters, which are updated in some steps.
 
-    The architecture is the largest parameter of every layer. Cost is measured in that of the average network of the
-    space, as the published code measures it in a wanted latency. The mini-batches that teach the architecture leave
-    no trace in the running statistics of BN; in the published code they do. Weights follow `train.lr` throughout.
+    The architecture is the largest parameter of every layer. Cost is relative to that of the average network of the
+    space; in the published code it is relative to a target latency. Unlike in the published code, mini-batches for the
+    architecture do not change the running statistics of BN. Weights use `train.lr` throughout.
     """
 
     default_cost_weight: float
@@ -45,13 +46,13 @@ class Proxyless(LearnsAlphas):
         self.cost_weight = self.default_cost_weight if ours.cost_weight is None else ours.cost_weight
 
     def begin(self, context: StepContext) -> None:
-        """Choices start nearly alike."""
+        """Create the architecture parameters; choices start nearly equal."""
         device = next(context.supernet.parameters()).device
         self.alphas = Alphas(self.choices, self.seed, device, lr=self.lr, betas=BETAS, weight_decay=DECAY)
         self.costs = self.costs or BlockCosts.of_madds(context.supernet.space)
 
     def step(self, context: StepContext, batches: Sequence[Batch], step: int, total: int) -> StepResult:
-        """The weights learn on one path; in some steps the architecture learns after them."""
+        """Train the weights on one path; in some steps train the architecture afterwards."""
         path = self.alphas.sample(generator(self.seed, "paths", step))
         result = supernet_step(context, [(batches[0], [path])])
         if step < self.warm_up * total or (step + 1) % self.architecture_period:
@@ -64,22 +65,22 @@ class Proxyless(LearnsAlphas):
 
     @abc.abstractmethod
     def teach(self, context: StepContext, batch: Batch, number: int) -> tuple[int, int]:
-        """Update `number` of the architecture; return the backward passes that took, and the blocks that ran."""
+        """Make update `number` of the architecture; return the numbers of backward passes and of block runs."""
 
 
 class BinaryGates(Proxyless):
-    """Two blocks of a layer are drawn, one of which is open; the gradients of their gates teach the architecture.
+    """Architecture trained by the gates of two blocks per layer, of which one is open.
 
     The loss is the paper's, cross-entropy + lambda * expected cost (`add#linear` in the published code, which also has
-    a product, `mul#log`). After the update both parameters of a pair are shifted, so that the sum of their exponentials
-    is what it was: what is learned of two blocks says nothing of the others. Of a closed block only the output is kept,
-    as in the published code: an update needs little more memory than one path, where the paper speaks of two.
+    a product, `mul#log`). After the update both parameters of a pair are shifted so that the sum of their exponentials
+    stays the same: an update of two blocks must not change the probability of the others. Of a closed block only the
+    output is kept, as in the published code, so an update needs little more memory than one path (the paper says two).
     """
 
     every, default_cost_weight = GATES_EVERY, GATES_COST_WEIGHT
 
     def teach(self, context: StepContext, batch: Batch, number: int) -> tuple[int, int]:
-        """One backward pass through two blocks a layer."""
+        """Make one backward pass through two blocks per layer."""
         (images, labels), layers = batch, self.alphas.layers
         rng = generator(self.seed, "pairs of blocks", number)
         pairs = [draw_pair(row, rng) for row in self.alphas.rows()]
@@ -101,9 +102,9 @@ class BinaryGates(Proxyless):
 
 
 def draw_pair(logits: np.ndarray, rng: np.random.Generator) -> list[int]:
-    """The open and the closed block of a layer: two different ones drawn by the softmax, then one of the two by theirs.
+    """Draw the open and the closed block of a layer: two different ones by the softmax, then the open one by theirs.
 
-    A layer of one choice has no closed one.
+    A layer of one choice has no closed block.
     """
     drawn = np.argsort(-(logits + rng.gumbel(size=len(logits))))[:2]
     opened = int((logits[drawn] + rng.gumbel(size=len(drawn))).argmax())
@@ -111,7 +112,7 @@ def draw_pair(logits: np.ndarray, rng: np.random.Generator) -> list[int]:
 
 
 def gated(supernet: Supernet, images: Tensor, pairs: Sequence[Sequence[int]], gates: Sequence[Tensor]) -> Tensor:
-    """Logits where a layer is gate times block, added up; of closed blocks only the output is kept in memory."""
+    """Logits if layers are sums of gate times block; of closed blocks only the output is kept in memory."""
     features = supernet.stem(images)
     for number, (pair, gate) in enumerate(zip(pairs, gates, strict=True)):
         opened, *closed = pair
@@ -119,13 +120,13 @@ def gated(supernet: Supernet, images: Tensor, pairs: Sequence[Sequence[int]], ga
         for place, choice in enumerate(closed, start=1):
             with torch.no_grad():
                 output = supernet.block(number, choice)(features)
-            parts.append(gate[place] * output.detach())  # an identity hands on its input, gradient and all
+            parts.append(gate[place] * output.detach())  # an identity returns its input, which carries a gradient
         features = sum(parts[1:], parts[0])
     return supernet.head(features)
 
 
 def through_softmax(gate_gradients: Tensor, logits: Tensor) -> Tensor:
-    """Gradients of the parameters of a pair: sum_j dL/dg_j * p_j * (1 if i = j else 0, less p_i); p of the pair."""
+    """Gradients of the parameters of a pair: sum_j dL/dg_j * p_j * (1 if i = j else 0, less p_i), p of the pair."""
     p = torch.softmax(logits, 0)
     return p * (gate_gradients - (p * gate_gradients).sum())
 

@@ -13,22 +13,22 @@ from fairnas.train.strategies.reward import accuracy
 from fairnas.train.strategies.strategy import StrategyEntry
 
 EVERY = 16
-"""Steps of the weights for one of the architecture: 300 of these in an epoch of ImageNet, which has some 4,800."""
-SAMPLES, BASELINE_KEPT, COST_WEIGHT = 10, 0.99, 0.1
+"""Steps of the weights per step of the architecture: 300 of these in an epoch of ImageNet, which has about 4,800."""
+SAMPLES, BASELINE_KEPT, COST_WEIGHT = 10, 0.99, 0.1  # as in the published code
 
 
 class Reinforce(Proxyless):
-    """Ten paths are drawn, rewarded by accuracy * (cost of the average network / cost)^w, and learned from.
+    """Architecture trained on ten paths per update, with reward accuracy * (cost of the average network / cost)^w.
 
-    All on one mini-batch, normalised by its own statistics. What is expected of a path is a mean of the rewards so
-    far in which the latest ten weigh 1 %; in the published code they weigh 99 %, and leave next to nothing of the past.
+    All paths use one mini-batch, normalised by its own statistics. The baseline is a mean of the rewards so far in
+    which the latest ten weigh 1 %; in the published code they weigh 99 %, which leaves almost nothing of the past.
     """
 
     every, default_cost_weight = EVERY, COST_WEIGHT
     baseline: float | None = None
 
     def teach(self, context: StepContext, batch: Batch, number: int) -> tuple[int, int]:
-        """Only forward passes."""
+        """Make an update with forward passes only."""
         rng = generator(self.seed, "rewarded paths", number)
         paths = [self.alphas.sample(rng) for _ in range(SAMPLES)]
         self.learn(paths, [self._reward(path, accuracy(context, path, batch)) for path in paths])
@@ -39,7 +39,7 @@ class Reinforce(Proxyless):
         return found * (self.costs.average / self.costs(path)) ** self.cost_weight
 
     def learn(self, paths: Sequence[Genome], rewards: Sequence[float]) -> None:
-        """REINFORCE: paths better than expected become likelier, others less likely."""
+        """REINFORCE: paths above the baseline become more likely, others less likely."""
         mean = sum(rewards) / len(rewards)
         baseline = mean if self.baseline is None else self.baseline
         logs = [torch.log_softmax(layer, 0) for layer in self.alphas.layers]
@@ -49,11 +49,11 @@ class Reinforce(Proxyless):
         self.baseline = baseline + (1 - BASELINE_KEPT) * (mean - baseline)
 
     def state(self) -> dict[str, Any]:
-        """The architecture, and what is expected of a path."""
+        """Architecture parameters and baseline."""
         return {**super().state(), "baseline": self.baseline}
 
     def restore(self, content: dict[str, Any]) -> None:
-        """Take both back."""
+        """Restore architecture parameters and baseline."""
         super().restore(content)
         self.baseline = content["baseline"]
 

@@ -1,4 +1,4 @@
-"""The reward of systems that learn by REINFORCE: the accuracy of a path on a few images, without a gradient."""
+"""Reward of systems that learn by REINFORCE: the accuracy of a path on a few images, without a gradient."""
 
 import torch
 
@@ -8,9 +8,9 @@ from fairnas.train.step import Batch, StepContext
 
 
 def accuracy(context: StepContext, genome: Genome, batch: Batch) -> float:
-    """Share of a mini-batch that the path of a genome classifies right, with the BN that the supernet is set to.
+    """Share of a mini-batch that the path of a genome classifies correctly, with the supernet's current BN mode.
 
-    Images count as they do in the loss.
+    Images are weighted as in the loss.
     """
     images, labels = batch
     with torch.no_grad(), arithmetic(context.config.precision, images.device):

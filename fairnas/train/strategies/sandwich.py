@@ -1,4 +1,4 @@
-"""The sandwich rule (Yu and Huang, 2019): the largest and the smallest network at every step, and two others."""
+"""Sandwich rule (Yu and Huang, 2019): the largest and the smallest network at every step, and two others."""
 
 from fairnas.fairness.samplers import Fairness
 from fairnas.nets import cost_table
@@ -8,34 +8,34 @@ from fairnas.train.step import StepContext
 from fairnas.train.strategies.paths import PathStrategy
 from fairnas.train.strategies.strategy import StrategyEntry
 
-RANDOM_PATHS = 2
+RANDOM_PATHS = 2  # with the smallest and the largest, the 4 of universally slimmable networks
 
 
 class SandwichSampler:
-    """The largest network of a space, its smallest, and uniform paths between them."""
+    """Sampler of the largest network of a space, the smallest, and uniform paths."""
 
     fairness: Fairness = "none"
     fairness_period = 1
     paths_per_step = 2 + RANDOM_PATHS
 
     def __init__(self, choices: tuple[int, ...], seed: int) -> None:
-        """Args: `choices` per layer; `seed` of the run. `ends` are to be given before it draws."""
+        """Args: `choices` per layer; `seed` of the run. `ends` must be set before it draws."""
         self.choices, self.seed = choices, seed
         self.ends: tuple[Genome, ...] = ()
 
     def paths(self, step: int) -> tuple[Genome, ...]:
-        """The ends, and the uniform ones of this step."""
+        """Largest and smallest network, and the uniform paths of this step."""
         assert self.ends, "the space is not known yet"
         drawn = generator(self.seed, "paths", step).integers(self.choices, size=(RANDOM_PATHS, len(self.choices)))
         return (*self.ends, *(tuple(row) for row in drawn.tolist()))
 
 
 class Sandwich(PathStrategy):
-    """All four on one mini-batch, with one update: what lies between the ends should do well where they do.
+    """Four paths on one mini-batch, with one update: networks between the ends are expected to do as well as these.
 
-    It was made for slimmable networks and is how Once-for-All and AutoSlim train, whose networks are nested in each
-    other; here blocks are apart, so those of the ends are trained most, by design. The other networks learn from the
-    labels as the largest does, and not from its outputs (in-place distillation).
+    The rule was made for slimmable networks, and is used by Once-for-All and AutoSlim, whose networks are nested. Here
+    blocks have separate weights, so those of the two ends are trained most. All networks learn from labels, not from
+    the outputs of the largest (in-place distillation).
     """
 
     def __init__(self, choices: tuple[int, ...], seed: int) -> None:
@@ -43,12 +43,12 @@ class Sandwich(PathStrategy):
         super().__init__(self.between)
 
     def begin(self, context: StepContext) -> None:
-        """Look for the ends."""
+        """Find the largest and the smallest network."""
         self.between.ends = ends_of(context.supernet.space)
 
 
 def ends_of(space: SearchSpace) -> tuple[Genome, Genome]:
-    """The networks with the most and the fewest multiply-adds; of equal blocks, the first."""
+    """Networks with the most and the fewest multiply-adds; among equal blocks, the first."""
     rows = [[cost.madds for cost in row] for row in cost_table(space).blocks]
     return tuple(row.index(max(row)) for row in rows), tuple(row.index(min(row)) for row in rows)
 

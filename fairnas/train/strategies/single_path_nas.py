@@ -1,4 +1,4 @@
-"""Single-Path NAS (Stamoulis et al., 2019): all blocks of a layer are parts of one, and thresholds choose the part."""
+"""Single-Path NAS (Stamoulis et al., 2019): all blocks of a layer are parts of one, and thresholds select the part."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -21,30 +21,30 @@ from fairnas.train.strategies.slices import inner
 from fairnas.train.strategies.strategy import GenomeScorer, Strategy, StrategyEntry
 from fairnas.train.strategies.superkernel import DEPTHWISE, Decision, Grid
 
-COST_WEIGHT = 20.0  # the example in the published code: 0.020, which it multiplies by 1,000
+COST_WEIGHT = 20.0  # the example in the published code: 0.020, multiplied there by 1,000
 WARM_UP = 6255 / 10008  # in steps, as published
 KEPT_IN_WARM_UP = 0.6
-"""Chance that an indicator, while weights warm up, may be what its threshold says; else it is 0."""
+"""Probability that an indicator follows its threshold during the warm-up of weights; else it is 0."""
 
 
 class SinglePathNas(Strategy):
-    """A layer is one block, the largest; thresholds on norms decide how much of its depthwise kernel is used.
+    """Layers consist of one block, the largest; thresholds on norms select how much of its depthwise kernel is used.
 
-    Weights and thresholds learn together, on the same images: from cross-entropy alone while they warm up and
-    indicators drop out, then from cross-entropy + lambda * log(cost). Cost is in multiply-adds, where the paper has
-    milliseconds, stem and head included and divided by that of the largest network, so that it is between 0 and 1 in
-    any space. The architecture is what the thresholds say in the end, and any other genome can be cut out of the
-    superkernels; it is scored with the statistics of each batch, as the running ones are those of many parts.
+    Weights and thresholds learn together, on the same images: from cross-entropy alone during the warm-up, when
+    indicators are dropped at random, then from cross-entropy + lambda * log(cost). Cost is in multiply-adds
+    (milliseconds in the paper), includes stem and head, and is divided by that of the largest network, so that it is
+    between 0 and 1 in any space. The final thresholds give the architecture. Any other genome can be cut out of the
+    superkernels; it is scored with the statistics of each batch, because running statistics mix those of many parts.
 
-    What is shut depends on lambda and on how long it acts, so the authors search with several.
+    The result depends on lambda and on how long it acts, so the authors search with several values.
 
-    Adapted: any grid of kernels and expansions, each nested in the next. Channels are shut at the projection and the
-    layer at its output, where the paper zeroes the kernel: BN would make constants of such zeros. SGD moves weights
-    and thresholds, all by `train.lr`.
+    Adapted to any grid of kernels and expansions, each nested in the next. Channels are closed at the projection and a
+    layer at its output; the paper sets the kernel to zero, which BN would turn into constants. SGD updates weights and
+    thresholds, both with `train.lr`.
 
-    The paper's Table 1 calls it fair in expectation. It is not: nothing is sampled, thresholds choose, and the inner
-    weights are updated whatever they choose. So `passes` of the ledger are the choices that were made, and `updates`
-    are of all blocks, whose weights are parts of what a gradient reached.
+    The paper's Table 1 calls it fair in expectation. It is not: nothing is sampled, because thresholds decide, and
+    inner weights are updated whatever they decide. So `passes` of the ledger count the selected choices, and `updates`
+    count all blocks, because their weights are parts of weights that got a gradient.
     """
 
     has_own_networks = True
@@ -67,7 +67,7 @@ class SinglePathNas(Strategy):
         return None
 
     def begin(self, context: StepContext) -> None:
-        """All thresholds are 0, so that everything is open."""
+        """Set all thresholds to 0, so that everything is open."""
         self.supernet = context.supernet
         found = [Grid.of(layer) for layer in self.supernet.space.layers]
         self.grids = [grid for grid in found if grid is not None]
@@ -79,7 +79,7 @@ class SinglePathNas(Strategy):
         self.largest = self.costs(tuple(grid.largest for grid in self.grids))
 
     def step(self, context: StepContext, batches: Sequence[Batch], step: int, total: int) -> StepResult:
-        """Weights and thresholds learn, from one forward and one backward pass."""
+        """Train weights and thresholds by one forward and one backward pass."""
         (images, labels), warming = batches[0], step < self.warm_up * total
         for optimizer in (context.optimizer, self.optimizer):
             optimizer.zero_grad(set_to_none=True)
@@ -96,7 +96,7 @@ class SinglePathNas(Strategy):
         return dataclasses.replace(result, updates=self._of_all_parts(result.updates), gradient_norms=norms)
 
     def decisions(self, kept: Tensor) -> list[Decision]:
-        """Per layer, what the thresholds say about the weights as they are; see `Grid.decide`."""
+        """Decisions of the thresholds for the current weights, per layer; see `Grid.decide`."""
         rows = zip(self.grids, self.thresholds.split(self.counts), kept.split(self.counts), strict=True)
         return [
             grid.decide(self._superkernel(number).get_parameter(DEPTHWISE), thresholds, may)
@@ -104,7 +104,7 @@ class SinglePathNas(Strategy):
         ]
 
     def logits(self, images: Tensor, decisions: Sequence[Decision]) -> Tensor:
-        """Of a batch (B, C, S, S), with those parts of the superkernels."""
+        """Logits of a batch (B, C, S, S), with the selected parts of the superkernels."""
         features = self.supernet.stem(images)
         for number, decision in enumerate(decisions):
             features = decision.run(self._superkernel(number), features)
@@ -118,7 +118,7 @@ class SinglePathNas(Strategy):
         return torch.from_numpy(drawn).to(self.thresholds)
 
     def _gradient_norms(self) -> Tensor:
-        """Per choice block, the norm of what its part of the superkernel got; (blocks,)."""
+        """Norm of the gradient of each choice block's part of the superkernel; (blocks,)."""
         squares = self.thresholds.new_zeros(sum(self.choices), dtype=torch.float64)
         numbers, parts = [], []
         for number, (layer, choice) in enumerate(
@@ -134,14 +134,14 @@ class SinglePathNas(Strategy):
         return squares.index_add_(0, torch.tensor(numbers, device=squares.device), norms.square()).sqrt()
 
     def _of_all_parts(self, updates: Counts) -> Counts:
-        """The updates of a superkernel are those of all its parts; an identity has what it had."""
+        """Updates of all parts of the superkernels: equal to those of the whole; an identity keeps its own."""
         rows = np.split(updates, np.cumsum(self.choices)[:-1])
         for row, grid in zip(rows, self.grids, strict=True):
             row[list(grid.places.values())] = row[grid.largest]
         return np.concatenate(rows)
 
     def network(self, supernet: Supernet, genome: Genome) -> StandAlone:
-        """The parts of the superkernels that a genome's blocks are."""
+        """Network made of the parts of the superkernels that a genome selects."""
         network = build(supernet.space, genome, inherit=supernet).to(self.thresholds)
         for number, (block, grid) in enumerate(zip(network.layers, self.grids, strict=True)):
             whole = supernet.block(number, grid.largest).state_dict()
@@ -152,16 +152,16 @@ class SinglePathNas(Strategy):
         return network.eval()
 
     def derive(self, scorer: GenomeScorer) -> Genome:
-        """What the thresholds say."""
+        """Architecture that the thresholds select."""
         decisions = self.decisions(torch.ones_like(self.thresholds))
         return tuple(int(decision.shares.argmax()) for decision in decisions)
 
     def state(self) -> dict[str, Any]:
-        """The thresholds."""
+        """Thresholds."""
         return {"thresholds": self.thresholds.detach().clone(), "optimizer": self.optimizer.state_dict()}
 
     def restore(self, content: dict[str, Any]) -> None:
-        """Take them back."""
+        """Restore the thresholds."""
         with torch.no_grad():
             self.thresholds.copy_(content["thresholds"])
         self.optimizer.load_state_dict(content["optimizer"])

@@ -1,4 +1,4 @@
-"""SMASH (Brock, Lim, Ritchie, Weston, 2018): a hypernetwork makes the weights of whatever network is drawn."""
+"""SMASH (Brock, Lim, Ritchie, Weston, 2018): a hypernetwork generates the weights of each network."""
 
 import itertools
 import math
@@ -18,21 +18,21 @@ from fairnas.train.step import Batch, StepContext, StepResult, supernet_step
 from fairnas.train.strategies.slices import inner
 from fairnas.train.strategies.strategy import Strategy, StrategyEntry
 
-LR = 1e-3  # of Adam, as published; it decays to zero by a cosine
-LEAK = 0.02  # of the activations between the hypernetwork's layers, as published
-WIDTH, NOISE, LARGEST_RANK = 32, 8, 64  # ours: with them the hypernetwork is smaller than the supernet
+LR = 1e-3  # of Adam, as published; decays to zero by a cosine
+LEAK = 0.02  # slope of the activations between the hypernetwork's layers, as published
+WIDTH, NOISE, LARGEST_RANK = 32, 8, 64  # ours: the hypernetwork is then smaller than the supernet
 SPREAD = 0.3
-"""How far, at first, the coefficients of different genomes lie apart; their mean is 1."""
+"""Initial spread of the coefficients of different genomes around their mean, 1."""
 
 
 class HyperNetwork(nn.Module):
-    """From a genome to the weights of its 1x1 and depthwise convolutions.
+    """Function from a genome to the weights of its 1x1 and depthwise convolutions.
 
-    Two linear layers read the genome's encoding (per choice block 1 if it is chosen, else -1) and noise. From them
-    come coefficients g for every 1x1 convolution, whose weight (outputs, inputs) is `rows @ diag(g) @ columns`: the
-    outer two are learned for its place in the layer, and smaller weights are their first rows and columns. So weights
-    have full rank (up to 64), and all of them depend on the whole genome. Depthwise weights do not: they are cut out of
-    one bank for their place in the layer, the first channels and the centre of its kernels.
+    Two linear layers take the genome's encoding (per choice block 1 if it is chosen, else -1) and noise. They give
+    coefficients g for every 1x1 convolution, whose weight (outputs, inputs) is `rows @ diag(g) @ columns`: rows and
+    columns are learned for its place in the layer, and smaller weights use the first of them. So weights have full rank
+    (up to 64), and all of them depend on the whole genome. Depthwise weights do not: they are cut out of one bank for
+    their place in the layer, the first channels and the centre of its kernels.
     """
 
     def __init__(self, supernet: Supernet, seed: int) -> None:
@@ -48,7 +48,7 @@ class HyperNetwork(nn.Module):
             ]
             for layer, count in enumerate(choices)
         ]
-        """Per layer and choice: name, place and shape of the weights that are made."""
+        """Name, place and shape of the generated weights, per layer and choice."""
         shapes: dict[str, torch.Size] = {}
         for _, place, shape in (weight for row in self.made for block in row for weight in block):
             shapes[place] = torch.Size(map(max, shape, shapes.get(place, shape)))
@@ -69,7 +69,7 @@ class HyperNetwork(nn.Module):
         self.mix = normal(sum(self.ranks.values()), WIDTH, variance=SPREAD**2 / WIDTH)
 
     def forward(self, genome: Genome, noise: Tensor) -> list[dict[str, Tensor]]:
-        """Per layer, the weights of the chosen block by their names in it; `noise` is (8,)."""
+        """Weights of the chosen blocks, per layer, by their names in the block; `noise` is (8,)."""
         code = noise.new_full((self.inputs,), -1.0)
         code[[start + choice for start, choice in zip(self.starts, genome, strict=True)]] = 1.0
         hidden = torch.cat([code, noise])
@@ -87,14 +87,15 @@ class HyperNetwork(nn.Module):
             return inner(self.bank[place], shape)
         outputs, inputs = shape[:2]
         weight = (self.rows[place][:outputs] * coefficients[place]) @ self.columns[place][:, :inputs]
-        return weight.reshape(shape) * math.sqrt(2 / (outputs * self.ranks[place]))  # the variance of usual ones
+        # the usual variance of initial weights
+        return weight.reshape(shape) * math.sqrt(2 / (outputs * self.ranks[place]))
 
 
 def convolutions(block: nn.Module) -> Iterator[tuple[str, str, nn.Conv2d]]:
-    """The convolutions of a block whose weights are made: name of the weight, place in the layer, module.
+    """Convolutions of a block with generated weights: name of the weight, place in the layer, module.
 
-    The n-th 1x1 convolutions of a layer's blocks share their place, and so do the n-th depthwise ones. Grouped 1x1
-    convolutions have weights of their own, as everything else has.
+    The n-th 1x1 convolutions of a layer's blocks share a place, and so do the n-th depthwise ones. Grouped 1x1
+    convolutions, and everything else, have ordinary weights.
     """
     seen: Counter[str] = Counter()
     for name, conv in block.named_modules():
@@ -107,17 +108,17 @@ def convolutions(block: nn.Module) -> Iterator[tuple[str, str, nn.Conv2d]]:
 
 
 class Smash(Strategy):
-    """One uniform path per step, on which the hypernetwork learns together with all weights that it does not make.
+    """One uniform path per step, which trains the hypernetwork together with all weights that it does not generate.
 
-    Made weights are written into the blocks of the path; the gradients that they get there go on to the hypernetwork
-    and its bank, which Adam moves, while `train.lr` and SGD move the rest (the paper: Adam for everything). What SGD
-    does to the made weights is written over when their block is next drawn. Noise is new at each step; where genomes
-    are scored it is zero, its mean. A block's weights differ from network to network, so genomes are scored with the
+    Generated weights are written into the blocks of the path; their gradients are propagated to the hypernetwork and
+    its bank, which Adam updates, while SGD with `train.lr` updates the rest (the paper: Adam for everything). Changes
+    of the generated weights by SGD are overwritten when their block is next drawn. Noise is new at each step; for
+    scoring it is zero, its mean. A block's weights differ from network to network, so genomes are scored with the
     statistics of each batch. The architecture is found by search, as in the paper.
 
-    Adapted to a chain: the paper samples wirings of memory banks, and anneals what it samples; its hypernetwork is
-    convolutional. The paper calls SMASH unfair (Table 1). Blocks are drawn uniformly here, and what they learn is
-    mostly shared.
+    Adapted to a chain: the original samples wirings of memory banks with annealing, and its hypernetwork is
+    convolutional. FairNAS calls SMASH unfair (Table 1). Here blocks are drawn uniformly, and most of what they learn is
+    shared.
     """
 
     many_processes = True
@@ -128,12 +129,12 @@ class Smash(Strategy):
         self.fairness = self.sampler.fairness
 
     def begin(self, context: StepContext) -> None:
-        """A hypernetwork with new weights."""
+        """Create a hypernetwork with new weights."""
         self.hypernetwork = HyperNetwork(context.supernet, self.seed).to(next(context.supernet.parameters()))
         self.optimizer = torch.optim.Adam(self.hypernetwork.parameters(), lr=LR)
 
     def step(self, context: StepContext, batches: Sequence[Batch], step: int, total: int) -> StepResult:
-        """Make the weights of a path, train it, and hand its gradients on."""
+        """Generate the weights of a path, train it, and propagate its gradients."""
         supernet, (path,) = context.supernet, self.sampler.paths(step)
         made, places = self.write([supernet.block(*place) for place in enumerate(path)], path, self.noise(step))
         result = supernet_step(context, [(batches[0], [path])])
@@ -145,17 +146,17 @@ class Smash(Strategy):
         return result
 
     def noise(self, step: int) -> Tensor:
-        """That of a step, (8,), the same in all processes."""
+        """Noise of a step, (8,), equal in all processes."""
         source = torch.Generator().manual_seed(derived_seed(self.seed, "noise of the hypernetwork", step))
         return torch.randn(NOISE, generator=source).to(self.hypernetwork.mix)
 
     def write(
         self, blocks: Sequence[nn.Module], genome: Genome, noise: Tensor
     ) -> tuple[list[Tensor], list[nn.Parameter]]:
-        """Give the blocks of a genome, one per layer, the weights that are made for it.
+        """Write the generated weights into the blocks of a genome, one per layer.
 
         Returns:
-            Those weights, with what autograd knows of them, and the parameters that they were written into.
+            The weights with their autograd graph, and the parameters that they were written into.
         """
         made, places = [], []
         for block, weights in zip(blocks, self.hypernetwork(genome, noise), strict=True):
@@ -167,17 +168,17 @@ class Smash(Strategy):
         return made, places
 
     def network(self, supernet: Supernet, genome: Genome) -> StandAlone:
-        """The supernet's path with the weights that are made without noise."""
+        """Path of the supernet with weights generated without noise."""
         network = build(supernet.space, genome, inherit=supernet).to(self.hypernetwork.mix)
         self.write(list(network.layers), genome, torch.zeros_like(self.noise(0)))
         return network.eval()
 
     def state(self) -> dict[str, Any]:
-        """The hypernetwork."""
+        """Hypernetwork and its optimiser."""
         return {"hypernetwork": self.hypernetwork.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def restore(self, content: dict[str, Any]) -> None:
-        """Take it back."""
+        """Restore the hypernetwork and its optimiser."""
         self.hypernetwork.load_state_dict(content["hypernetwork"])
         self.optimizer.load_state_dict(content["optimizer"])
 

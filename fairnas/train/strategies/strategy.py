@@ -1,4 +1,4 @@
-"""What a weight-sharing system is to the rest of the house: who is trained at a step, and what comes of it."""
+"""Interface of a weight-sharing system: the training of a step, and the resulting architecture."""
 
 import abc
 from collections.abc import Callable, Sequence
@@ -14,73 +14,74 @@ from fairnas.space import Genome, SearchSpace
 from fairnas.train.step import Batch, StepContext, StepResult
 
 GenomeScorer = Callable[[Sequence[Genome]], Sequence[float]]
-"""One-shot accuracy of each genome, on validation images."""
+"""Function that gives the one-shot accuracy of each genome, on validation images."""
 
 
 class Strategy(abc.ABC):
-    """Trains a supernet, one step at a time.
+    """Training of a supernet, one step at a time.
 
-    What it draws is a function of the step. What it learns beside the supernet's weights (the architecture's
-    parameters, a controller, a hypernetwork) is made in `begin`, given out by `state` and taken back by `restore`.
+    Random draws are a function of the step. State beside the supernet's weights (architecture parameters, a controller,
+    a hypernetwork) is created in `begin`, returned by `state` and restored by `restore`.
     """
 
     fairness: Fairness = "none"
-    """Which fairness it keeps; a strict one is checked against the ledger while it trains."""
+    """Guaranteed fairness; a strict strategy is checked against the ledger during training."""
     fairness_period: int = 1
-    """Steps after which a strict strategy is level."""
+    """Steps after which the counts of a strict strategy are equal."""
     passes_per_step: int = 1
     """Backward passes of one supernet step that train weights."""
     passes_per_update: int = 1
-    """Backward passes that one parameter update sums up: what several processes can share out."""
+    """Backward passes that are summed for one parameter update: the work that several processes can share."""
     passes_together: int = 1
-    """Those of them on one mini-batch: what the lockstep executor runs side by side."""
+    """Backward passes on one mini-batch: those that the lockstep executor runs side by side."""
     batches_per_step: int = 1
     """Mini-batches that one step takes from the training images."""
     architecture_share: float = 0.0
-    """Share of the training images that teach the architecture, and not the weights
-    (`StepContext.architecture_images`)."""
+    """Share of the training images that train the architecture, and not the weights
+    (`StepContext.architecture_images`).
+    """
     architecture_period: int = 1
-    """Steps until the architecture is taught again, where it is taught: what steps cost repeats with them."""
+    """Steps between updates of the architecture, if there are any: the cost of steps repeats with this period."""
     warm_up: float = 0.0
-    """Share of a training at whose beginning the architecture rests."""
+    """Share of the training before the first update of the architecture."""
     many_processes: bool = False
-    """Whether several processes can share its steps."""
+    """True if several processes can share its steps."""
     has_own_networks: bool = False
-    """Whether a genome's weights are made for it (`network`), rather than those of the supernet's blocks."""
+    """True if a genome's weights are generated for it (`network`), rather than taken from the supernet's blocks."""
 
     def unsupported_reason(self, space: SearchSpace) -> str | None:
-        """Why it cannot train a space, in words that go on after its name; None if it can."""
+        """Reason this strategy cannot train `space`, phrased to follow the strategy's name; None if it can."""
         return None
 
     def begin(self, context: StepContext) -> None:  # noqa: B027 - most learn nothing more
-        """Make what it learns beside the supernet's weights, on the supernet's device."""
+        """Create state beside the supernet's weights, on the supernet's device."""
 
     @abc.abstractmethod
     def step(self, context: StepContext, batches: Sequence[Batch], step: int, total: int) -> StepResult:
         """Do supernet step `step` of `total` on `batches_per_step` mini-batches."""
 
     def state(self) -> dict[str, Any]:
-        """What it has learned beside the supernet's weights, for a checkpoint."""
+        """State learned beside the supernet's weights, for a checkpoint."""
         return {}
 
     def restore(self, content: dict[str, Any]) -> None:  # noqa: B027 - most learn nothing more
-        """Take back what `state` gave, after `begin`."""
+        """Restore the result of `state`, after `begin`."""
 
     def network(self, supernet: Supernet, genome: Genome) -> nn.Module:
-        """The network of one genome with the weights that the system makes for it, where `has_own_networks`."""
+        """Network of one genome with the weights that the system generates, if `has_own_networks`."""
         raise AssertionError("its networks are the supernet's paths")
 
     def preference(self, genome: Genome) -> float | None:
-        """How much the system itself prefers a genome, such as its log-probability; None if it has no opinion."""
+        """Score by which the system itself prefers a genome, such as its log-probability; None if it has none."""
         return None
 
     def derive(self, scorer: GenomeScorer) -> Genome | None:
-        """The architecture by the system's own rule; None if that is to search with the supernet's scores."""
+        """Architecture by the system's own rule; None if it is found by a search with the supernet's scores."""
         return None
 
 
 def best_of(genomes: Sequence[Genome], scorer: GenomeScorer) -> Genome:
-    """The genome that the scorer finds most accurate; the first of equals."""
+    """Genome that the scorer finds most accurate; the first among equal ones."""
     different = list(dict.fromkeys(genomes))
     scores = scorer(different)
     return max(zip(different, scores, strict=True), key=lambda pair: pair[1])[0]
@@ -88,7 +89,7 @@ def best_of(genomes: Sequence[Genome], scorer: GenomeScorer) -> Genome:
 
 @dataclass(frozen=True)
 class StrategyFacts:
-    """What a strategy of a configuration is like: the attributes of `Strategy`, which say what each means."""
+    """Facts of a configured strategy: attributes of `Strategy`, which documents them."""
 
     fairness: Fairness
     fairness_period: int
@@ -104,21 +105,21 @@ class StrategyFacts:
 
     @staticmethod
     def of(strategy: Strategy) -> "StrategyFacts":
-        """Those of a strategy."""
+        """Take the facts of a strategy."""
         return StrategyFacts(**{field.name: getattr(strategy, field.name) for field in fields(StrategyFacts)})
 
 
 @dataclass(frozen=True)
 class StrategyEntry:
-    """One line of `fairnas strategies`."""
+    """Line of `fairnas strategies`."""
 
     summary: str
     source: str
     make: Callable[[tuple[int, ...], TrainConfig, int], Strategy]
-    """From choices per layer, configuration and seed."""
+    """Factory, called with choices per layer, configuration and seed."""
     options: tuple[str, ...] = ()
-    """Settings of `train` that mean something to few strategies, this one among them."""
+    """Settings of `train` that only some strategies use, including this one."""
     statistics: Literal["running", "batch"] = "running"
-    """The BN statistics that genomes are scored with unless the configuration says otherwise."""
+    """BN statistics for scoring genomes, unless the configuration gives others."""
     claims: str = ""
-    """The row of the paper's Table 1 that it is (`fairness.TABLE_1`), or empty."""
+    """Row of the paper's Table 1 that it implements (`fairness.TABLE_1`), or empty."""

@@ -1,4 +1,4 @@
-"""Superkernels: an inverted residual that holds all others of its layer, and what decides how much of it is used."""
+"""Superkernels: an inverted residual that contains all others of its layer, and the decision how much of it is used."""
 
 import itertools
 from collections.abc import Sequence
@@ -11,22 +11,22 @@ from torch.func import functional_call
 from fairnas.space import Identity, InvertedResidual, Layer
 
 DEPTHWISE, PROJECTION = "1.0.weight", "2.0.weight"
-"""Of an inverted residual."""
+"""Names of two weights of an inverted residual."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A layer's choices: every kernel with every expansion, and an identity where a layer may be skipped."""
+    """Choices of a layer: every kernel with every expansion, and an identity if a layer may be skipped."""
 
     kernels: tuple[int, ...]
     expansions: tuple[int, ...]
     places: dict[tuple[int, int], int]
-    """The choice that has a kernel and an expansion."""
+    """Choice with a given kernel and expansion."""
     skip: int | None
 
     @staticmethod
     def of(layer: Layer) -> "Grid | None":
-        """None if the choices are something else."""
+        """Grid of a layer; None if its choices are something else."""
         places, skips, activations = {}, [], set()
         for choice, block in enumerate(layer.choices):
             if isinstance(block, Identity) and layer.keeps_shape:
@@ -46,24 +46,24 @@ class Grid:
 
     @property
     def largest(self) -> int:
-        """The choice that holds all others."""
+        """Choice that contains all others."""
         return self.places[self.kernels[-1], self.expansions[-1]]
 
     @property
     def indicators(self) -> int:
-        """How many decide: one for every further kernel and expansion, and one for the layer if it may be skipped."""
+        """Number of indicators: one per further kernel and expansion, and one for the layer if it may be skipped."""
         return len(self.kernels) + len(self.expansions) - 2 + (self.skip is not None)
 
     def decide(self, weight: Tensor, thresholds: Tensor, kept: Tensor) -> "Decision":
-        """What thresholds make of a depthwise superkernel.
+        """Decide by thresholds which part of a depthwise superkernel is used.
 
-        A ring around the inner kernel opens if its norm is above its threshold, then a band of channels behind the
-        first ones, and the layer at all. What opens is 1, and its gradient that of a sigmoid.
+        A ring around the inner kernel opens if its norm is above its threshold; likewise a band of further channels,
+        and the layer itself. An open gate is 1, with the gradient of a sigmoid.
 
         Args:
             weight: (C, 1, k, k), the largest kernel of the largest expansion.
             thresholds: one for each indicator.
-            kept: 1, or 0 for an indicator that is held shut.
+            kept: 1, or 0 for an indicator that is forced shut.
         """
         gates = zip(thresholds.unbind(), kept.unbind(), strict=True)
 
@@ -89,7 +89,7 @@ class Grid:
         return Decision(kernel, channels, there, self._shares(rings, bands, there))
 
     def _shares(self, rings: Sequence[Tensor], bands: Sequence[Tensor], there: Tensor) -> Tensor:
-        """How much of each choice there is, (m,): 1 for the one that is decided on, else 0."""
+        """Share of each choice, (m,): 1 for the selected choice, else 0."""
         shares = {} if self.skip is None else {self.skip: 1 - there}
         for (size, kernel), (wide, expansion) in itertools.product(
             zip(_last_of(rings), self.kernels, strict=True), zip(_last_of(bands), self.expansions, strict=True)
@@ -100,19 +100,19 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """What thresholds made of a superkernel; gradients reach them, and the weights."""
+    """Decision of thresholds about a superkernel, with gradients to them and to the weights."""
 
     kernel: Tensor
-    """(C, 1, k, k), zero outside of the rings that are open."""
+    """(C, 1, k, k), zero outside the open rings."""
     channels: Tensor
-    """(C,): 1 where a channel is used."""
+    """(C,): 1 if a channel is used, else 0."""
     there: Tensor
     """1, or 0 if the layer is skipped."""
     shares: Tensor
-    """(m,): how much of each choice that is."""
+    """(m,): share of each choice."""
 
     def run(self, block: nn.Module, features: Tensor) -> Tensor:
-        """The layer's output; `block` has the largest superkernel."""
+        """Output of the layer; `block` has the largest superkernel."""
         projection = block.get_parameter(PROJECTION) * self.channels.reshape(1, -1, 1, 1)
         weights = {DEPTHWISE: self.kernel, PROJECTION: projection}
         added = functional_call(block, weights, (features,), {"with_shortcut": False})
@@ -126,5 +126,5 @@ def step_function(x: Tensor) -> Tensor:
 
 
 def _last_of(opened: Sequence[Tensor]) -> list[Tensor]:
-    """Of gates that open one inside the other: 1 for the last that is open, else 0."""
+    """Indicator of the last open gate among gates that open one inside the other: 1, else 0."""
     return [gate - after for gate, after in zip(opened, [*opened[1:], torch.zeros_like(opened[0])], strict=True)]
