@@ -111,11 +111,13 @@ CONFIGS = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(CONFIGS)
 def test_toml_goes_round(config: RunConfig) -> None:
     assert from_toml(to_toml(config)) == config
 
 
+@pytest.mark.slow
 @given(CONFIGS, CONFIGS)
 @settings(max_examples=30)
 def test_a_whole_file_over_a_default_gives_the_file_and_an_empty_one_the_default(a: RunConfig, b: RunConfig) -> None:
@@ -334,6 +336,7 @@ TOML_VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.sampled_from(list(dataclasses.asdict(digits()))), st.dictionaries(TEXTS, TOML_VALUES, max_size=2), st.data())
 def test_anything_else_in_a_file_is_a_one_line_error(section: str, more: dict, data) -> None:
     import tomli_w

@@ -40,6 +40,7 @@ def test_every_room_is_on_the_design_page():
             assert re.search(rf"\b{entry.stem}\b", text), entry.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=by_name)
 def test_python_blocks_run(page, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
@@ -99,6 +100,7 @@ def test_the_tutorial_shows_what_is_printed_of_its_own_numbers():
     assert re.findall(r"^bound {5}.*$", text, re.MULTILINE) == bound_lines(0.15, files)
 
 
+@pytest.mark.slow
 def test_the_figures_of_the_readme_are_those_of_the_code():
     import fairnas
 

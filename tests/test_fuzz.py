@@ -51,6 +51,7 @@ _DEAR = 3  # inputs for readers that take a tenth of a second each
 _EACH = 25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 def test_whatever_is_read_is_accepted_or_refused_in_one_line(target, tmp_path):
     """The seed moves with the day of the year on developers' machines, so that every run looks elsewhere."""
@@ -261,6 +262,7 @@ def dangerous_calls(source):
                 yield name, node
 
 
+@pytest.mark.slow
 def test_nothing_foreign_is_unpickled_or_executed():
     found = {}
     for path in sorted((ROOT / "fairnas").rglob("*.py")):

@@ -23,6 +23,7 @@ STORED = (
 DEAR = ("stages.json", "scores of a system", "space JSON")  # a tenth of a second each
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STORED)
 def test_every_value_replaced_by_every_kind_is_accepted_or_refused(name, tmp_path):
     target = TARGETS[name]
@@ -41,6 +42,7 @@ def test_every_value_replaced_by_every_kind_is_accepted_or_refused(name, tmp_pat
         assert attempt(target, folder, json.dumps(bent).encode()).finding == "", (key, kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STORED)
 def test_every_value_removed_is_accepted_or_refused(name, tmp_path):
     target = TARGETS[name]

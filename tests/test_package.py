@@ -39,6 +39,7 @@ def test_importing_the_package_loads_nothing_else() -> None:
 PACKAGE = Path(fairnas.__file__).parent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [PACKAGE, PACKAGE.parent / "benchmarks"], ids=["fairnas", "benchmarks"])
 def test_files_and_functions_are_short_enough_to_read(room: Path) -> None:
     for file in room.rglob("*.py"):
@@ -51,6 +52,7 @@ def test_files_and_functions_are_short_enough_to_read(room: Path) -> None:
                 assert lines <= 60, f"{file}: {node.name} has {lines} lines"
 
 
+@pytest.mark.slow
 def test_every_file_can_be_imported_where_there_is_no_unix() -> None:
     """Exported networks are used on Windows, too; what needs a run says there in one line that it cannot be had."""
     for file in PACKAGE.rglob("*.py"):
@@ -73,6 +75,7 @@ def public_functions() -> Iterator[tuple[Path, ast.FunctionDef]]:
                 yield file, node
 
 
+@pytest.mark.slow
 def test_public_functions_say_what_they_take_and_what_goes_wrong() -> None:
     seen = 0
     for file, function in public_functions():

@@ -415,6 +415,7 @@ ROWS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(ROWS, st.integers(0, 400), st.integers(-1, 20))
 def test_measurements_survive_kills_and_rewind(tmp_path_factory, rows, cut: int, step: int) -> None:
     """Rows come back in order; a kill in the midst of a line costs that line only, and none that follows."""

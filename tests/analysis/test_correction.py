@@ -40,6 +40,7 @@ def test_each_pair_is_ordered_by_a_fit_that_has_not_seen_it(n, seed, count):
                 assert order[i, j] == np.sign(lead)
 
 
+@pytest.mark.slow
 def test_where_there_is_nothing_to_know_it_finds_nothing():
     """Leaving out one at a time would find a tau below zero here: a good network leaves a worse mean behind."""
     found, one_at_a_time = [], []

@@ -76,6 +76,7 @@ def test_so_many_models_are_needed_as_an_interval_that_shrinks_by_the_root_says(
     assert clear.models_needed <= 40
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_true_difference_about_as_often_as_it_says() -> None:
     """The predictors' correlations with the truth are known, so their taus are (2/pi arcsin)."""
     noises = (0.5, 1.2)
@@ -85,6 +86,7 @@ def test_the_interval_covers_the_true_difference_about_as_often_as_it_says() -> 
     assert hits >= 0.86 * 80
 
 
+@pytest.mark.slow
 def test_many_models_take_another_road_to_the_same_place(monkeypatch) -> None:
     lists = normal(60, 0.5, 1.0)
     found = paired_difference(*lists)

@@ -140,6 +140,7 @@ def test_without_acceleration_the_interval_is_the_percentiles(x, y) -> None:
     assert rank_agreement(x, y).interval == pytest.approx(tuple(expected), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_many_models_take_another_road_to_the_same_place(monkeypatch) -> None:
     monkeypatch.setattr(ranking, "PAIRWISE_LIMIT", 200)
     rng = np.random.default_rng(0)

@@ -188,6 +188,7 @@ def test_the_ceiling_is_over_all_pairs_of_seeds() -> None:
     assert (two.tau, two.interval) == (taus[0], single)
 
 
+@pytest.mark.slow
 def test_the_interval_of_the_ceiling_is_that_of_the_mean_for_many_networks_too(monkeypatch) -> None:
     """Two seeds that agree well come first, a third agrees with neither."""
     rng = np.random.default_rng(3)

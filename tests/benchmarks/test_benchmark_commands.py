@@ -30,6 +30,7 @@ TINY_EVALUATE = (
 )
 
 
+@pytest.mark.slow
 def test_step_prints_one_json_object(capsys):
     assert step.main([*TINY_STEP, "--json"]) == 0
     printed = capsys.readouterr()
@@ -51,6 +52,7 @@ def test_step_prints_one_json_object(capsys):
     assert "repeat 5/5, ratio " in printed.err
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_step_prints_lines_for_people(capsys):
     assert step.main(TINY_STEP) == 0
@@ -59,6 +61,7 @@ def test_step_prints_lines_for_people(capsys):
         assert part in printed
 
 
+@pytest.mark.slow
 def test_evaluate_prints_one_json_object(capsys):
     assert evaluate.main([*TINY_EVALUATE, "--textbook-genomes", "3", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
@@ -71,6 +74,7 @@ def test_evaluate_prints_one_json_object(capsys):
     assert result["machine"]["threads"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_evaluate_prints_lines_for_people(capsys):
     assert evaluate.main([*TINY_EVALUATE, "--textbook-genomes", "0"]) == 0
@@ -165,6 +169,7 @@ def test_a_step_that_computes_something_else_is_not_timed(monkeypatch):
         step.main(TINY_STEP)
 
 
+@pytest.mark.slow
 def test_a_step_with_another_gradient_is_not_timed(monkeypatch):
     def wrong(supernet, images, labels, paths, optimizer):
         loss = textbook_step(supernet, images, labels, paths, optimizer)
@@ -177,6 +182,7 @@ def test_a_step_with_another_gradient_is_not_timed(monkeypatch):
         step.main(TINY_STEP)
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_a_step_of_16_bits_is_checked_in_double_and_timed(capsys):
     assert step.main([*TINY_STEP, "--precision", "bfloat16", "--json"]) == 0
@@ -211,6 +217,7 @@ def test_ties_are_few():
         evaluate.require_equal(top1, [0.515, *top1[1:]], images=200)
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_processes_prints_one_json_object(capsys):
     assert processes.main(["--space", "digits", "--batch", "6", "--json"]) == 0
@@ -222,6 +229,7 @@ def test_processes_prints_one_json_object(capsys):
     assert "but a step of 'strict' has 6 paths" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_limit_counts_the_multiply_adds_of_a_step_and_is_below_what_is_measured(capsys):
     assert limit.main(["--space", "digits", "--batch", "8", "--threads", "1", "--json"]) == 0
@@ -242,6 +250,7 @@ def test_limit_counts_the_multiply_adds_of_a_step_and_is_below_what_is_measured(
     assert sum(share["limit_s"] for share in result["operations"].values()) == pytest.approx(result["limit_s"])
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_memory_puts_the_executors_beside_the_largest_network(capsys):
     assert memory.main(["--space", "digits", "--batch", "8", "--json"]) == 0
@@ -250,6 +259,7 @@ def test_memory_puts_the_executors_beside_the_largest_network(capsys):
     assert peaks["sequential"] < peaks["lockstep"]
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_the_protocol_of_spos_beside_the_tree(capsys):
     flags = [*TINY_EVALUATE, "--calibration", "8", "--recalibrated", "--textbook-genomes", "2", "--json"]
@@ -260,6 +270,7 @@ def test_the_protocol_of_spos_beside_the_tree(capsys):
     assert "recalibrated needs images: calibration is 0; give 2 or more" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_both_sides_follow_the_protocol_of_spos_by_default(capsys):
     assert evaluate.EvaluateBenchmark().spos_spaces == ("shufflenet_v2", "proxyless_32")
@@ -276,6 +287,7 @@ def test_both_sides_follow_the_protocol_of_spos_by_default(capsys):
     assert any("digits evolved" in line for line in evaluate.described(result))
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_bookkeeping_prints_one_json_object(capsys):
     flags = ("--searchers", "random", "nsga2", "--space", "digits", "--population", "8", "--generations", "3")
@@ -292,6 +304,7 @@ def test_bookkeeping_prints_one_json_object(capsys):
     assert "did you mean 'nsga2'?" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_kernels_times_ours_beside_torchs(capsys, monkeypatch):
     monkeypatch.setattr(kernels, "SHAPES", (kernels.Shape(64, 32, 5, 1, 8), kernels.Shape(64, 32, 3, 2, 8)))
     assert kernels.main(["--images", "4", "--threads", "1", "--json"]) == 0

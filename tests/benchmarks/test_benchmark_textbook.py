@@ -57,6 +57,7 @@ def sides(space: SearchSpace) -> tuple[Supernet, TextbookSupernet, Tensor, Tenso
     return supernet, textbook_of(supernet), images.double(), labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("space", [SPACE, SHUFFLE, RELU], ids=lambda space: space.name)
 def test_steps_give_equal_losses_gradients_weights_and_statistics(space: SearchSpace):
     supernet, textbook, images, labels = sides(space)

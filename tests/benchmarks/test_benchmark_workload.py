@@ -40,6 +40,7 @@ def test_the_space_of_the_step_is_as_deep_and_wide_as_the_papers():
         space_of("digitz")
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.integers(0, 1000))
 def test_an_evolved_population_is_distinct_children_one_or_two_layers_from_a_parent(seed):

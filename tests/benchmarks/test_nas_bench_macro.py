@@ -92,6 +92,7 @@ def test_every_arm_trains_what_its_strategy_says() -> None:
 # Trainings and scores -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_killed_at_any_place_it_ends_with_the_same_files(tmp_path, monkeypatch) -> None:
     points = {"points": (0.5, 1.0)}
     whole = tiny_job(tmp_path / "whole", steps=4, **points)
@@ -139,6 +140,7 @@ def test_killed_at_any_place_it_ends_with_the_same_files(tmp_path, monkeypatch) 
     assert list(expected) == sorted(expected)
 
 
+@pytest.mark.slow
 def test_mean_weights_are_those_of_the_last_snapshots(tmp_path, monkeypatch) -> None:
     job = tiny_job(tmp_path, steps=4, points=(0.5, 0.75, 1.0))
     run_training(job, silent)
@@ -168,12 +170,14 @@ def test_mean_weights_are_those_of_the_last_snapshots(tmp_path, monkeypatch) -> 
     assert alone == run_scoring(one_step, 2, scoring, silent)
 
 
+@pytest.mark.slow
 def test_another_learning_rate_does_not_go_on_with_a_training(tmp_path) -> None:
     run_training(tiny_job(tmp_path), silent)
     with pytest.raises(RunDirectoryError, match=r"0\.01, given 0\.02"):
         run_training(tiny_job(tmp_path, lr=0.02), silent)
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_is_a_result(tmp_path) -> None:
     job = tiny_job(tmp_path, steps=3, lr=1e30)
     facts = run_training(job, silent)

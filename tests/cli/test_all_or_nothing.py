@@ -419,6 +419,7 @@ def test_an_interrupted_search_leaves_selection_and_settings(run, fairnas, monke
     assert contents(run) == before
 
 
+@pytest.mark.slow
 def test_a_mended_objective_is_asked_again_and_can_be_taken_out(run, fairnas):
     assert fairnas("search", "--run", run, "--objective", "meter.py:power").code == 2
     names = [row["name"] for row in fairnas("search", "--run", run, "--show", "--json").json["objectives"]]

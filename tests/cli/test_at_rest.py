@@ -61,6 +61,7 @@ def found(path) -> dict[str, list[str]]:
     return {name: files for name, files in damaged.items() if files}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["delete", cut, flip], ids=["deleted", "cut", "a bit flipped"])
 def test_damage_to_any_file_of_a_finished_run_is_found_and_its_stage_named(damage, run):
     names = sorted(str(path.relative_to(run)) for path in run.rglob("*") if path.is_file())
@@ -95,6 +96,7 @@ def named_or_harmless(damage, name, run):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_damage_in_every_stage_at_once_is_named_and_mended_by_the_same_command(run, smallest_run, fairnas):
     models = sorted(run.glob("models/*/model.onnx"))
     alone = sorted(run.glob("stand_alone/*.pt"))
@@ -185,6 +187,7 @@ def test_a_file_of_another_run_is_not_of_this_one(run, smallest_run, fairnas, tm
     assert (run / "ledger.json").read_bytes() == (smallest_run / "ledger.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_comparison_of_runs_sees_a_change_in_every_file_that_counts(run):
     """`benchmarks.sameness` finds a difference, so the tests of kills and full disks can rely on it."""
     before = contents(run)
@@ -240,6 +243,7 @@ SCHEMAS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "message"), SCHEMAS.values(), ids=SCHEMAS)
 def test_another_schema_is_one_clear_line_and_nothing_is_touched(change, message, run, fairnas):
     change(run)

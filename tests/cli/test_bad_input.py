@@ -64,6 +64,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "message"), WRONG.values(), ids=WRONG.keys())
 def test_one_line_and_nothing_written(arguments, message, fairnas, tmp_path, monkeypatch):
     import torch

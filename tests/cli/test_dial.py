@@ -43,6 +43,7 @@ def _rehearsed_once(monkeypatch):
     monkeypatch.setattr(device, "rehearse", rehearse)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_rehearsed_once")
 def test_a_run_with_a_dial_and_how_it_goes_on(fairnas, tmp_path):
     first = fairnas("run", "digits", "--out", "run", "--json", "--minutes", "60", *SMALL)
@@ -89,6 +90,7 @@ def test_a_run_without_a_dial_takes_none_later(fairnas, tmp_path):
     assert "holds a run of another configuration (minutes is None, given 4.0)" in outcome.err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_rehearsed_once")
 def test_a_plan_shows_what_would_be_chosen_and_writes_nothing(fairnas, tmp_path):
     outcome = fairnas("plan", "digits", "--hours", "0.5", *SMALL)
@@ -98,6 +100,7 @@ def test_a_plan_shows_what_would_be_chosen_and_writes_nothing(fairnas, tmp_path)
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_rehearsed_once")
 def test_too_little_time_is_said_in_one_line_with_what_would_do(fairnas, tmp_path, monkeypatch):
     monkeypatch.setattr(time_budget, "UNMEASURED", 1000.0)  # however slow this machine is

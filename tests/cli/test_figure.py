@@ -95,6 +95,7 @@ def test_data_choose_the_recipe(monkeypatch, tmp_path, fairnas):
     assert (seen[2].seeds, seen[2].models, seen[2].base.train.epochs) == (3, 960, 50)
 
 
+@pytest.mark.slow
 @pytest.mark.full  # of the next test's promises for another figure
 def test_a_killed_figure_goes_on_and_other_settings_are_refused(fairnas, tmp_path):
     out = tmp_path / "figure1"
@@ -131,6 +132,7 @@ def truth(macro_truth, tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_figure_6_killed_goes_on_and_ends_as_undisturbed(fairnas, truth, tmp_path):
     def command(out):
         return ("figure", "6", "--truth", truth, "--out", out, "--seeds", "3", "--population", "16", *flags)
@@ -179,6 +181,7 @@ def test_figure_6_compares_as_the_paper_does_within_the_bounds_of_the_run(fairna
     assert seen[0].searchers == ("moremnas", "nsga2", "nsga2_reinforced", "random", "mnasnet_rl")
 
 
+@pytest.mark.slow
 def test_figures_6_and_11_of_a_run(fairnas, finished_run, tmp_path):
     path, _ = finished_run
     before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file() and "sqlite-" not in file.name}

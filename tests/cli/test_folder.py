@@ -44,6 +44,7 @@ def test_a_cpu_that_is_asked_for_counts_although_there_is_a_gpu(images, monkeypa
         assert asked == dataclasses.replace(without, resources=Resources(device="cpu"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["run", "train"])
 def test_what_was_chosen_stays_chosen(verb, images, tmp_path, monkeypatch):
     flags = ["--out", tmp_path / "run", "--train.lr", "0.02", "--max-madds", "60M"]
@@ -61,6 +62,7 @@ def test_what_was_chosen_stays_chosen(verb, images, tmp_path, monkeypatch):
         RunDirectory.create(run.path, other)
 
 
+@pytest.mark.slow
 def test_other_images_in_the_same_directory_are_said_to_be_others(images, tmp_path):
     begun = read(images, "--out", tmp_path / "run")
     run = RunDirectory.create(tmp_path / "run", begun)
@@ -99,6 +101,7 @@ def test_a_refusal_has_its_identifier(images, fairnas):
     assert outcome.err == f"fairnas: {outcome.json['refused']['message']}\n"
 
 
+@pytest.mark.slow
 def test_the_plan_names_the_classes(images):
     def classes(dataset):
         plan = dataclasses.replace(prepared, dataset=dataset).training_plan()

@@ -45,6 +45,7 @@ class HalfFull:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "parts",
     [("checkpoint.pt", "archive.sqlite", "ranking.json"), pytest.param(WRITES, marks=pytest.mark.full)],
@@ -127,6 +128,7 @@ print(json.dumps(results))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_a_real_disk_that_is_full_and_then_read_only(smallest_run, tmp_path):
     """Run in a namespace of its own, where a user may mount a file system in memory, to get its real errors."""

@@ -114,6 +114,7 @@ raise SystemExit(main(sys.argv[2:]))
 """
 
 
+@pytest.mark.slow
 def test_killed_once_in_every_stage_it_ends_as_the_undisturbed_one(smallest_run, tmp_path):
     path, rng = tmp_path / "run", generator(0, "kills")
     killed = 0
@@ -132,6 +133,7 @@ def test_killed_once_in_every_stage_it_ends_as_the_undisturbed_one(smallest_run,
     assert not list(path.rglob("*.tmp"))
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_killed_in_every_stage_while_the_clock_goes_back_it_ends_as_the_undisturbed_one(tmp_path):
     command = [sys.executable, "-c", PROGRAM, str(tmp_path), "2", *SMALLEST]
@@ -185,6 +187,7 @@ def test_ctrl_c_and_a_closed_terminal_save_and_tell(stage, number, code, last, s
     assert (path / same).read_bytes() == (smallest_run / same).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_second_process_on_the_same_run_is_refused(tmp_path, fairnas):
     path = tmp_path / "run"
     holder = start("run", "digits", "--out", path, *SMALLEST)

@@ -100,6 +100,7 @@ expansions = [2]
 """
 
 
+@pytest.mark.slow
 def test_a_table_is_measured_printed_and_goes_on(fairnas, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("small.toml").write_text(SPACE)

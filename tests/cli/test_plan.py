@@ -29,6 +29,7 @@ def _measured_once(monkeypatch):
     monkeypatch.setattr("fairnas.planning.measure_plan", measure)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_measured_once")
 def test_one_json_object_and_nothing_written(fairnas, tiny, tmp_path):
     MEASURED.clear()  # so that its progress is told here

@@ -62,6 +62,7 @@ def waited_for(condition, seconds: float = 90):
     raise AssertionError("waited in vain")
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_killed_then_two_go_on_then_the_first_is_lost_then_one_alone_goes_on(tmp_path):
     path = tmp_path / "run"
@@ -102,6 +103,7 @@ def test_killed_then_two_go_on_then_the_first_is_lost_then_one_alone_goes_on(tmp
     assert (path / "metrics.jsonl").read_text().count('"stage": "train"') == 20
 
 
+@pytest.mark.slow
 def test_two_train_and_when_the_first_is_lost_the_other_says_so_and_keeps_the_checkpoint(group, tmp_path):
     path = tmp_path / "run"
     checkpoint = path / "supernet" / "checkpoint.pt"
@@ -119,6 +121,7 @@ def test_two_train_and_when_the_first_is_lost_the_other_says_so_and_keeps_the_ch
     assert "2 processes: 2 share out the paths, 1 the images of a mini-batch" in first.communicate()[1]
 
 
+@pytest.mark.slow
 def test_what_a_group_cannot_share_is_refused_once_and_nothing_is_written(group, tmp_path):
     path = tmp_path / "run"
     options = ["--train.strategy", "uniform", "--resources.path-processes", "2"]
@@ -130,6 +133,7 @@ def test_what_a_group_cannot_share_is_refused_once_and_nothing_is_written(group,
     assert not path.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_what_cannot_be_shared_is_refused_once_before_anything_starts(tmp_path):
     path = tmp_path / "run"
@@ -143,6 +147,7 @@ def test_what_cannot_be_shared_is_refused_once_before_anything_starts(tmp_path):
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_other_verbs_are_not_for_several_processes(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     process = start("report", "--run", "nowhere")

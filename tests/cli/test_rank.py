@@ -97,6 +97,7 @@ def test_the_fitted_sum_and_the_second_choice_are_shown(copied_run, fairnas):
     assert all(format_genome(each.genome) in outcome.out for each in chosen.networks)
 
 
+@pytest.mark.slow
 def test_scores_by_other_statistics_are_those_of_a_run_with_that_setting(copied_run):
     study = ranking_of(copied_run)
     config = (copied_run / "config.toml").read_text()
@@ -107,6 +108,7 @@ def test_scores_by_other_statistics_are_those_of_a_run_with_that_setting(copied_
     assert study["statistics"][1]["scores"] == [each["top1"] for each in score_on_validation(experiment, genomes)]
 
 
+@pytest.mark.slow
 def test_another_supernet_judges_the_same_networks(copied_run, uniform_run, fairnas, tmp_path):
     before = files_of(uniform_run)
     outcome = fairnas("rank", "--run", copied_run, "--against", uniform_run)
@@ -136,6 +138,7 @@ def test_another_supernet_judges_the_same_networks(copied_run, uniform_run, fair
     assert ranking_of(copied_run)["against"] is None
 
 
+@pytest.mark.slow
 def test_figure_8_scores_with_another_run_and_changes_neither(finished_run, uniform_run, fairnas, tmp_path):
     path, _ = finished_run
     before = files_of(path)
@@ -146,6 +149,7 @@ def test_figure_8_scores_with_another_run_and_changes_neither(finished_run, unif
     assert files_of(path) == before
 
 
+@pytest.mark.slow
 def test_figure_10_has_the_curves_of_all_trainings(finished_run, fairnas, tmp_path):
     path, _ = finished_run
     found = fairnas("figure", "10", "--run", path, "--out", tmp_path / "ten", "--json").json
@@ -170,6 +174,7 @@ def test_trainings_of_an_earlier_version_have_no_curve_which_is_said(copied_run,
     assert f"{file} holds no training curve, as it is of an earlier fairnas; delete it, and `" in outcome.err
 
 
+@pytest.mark.slow
 def test_networks_of_ones_own(copied_run, fairnas, tmp_path):
     known = [model["genome"] for model in ranking_of(copied_run)["models"]]
     file = tmp_path / "networks.txt"
@@ -184,6 +189,7 @@ def test_networks_of_ones_own(copied_run, fairnas, tmp_path):
     assert [model["genome"] for model in ranking_of(copied_run)["models"]] == known
 
 
+@pytest.mark.slow
 def test_a_diverged_training_is_shown_and_in_no_tau(copied_run, fairnas, tmp_path):
     genome = ranking_of(copied_run)["models"][1]["genome"]
     file = copied_run / "stand_alone" / f"{genome}-s1.json"
@@ -209,6 +215,7 @@ def test_a_diverged_training_is_shown_and_in_no_tau(copied_run, fairnas, tmp_pat
     assert f"in no number: {genome}." in ten.out
 
 
+@pytest.mark.slow
 def test_a_supernet_with_nan_weights_is_refused_before_anything_is_trained(copied_run, fairnas):
     path = copied_run / "supernet" / "checkpoint.pt"
     content = torch.load(path, weights_only=True)

@@ -25,6 +25,7 @@ def test_two_runs_are_compared(fairnas, two):
     assert told.out.endswith(f"page      {two[0]}/page.html\n")
 
 
+@pytest.mark.slow
 def test_one_run_may_be_given_either_way(fairnas, two):
     for arguments in ((two[0],), ("--run", two[0]), ("--out", two[0])):
         assert fairnas("report", *arguments, "--json").json["report"] == f"{two[0]}/report.html"

@@ -22,6 +22,7 @@ def result_of(run, folder, genome):
     return json.loads((run.path / folder / f"{genome}-s0.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_product_recipe_from_flags_to_export(copied_run, fairnas):
     before = fairnas("export", "--run", copied_run.path, "--json").json
     genome = before["selected"][0]["genome"]
@@ -63,6 +64,7 @@ def test_the_product_recipe_from_flags_to_export(copied_run, fairnas):
     assert fairnas("report", "--run", copied_run.path).code == 0
 
 
+@pytest.mark.slow
 def test_a_network_of_the_ranking_study_is_retrained_without_harm_to_the_study(copied_run, fairnas):
     """The network's training from scratch belongs to the study; keeping its weights must not change the study."""
     exported = {row["genome"] for row in copied_run.read_json("search.json")["selected"]}
@@ -87,6 +89,7 @@ def test_a_network_of_the_ranking_study_is_retrained_without_harm_to_the_study(c
     assert fairnas("export", "--run", copied_run.path, "--json").code == 0
 
 
+@pytest.mark.slow
 def test_a_shared_file_is_damaged_only_if_no_stage_has_written_it_as_it_is(copied_run, fairnas):
     """The result differs in the last digit, as after a second training on a GPU."""
     exported = {row["genome"] for row in copied_run.read_json("search.json")["selected"]}
@@ -103,6 +106,7 @@ def test_a_shared_file_is_damaged_only_if_no_stage_has_written_it_as_it_is(copie
     assert copied_run.damaged_files("rank") == copied_run.damaged_files("retrain") == ()
 
 
+@pytest.mark.slow
 def test_a_half_done_retraining_makes_way_for_other_settings(copied_run, fairnas):
     genome = copied_run.read_json("search.json")["selected"][0]["genome"]
     assert fairnas("retrain", "--run", copied_run.path, "--recipe", "product", "--epochs", "1", "--json").code == 0

@@ -68,6 +68,7 @@ def scored(run: Path) -> list[str]:
         return ["".join(map(str, candidate.genome)) for candidate in archive.candidates()]
 
 
+@pytest.mark.slow
 def test_more_generations_are_the_longer_run_and_score_nothing_twice(run, fairnas):
     short, before = search_of(run), scored(run)
     shutil.copytree(run, "whole")
@@ -81,6 +82,7 @@ def test_more_generations_are_the_longer_run_and_score_nothing_twice(run, fairna
     assert len(after) == len(set(after)) == search_of(run)["distinct"] > len(before)
 
 
+@pytest.mark.slow
 def test_another_searcher_adds_to_the_archive_and_finds_what_it_finds_alone(run, fairnas):
     before = scored(run)
     shutil.copytree(run, "alone")
@@ -96,6 +98,7 @@ def test_another_searcher_adds_to_the_archive_and_finds_what_it_finds_alone(run,
     assert set(after) == {*before, *scored(Path("alone"))}
 
 
+@pytest.mark.slow
 def test_latency_is_an_objective_from_a_table_with_a_bound(run, fairnas):
     outcome = fairnas("search", "--run", run, "--latency-table", "phone.json", "--max-latency", "5ms", "--json")
     assert outcome.code == 0, outcome.err
@@ -129,6 +132,7 @@ class FakeBench:
         return lambda: 1 + sum(1 + choice / 5 for choice in genome[:layers])
 
 
+@pytest.mark.slow
 def test_without_a_table_the_run_measures_its_own_once_and_spreads_over_latency(run, fairnas, monkeypatch):
     from fairnas.pipeline import Experiment
     from fairnas.pipeline.search_stage import changed_sources
@@ -188,6 +192,7 @@ def test_what_cannot_be_searched_is_said_before_anything_is_changed(run, fairnas
     assert after == before
 
 
+@pytest.mark.slow
 def test_a_changed_table_makes_a_finished_search_again_and_mixes_nothing(run, fairnas):
     flags = ["--latency-table", "phone.json", "--objective", "latency"]
     assert fairnas("search", "--run", run, *flags, "--json").code == 0
@@ -214,6 +219,7 @@ def test_a_changed_table_makes_a_finished_search_again_and_mixes_nothing(run, fa
         assert float(row["latency"]) == pytest.approx(table["fixed_ms"] + sum(blocks), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_a_users_function_that_fails_is_counted_and_exported(run, fairnas):
     outcome = fairnas("search", "--run", run, "--objective", "energy.py:energy", "--json")
     assert outcome.code == 0, outcome.err
@@ -272,6 +278,7 @@ def test_a_file_that_cannot_be_written_is_one_line(run, fairnas, flag):
     assert len(outcome.err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_study_takes_no_network_twice_when_two_searches_filled_the_archive(run, fairnas):
     from fairnas.pipeline import Experiment
     from fairnas.pipeline.rank_stage import choose_models

@@ -37,6 +37,7 @@ def test_help_answers_at_once_and_without_torch():
     assert done.stdout.endswith("False\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["run", "train", "search", "describe", "spaces"])
 def test_the_help_of_a_verb_needs_no_torch(verb):
     check = (
@@ -63,6 +64,7 @@ def test_public_names():
         fairnas.nonsense  # noqa: B018
 
 
+@pytest.mark.slow
 def test_describe(fairnas):
     found = fairnas("describe", "proxyless", "2023500551311335354", "--json").json
     assert set(found) == {"space", "genome", "madds", "params", "layers"}
@@ -71,6 +73,7 @@ def test_describe(fairnas):
     assert "388.12 M multiply-adds" in fairnas("describe", "proxyless", "2023500551311335354").out
 
 
+@pytest.mark.slow
 def test_zoo_and_lists(fairnas):
     found = fairnas("zoo", "fairnas_c", "--json").json
     assert {"name", "madds", "params", "paper"} <= set(found)
@@ -155,6 +158,7 @@ def test_bars_show_the_distance_from_the_mean():
     assert bars([0, 5, 10]) == "\u2581\u2584\u2588"
 
 
+@pytest.mark.slow
 def test_an_exported_network_says_what_the_run_says(finished_run):
     import onnxruntime
     import torch
@@ -203,6 +207,7 @@ def copied_run(finished_run, tmp_path):
     return shutil.copytree(finished_run[0], tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_found_and_made_again(copied_run, fairnas, tiny):
     ranking = (copied_run / "ranking.json").read_text()
     (copied_run / "ranking.json").write_text(ranking[:100])
@@ -219,6 +224,7 @@ def test_a_damaged_supernet_is_named_with_the_stage_that_makes_it(copied_run, fa
     assert "checkpoint.pt is lost or damaged; `fairnas train --run" in outcome.err
 
 
+@pytest.mark.slow
 def test_a_bounded_search_reuses_the_archive(copied_run, fairnas):
     rows = json.loads((copied_run / "search.json").read_text())["front"]
     bound = sorted(row["madds"] for row in rows)[len(rows) // 2]
@@ -230,6 +236,7 @@ def test_a_bounded_search_reuses_the_archive(copied_run, fairnas):
     assert outcome.json["ranking"] is None  # what built on the old search no longer counts
 
 
+@pytest.mark.slow
 def test_retrain_and_export_a_genome_of_ones_own(copied_run, fairnas):
     outcome = fairnas("retrain", "01234501", "--run", copied_run, "--json")
     assert outcome.code == 0, outcome.err
@@ -239,6 +246,7 @@ def test_retrain_and_export_a_genome_of_ones_own(copied_run, fairnas):
     assert fairnas("retrain", "0123", "--run", copied_run).code == 2
 
 
+@pytest.mark.slow
 def test_stages_in_the_wrong_order_say_what_is_missing(fairnas, tmp_path, tiny):
     path = tmp_path / "run"
     assert fairnas("train", "digits", "--run", path, "--json", *tiny).code == 0
@@ -247,6 +255,7 @@ def test_stages_in_the_wrong_order_say_what_is_missing(fairnas, tmp_path, tiny):
     assert f"'rank' needs 'search', which {path} has not finished; run `fairnas search --run {path}`" in outcome.err
 
 
+@pytest.mark.slow
 def test_a_damaged_supernet_is_trained_again(copied_run, fairnas, tiny):
     ledger = (copied_run / "ledger.json").read_text()
     (copied_run / "supernet" / "checkpoint.pt").write_bytes(b"PK")
@@ -284,6 +293,7 @@ def begun_run(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spoil", "message"), UNUSABLE.values(), ids=UNUSABLE.keys())
 def test_an_unusable_checkpoint_is_refused_and_left_alone(spoil, message, begun_run, fairnas, tmp_path, monkeypatch):
     run = shutil.copytree(begun_run, tmp_path / "run")
@@ -330,6 +340,7 @@ def test_what_a_search_found_can_be_listed_and_written(finished_run, fairnas, tm
     assert (path / "stages.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_export_with_int8_changes_what_is_new_and_predict_uses_it(copied_run, fairnas, tmp_path, monkeypatch):
     from PIL import Image
 

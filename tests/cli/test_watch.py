@@ -17,6 +17,7 @@ def run(tmp_path):
     return RunDirectory.create(tmp_path / "run", RunConfig(recipe="digits", space="digits"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "token"), [(("--json",), False), (("--host", "0.0.0.0", "--json"), True), ((), False)]
 )

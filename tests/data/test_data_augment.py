@@ -67,6 +67,7 @@ def test_shifts_and_flips_are_per_sample_and_as_large_as_promised(kind, size, re
     assert draws.flips.mean() == (pytest.approx(0.5, abs=0.1) if kind == "crop_flip" else 0)
 
 
+@pytest.mark.slow
 def test_rectangles_cut_what_they_say():
     ramp = torch.arange(64, dtype=torch.uint8).view(1, 1, 64, 1).expand(2, 64, 64, 1)
     whole_image = np.ones((2, 1))
@@ -84,6 +85,7 @@ def test_the_whole_rectangle_changes_nothing():
     torch.testing.assert_close(result, images.float(), atol=1e-2, rtol=0)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.floats(0.1, 10), st.sampled_from([32, 96]), st.integers(0, 2**30))
 def test_rectangles_lie_inside_and_have_the_promised_area_and_sides(proportion, size, seed):
@@ -100,6 +102,7 @@ def test_rectangles_lie_inside_and_have_the_promised_area_and_sides(proportion, 
     assert (within | (width > 1 - 1e-9) | (height > 1 - 1e-9)).all()
 
 
+@pytest.mark.slow
 def test_rectangles_are_distributed_as_in_torchvision():
     from torchvision.transforms.v2 import RandomResizedCrop
 
@@ -224,6 +227,7 @@ def test_a_flip_undoes_itself(shape, kind, data):
         assert torch.equal(image, before.flip(1 if kind == "flips" else 0) if flipped else before)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(IMAGES, st.data())
 def test_four_quarter_turns_are_none_and_two_are_both_flips(shape, data):

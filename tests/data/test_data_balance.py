@@ -18,6 +18,7 @@ from tests.train.processes import tiny_dataset
 LABELS = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(torch.tensor)
 
 
+@pytest.mark.slow
 @given(LABELS, st.integers(0, 9), st.integers(1, 6))
 def test_sampling_takes_classes_equally_often_and_the_images_of_a_class_in_turns(labels, seed, epochs) -> None:
     orders = [epoch_order(labels, "sampling", seed, epoch) for epoch in range(epochs)]

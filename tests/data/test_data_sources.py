@@ -33,6 +33,7 @@ def pixels(dataset: Dataset, images) -> torch.Tensor:
 # Digits -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_digits_hold_out_the_other_writers():
     from sklearn.datasets import load_digits
 

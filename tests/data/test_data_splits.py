@@ -39,6 +39,7 @@ def test_splits_are_disjoint_and_exact(data, validation, test, train, seed):
     assert (np.bincount(labels[carved.train], minlength=classes) == expected).all()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(labelled(least=8), st.integers(0, 2**32), st.randoms(use_true_random=False))
 def test_membership_does_not_depend_on_the_order_of_files(data, seed, random):

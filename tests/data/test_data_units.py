@@ -52,6 +52,7 @@ def test_no_unit_is_divided_and_every_image_is_in_one_split(data, validation, te
         assert (np.bincount(labels[parts[part]], minlength=classes) > 0).all() == (wanted > 0)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(grouped(), st.integers(0, 2**32), st.randoms(use_true_random=False))
 def test_the_order_of_the_files_does_not_matter(data, seed, random):
@@ -88,6 +89,7 @@ def test_without_units_of_several_images_the_splits_are_those_of_single_images(d
     assert np.array_equal(candidates_together(rank, labels, shares, single), candidates(rank, labels, shares))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.lists(st.integers(1, 6), min_size=30, max_size=60), min_size=2, max_size=3), st.integers(0, 2**32))
 def test_each_class_gets_about_what_is_wanted(sizes, seed):

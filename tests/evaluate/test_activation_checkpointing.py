@@ -69,6 +69,7 @@ def cheapest(shared, costs, sizes, memory):
     raise AssertionError("no plan")
 
 
+@pytest.mark.slow
 def test_plans_are_the_cheapest_or_nearly_and_keep_within_their_memory() -> None:
     rng = random.Random(0)
     short = exact = 0
@@ -133,6 +134,7 @@ def images_for(space, count: int) -> Tensor:
     return torch.randn(count, space.image_channels, space.image_size, space.image_size, generator=rng)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "nas_bench_macro", pytest.param("mobilenet_v2", marks=pytest.mark.full)])
 def test_scores_are_the_same_bit_for_bit_in_less_memory(name: str, make_lively) -> None:
     space = get_space(name).for_data(image_size={"mobilenet_v2": 32}.get(name, 8))
@@ -193,6 +195,7 @@ def test_a_batch_that_is_larger_than_the_first_is_planned_anew(make_lively) -> N
     assert scorer.most <= bound
 
 
+@pytest.mark.slow
 def test_too_little_memory_is_refused_in_one_line() -> None:
     space = get_space("digits")
     scorer = EvaluationCopy(Supernet(space), activation_mib=0.02)
@@ -212,6 +215,7 @@ def test_too_little_memory_is_refused_in_one_line() -> None:
         kept_within([(0,) * 8], space, torch.Size((20, 1, 8, 8)), 2, 0.01)  # bfloat16
 
 
+@pytest.mark.slow
 @SHORT_OR_WHOLE
 @pytest.mark.parametrize("name", CATALOG)
 def test_the_sizes_that_are_planned_with_are_those_of_real_activations(name: str, layers: int | None) -> None:

@@ -18,6 +18,7 @@ from fairnas.space import get_space
 UNSHRUNK = (Phase.explicit, Phase.generate)  # to shrink a failure takes minutes where networks run
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(max_examples=20, phases=UNSHRUNK)
 def test_every_block_of_every_space_computes_the_same(chain_spaces, make_lively, data) -> None:
@@ -78,6 +79,7 @@ def plainly_folded(module: nn.Module) -> nn.Module:
     return module
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(max_examples=15, phases=UNSHRUNK)
 def test_a_folded_module_is_what_torch_makes_of_a_deep_copy(chain_spaces, make_lively, data) -> None:

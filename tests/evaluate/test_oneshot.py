@@ -84,6 +84,7 @@ def genome_lists(space: SearchSpace) -> st.SearchStrategy[list[Genome]]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 @given(data=st.data())
 @settings(max_examples=examples(5), phases=UNSHRUNK)
@@ -102,6 +103,7 @@ def test_scores_are_those_of_plain_evaluation(supernet_of, name: str, data) -> N
         assert abs(found.top1 - wanted.top1) <= 1 / 8  # a near tie may fall either way
 
 
+@pytest.mark.slow
 @SHORT_OR_WHOLE
 @pytest.mark.parametrize("name", CATALOG)
 def test_on_every_space_the_tree_is_path_by_path(name: str, layers: int | None, make_lively) -> None:
@@ -127,6 +129,7 @@ def test_on_every_space_the_tree_is_path_by_path(name: str, layers: int | None, 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_with_the_statistics_of_each_batch_scores_are_those_of_training_mode(supernet_of, name: str) -> None:
     supernet = supernet_of(name, torch.float64)
@@ -142,6 +145,7 @@ def test_with_the_statistics_of_each_batch_scores_are_those_of_training_mode(sup
     assert all(torch.equal(value, before[key]) for key, value in supernet.state_dict().items())
 
 
+@pytest.mark.slow
 def test_real_scores_differ_between_genomes(supernet_of) -> None:
     """Otherwise the law above would prove nothing."""
     supernet = supernet_of("digits", torch.float64)
@@ -155,6 +159,7 @@ def test_real_scores_differ_between_genomes(supernet_of) -> None:
     assert all(score.top1 < score.top5 < 1 for score in scores)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(max_examples=examples(10), phases=UNSHRUNK)
 def test_scores_do_not_depend_on_the_company(supernet_of, data) -> None:
@@ -189,6 +194,7 @@ def test_twins_have_one_score_that_of_their_canonical_genome(supernet_of) -> Non
 # The supernet is not touched ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("name", SMALL)
 def test_the_supernet_is_as_it_was(supernet_of, name: str, training: bool) -> None:

@@ -32,6 +32,7 @@ def supernet(request, make_lively) -> Supernet:
     return make_lively(Supernet(get_space(request.param).for_data(image_size=8))).eval()
 
 
+@pytest.mark.slow
 @pytest.mark.cover("supernet", "statistics", together=1)
 @pytest.mark.parametrize("statistics", ["running", "batch", "recalibrated", "own images"])
 def test_scores_are_nearly_those_of_float32(supernet: Supernet, statistics: str) -> None:

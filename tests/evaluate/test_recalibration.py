@@ -54,6 +54,7 @@ def one_by_one(supernet: Supernet, genome, calibration, images, labels):
     return functional.cross_entropy(logits, labels).item(), (logits.argmax(1) == labels).double().mean().item()
 
 
+@pytest.mark.slow
 @small_spaces
 def test_the_tree_recalibrates_as_one_by_one(name, make_lively) -> None:
     space = get_space(name).for_data(image_size=8)
@@ -99,6 +100,7 @@ def test_every_node_is_recalibrated_once(make_lively) -> None:
     assert not any(isinstance(part, nn.BatchNorm2d) and part.training for part in scorer.head.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "nas_bench_macro"])
 def test_scores_do_not_depend_on_the_company_nor_on_what_was_scored_before(name, make_lively) -> None:
     space = get_space(name).for_data(image_size=8)
@@ -120,6 +122,7 @@ def test_scores_do_not_depend_on_the_company_nor_on_what_was_scored_before(name,
         assert together == one_after_another
 
 
+@pytest.mark.slow
 @small_spaces
 def test_with_images_of_its_own_every_genome_is_recalibrated_as_by_itself(name, make_lively) -> None:
     space = get_space(name).for_data(image_size=8)
@@ -219,6 +222,7 @@ def test_on_every_space_recalibration_is_path_by_path(name, layers, make_lively)
     require_path_by_path(space, make_lively, [space.sample(rng), space.sample(rng)])
 
 
+@pytest.mark.slow
 @given(drawn=st.data())
 @settings(max_examples=examples(15), phases=(Phase.explicit, Phase.generate))
 def test_on_random_spaces_recalibration_is_path_by_path(chain_spaces, make_lively, drawn) -> None:
@@ -255,6 +259,7 @@ def test_the_fast_statistics_are_those_of_double_precision(channels, images, act
         torch.testing.assert_close(after.double(), run_with(plain, exact, taken.double()), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_on_the_images_themselves_recalibrated_statistics_are_those_of_the_batch(make_lively) -> None:
     space = get_space("shufflenet_v2").for_data(image_size=64, num_classes=4)
     supernet = make_lively(Supernet(space, seed=1)).eval()

@@ -55,6 +55,7 @@ def test_a_composed_network_computes_what_the_path_computes(genome, supernet, bl
     assert outputs(model, images) == pytest.approx(expected, rel=1e-4, abs=2e-6)
 
 
+@pytest.mark.slow
 def test_it_has_the_nodes_of_the_exported_network(supernet, blocks) -> None:
     genome = (0, 1, 1, 0)
     direct = graph_of(build(SPACE, genome, inherit=supernet), image_shape(SPACE), (OUTPUT,))

@@ -163,6 +163,7 @@ def test_no_file_tells_paths_of_this_machine(exported: Exported) -> None:
         assert str(Path(fairnas.__file__).parent).encode() not in content, file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 7, 30])
 def test_the_program_takes_any_batch_and_computes_the_same(exported: Exported, network: StandAlone, batch: int) -> None:
     description = {"fairnas.json": ""}
@@ -219,6 +220,7 @@ def test_the_accuracy_that_int8_loses_is_counted(exported: Exported, network: St
     )
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_card_run(exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card = (exported.folder / "README.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
@@ -239,6 +241,7 @@ def test_the_card_says_what_training_images_went_through(exported: Exported) -> 
     assert "| training images were | shifted by up to 1 pixel; not flipped |" in card.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "blocks"), [("exporting.md", 4), ("tutorial-images.md", 2), ("folder.md", 1)])
 def test_the_lines_of_the_docs_that_need_an_exported_network_run(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str, blocks: int
@@ -351,6 +354,7 @@ def test_parity_refuses_an_absent_file(network: StandAlone, tmp_path: Path) -> N
         check_parity(network, tmp_path / "absent.onnx")
 
 
+@pytest.mark.slow
 def test_parity_sees_a_program_of_another_network(exported: Exported, used: Callable[..., StandAlone]) -> None:
     other = used(get_space("digits"), GENOME, seed=2)
     with pytest.raises(ExportError, match="the PyTorch program differs from the network"):
@@ -383,6 +387,7 @@ def test_without_parity_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_program_of_channels_last_weights_is_saved_without_a_warning(used, product_of, recwarn) -> None:
     space = dataclasses.replace(get_space("digits"), image_channels=3)
     network = used(space, GENOME).to(memory_format=torch.channels_last)

@@ -197,6 +197,7 @@ def test_space_and_weights_that_were_changed(folder: Path, trained: Product) -> 
     _refused(folder, "is damaged: its checksum is wrong")
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_a_flipped_bit_never_goes_unnoticed(trained: Product, data: st.DataObject, tmp_path_factory) -> None:

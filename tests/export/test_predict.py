@@ -176,6 +176,7 @@ def test_large_images_go_one_by_one(model: Path, tmp_path: Path, monkeypatch: py
     ]
 
 
+@pytest.mark.slow
 @given(text=st.text() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
 def test_any_text_for_preprocessing_is_one_line(text: str) -> None:
     with pytest.raises(ValueError):
@@ -296,6 +297,7 @@ def test_a_bar_is_shown_where_rows_go_into_a_file(
     assert "4 of 4" in told.err
 
 
+@pytest.mark.slow
 def test_neither_torch_nor_unix_is_needed(model: Path, tmp_path: Path) -> None:
     _picture(tmp_path / "x.png", 0)
     check = (

@@ -51,6 +51,7 @@ def _write(folder: Path, number: int, kind: str, rng: np.random.Generator, size:
                 (here / f"{number}.tif").write_bytes(tiff_bytes(rng.integers(-90, 90, shape).astype(np.int16)))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kind=st.sampled_from(KINDS),

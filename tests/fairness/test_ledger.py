@@ -50,6 +50,7 @@ STEPS = SPACES.flatmap(
 )
 
 
+@pytest.mark.slow
 @given(STEPS, st.randoms(use_true_random=False))
 def test_counts_are_those_of_counting_one_by_one(drawn, rng) -> None:
     choices, steps = drawn
@@ -144,6 +145,7 @@ def test_uniform_sampling_is_fair_in_expectation_only_with_the_variance_of_equat
     assert all(audit.updates_min < 400 / 6 < audit.updates_max for audit in audits)
 
 
+@pytest.mark.slow
 def test_p_values_of_a_fair_sampler_are_uniform() -> None:
     """A fair sampler is called unfair as rarely as `SIGNIFICANCE` says, with equal and unequal choices."""
     from scipy.stats import kstest
@@ -194,6 +196,7 @@ def test_k_passes_on_one_path_are_fair_in_expectation_with_k_times_the_variance(
     assert audit.variance_ratio == pytest.approx(k, rel=0.5)
 
 
+@pytest.mark.slow
 def test_p_values_are_uniform_too_where_several_blocks_are_trained_at_once() -> None:
     from scipy.stats import kstest
 

@@ -67,6 +67,7 @@ def distance(found: Tensor, truth: Tensor) -> float:
     return ((found - truth).abs().max() / truth.abs().max().clamp(min=1e-30)).item()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     batch=st.integers(1, 5),
@@ -247,6 +248,7 @@ PLAIN: dict[str, tuple[Callable[[], BatchNorm2d], Callable[[], Tensor]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", PLAIN)
 def test_everything_else_is_the_plain_bn(case: str) -> None:
     make_bn, make_input = PLAIN[case]
@@ -302,6 +304,7 @@ def test_defaults_of_device_and_precision_do_not_matter() -> None:
     assert all(torch.equal(mine, other) for mine, other in zip(found, expected, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("act", ["relu6", None])
 def test_torch_export_in_both_modes(act) -> None:
@@ -417,6 +420,7 @@ def test_a_block_of_channels_is_the_kernels() -> None:
     assert FEWEST_CHANNELS == LANES
 
 
+@pytest.mark.slow
 def test_llvm_is_loaded_by_training_only() -> None:
     program = (
         "import sys, torch; from fairnas.nets.blocks import ConvBN;"

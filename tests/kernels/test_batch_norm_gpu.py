@@ -73,6 +73,7 @@ def error(found: Tensor, truth: Tensor) -> float:
     return ((found.double() - truth).norm() / truth.norm().clamp(min=1e-30)).item()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     batch=st.integers(1, 5),
@@ -107,6 +108,7 @@ def test_outputs_and_gradients_are_those_of_float64(
     assert bn.num_batches_tracked == truth.num_batches_tracked == 1
 
 
+@pytest.mark.slow
 @pytest.mark.cover("act", "mean", together=1)
 @pytest.mark.parametrize("mean", [0, 3, 300])
 @pytest.mark.parametrize("act", ACTIVATIONS)
@@ -122,6 +124,7 @@ def test_a_mean_that_is_large_beside_the_deviation_costs_little(act: str, mean: 
     assert error(bn.running_var, truth.running_var) < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0.0, 0.1, 1e7])
 def test_a_constant_has_no_variance(size: float) -> None:
     bn, x = layer(), (noise(4, 24, 5, 5) * 0 + noise(1, 24, 1, 1, seed=1) * size).requires_grad_()
@@ -131,6 +134,7 @@ def test_a_constant_has_no_variance(size: float) -> None:
     assert x.grad.isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("act", "bound"), [("relu", 0.0), ("relu6", 0.0), ("relu6", 6.0)])
 def test_no_gradient_at_a_bound(act: str, bound: float) -> None:
     bn = layer()
@@ -141,6 +145,7 @@ def test_no_gradient_at_a_bound(act: str, bound: float) -> None:
         assert torch.equal(gradient, torch.zeros_like(gradient))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of the interpreter
 def test_no_number_is_lost() -> None:
     """NaN and infinity spoil their own channel and no other, in both directions, as in torch."""
@@ -158,6 +163,7 @@ def test_no_number_is_lost() -> None:
     assert spoilt.nonzero().flatten().tolist() == [17]
 
 
+@pytest.mark.slow
 @one_kind_or_all
 def test_the_same_bits_again(kind: torch.dtype) -> None:
     x, grad = noise(3, 24, 5, 5).to(kind), noise(3, 24, 5, 5, seed=1).to(kind)
@@ -165,6 +171,7 @@ def test_the_same_bits_again(kind: torch.dtype) -> None:
     assert all(torch.equal(mine, other) for mine, other in zip(first, second, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.cover("momentum", "track", together=1)
 @pytest.mark.parametrize("track", [True, False])
 @pytest.mark.parametrize("momentum", [0.1, 1.0, 0.0, None])
@@ -182,6 +189,7 @@ def test_running_statistics_are_torchs(momentum: float | None, track: bool) -> N
         assert bn.num_batches_tracked == plain.num_batches_tracked == (step + 1 if track else int(step > 0))
 
 
+@pytest.mark.slow
 def test_a_block_is_the_sequence_of_its_parts() -> None:
     block, x = ConvBN(24, 40, 1, act="relu6").to(DEVICE), noise(4, 24, 8, 8)
     twin = nn.Sequential(*copy.deepcopy(block))
@@ -220,6 +228,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     batch_norm._passes_of_gpu.cache_clear()
 
 
+@pytest.mark.slow
 @one_kind_or_all
 def test_large_tensors_of_a_gpu_are_triton_s(kind: torch.dtype, asked: None) -> None:
     assert batch_norm.passes_of(tensor_of(kind, 128, 96, 32, 32)) is norm_gpu
@@ -228,6 +237,7 @@ def test_large_tensors_of_a_gpu_are_triton_s(kind: torch.dtype, asked: None) -> 
     assert batch_norm.passes_of(tensor_of(torch.float64, 128, 96, 32, 32)) is None
 
 
+@pytest.mark.slow
 def test_wrong_results_are_found_once_and_torchs_bn_is_used(asked: None, monkeypatch: pytest.MonkeyPatch) -> None:
     right = norm_gpu.input_gradient
     monkeypatch.setattr(norm_gpu, "input_gradient", lambda *given: right(*given) * 1.01)

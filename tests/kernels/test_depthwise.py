@@ -50,6 +50,7 @@ def torch_gradients(x: Tensor, weight: Tensor, grad: Tensor, stride: int) -> lis
     return [x.grad, weight.grad]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=80)
 @given(
     batch=st.integers(1, 5),
@@ -305,6 +306,7 @@ def test_second_derivatives_are_refused() -> None:
         first.sum().backward()
 
 
+@pytest.mark.slow
 def test_llvm_is_loaded_by_training_only() -> None:
     program = (
         "import sys, torch; from fairnas.kernels.depthwise import DepthwiseConv2d;"

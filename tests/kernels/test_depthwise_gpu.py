@@ -52,6 +52,7 @@ def torchs(x: Tensor, weight: Tensor, stride: int, grad: Tensor | None = None) -
     return [output.detach(), *(torch.autograd.grad(output, given, grad.double()) if grad is not None else [])]
 
 
+@pytest.mark.slow
 @pytest.mark.cover("kernel", "stride", together=1)
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("kernel", [3, 5, 7])
@@ -69,6 +70,7 @@ def test_every_kernel_and_stride(kernel: int, stride: int) -> None:
     assert all(each.is_contiguous(memory_format=torch.channels_last) for each in found[:2])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=examples(12), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     batch=st.integers(1, 2),
@@ -90,6 +92,7 @@ def test_outputs_and_gradients_are_those_of_float64(
     assert all(error(mine, true) < ROUNDING[kind] for mine, true in zip(found, (output, of_input), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.cover("precision", "stride", together=1)
 @pytest.mark.parametrize("precision", [None, torch.bfloat16])
 @pytest.mark.parametrize("stride", [1, 2])
@@ -149,6 +152,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     depthwise._gradients_of_gpu.cache_clear()
 
 
+@pytest.mark.slow
 def test_large_tensors_of_a_gpu_are_triton_s(asked: None) -> None:
     assert depthwise.gradients_of(tensor_of(torch.bfloat16, 128, 96, 32, 32), 3) is depthwise_gpu
     assert depthwise.gradients_of(tensor_of(torch.bfloat16, 128, 90, 32, 32), 3) is None
@@ -157,6 +161,7 @@ def test_large_tensors_of_a_gpu_are_triton_s(asked: None) -> None:
     assert depthwise.gradients_of(tensor_of(torch.float64, 128, 96, 32, 32), 3) is None
 
 
+@pytest.mark.slow
 def test_wrong_results_are_found_once_and_torchs_gradients_are_used(
     asked: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

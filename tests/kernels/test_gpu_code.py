@@ -57,6 +57,7 @@ for kind in ("*bf16", "*fp32"):
 """
 
 
+@pytest.mark.slow
 def test_every_kernel_compiles_reads_sixteen_bytes_at_once_and_hands_nothing_around_in_a_loop() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     done = subprocess.run(

@@ -98,6 +98,7 @@ def made(block: Block, layer: Layer, make_lively) -> nn.Module:
     return make_lively(module).double().eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: f"{layer.in_channels}-{layer.out_channels}")
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.label)
 def test_a_block_computes_what_its_source_describes(block: Block, layer: Layer, make_lively) -> None:

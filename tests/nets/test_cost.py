@@ -38,11 +38,13 @@ PER_LAYER = {  # millions of multiply-adds of the six choices in layers of space
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("genome", FAIRNAS)
 def test_fairnas_a_b_c(genome: str) -> None:
     assert cost(get_space("proxyless"), genome) == Cost(*FAIRNAS[genome])
 
 
+@pytest.mark.slow
 def test_mobilenet_v2_is_all_3_of_space_a() -> None:
     assert cost(get_space("mobilenet_v2"), "3" * 16) == Cost(300_774_272, 3_504_872)
 
@@ -85,6 +87,7 @@ def test_all_networks_of_nas_bench_macro(macro_truth) -> None:
 NAMES = {"madds": "flops", "params": "params"}
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=12, phases=UNSHRUNK)
 def test_the_table_adds_up_to_what_hooks_count_in_the_built_network(chain_spaces, data) -> None:
@@ -124,6 +127,7 @@ def test_lightest_and_heaviest_are_the_extremes_over_all_genomes(chain_spaces, d
         assert table.heaviest[name] == max(row[name] for row in measured)
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=8, phases=UNSHRUNK)
 def test_genomes_of_one_network_cost_the_same(chain_spaces, data) -> None:
@@ -132,6 +136,7 @@ def test_genomes_of_one_network_cost_the_same(chain_spaces, data) -> None:
     assert cost_table(space)(genome) == cost_table(space)(space.canonical(genome))
 
 
+@pytest.mark.slow
 def test_cost_depends_on_the_data_as_it_must() -> None:
     space, genome = get_space("compact"), "0" * 12
     plain, larger = cost(space, genome), cost(space.for_data(image_size=64), genome)
@@ -146,6 +151,7 @@ def test_cost_depends_on_the_data_as_it_must() -> None:
     assert plain.madds - grey.madds == 2 * 16 * 9 * 32**2
 
 
+@pytest.mark.slow
 def test_text_tuple_and_list_are_the_same_and_must_fit() -> None:
     space = get_space("digits")
     assert cost(space, "01234501") == cost(space, (0, 1, 2, 3, 4, 5, 0, 1)) == cost(space, [0, 1, 2, 3, 4, 5, 0, 1])

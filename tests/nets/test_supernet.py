@@ -67,6 +67,7 @@ def reference_logits(space: SearchSpace, weights: dict[str, Tensor], genome: Gen
     return x @ weights["head.classifier.weight"].T + weights["head.classifier.bias"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_a_path_computes_what_the_paper_describes(name: str, make_lively) -> None:
     space = small_space(name)
@@ -81,6 +82,7 @@ def test_a_path_computes_what_the_paper_describes(name: str, make_lively) -> Non
         torch.testing.assert_close(logits, expected, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=15, phases=UNSHRUNK)
 def test_every_path_of_every_space_gives_logits(chain_spaces, data) -> None:
@@ -102,6 +104,7 @@ def test_a_genome_of_another_length_is_not_cut() -> None:
 # Inherited weights --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_inherited_network_equals_its_path_bit_for_bit(name: str, make_lively) -> None:
     space = small_space(name)
@@ -136,6 +139,7 @@ def test_in_training_mode_both_see_the_same_gradient(make_lively) -> None:
 # Gradients ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=15, phases=UNSHRUNK)
 def test_gradients_reach_stem_head_and_the_blocks_of_the_path_and_nothing_else(chain_spaces, data) -> None:
@@ -164,6 +168,7 @@ def states() -> tuple:
     return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
 
 
+@pytest.mark.slow
 def test_initial_weights_depend_on_the_seed_alone_and_no_global_generator_is_touched() -> None:
     space, genome = get_space("digits"), (0, 1, 2, 3, 4, 5, 0, 1)
     made = []

@@ -145,6 +145,7 @@ def test_the_numbers_are_those_of_the_runs(drawn):
     assert (strict["strict_fair"], strict["variance_ratio"]) == (True, 0)
 
 
+@pytest.mark.slow
 def test_a_second_call_does_nothing_again_and_says_so(drawn, monkeypatch):
     out, numbers, _ = drawn
     monkeypatch.setattr("fairnas.paper.figure_1_study.train_and_score", lambda *_: pytest.fail("done before"))
@@ -168,6 +169,7 @@ def test_other_settings_and_foreign_folders_are_refused_in_one_line(drawn, tmp_p
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_resources_may_change_when_a_figure_goes_on(drawn):
     out, numbers, _ = drawn
@@ -176,6 +178,7 @@ def test_resources_may_change_when_a_figure_goes_on(drawn):
     assert draw_figure_1(out, changed, SilentNarrator())["arms"] == numbers["arms"]
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_stopped_anywhere_it_goes_on_and_ends_the_same(drawn, tmp_path):
     _, numbers, _ = drawn
@@ -225,6 +228,7 @@ def test_each_genome_gets_its_own_score_also_if_it_was_drawn_twice(drawn, monkey
     assert supernet_runs.score_top1(experiment, genomes) == [sum(genome) / 40 for genome in genomes]
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_an_arm_that_diverges_is_a_result_and_is_not_trained_again(tmp_path, monkeypatch):
     real, calls = supernet_runs.run_stage, []

@@ -94,6 +94,7 @@ def test_the_numbers_are_those_of_the_searches(drawn):
     assert written["searchers"]["random"]["operators"] == []
 
 
+@pytest.mark.slow
 def test_a_second_call_scores_nothing_and_ends_the_same(drawn):
     out, numbers, _ = drawn
     scores = Scores()
@@ -101,6 +102,7 @@ def test_a_second_call_scores_nothing_and_ends_the_same(drawn):
     assert scores.asked == []
 
 
+@pytest.mark.slow
 def test_stopped_anywhere_it_goes_on_and_ends_the_same(drawn, tmp_path):
     _, numbers, undisturbed = drawn
     out, scores = tmp_path / "out", Scores()
@@ -118,6 +120,7 @@ def test_stopped_anywhere_it_goes_on_and_ends_the_same(drawn, tmp_path):
     assert sorted(scores.asked) == sorted(undisturbed.asked)
 
 
+@pytest.mark.slow
 def test_more_seeds_and_searchers_join_a_figure(drawn, tmp_path):
     out, numbers, _ = drawn
     shutil.copytree(out, tmp_path / "out")
@@ -127,6 +130,7 @@ def test_more_seeds_and_searchers_join_a_figure(drawn, tmp_path):
     assert found["searchers"]["nsga2"]["searches"][:2] == numbers["searchers"]["nsga2"]["searches"]
 
 
+@pytest.mark.slow
 def test_the_front_is_the_true_one_where_every_network_was_scored(tmp_path):
     space = chain_space(
         "tiny", image_size=8, stem=Stem(4, stride=1), stages=(Stage(4, 2, 1),), head=8, num_classes=4
@@ -177,6 +181,7 @@ def supernet(path, search=SEARCH, searchers=FIGURE.searchers):
     return trained_supernet(path, search, searchers, SilentNarrator(), lambda: False)
 
 
+@pytest.mark.slow
 def test_the_supernet_of_a_run_is_searched_and_its_own_scores_are_taken(trained_run, tmp_path, monkeypatch):
     run = RunDirectory(tmp_path / "run")
     shutil.copytree(trained_run, run.path)
@@ -219,6 +224,7 @@ def test_runs_that_cannot_be_searched_are_refused_in_one_line(trained_run, tmp_p
         pass
 
 
+@pytest.mark.slow
 def test_objectives_whose_scale_nobody_knows_are_refused(trained_run):
     search = dataclasses.replace(SEARCH, objectives=("top1", "madds", "loss"))
     with pytest.raises(ConfigError, match="the range of objective 'loss' is not known"), supernet(trained_run, search):
@@ -234,6 +240,7 @@ def test_objectives_whose_scale_nobody_knows_are_refused(trained_run):
 # The truth -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_on_the_truth_the_true_front_is_known(macro_truth, tmp_path):
     path = tmp_path / "truth.json"
     path.write_text(json.dumps(macro_truth))

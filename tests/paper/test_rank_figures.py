@@ -85,6 +85,7 @@ def test_histograms_hold_all_of_their_values():
     assert ranking_comparison().results[0].sampled_gap == pytest.approx(abs(0.05 - 0.07))
 
 
+@pytest.mark.slow
 def test_one_supernet_alone_has_a_figure_too(tmp_path):
     alone = dataclasses.replace(ranking_comparison(), results=ranking_comparison().results[:1], difference=None)
     assert not any("less tau" in sentence for sentence in findings(alone))
@@ -119,6 +120,7 @@ def test_curves_are_means_over_seeds_where_all_have_a_value():
     assert colour_of(0, 1) == colour_of(0, 5)
 
 
+@pytest.mark.slow
 def test_pictures_are_the_same_bytes_for_the_same_numbers(tmp_path):
     for folder in ("one", "two"):
         draw_figure_8(ranking_comparison(), tmp_path / folder)

@@ -118,6 +118,7 @@ def test_the_zero_point_is_the_supernet_before_training(measured):
     assert "before" in numbers["sentences"][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("evaluate", "words"),
     [

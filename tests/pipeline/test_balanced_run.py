@@ -94,6 +94,7 @@ def test_the_front_is_that_of_balanced_accuracy_over_all_that_was_scored(finishe
     assert {"top1", "balanced_accuracy"} <= read_candidates(finished).columns.keys()
 
 
+@pytest.mark.slow
 def test_a_search_by_the_other_measure_scores_nothing_anew_and_takes_its_own_front(finished, tmp_path, monkeypatch):
     import shutil
 

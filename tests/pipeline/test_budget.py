@@ -143,6 +143,7 @@ def machines(slow):
     return st.builds(made, slow, images, st.sampled_from([2, 100]), decoding)
 
 
+@pytest.mark.slow
 @pytest.mark.full
 @given(machines(st.floats(-2, 0.77)), st.floats(10, 300))
 @settings(max_examples=8, suppress_health_check=list(HealthCheck))
@@ -163,6 +164,7 @@ def is_foreseen_to_end_in_time(machine, minutes):
     assert sum(stage.seconds for stage in dialled.plan.stages) > 0
 
 
+@pytest.mark.slow
 @given(machines(st.floats(0.78, 1.2)))
 @settings(max_examples=4, suppress_health_check=list(HealthCheck))
 def test_a_machine_that_is_too_slow_for_a_single_pass_is_found_out_in_time(machine):
@@ -182,6 +184,7 @@ def test_hopeless_times_are_refused_before_anything_slow_is_measured():
     assert machine.now < 12
 
 
+@pytest.mark.slow
 def test_what_is_given_up_is_said_and_where_it_is_poor_and_what_helps():
     slow = Machine(4.0, 2527, 2, 0.003)
     dialled = turned(slow, 10)
@@ -194,6 +197,7 @@ def test_what_is_given_up_is_said_and_where_it_is_poor_and_what_helps():
     assert (fast.given_up, [note for note in fast.notes if "fewer" in note]) == ((), [])
 
 
+@pytest.mark.slow
 def test_large_photographs_are_decoded_only_as_far_as_there_is_time():
     machine = Machine(1.0, 20_000, 2, 0.06)  # 12 megapixels
     dialled = turned(machine, 10)

@@ -54,6 +54,7 @@ def some_genomes(experiment, count=12):
 # Any executor -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.cover("slots", "bn", together=1)
 @pytest.mark.parametrize("slots", [1, 2, 7])
 @pytest.mark.parametrize("bn", ["running", "batch", "recalibrated"])
@@ -68,6 +69,7 @@ def test_scores_do_not_depend_on_who_computes_them(run, slots, bn):
     assert found == score_on_validation(experiment, genomes)
 
 
+@pytest.mark.slow
 def test_processes_of_the_standard_library_do(run):
     experiment = Experiment(run)
     genomes = some_genomes(experiment, 4)
@@ -76,6 +78,7 @@ def test_processes_of_the_standard_library_do(run):
     assert found == score_on_validation(experiment, genomes)
 
 
+@pytest.mark.slow
 def test_a_worker_opens_the_run_once(run, monkeypatch):
     experiment = Experiment(run)
     opened = []
@@ -88,6 +91,7 @@ def test_a_worker_opens_the_run_once(run, monkeypatch):
     assert opened == [run.path]
 
 
+@pytest.mark.slow
 def test_workers_score_by_settings_that_the_run_does_not_have_yet(run):
     config = dataclasses.replace(run.config, evaluate=EvaluateConfig(bn="batch"))
     experiment = Experiment(run, config=config)
@@ -97,6 +101,7 @@ def test_workers_score_by_settings_that_the_run_does_not_have_yet(run):
     assert found == score_on_validation(experiment, some_genomes(experiment))
 
 
+@pytest.mark.slow
 def test_a_worker_with_other_weights_is_refused(run, other_weights):
     experiment = Experiment(run)
     assert evaluation_setting(experiment)  # the weights are loaded here ...
@@ -121,6 +126,7 @@ def test_a_worker_with_another_fairnas_says_so(run):
     assert answer.refusal == f"it has fairnas {evaluators.__version__}; install 0.0.0 there, as the search has"
 
 
+@pytest.mark.slow
 def test_a_pool_that_breaks_is_lost_workers(run):
     experiment = Experiment(run)
     with ProcessPoolExecutor(1, get_context("spawn")) as executor:
@@ -139,6 +145,7 @@ class Silent(ThreadPoolExecutor):
         return Future()
 
 
+@pytest.mark.slow
 def test_waiting_can_be_interrupted_and_is_told(run, monkeypatch):
     monkeypatch.setattr(workers, "_CENSUS_SECONDS", 0.1)
     narrator, end = Listening(), time.monotonic() + 20
@@ -186,6 +193,7 @@ def undisturbed(trained_run, tmp_path_factory):
     return found_by(run)
 
 
+@pytest.mark.slow
 def test_a_cluster_that_falls_apart_costs_nothing(run, dask, undisturbed):
     """One worker dies in mid-generation, then the other, then the scheduler."""
     narrator = Listening()
@@ -233,6 +241,7 @@ def test_a_cluster_that_falls_apart_costs_nothing(run, dask, undisturbed):
     assert found_by(run) == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.full  # six processes import torch
 def test_processes_of_this_machine_score_as_this_one_does(run, undisturbed):
     narrator = Listening()
@@ -241,6 +250,7 @@ def test_processes_of_this_machine_score_as_this_one_does(run, undisturbed):
     assert narrator.said[0] == "2 workers on this machine score genomes"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "address", ["tcp://127.0.0.1:{free}", "127.0.0.1", "nonsense://here", "tcp://127.0.0.1:{http}"]
 )

@@ -57,6 +57,7 @@ def lightest(trained_run):
     return cost_table(space).lightest["madds"]
 
 
+@pytest.mark.slow
 def test_a_run_with_one_network_ends_without_a_study_and_says_why(make_run, lightest):
     run = make_run(lightest, models=4)
     reason = "the search has evaluated 1 network; a ranking needs 3, so search with looser bounds"
@@ -80,6 +81,7 @@ def test_a_run_with_one_network_ends_without_a_study_and_says_why(make_run, ligh
     assert not (run.path / NO_STUDY).exists()
 
 
+@pytest.mark.slow
 def test_a_study_takes_what_there_is(make_run, lightest):
     run = make_run(1.05 * lightest, models=16)
     run_stage(Experiment(run), "search")
@@ -92,6 +94,7 @@ def test_a_study_takes_what_there_is(make_run, lightest):
         choose_models(experiment)
 
 
+@pytest.mark.slow
 def test_trainings_that_diverge_end_no_run(make_run, lightest):
     run = make_run(10 * lightest, models=3)
     run_stage(Experiment(run), "search")

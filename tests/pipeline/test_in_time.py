@@ -48,6 +48,7 @@ def in_time(run, name, seconds, foreseen, given=frozenset()):
     return [row for row in run.read_json("dial.json").get("shortened", []) if row["stage"] == name]
 
 
+@pytest.mark.slow
 def test_every_stage_does_less_and_is_whole(run):
     """Three steps an epoch, and each is looked at twice; so six seconds for it."""
     rows = in_time(run, "train", 90, 20)

@@ -44,6 +44,7 @@ def test_processes_are_as_many_as_fit(free, expected, monkeypatch):
         assert job_pool.max_processes(8, SPACE, 50, shared_bytes=each) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in ("digits", "compact") else pytest.mark.full) for name in CATALOG]
 )

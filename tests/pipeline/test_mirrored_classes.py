@@ -75,6 +75,7 @@ def learned(dataset: Dataset, seed: int) -> float:
     return right / total
 
 
+@pytest.mark.slow
 def test_arrows_are_learned_with_the_folders_defaults_and_not_with_the_flip(arrows):
     with torch.random.fork_rng([]):
         defaults = [learned(opened(configured(arrows)), seed) for seed in range(3)]
@@ -83,6 +84,7 @@ def test_arrows_are_learned_with_the_folders_defaults_and_not_with_the_flip(arro
     assert 0.25 <= np.mean(flipped) <= 0.75
 
 
+@pytest.mark.slow
 def test_the_plan_says_what_is_done_to_training_images_and_asks_about_the_classes(arrows):
     prepared = prepare(configured(arrows))
     assert prepared.config.data.flip == "none"

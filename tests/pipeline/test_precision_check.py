@@ -62,6 +62,7 @@ def test_in_float32_nothing_is_compared(begin) -> None:
     assert experiment.narrator.lines == []
 
 
+@pytest.mark.slow
 def test_agreement_is_told_recorded_and_not_looked_for_again(begin, monkeypatch) -> None:
     monkeypatch.setattr(precision_check, "LEAST_TAU", 0.5)  # untrained networks differ little
     experiment = begin(precision="bfloat16", bn="batch", images=FEW)
@@ -86,6 +87,7 @@ def test_agreement_is_told_recorded_and_not_looked_for_again(begin, monkeypatch)
     assert json.loads((other.run.path / FILE).read_text())["tau"] == 1.0
 
 
+@pytest.mark.slow
 def test_disagreement_refuses_the_search_before_anything_is_scored(begin, monkeypatch) -> None:
     # without bn="batch" untrained networks take one class for every image
     experiment = begin(precision="bfloat16", bn="batch", images=FEW)
@@ -125,6 +127,7 @@ def test_a_search_with_someone_elses_scores_is_not_asked(begin, monkeypatch) -> 
 # What a score is known by --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_everything_that_changes_a_score_is_part_of_its_identity(begin) -> None:
     supernet = begin().supernet
     settings = [
@@ -145,6 +148,7 @@ def test_everything_that_changes_a_score_is_part_of_its_identity(begin) -> None:
     assert evaluation_setting(begin(supernet, calibration_images=5)).startswith("weights ")
 
 
+@pytest.mark.slow
 def test_batches_that_statistics_are_taken_from_are_as_equal_as_can_be_and_the_setting_says_so(begin) -> None:
     def batched(batch_size, images=300, bn="batch"):
         """Sizes of the batches, and their description, with this number of the 300 validation images."""

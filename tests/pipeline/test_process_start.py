@@ -44,6 +44,7 @@ def test_interrupts_are_blocked_only_while_the_server_starts(monkeypatch):
     assert blocks_interrupts_while_it_starts(monkeypatch)
 
 
+@pytest.mark.slow
 @on_linux
 def test_ctrl_c_while_the_server_imports_leaves_it_and_what_it_forks_alive(tmp_path):
     program = tmp_path / "program.py"  # processes import it again

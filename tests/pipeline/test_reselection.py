@@ -89,6 +89,7 @@ def test_the_front_of_all_that_was_scored_by_what_the_sum_foresees(searched):
     assert not all(row.selected for row in rows)
 
 
+@pytest.mark.slow
 def test_bounds_of_the_run_hold(searched):
     free = reselect(searched(), study_in_which(-0.1)).networks
     bound = 0.9 * free[0].madds
@@ -96,6 +97,7 @@ def test_bounds_of_the_run_hold(searched):
     assert free[0].madds > bound >= bounded[0].madds
 
 
+@pytest.mark.slow
 def test_no_second_choice_where_the_sum_is_no_better_or_losses_are_unknown(searched):
     experiment = searched()
     few = study_in_which(-0.1, count=4)
@@ -106,6 +108,7 @@ def test_no_second_choice_where_the_sum_is_no_better_or_losses_are_unknown(searc
     assert reselect(searched(lossless=True), study) == SecondChoice(0, ())
 
 
+@pytest.mark.slow
 def test_costs_from_files_of_the_users_hold_too(searched, tmp_path):
     rows = tuple(tuple(float(choice + 1) for choice in range(count)) for count in SPACE.choices)
     table = LatencyTable(SPACE.name, "a phone", 1.0, rows, SPACE.image_size, None, channels_of(SPACE))

@@ -67,6 +67,7 @@ def work(job_context, job, experiment, options=None):
         return run_job(job_context, job, experiment.space, experiment.dataset, options or LoopOptions())
 
 
+@pytest.mark.slow
 def test_a_training_with_every_trick_resumes_bit_exactly(experiment, monkeypatch):
     job_context = retrain_context(experiment)
     genome = tuple(number % 6 for number in range(experiment.space.depth))
@@ -98,6 +99,7 @@ def _full(path, content) -> None:
     raise RunDirectoryError(f"cannot write {path}")
 
 
+@pytest.mark.slow
 def test_the_best_weights_are_kept_and_not_the_last(experiment, monkeypatch):
     job_context, job = retrain_context(experiment), Job((0,) * experiment.space.depth, 0, True)
     training_run = ProductRun(job_context, job, experiment.space, experiment.dataset, 0)
@@ -113,6 +115,7 @@ def test_the_best_weights_are_kept_and_not_the_last(experiment, monkeypatch):
     assert not same(weights_of(job_context, job), training_run.training.average.network.state_dict())
 
 
+@pytest.mark.slow
 def test_two_processes_give_what_one_gives(experiment):
     """They get the images that this process has checked, and open none themselves."""
     gone = dataclasses.replace(experiment.config.data, name="folder:/gone")
@@ -131,6 +134,7 @@ def test_two_processes_give_what_one_gives(experiment):
     assert all(same(*pair) for pair in zip(found[1][1], found[2][1], strict=True))
 
 
+@pytest.mark.slow
 def test_the_study_keeps_its_own_trainings(experiment):
     product, study = retrain_context(experiment), rank_context(experiment)
     job = Job((0,) * experiment.space.depth, 0, True)
@@ -147,6 +151,7 @@ def test_the_study_keeps_its_own_trainings(experiment):
     assert retrain_context(back).finished(job) == alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [{"epochs": 5}, {"lr": 0.01}, {"dropout": 0.0}, {"initial": "scratch"}, {"validations": 2}],
@@ -159,6 +164,7 @@ def test_another_setting_is_another_training(experiment, changes):
     assert retrain_context(experiment_with(experiment.run.path, changed)).identity != before
 
 
+@pytest.mark.slow
 def test_inherited_weights_are_where_training_begins(experiment):
     genome = (2,) * experiment.space.depth
     for initial in ("inherit", "scratch"):
@@ -176,6 +182,7 @@ def test_the_teacher_is_the_best_that_was_scored(experiment):
     assert teacher == min(genome for genome, value in top1.items() if value == max(top1.values()))
 
 
+@pytest.mark.slow
 def test_a_diverged_training_is_recorded(experiment, monkeypatch):
     def diverge(*_):
         raise DivergedError("the loss is nan")
@@ -187,6 +194,7 @@ def test_a_diverged_training_is_recorded(experiment, monkeypatch):
     assert job_context.finished(job) == result
 
 
+@pytest.mark.slow
 def test_a_changed_supernet_is_another_teacher(experiment, other_weights):
     before = retrain_context(experiment).identity
     shutil.copy(other_weights, experiment.run.path / "supernet" / "checkpoint.pt")

@@ -14,6 +14,7 @@ def scores(genomes):
     return [{"top1": 0.5 + sum(genome) / 1000, "top5": 0.9, "loss": 1.0} for genome in genomes]
 
 
+@pytest.mark.slow
 def test_generations_are_recorded_as_they_end_and_once(trained_run, tmp_path):
     run = RunDirectory(shutil.copytree(trained_run, tmp_path / "run"))
     seen = []

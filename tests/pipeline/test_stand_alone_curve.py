@@ -13,6 +13,7 @@ from fairnas.rundir import RunDirectory
 from fairnas.train import LoopOptions
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_with_the_same_result_and_curve(trained_run, tmp_path):
     experiment = Experiment(RunDirectory(trained_run))
     epochs = CURVE_POINTS + 1

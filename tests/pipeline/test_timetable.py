@@ -72,6 +72,7 @@ def test_nothing_is_shortened_that_is_as_fast_as_foreseen():
         assert ended == pytest.approx(slower * sum(FORESEEN.values()))
 
 
+@pytest.mark.slow
 @given(st.fixed_dictionaries({stage: st.floats(0.5, 6) for stage in ORDER}))
 @settings(max_examples=200, deadline=None)
 def test_a_run_ends_in_time_however_slow_its_stages_are(slower):

@@ -81,6 +81,7 @@ def points(config: RunConfig) -> tuple[OperatingPoint, ...]:
     )
 
 
+@pytest.mark.slow
 @given(RECIPES, DEVICES, SECONDS)
 @settings(max_examples=60, deadline=None)
 def test_a_choice_ends_in_time_and_leaves_nothing_that_would_fit(config, device, seconds):
@@ -105,6 +106,7 @@ def test_a_choice_ends_in_time_and_leaves_nothing_that_would_fit(config, device,
             assert device(ranges.settled(length, *more), chosen.point).total > seconds
 
 
+@pytest.mark.slow
 @given(RECIPES, DEVICES, SECONDS, st.floats(1, 3))
 @settings(max_examples=40, deadline=None)
 def test_more_time_is_never_less_work_and_the_same_time_the_same_choice(config, device, seconds, factor):
@@ -116,6 +118,7 @@ def test_more_time_is_never_less_work_and_the_same_time_the_same_choice(config, 
         assert after.work >= before.work
 
 
+@pytest.mark.slow
 @given(RECIPES, DEVICES, SECONDS, st.frozensets(st.sampled_from(BUDGETED_SETTINGS[6:])))
 @settings(max_examples=40, deadline=None)
 def test_what_was_given_stays(config, device, seconds, names):

@@ -256,6 +256,7 @@ def test_a_scoring_is_cut_short_and_multiplied():
     assert len(used) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "strategy",
     [pytest.param(name, marks=() if name in ("strict", "darts", "smash") else pytest.mark.full) for name in STRATEGIES],
@@ -277,6 +278,7 @@ class Listening(SilentNarrator):
         self.titles.append((number, total, title))
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_the_plan_of_a_run_and_the_run(prepared, monkeypatch, tmp_path):
     """Within a factor of 3 only: what a machine does beside is not in our hands. `benchmarks.plan` tells more."""
@@ -311,6 +313,7 @@ def test_the_plan_of_a_run_and_the_run(prepared, monkeypatch, tmp_path):
 # Where a run can be done ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_point_where_a_given_table_or_bound_cannot_hold_is_none(tmp_path):
     free = prepare(tiny())
     assert [point.width for point in points_of(free, frozenset())] == [0.25, 0.5, 0.75, 1.0]
@@ -325,6 +328,7 @@ def test_a_point_where_a_given_table_or_bound_cannot_hold_is_none(tmp_path):
     assert [point.width for point in points_of(timed, frozenset())] == [1.0]
 
 
+@pytest.mark.slow
 def test_larger_images_at_which_no_network_meets_the_bound_are_no_point(tmp_path):
     for name, number in itertools.product("ab", range(16)):
         (tmp_path / name).mkdir(exist_ok=True)

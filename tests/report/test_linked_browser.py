@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from fairnas.report import write_comparison
@@ -153,6 +154,7 @@ def test_on_a_phone_a_finger_scrolls_and_limits_mark(opened):
     assert box["x"] + box["width"] <= 390
 
 
+@pytest.mark.slow
 def test_the_page_of_two_runs(browser, whole_run, make_run, tmp_path):
     other = make_run(strategy="uniform", name="other")
     found = write_comparison(whole_run, other, tmp_path / "both.html")
@@ -177,6 +179,7 @@ def test_the_page_of_two_runs(browser, whole_run, make_run, tmp_path):
 FRONTS = ("fronts-madds", "fronts-params")
 
 
+@pytest.mark.slow
 def test_a_box_over_the_fronts_of_two_runs_marks_the_same_networks_in_both_plots(
     browser, whole_run, make_run, tmp_path
 ):

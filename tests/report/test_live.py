@@ -87,6 +87,7 @@ def test_nothing_but_two_addresses_is_there(opened, path):
     assert all(name in headers for name in STRICT)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.text(alphabet="/.%2eE\\;:@versionabc~0", max_size=20))
 def test_no_other_address_whatever_it_is(opened, path):
@@ -178,6 +179,7 @@ def shown(opened):
     return match[1], body
 
 
+@pytest.mark.slow
 def test_the_version_changes_when_a_file_grows_and_only_then(run_copy):
     with serving(LivePage(run_copy)) as opened:
         first = news(opened)
@@ -195,6 +197,7 @@ def test_the_version_changes_when_a_file_grows_and_only_then(run_copy):
         assert news(opened)["line"].startswith("finished; last change ")
 
 
+@pytest.mark.slow
 def test_a_page_is_made_once_per_version_for_any_number_of_clients(run_copy, monkeypatch):
     made = []
     monkeypatch.setattr(live, "render", lambda *given, render=live.render: made.append(1) or render(*given))
@@ -206,6 +209,7 @@ def test_a_page_is_made_once_per_version_for_any_number_of_clients(run_copy, mon
         assert len(made) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fresh", [True, False])
 def test_whatever_is_missing_there_is_a_page(run_copy, fresh):
     """Files and folders go one by one, in the end those that say what was finished, and what the run is."""
@@ -223,6 +227,7 @@ def test_whatever_is_missing_there_is_a_page(run_copy, fresh):
     assert page.state().line(0) == "stage not known"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("done", range(6))
 def test_every_stage_of_a_run_has_its_page(make_run, done):
     stages = ("train", "search", "retrain", "rank", "export")[:done]
@@ -242,6 +247,7 @@ def test_progress_is_told_before_a_stage_is_finished(make_run):
     assert b"plot-training" in page.page().content
 
 
+@pytest.mark.slow
 def test_the_last_page_stays_while_a_file_cannot_be_read(run_copy):
     with serving(LivePage(run_copy)) as opened:
         whole = (run_copy.path / "ranking.json").read_bytes()
@@ -255,6 +261,7 @@ def test_the_last_page_stays_while_a_file_cannot_be_read(run_copy):
         assert "cannot be read" not in shown(opened)[1]
 
 
+@pytest.mark.slow
 def test_stages_are_those_of_the_story():
     from fairnas.pipeline import STAGES
 
@@ -269,6 +276,7 @@ def traces(path: Path):
     return {each: (each.stat().st_mtime_ns, each.stat().st_ctime_ns) for each in (path, *path.rglob("*"))}
 
 
+@pytest.mark.slow
 def test_a_run_that_is_locked_and_read_only_is_served_and_not_touched(run_copy):
     with run_copy.locked(), Archive(run_copy.path / "archive.sqlite", "setting") as archive:
         archive.add({(5,) * 8: {"top1": 0.5}}, 0)  # makes a log beside the archive
@@ -284,6 +292,7 @@ def test_a_run_that_is_locked_and_read_only_is_served_and_not_touched(run_copy):
             path.chmod(0o755 if path.is_dir() else 0o644)
 
 
+@pytest.mark.slow
 def test_a_run_at_rest_is_not_touched_either(run_copy):
     for path in run_copy.path.glob("archive.sqlite-*"):
         path.unlink()

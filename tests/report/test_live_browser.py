@@ -4,6 +4,7 @@ import contextlib
 import shutil
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Error
 
 from fairnas.report.live import LivePage
@@ -13,6 +14,7 @@ from tests.report.test_live import serving
 VERSION = "document.getElementById('live').dataset.version"
 
 
+@pytest.mark.slow
 def test_it_follows_the_run(browser, whole_run, tmp_path):
     run = RunDirectory(Path(shutil.copytree(whole_run.path, tmp_path / "copy")))
     live = LivePage(run, poll_seconds=0.2)

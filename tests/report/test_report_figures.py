@@ -136,6 +136,7 @@ def test_staircase_is_what_nobody_beats(points):
     assert list(stairs) == sorted(stairs)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.integers(0, 20_000))
 def test_thinning_keeps_order_and_limit(count):

@@ -74,6 +74,7 @@ def test_stacked_tables_keep_roles_and_name_their_cells():
     assert [attributes["data-label"] for name, attributes in read.tags if name == "td"] == [NASTY]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.recursive(st.text() | st.integers(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
 def test_json_in_a_script_ends_no_script_and_survives(content):

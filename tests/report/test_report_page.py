@@ -75,6 +75,7 @@ def test_it_lies_in_the_run_and_is_small(whole_run, whole_page):
     assert not list(whole_run.path.glob(".*tmp"))
 
 
+@pytest.mark.slow
 def test_it_is_the_same_every_time(whole_run, whole_page):
     before = whole_page.read_bytes()
     assert write_report(whole_run).read_bytes() == before
@@ -157,6 +158,7 @@ def test_selected_networks_with_their_files(page, whole_run):
     assert len(page.all("svg")) == len(selected) == 3
 
 
+@pytest.mark.slow
 def test_latency_and_int8_stand_beside_the_networks_that_they_were_measured_of(run_copy):
     search = run_copy.read_json("search.json")
     for number, row in enumerate(search["selected"]):
@@ -195,6 +197,7 @@ def test_all_candidates_of_the_search_and_no_others_are_drawn(page, whole_run):
     assert max(cloud["x"]) < 1000, "the candidate of another supernet has a billion multiply-adds"
 
 
+@pytest.mark.slow
 def test_linked_networks_are_each_there_once_with_their_drawings(page, whole_run):
     known = json.loads(page.data["networks"])
     assert len(set(known["genomes"])) == len(known["genomes"]) == 480
@@ -212,6 +215,7 @@ def test_linked_networks_are_each_there_once_with_their_drawings(page, whole_run
     assert "%" in told["stand-alone top-1, test"]
 
 
+@pytest.mark.slow
 def test_what_earlier_searches_scored_is_said_to_be_theirs(run_copy):
     assert "from other searches" not in Page(write_report(run_copy)).text
     search = run_copy.read_json("search.json")
@@ -224,6 +228,7 @@ def test_what_earlier_searches_scored_is_said_to_be_theirs(run_copy):
     assert "Mean accuracy of the new networks" not in text
 
 
+@pytest.mark.slow
 def test_a_run_of_many_candidates_stays_small(run_copy):
     space, rng = get_space("digits"), np.random.default_rng(0)
     with Archive(run_copy.path / "archive.sqlite", run_copy.read_json("search.json")["setting"]) as archive:
@@ -232,6 +237,7 @@ def test_a_run_of_many_candidates_stays_small(run_copy):
     assert write_report(run_copy).stat().st_size < 6.5e6
 
 
+@pytest.mark.slow
 def test_tables_of_the_paper_stand_where_they_were_made(run_copy):
     assert "Table 1" not in Page(write_report(run_copy)).text
     verdict = {"claim": "memory", "claimed": "a single path", "verdict": "confirmed", "measured": NASTY}
@@ -292,6 +298,7 @@ def test_reproduction_holds_configuration_seed_and_versions(page, whole_run):
 # A run that is not finished -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("done", range(len(STAGES) + 1))
 def test_missing_parts_name_the_command_that_makes_them(make_run, done):
     run = make_run(STAGES[:done])
@@ -310,6 +317,7 @@ def test_a_run_directory_with_a_nasty_name(make_run):
     assert "b" not in [tag for tag, _ in page.elements]
 
 
+@pytest.mark.slow
 def test_networks_the_user_named_are_offered_too(make_run):
     run = make_run(("train", "search"))
     config = (run.path / "config.toml").read_text().replace("genomes = []", 'genomes = ["00000000", "55555555"]')
@@ -319,6 +327,7 @@ def test_networks_the_user_named_are_offered_too(make_run):
     assert "55555555" in page.text
 
 
+@pytest.mark.slow
 def test_versions_of_the_run_are_shown_where_the_run_kept_them(run_copy):
     rewrite_json(run_copy, "versions.json", {"torch": "9.8.7"})
     text = Page(write_report(run_copy)).text
@@ -343,6 +352,7 @@ def test_a_diverged_training_is_told(run_copy):
     assert "1 network diverged or was not trained from scratch" in text
 
 
+@pytest.mark.slow
 def test_the_largest_class_of_the_test_images_is_what_networks_have_to_beat(run_copy):
     data = run_copy.read_json("data.json")
     even = {"train": [120] * 10, "validation": [30] * 10, "test": [1] * 9 + [291]}
@@ -371,6 +381,7 @@ def name_of(row: str, names) -> str:
     return next(name for name in names if row.startswith(name))
 
 
+@pytest.mark.slow
 def test_undefined_statistics_are_dashes(run_copy):
     ranking = run_copy.read_json("ranking.json")
     nothing = {"tau": None, "interval": [None, None], "n": 13, "p_value": None, "spearman": None}
@@ -447,6 +458,7 @@ def test_a_file_that_a_finished_stage_lost_is_an_error(run_copy):
         write_report(run_copy)
 
 
+@pytest.mark.slow
 def test_a_failed_report_leaves_the_old_one(run_copy):
     old = write_report(run_copy).read_bytes()
     (run_copy.path / "ranking.json").write_text("{")
@@ -455,12 +467,14 @@ def test_a_failed_report_leaves_the_old_one(run_copy):
     assert (run_copy.path / "report.html").read_bytes() == old
 
 
+@pytest.mark.slow
 def test_an_archive_that_was_not_kept_is_no_error(run_copy):
     for path in run_copy.path.glob("archive.sqlite*"):
         path.unlink()
     assert "There is no archive of candidates yet" in Page(write_report(run_copy)).text
 
 
+@pytest.mark.slow
 def test_the_fixture_is_read_whole(whole_run):
     inputs = read_inputs(whole_run)
     assert len(inputs.epochs) == 40

@@ -260,6 +260,7 @@ BALANCED = Candidate.of(LIGHT.genome, {**LIGHT.measures, "balanced_accuracy": 0.
 CLASSES = st.lists(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), min_size=2)
 
 
+@pytest.mark.slow
 @given(CLASSES)
 def test_the_interval_of_a_balanced_accuracy_holds_it_and_the_smallest_class_widens_it(classes):
     hits, images = zip(*classes, strict=True)

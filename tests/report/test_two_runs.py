@@ -125,6 +125,7 @@ def test_other_spaces_are_told(inputs):
     assert any("search spaces differ" in each for each in caveats(beside(inputs, wider)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stages", [(), ("train",), ("train", "search")])
 def test_a_run_that_is_not_finished_is_compared_as_far_as_it_is(make_run, whole_run, tmp_path, stages):
     young = make_run(stages, name="young")

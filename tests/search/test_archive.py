@@ -88,6 +88,7 @@ def test_many_genomes_at_once(path: Path) -> None:
 values = st.one_of(st.floats(), st.integers(-(2**53), 2**53))
 
 
+@pytest.mark.slow
 @given(rows=st.dictionaries(st.tuples(st.integers(0, 35), st.integers(0, 35)), st.dictionaries(st.text(), values)))
 @settings(deadline=None, max_examples=30)
 def test_any_measures_survive(rows: dict, tmp_path_factory: pytest.TempPathFactory) -> None:

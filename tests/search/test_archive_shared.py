@@ -56,6 +56,7 @@ def start(code: str, *arguments) -> forked.Process:
     return forked.start("-c", code, *arguments)
 
 
+@pytest.mark.slow
 def test_four_processes_write_at_once_while_one_reads(tmp_path: Path) -> None:
     path, over = tmp_path / "archive.sqlite", tmp_path / "over"
     Archive(path, "s").close()
@@ -81,6 +82,7 @@ def test_four_processes_write_at_once_while_one_reads(tmp_path: Path) -> None:
         assert candidate.value("top1") == (candidate.genome[0] + candidate.generation) / 100
 
 
+@pytest.mark.slow
 def test_the_file_is_made_once_by_whoever_comes_first(tmp_path: Path) -> None:
     path = tmp_path / "archive.sqlite"
     moment = time.time() + 2.0
@@ -120,6 +122,7 @@ def test_a_lock_longer_than_the_wait_is_one_clear_line(tmp_path: Path) -> None:
 CONFIG = SearchConfig(population=40, generations=12)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_costs_one_generation_and_the_search_goes_on_to_the_same_end(
     world, tmp_path: Path
 ) -> None:

@@ -80,6 +80,7 @@ def test_the_loss_is_ppo_written_out():
     assert all(torch.isfinite(parameter.grad).all() for parameter in policy.parameters())
 
 
+@pytest.mark.slow
 def test_it_learns_a_bandit_with_a_known_optimum():
     """Reward is the share of layers that agree with one genome: in 60 generations of 32 the policy finds it."""
     choices, best = (4,) * 6, np.array([3, 0, 2, 1, 1, 3])

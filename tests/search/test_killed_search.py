@@ -73,11 +73,13 @@ def require_same_end(folder: Path, names: list[str], killed_in: list[int]) -> No
     assert done.stdout == "ok\n"
 
 
+@pytest.mark.slow
 def test_every_searcher_killed_in_a_generation_ends_as_the_undisturbed_one(tmp_path: Path) -> None:
     """In one process for all: importing torch takes seconds."""
     require_same_end(tmp_path, list(SEARCHERS), [1, 4])
 
 
+@pytest.mark.slow
 @pytest.mark.full
 @pytest.mark.parametrize("name", SEARCHERS)
 def test_killed_in_any_generation_it_ends_as_the_undisturbed_one(tmp_path: Path, name: str) -> None:

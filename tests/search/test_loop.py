@@ -38,6 +38,7 @@ def test_the_front_is_that_of_everything_evaluated(world, archive: Archive) -> N
     assert result.front[0].measures.keys() == {"top1", "top5", "loss", "madds", "params"}
 
 
+@pytest.mark.slow
 def test_identical_networks_are_evaluated_once(uneven_world, archive: Archive) -> None:
     space = uneven_world.space
     run_search(
@@ -197,6 +198,7 @@ def test_progress_is_told_generation_by_generation(world, archive: Archive) -> N
     assert f"front of {len(result.front)}" in lines[-1][2]
 
 
+@pytest.mark.slow
 def test_more_generations_later_only_evaluate_what_is_new(world, archive: Archive) -> None:
     short = run_search(world.space, CONFIG, world.evaluate, world.costs, archive, 0)
     count = len(world.evaluated)
@@ -206,6 +208,7 @@ def test_more_generations_later_only_evaluate_what_is_new(world, archive: Archiv
     assert not set(world.evaluated[:count]) & set(world.evaluated[count:])
 
 
+@pytest.mark.slow
 def test_bookkeeping_is_cheap(archive: Archive) -> None:
     """12,800 candidates may cost 3 ms each; this is a shorter search with slack for a busy machine."""
     from fairnas.space import get_space
@@ -252,6 +255,7 @@ with Archive(path, "s") as archive:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_a_killed_search_ends_as_the_undisturbed_one(tmp_path: Path) -> None:
     """In the midst of scoring, and in processes of their own; test_killed_search kills every searcher."""

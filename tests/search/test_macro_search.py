@@ -35,6 +35,7 @@ def truth() -> dict[Genome, dict[str, float]]:
     }
 
 
+@pytest.mark.slow
 def test_evolution_finds_nearly_the_true_front_and_beats_chance(truth, tmp_path: Path) -> None:
     space = get_space("nas_bench_macro")
 

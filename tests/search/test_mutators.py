@@ -130,6 +130,7 @@ def test_block_costs_differ_as_blocks_do_and_are_positive(world) -> None:
         assert np.allclose(row - row.min(), table - table.min())
 
 
+@pytest.mark.slow
 def test_the_controller_learns_where_accuracy_is(world) -> None:
     """Accuracy grows with the indices in this test: after some generations, higher ones are drawn."""
     searcher = mutator(world, random=0, reinforced=1, prior=0, controller=1, controller_draws="whole")
@@ -156,6 +157,7 @@ def test_the_ledger_of_operators_adds_up(world, tmp_path) -> None:
     assert sum(t.survived for t in result.operators.values()) > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("searcher", SEARCHERS)
 def test_any_objective_can_be_searched_for(world, tmp_path, searcher) -> None:
     """Two of a user's own: a cost from a table, and a share that the evaluator gives."""

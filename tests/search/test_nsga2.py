@@ -231,6 +231,7 @@ def test_global_generators_are_neither_used_nor_changed(world) -> None:
     assert generations(world, SearchConfig(population=12, max_madds=world.lightest * 2), 3, 6) == first
 
 
+@pytest.mark.slow
 def test_nothing_is_printed_and_pymoo_waits_until_it_is_needed() -> None:
     code = (
         "import sys, fairnas.search as s\n"

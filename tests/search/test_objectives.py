@@ -101,6 +101,7 @@ def test_a_bound_that_one_network_meets_is_accepted(world) -> None:
     check_bounds(world.space, objectives, cost_ranges(world.space, world.costs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["madds", "params"])
 def test_the_networks_that_have_least_of_a_cost_are_found_in_order(uneven_world, tiny_world, name) -> None:
     for each, count in ((tiny_world, 9), (tiny_world, 99), (uneven_world, 40)):

@@ -35,6 +35,7 @@ def dominates(a: Candidate, b: Candidate) -> bool:
     return all(x <= y for x, y in pairs) and any(x < y for x, y in pairs)
 
 
+@pytest.mark.slow
 @given(candidates)
 @settings(deadline=None)
 def test_the_front_is_what_nothing_dominates(given: list[Candidate]) -> None:

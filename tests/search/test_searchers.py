@@ -37,6 +37,7 @@ def middle(world, share: float) -> float:
     return world.lightest + share * (world.heaviest - world.lightest)
 
 
+@pytest.mark.slow
 def test_same_seed_same_genomes_and_another_seed_others(world, tmp_path: Path, name: str) -> None:
     config = SearchConfig(searcher=name, population=12, generations=6)
     results = [search(world, tmp_path / str(number), config, seed) for number, seed in enumerate((1, 1, 2))]
@@ -56,6 +57,7 @@ def test_genomes_are_valid_canonical_and_asked_in_the_size_wanted(uneven_world, 
     assert result.distinct == len(uneven_world.evaluated)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("generations", [10, pytest.param(30, marks=pytest.mark.full)])
 def test_no_network_is_evaluated_twice(uneven_world, tmp_path: Path, name: str, generations: int) -> None:
     config = SearchConfig(searcher=name, population=16, generations=generations)
@@ -79,6 +81,7 @@ def test_bounds_hold_in_the_front_and_nothing_beyond_them_is_evaluated(
     assert result.hypervolume[0] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bounded", [False, True])
 @pytest.mark.parametrize("stop_after", [2, 5, *(pytest.param(number, marks=pytest.mark.full) for number in (1, 3, 4))])
 def test_a_search_stopped_after_any_generation_goes_on_as_if_nothing_had_been(
@@ -151,6 +154,7 @@ def asked_elsewhere() -> dict[str, list[str]]:
     return json.loads(result.stdout)
 
 
+@pytest.mark.slow
 def test_the_same_in_another_process(asked_elsewhere: dict[str, list[str]], name: str) -> None:
     assert asked_elsewhere[name] == asked(name)
 

@@ -143,6 +143,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.cover("function", "source", together=1)
 @pytest.mark.parametrize(("function", "reason"), FAULTS)
 @pytest.mark.parametrize("source", ["", "mine.py 0123"])
@@ -181,6 +182,7 @@ def test_if_every_network_fails_the_front_is_empty(world, tmp_path: Path) -> Non
     assert lines[0].endswith("12 networks seen, 12 failed")
 
 
+@pytest.mark.slow
 def test_why_the_evaluator_failed_is_kept(world, tmp_path: Path) -> None:
     def evaluate(genomes):
         if any(sum(genome) % 4 == 0 for genome in genomes):
@@ -203,6 +205,7 @@ def test_why_the_evaluator_failed_is_kept(world, tmp_path: Path) -> None:
 # The archive ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_stopped_after_any_generation_it_ends_as_the_whole_and_never_asks_twice(world, tmp_path: Path) -> None:
     function, asked = counted(lambda space, genome: spread(space, genome) if sum(genome) % 5 else math.nan)
     mine = Objective("mine", "max", "steps", function=function, bound=2.0, source="mine.py 1")
@@ -237,6 +240,7 @@ def test_a_function_of_another_file_content_is_asked_again_and_the_supernet_is_n
     assert len(world.evaluated) == len(set(world.evaluated)) == 27
 
 
+@pytest.mark.slow
 def test_a_search_without_it_does_not_see_what_it_gave(world, tmp_path: Path) -> None:
     plain = search(world, tmp_path / "plain", (ACCURACY, MADDS, PARAMS))
     mine = Objective("mine", "min", "", function=gives(math.nan), source="mine.py 1")
@@ -385,6 +389,7 @@ def test_a_loss_can_be_minimised(world, tmp_path: Path) -> None:
 numbers = st.one_of(st.floats(-1e6, 1e6), st.integers(-100, 100), st.fractions(-5, 5))
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.integers(0, 5), numbers, min_size=1))
 def test_any_real_number_is_a_value(values: dict) -> None:
     from fairnas.search.candidate import is_number

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +30,7 @@ def network_of(space: SearchSpace, genome: Genome) -> tuple:
     )
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_two_genomes_have_one_canonical_genome_if_and_only_if_they_are_one_network(chain_spaces, data) -> None:
     space = data.draw(chain_spaces)
@@ -43,6 +45,7 @@ def _fits(space: SearchSpace, genome: Genome) -> bool:
     return all(choice < count for choice, count in zip(genome, space.choices, strict=True))
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_canonical_is_a_genome_of_the_same_network_and_stays(chain_spaces, data) -> None:
     space = data.draw(chain_spaces)

@@ -7,6 +7,7 @@ from fairnas.analysis.ranking import kendall_tau
 from fairnas.space import get_space
 
 
+@pytest.mark.slow
 def test_depth_orders_nas_bench_macro_as_is_known(macro_truth):
     """0.68 for counting inverted residuals; projections where a skip changes the shape are none (0.34 with them)."""
     space = get_space("nas_bench_macro")

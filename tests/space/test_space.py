@@ -108,6 +108,7 @@ def test_choices_are_in_the_order_of_table_6() -> None:
     assert get_space("digits").block(0, 4) == InvertedResidual(5, 6)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_text_form_goes_round_in_every_space(chain_spaces, data) -> None:
     space = data.draw(chain_spaces)
@@ -117,6 +118,7 @@ def test_text_form_goes_round_in_every_space(chain_spaces, data) -> None:
     assert all(type(choice) is int for choice in space.validate(np.array(genome)))
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_sampling_stays_in_bounds_is_reproducible_and_leaves_the_global_generators_alone(chain_spaces, data) -> None:
     space, seed = data.draw(chain_spaces), data.draw(st.integers(0, 2**63))
@@ -349,6 +351,7 @@ def test_a_scaled_space_has_the_same_choices_and_shortcuts_and_costs_follow_the_
     assert small.stem_channels <= large.stem_channels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "nas_bench_macro"])
 def test_costs_grow_with_the_width(name):
     tables = [cost_table(scaled(get_space(name).for_data(image_size=8), width)) for width in (0.25, 0.6, 1.0, 1.7)]

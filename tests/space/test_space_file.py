@@ -68,6 +68,7 @@ def test_what_is_at_its_default_is_not_written_so_that_runs_of_before_know_their
     assert to_dict(get_space("shufflenet_v2"))["classifier_bias"] is False
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_all_spaces_go_round_through_json(chain_spaces, data) -> None:
     space = data.draw(chain_spaces)
@@ -95,6 +96,7 @@ def test_other_json_is_refused(plain) -> None:
         from_dict(plain)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_a_damaged_space_is_refused_or_is_a_space(chain_spaces, data) -> None:
     """Whatever one value of the JSON is exchanged for, the outcome is a valid space or a `SpaceError`."""

@@ -96,6 +96,7 @@ def strict_step(name):
     return space, paths, results(space, path_by_path, paths)
 
 
+@pytest.mark.slow
 @pytest.mark.cover("name", "executor", together=1)
 @pytest.mark.parametrize("name", CATALOG)
 @pytest.mark.parametrize("executor", [*EXECUTORS.values(), Sequential])
@@ -118,6 +119,7 @@ def test_every_executor_weighs_classes(executor):
     assert_same(results(SPACE, functools.partial(executor().backward, class_weights=weights), paths), expected)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(max_examples=examples(25))
 def test_lockstep_is_sequential_on_any_space_and_paths(chain_spaces, data):
@@ -153,6 +155,7 @@ def counted(recordings, record=run_again):
     return counting
 
 
+@pytest.mark.slow
 def test_one_recording_serves_every_step():
     """The paths are data: twenty different steps, evaluations and a resume between them, and one recording."""
     recordings = []
@@ -180,6 +183,7 @@ def test_one_recording_serves_every_step():
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_replay_adds_to_the_gradients_that_are_there():
     executor = RecordedLockstep(record=run_again)
     ours, theirs = (Supernet(SPACE).double().train() for _ in range(2))
@@ -198,6 +202,7 @@ def test_a_replay_adds_to_the_gradients_that_are_there():
     assert len(set(expected)) == 6
 
 
+@pytest.mark.slow
 def test_other_shapes_and_another_place_are_recorded_anew():
     recordings = []
     executor = RecordedLockstep(record=counted(recordings))
@@ -249,6 +254,7 @@ def test_the_message_of_a_failed_recording_names_its_cause():
         executor.backward(supernet, *batch(SPACE), paths)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failure", [RuntimeError("operation not permitted\nwhen capturing"), torch.OutOfMemoryError()])
 def test_where_recording_fails_training_goes_on_without(failure):
     tried, half_done = [], []
@@ -311,6 +317,7 @@ def test_statistics_at_rest_do_not_move_and_normalise_by_the_batch():
     assert all(norm.track_running_stats for norm in batch_norms(block))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "nas_bench_macro"])
 def test_every_executor_writes_the_same_ledger(name):
     space = shortened(get_space(name), layers=3)
@@ -427,6 +434,7 @@ def peak_of(backward, supernet, paths):
     return measured_peak(lambda: backward(supernet, images, labels, paths), CPU)
 
 
+@pytest.mark.slow
 def test_sequential_needs_the_memory_of_the_largest_single_network():
     """The paper's claim (Table 1, SP): within 10 percent; lockstep needs that of all paths, or less if it saves."""
     space = get_space("compact")
@@ -458,6 +466,7 @@ def kept_bytes(work):
     return sum(tensor[0].numel() * 4 for tensor in kept.values())
 
 
+@pytest.mark.slow
 def test_the_activation_table_counts_what_autograd_keeps():
     space = get_space("digits")
     supernet = Supernet(space).double().train()  # plain torch, as on a GPU
@@ -469,6 +478,7 @@ def test_the_activation_table_counts_what_autograd_keeps():
     assert table.of_hand_overs(6) < table.of_all_blocks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3, 9])
 def test_paths_in_lockstep_need_what_is_foreseen(count):
     space = get_space("digits")

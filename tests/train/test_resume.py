@@ -78,6 +78,7 @@ def trained_with_cuts(name, cuts, every, make_training, dataset, checkpoint):
     return training, [rows[epoch] for epoch in sorted(rows)], resumed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_stopped_and_killed_and_resumed_is_bit_identical(name, make_training, dataset, undisturbed, tmp_path):
     """Stopped after the first step, which saves it; then killed after the third, which is lost."""
@@ -93,6 +94,7 @@ def test_stopped_and_killed_and_resumed_is_bit_identical(name, make_training, da
     assert len(curve) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.full
 @pytest.mark.parametrize("name", STRATEGIES)
 @settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -21,6 +21,7 @@ every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 for_longer = pytest.mark.parametrize("epochs", [3, pytest.param(12, marks=pytest.mark.full)])
 
 
+@pytest.mark.slow
 @every_strategy
 def test_same_seed_same_weights_and_another_seed_others(name, make_training, dataset, undisturbed):
     """After two steps; that all later steps are the same, too, is shown by test_resume."""
@@ -55,6 +56,7 @@ class GoneDown(Exception):
     """Ends a training that has shown what it should."""
 
 
+@pytest.mark.slow
 @every_strategy
 @pytest.mark.parametrize("share", [0.95, pytest.param(0.85, marks=pytest.mark.full)])
 def test_the_loss_goes_down(name, share, make_training, dataset):
@@ -124,6 +126,7 @@ def test_scores_use_the_statistics_that_the_strategy_is_made_for(name):
     assert scoring_statistics(TrainConfig(strategy=name), "recalibrated") == "recalibrated"
 
 
+@pytest.mark.slow
 def test_uniform_k_updates_k_times_on_one_batch_or_once_with_the_sum(make_training, dataset):
     for accumulate, updates in ((False, 4), (True, 1)):
         training, config = make_training("uniform_k", epochs=1, k=4, accumulate=accumulate)
@@ -151,6 +154,7 @@ def test_accumulated_passes_on_one_path_are_k_times_its_gradient(make_training, 
         torch.testing.assert_close(three - start + decay, 3 * (one - start + decay), rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_fresh_batches_make_an_epoch_shorter_and_separate_updates_do_not(make_training, dataset):
     fresh, config = make_training("strict_fresh_batches")
     assert (fresh.batches_per_step, fresh.strategy.passes_per_step) == (4, 4)

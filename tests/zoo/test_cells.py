@@ -17,6 +17,7 @@ SHAPES = {  # channels and side of every cell's output, for 224 pixels
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHAPES)
 def test_channels_and_sizes_are_the_published_ones(name: str) -> None:
     network = zoo.create(name).to("meta").eval()

@@ -81,6 +81,7 @@ VERDICTS = {
 # Figures ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_rows_are_those_of_table_2_in_its_order_and_then_their_relatives() -> None:
     rows = {name: zoo.row(name)["paper"] for name in zoo.NETWORKS}
     of_table_2 = {name: tuple(paper.values())[1:] for name, paper in rows.items() if paper["where"] == zoo.TABLE_2}
@@ -122,6 +123,7 @@ def test_genomes_are_given_where_a_space_of_the_catalog_holds_the_network() -> N
     assert zoo.row("darts")["layers"] is None
 
 
+@pytest.mark.slow
 @every_network
 def test_counts_are_exact_and_those_of_an_independent_counter(name: str) -> None:
     row = zoo.row(name)
@@ -131,6 +133,7 @@ def test_counts_are_exact_and_those_of_an_independent_counter(name: str) -> None
     assert sum(parameter.numel() for parameter in network.parameters()) == row["params"]
 
 
+@pytest.mark.slow
 def test_counts_at_another_size_are_compared_with_nothing() -> None:
     for name in ("fairnas_c", "darts", "mnasnet_a1"):
         row = zoo.row(name, 96)
@@ -158,6 +161,7 @@ def count_by_hooks(network: nn.Module, size: int) -> int:
     return total
 
 
+@pytest.mark.slow
 def test_the_authors_own_counts_of_squeeze_excite() -> None:
     """Parameters with the 10 classes of CIFAR-10, as the README of FairNAS prints them, in millions."""
     printed = {"a_se": 5.835322, "b_se": 5.603242, "c_se": 5.42953}
@@ -170,6 +174,7 @@ def test_the_authors_own_counts_of_squeeze_excite() -> None:
 # Networks -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @of_every_family
 def test_forward_at_two_sizes_and_gradient_everywhere(name: str) -> None:
     network = zoo.create(name, num_classes=5, seed=3).train()
@@ -183,6 +188,7 @@ def test_forward_at_two_sizes_and_gradient_everywhere(name: str) -> None:
             assert network.eval()(torch.zeros(1, 3, size, size)).shape == (1, 5)
 
 
+@pytest.mark.slow
 @of_every_family
 def test_state_dict_goes_round(name: str) -> None:
     first, second = (zoo.create(name, num_classes=5, seed=seed).eval() for seed in (0, 1))
@@ -206,6 +212,7 @@ def settled(network: nn.Module, images: Tensor) -> None:
     network.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fairnas_c", "nasnet_a"])
 def test_seed_and_dropout_are_passed_on(name: str) -> None:
     one, same, other = (zoo.create(name, 5, seed=seed).state_dict() for seed in (4, 4, 5))
@@ -215,6 +222,7 @@ def test_seed_and_dropout_are_passed_on(name: str) -> None:
     assert [m.p for m in zoo.create(name, 5, dropout=0.2).modules() if isinstance(m, nn.Dropout)] == [0.2]
 
 
+@pytest.mark.slow
 def test_what_the_published_networks_have_besides_their_layers() -> None:
     def eps(name: str) -> set[float]:
         return {module.eps for module in zoo.create(name, 2).modules() if isinstance(module, nn.BatchNorm2d)}

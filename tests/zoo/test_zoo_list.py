@@ -49,6 +49,7 @@ def test_json_of_one_and_of_all(capsys) -> None:
     assert one in every
 
 
+@pytest.mark.slow
 def test_counts_for_images_of_another_size(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in set(zoo.NETWORKS) - {"spos", "mnasnet_92", "mobilenet_v2"}:  # counting takes a second for each
         monkeypatch.delitem(zoo.NETWORKS, name)

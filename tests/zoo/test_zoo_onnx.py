@@ -45,6 +45,7 @@ def every_kind_of_block(activation: Activation) -> list[tuple[Block, int, bool]]
     return [blocks[place % len(blocks)] for place, blocks in enumerate(found.values())]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["relu6", "relu"])
 def test_onnx_computes_every_kind_of_block_of_the_chains(activation: Activation) -> None:
     """In one network, as exporting takes seconds for each."""
@@ -61,6 +62,7 @@ def test_onnx_computes_every_kind_of_block_of_the_chains(activation: Activation)
     require_same_in_onnx(build(space, "0" * space.depth), space.image_size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["darts", "nasnet_a"])
 def test_onnx_computes_every_kind_of_cell(name: str) -> None:
     if name == "darts":
@@ -72,6 +74,7 @@ def test_onnx_computes_every_kind_of_cell(name: str) -> None:
     require_same_in_onnx(network)
 
 
+@pytest.mark.slow
 @pytest.mark.full
 @pytest.mark.parametrize("name", [name for name in BUILT if name not in OF_THE_SAME_MODULES])
 def test_onnx_computes_the_same(name: str) -> None:
