@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.process import TINY, start
+from tests.cli.process import TINY, start, start_anew
 from tests.forked import Process
 
 
@@ -150,7 +150,7 @@ def test_what_cannot_be_shared_is_refused_once_before_anything_starts(tmp_path):
 @pytest.mark.slow
 def test_other_verbs_are_not_for_several_processes(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    process = start("report", "--run", "nowhere")
+    process = start_anew("report", "--run", "nowhere")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert err == "fairnas: torchrun starts several processes, and `fairnas report` works in one; start it without\n"

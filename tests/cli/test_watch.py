@@ -9,7 +9,7 @@ import pytest
 
 from fairnas.config import RunConfig
 from fairnas.rundir import RunDirectory
-from tests.cli.process import start
+from tests.cli.process import start, start_anew
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def run(tmp_path):
     ("flags", "token"), [(("--json",), False), (("--host", "0.0.0.0", "--json"), True), ((), False)]
 )
 def test_it_serves_until_ctrl_c(run, flags, token):
-    process = start("watch", "--run", run.path, *flags)
+    process = (start if flags else start_anew)("watch", "--run", run.path, *flags)
     assert process.stdout is not None
     line = process.stdout.readline()
     try:
