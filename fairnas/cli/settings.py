@@ -59,6 +59,8 @@ def stage_settings(stored: RunConfig, given: Given) -> tuple[RunConfig, Resource
         return config, None
     if not once.keys().isdisjoint(("resources.workers", "resources.scheduler")):  # each of the two replaces the other
         once = {"resources.workers": None, "resources.scheduler": None, **once}
+    if once.get("resources.workers") is not None:  # of this machine, whether they score or train
+        once.setdefault("resources.processes", once["resources.workers"])
     return config, with_settings(stored, once).resources
 
 
