@@ -103,7 +103,7 @@ def measure(given: LocksBenchmark) -> dict[str, Any]:
 
 
 def forked_pairs(count: int, seed: int = 0, folder: Path | None = None) -> list[tuple[str, str]]:
-    """What became of so many pairs of processes forked from this one, which begin at the same moment."""
+    """Outcomes of pairs of processes forked from this one, which begin at the same moment."""
     rng, found = generator(seed, "forked pairs"), []
     from_toml(to_toml(digits()))  # what it imports is imported once for all
     for _ in range(count):

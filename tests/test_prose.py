@@ -43,7 +43,8 @@ def files_of(room: str) -> list[Path]:
 def docstrings(path: Path) -> Iterator[tuple[int, str]]:
     """Line and text of all docstrings of a Python file, those of attributes and constants included."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        for statement in getattr(node, "body", None) if isinstance(getattr(node, "body", None), list) else []:
+        body = getattr(node, "body", None)
+        for statement in body if isinstance(body, list) else []:
             match statement:
                 case ast.Expr(value=ast.Constant(value=str(text))):
                     yield statement.lineno, text

@@ -1,4 +1,4 @@
-"""Trainings on workers: whoever trains, the run directory holds the same bytes; and workers that die, refuse or go."""
+"""Trainings on workers: the run directory holds the same bytes as without them; and workers that die, refuse or leave."""
 
 import contextlib
 import dataclasses
