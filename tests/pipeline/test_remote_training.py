@@ -1,4 +1,4 @@
-"""Trainings on workers: the run directory holds the same bytes as without them; and workers that die, refuse or leave."""
+"""Trainings on workers: the same bytes in the run directory as without; workers that die, refuse or leave."""
 
 import contextlib
 import dataclasses
