@@ -28,7 +28,7 @@ from fairnas.pipeline.experiment import Experiment
 from fairnas.pipeline.scoring import evaluation_setting, score_on_validation
 from fairnas.rundir import RunDirectory
 from fairnas.search import Evaluator, Measures
-from fairnas.space import Genome, SearchSpace
+from fairnas.space import Genome, SearchSpace, format_genome
 
 CONNECT_SECONDS = 8.0
 """How long a scheduler may take to answer."""
@@ -44,7 +44,7 @@ def evaluator_of(experiment: Experiment) -> Iterator[Evaluator]:
     """
     resources = experiment.config.resources
     if resources.scheduler is None and resources.workers is None:
-        yield lambda genomes: score_on_validation(experiment, genomes)
+        yield lambda genomes: score_on_validation(experiment, [experiment.space.parse(text) for text in genomes])
         return
     with _client(resources) as client:
         _wait_for_workers(client, experiment)
@@ -163,8 +163,9 @@ class RemoteEvaluator:
         futures: dict[Future[Answer], tuple[Genome, ...]] = {}
         try:
             for piece in pieces:
+                texts = tuple(map(format_genome, piece))  # plain text, which any executor carries unchanged
                 with _explained():
-                    futures[self._executor.submit(score_piece, self._assignment, piece)] = piece
+                    futures[self._executor.submit(score_piece, self._assignment, texts)] = piece
             self._wait(futures)
         except BaseException:
             for future in futures:
@@ -222,13 +223,13 @@ _at_work = threading.Lock()  # a worker with several threads scores one piece at
 _opened: dict[Assignment, Experiment] = {}  # the last one only
 
 
-def score_piece(assignment: Assignment, genomes: tuple[Genome, ...]) -> Answer:
-    """Score some genomes with the supernet of a run directory. Runs on a worker."""
+def score_piece(assignment: Assignment, genomes: tuple[str, ...]) -> Answer:
+    """Score some genomes, given as text, with the supernet of a run directory. Runs on a worker."""
     worker = f"{socket.gethostname()}:{os.getpid()}"
     with _at_work:
         try:
             experiment = _experiment(assignment)
-            scores = score_on_validation(experiment, genomes)
+            scores = score_on_validation(experiment, [experiment.space.parse(text) for text in genomes])
         except (FairnasError, OSError) as error:
             return Answer(worker, refusal=str(error))
     return Answer(worker, tuple(dict(score) for score in scores))
