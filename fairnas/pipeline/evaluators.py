@@ -44,7 +44,7 @@ def evaluator_of(experiment: Experiment) -> Iterator[Evaluator]:
     """
     resources = experiment.config.resources
     if resources.scheduler is None and resources.workers is None:
-        yield lambda genomes: score_on_validation(experiment, [experiment.space.parse(text) for text in genomes])
+        yield lambda genomes: score_on_validation(experiment, genomes)
         return
     with _client(resources) as client:
         _wait_for_workers(client, experiment)
@@ -163,7 +163,7 @@ class RemoteEvaluator:
         futures: dict[Future[Answer], tuple[Genome, ...]] = {}
         try:
             for piece in pieces:
-                texts = tuple(map(format_genome, piece))  # plain text, which any executor carries unchanged
+                texts = tuple(format_genome(genome) for genome in piece)
                 with _explained():
                     futures[self._executor.submit(score_piece, self._assignment, texts)] = piece
             self._wait(futures)
