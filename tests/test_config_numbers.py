@@ -141,7 +141,11 @@ def test_limits() -> None:
     [
         ("seed", 1.5, r"^the settings cannot be kept in a file: .*'seed' = 1.5: Input should be a valid integer"),
         ("train.accumulate", 1, "'train.accumulate' = 1: Input should be a valid boolean"),
-        ("data.name", "folder:\udcff", r"^data.name is 'folder:.*\\udcff', which is no text; rename what is called so"),
+        (
+            "data.name",
+            "folder:\udcff",
+            r"^data.name is 'folder:.*\\udcff', which is not valid text; rename the file or class",
+        ),
         ("stand_alone.genomes", ("\ud800",), r"cannot be kept in a file"),
     ],
 )

@@ -194,7 +194,7 @@ def test_a_constant_list_has_no_order() -> None:
         ([1, 2, 3], [1, 2], r"predicted has shape \(3,\) and truth \(2,\); give two lists of the same length"),
         ([[1, 2], [3, 4]], [[1, 2], [3, 4]], r"predicted has shape \(2, 2\) and truth \(2, 2\)"),
         ([1, 2], [1, 2], "2 models are too few for a ranking; give 3 or more"),
-        ([], [], "0 models have no ranking"),
+        ([], [], "0 models are too few for a ranking"),
         ([1, 2, math.nan], [1, 2, 3], "an accuracy is NaN or infinite; leave diverged models out, in both lists"),
         ([1, 2, 3], [1, math.inf, 3], "an accuracy is NaN or infinite"),
     ],

@@ -171,7 +171,7 @@ def test_trainings_of_an_earlier_version_have_no_curve_which_is_said(copied_run,
     record_again(copied_run, "rank")
     outcome = fairnas("figure", "10", "--run", copied_run, "--out", tmp_path / "ten")
     assert outcome.code == 2
-    assert f"{file} holds no training curve, as it is of an earlier fairnas; delete it, and `" in outcome.err
+    assert f"{file} holds no training curve, because an earlier fairnas wrote it; delete it, and `" in outcome.err
 
 
 @pytest.mark.slow

@@ -161,7 +161,7 @@ def test_the_line_names_the_file_what_was_expected_and_what_to_do(
     for model in (copied, copied / "model.onnx", copied / "model.int8.onnx"):
         with pytest.raises(
             ModelFileError,
-            match=r"onnx has changed since it was exported: its SHA-256 is another than the one at its end; restore",
+            match=r"onnx has changed since it was exported: its SHA-256 is not the one at its end; restore",
         ):
             Classifier(model)
 
