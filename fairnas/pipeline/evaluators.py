@@ -26,7 +26,7 @@ from fairnas.pipeline.scoring import evaluation_setting, score_on_validation
 from fairnas.pipeline.workers import Dispatcher, Workers, workers_of
 from fairnas.rundir import RunDirectory
 from fairnas.search import Evaluator, Measures
-from fairnas.space import Genome, SearchSpace
+from fairnas.space import Genome, SearchSpace, format_genome
 
 
 @contextlib.contextmanager
@@ -101,7 +101,8 @@ class RemoteEvaluator:
         futures: dict[Future[Answer], tuple[Genome, ...]] = {}
         try:
             for piece in pieces:
-                futures[self._dispatcher.submit(score_piece, self._assignment, piece)] = piece
+                texts = tuple(format_genome(genome) for genome in piece)
+                futures[self._dispatcher.submit(score_piece, self._assignment, texts)] = piece
             self._wait(futures)
         except BaseException:
             for future in futures:
@@ -136,13 +137,13 @@ _at_work = threading.Lock()
 _opened: dict[Assignment, Experiment] = {}  # only the last one
 
 
-def score_piece(assignment: Assignment, genomes: tuple[Genome, ...]) -> Answer:
+def score_piece(assignment: Assignment, genomes: tuple[str, ...]) -> Answer:
     """Score genomes with the supernet of a run directory. Runs on a worker."""
     worker = f"{socket.gethostname()}:{os.getpid()}"
     with _at_work:
         try:
             experiment = _experiment(assignment)
-            scores = score_on_validation(experiment, genomes)
+            scores = score_on_validation(experiment, [experiment.space.parse(text) for text in genomes])
         except (FairnasError, OSError) as error:
             return Answer(worker, refusal=str(error))
     return Answer(worker, tuple(dict(score) for score in scores))

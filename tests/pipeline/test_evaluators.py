@@ -116,13 +116,13 @@ def test_a_worker_with_other_weights_is_refused(run, other_weights):
 
 
 def test_a_worker_that_sees_no_run_directory_says_so(run, tmp_path):
-    answer = score_piece(Assignment(str(tmp_path / "absent"), "s", evaluators.__version__, EvaluateConfig()), ((0,),))
+    answer = score_piece(Assignment(str(tmp_path / "absent"), "s", evaluators.__version__, EvaluateConfig()), ("0",))
     assert "it sees no" in answer.refusal
     assert "same path" in answer.refusal
 
 
 def test_a_worker_with_another_fairnas_says_so(run):
-    answer = score_piece(Assignment(str(run.path), "s", "0.0.0", EvaluateConfig()), ((0,),))
+    answer = score_piece(Assignment(str(run.path), "s", "0.0.0", EvaluateConfig()), ("0",))
     assert answer.refusal == f"it has fairnas {evaluators.__version__}; install 0.0.0 there, as the search has"
 
 
