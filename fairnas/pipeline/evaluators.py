@@ -138,7 +138,7 @@ _opened: dict[Assignment, Experiment] = {}  # only the last one
 
 
 def score_piece(assignment: Assignment, genomes: tuple[str, ...]) -> Answer:
-    """Score genomes with the supernet of a run directory. Runs on a worker."""
+    """Score genomes, given as text, with the supernet of a run directory. Runs on a worker."""
     worker = f"{socket.gethostname()}:{os.getpid()}"
     with _at_work:
         try:
