@@ -80,7 +80,7 @@ def test_strictly_fair_in_cycles_says_when_it_was_last_level():
 def test_before_the_first_cycle_is_over_nothing_is_level_yet():
     verdict = fairness_verdict(audit(level_every=2000, level_at=0), (6, 7))
     assert (verdict.status, verdict.answer) == ("open", "Not level yet")
-    assert "equal after 2000 steps first" in said(verdict)
+    assert "equal only after 2000 steps" in said(verdict)
 
 
 def test_fair_in_expectation_only():
