@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fairnas.atomic_files import checksum
+from fairnas.stage_records import read_records, records_text
 
 
 def made_once(name: str, make: Callable[[Path], None], paths: pytest.TempPathFactory) -> Path:
@@ -34,7 +35,10 @@ def made_once(name: str, make: Callable[[Path], None], paths: pytest.TempPathFac
 
 
 def _say_where_it_is(run: Path, before: Path) -> None:
-    report, stages = run / "report.html", run / "stages.json"
-    recorded = checksum(report)
+    report = run / "report.html"
     report.write_bytes(report.read_bytes().replace(str(before).encode(), str(run).encode()))
-    stages.write_text(stages.read_text().replace(recorded, checksum(report)))
+    records = read_records(run)
+    for record in records.values():
+        if "report.html" in record["files"]:
+            record["files"]["report.html"] = checksum(report)
+    (run / "stages.json").write_bytes(records_text(records))
