@@ -118,6 +118,7 @@ class RunDirectory:
             self.write_config(config)
             return
         self.require_schema()
+        self._stages()  # refused before anything is written if it is damaged
         before, data = self.config, config.data
         if fingerprint is not None and data.kind == before.data.kind:
             before = dataclasses.replace(before, data=before.data.where(data))

@@ -36,6 +36,8 @@ class RunStage:
     """Variant of the function for whole runs, which tolerates more."""
     check: Callable[[Experiment], object] = Experiment.require_data
     """Function that raises an error if the stage cannot be done, before anything is forgotten."""
+    shares_files_with: tuple[str, ...] = ()
+    """Stages some of whose files this one may write anew; if it fails, they are put back as well."""
 
 
 def _check_study(experiment: Experiment) -> None:
@@ -49,7 +51,7 @@ STAGES: tuple[RunStage, ...] = (
     RunStage("retrain", "train the selected networks for use", ("search",), ("stand_alone", "retrain"), retrain),
     RunStage(
         *("rank", "train more networks and judge the ranking", ("search",), ("stand_alone",)),
-        *(rank, rank_if_possible, _check_study),
+        *(rank, rank_if_possible, _check_study, ("retrain",)),
     ),
     RunStage("export", "export the selected networks", ("retrain",), ("export",), export),
     RunStage("report", "write the report", (), (), report, check=lambda experiment: None),
@@ -117,7 +119,7 @@ def run_stage(experiment: Experiment, name: str) -> None:
 
 def _do(experiment: Experiment, stage: RunStage, work: Callable[[Experiment], tuple[str, ...]] | None = None) -> None:
     run = experiment.run
-    with run.former_kept(sorted(_with_dependents(stage.name))):
+    with run.former_kept(sorted(_with_dependents(stage.name) | set(stage.shares_files_with))):
         files = (work or stage.work)(experiment)
     # first, so that a kill after this leaves a stage to be repeated, not the record of another result
     forget(run, stage.name)

@@ -87,7 +87,7 @@ FAILURES = {
     "search, all networks fail": (
         ("search", "--objective", "meter.py:power", "--max-madds", "500k"),
         nothing,
-        "no power meter; mend meter.py:power, or leave it out with `fairnas search --without watts`",
+        "no power meter; fix meter.py:power, or leave it out with `fairnas search --without watts`",
     ),
     "search, late": (
         ("search", "--search.searcher", "random", "--objective", "loss"),
@@ -269,7 +269,8 @@ REFUSALS = {
         READ_SETTINGS, configuration(lambda text: text.replace("=", "", 1)), "config.toml is not valid TOML",
     ),
     "unknown key": (
-        READ_SETTINGS | ONE_FILE, configuration(lambda text: text.replace("[train]", "[train]\nlrr = 1")),
+        {name: each for name, each in (READ_SETTINGS | ONE_FILE).items() if name != "search to a file"},
+        configuration(lambda text: text.replace("[train]", "[train]\nlrr = 1")),
         "unknown key 'train.lrr'; did you mean 'train.lr'?",
     ),
     "impossible value": (
@@ -278,7 +279,10 @@ REFUSALS = {
     "cut short": (
         READ_SETTINGS, configuration(lambda text: text.partition("[resources]")[0]), "config.toml is cut short",
     ),
-    "other schema": (READ_SETTINGS, damaged("stages.json", b'{"schema": 9}'), "written by another version"),
+    "other schema": (
+        READ_SETTINGS, configuration(lambda text: text.replace("schema = ", "schema = 9")), "this fairnas reads schema",
+    ),
+    "records damaged": (READ_SETTINGS, damaged("stages.json", b"{}"), "stages.json is damaged; delete it"),
     "dial damaged": ({"run": ON_A_RUN["run"]}, dial_damaged, "dial.json is damaged"),
     "images gone": ({name: ON_A_RUN[name] for name in ON_A_RUN if name not in ("report", "latency")},
                     IMAGES_GONE, GONE),

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import tomli_w
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -82,7 +82,7 @@ def outcome(recipe: str, arguments: list[str]) -> tuple[Any, Any]:
 
 @pytest.mark.slow
 @given(st.sampled_from(NAMES), st.data(), st.randoms(use_true_random=False))
-@settings(max_examples=12)
+@settings(max_examples=12, suppress_health_check=[*HealthCheck])  # an example has a value for every setting
 def test_any_settings_as_flags_or_in_a_file_give_the_same_configuration(images, tmp_path_factory, recipe, data, how):
     config = get_recipe("digits" if recipe == "folder" else recipe)
     values: dict[str, Any] = {}

@@ -131,7 +131,7 @@ def test_a_run_that_moved_says_which_files_to_delete(tmp_path: Path) -> None:
     said: list[str] = []
     config = RunConfig("digits", search=SearchConfig(max_latency=1000))
     narrator, run = SimpleNamespace(say=said.append), SimpleNamespace(path=tmp_path)
-    moved: Any = SimpleNamespace(config=config, run=run, narrator=narrator, space=SPACE)
+    moved: Any = SimpleNamespace(config=config, run=run, narrator=narrator, space=SPACE, latency_table=None)
     costs_of_run(moved)
     assert said == [
         "latency.json was measured on a fake, 1 thread; delete latency.json and latency.jsonl to measure it here"

@@ -209,8 +209,8 @@ def test_a_damaged_summary_is_named_with_its_remedy(measured, capsys):
         file.write_text('{"layers": 3}')
         assert main(["report", "--run", str(path)]) == 2
         err = capsys.readouterr().err
-        assert "similarity.json is not what fairnas writes" in err
-        assert f"`fairnas similarity --run {path}` makes it anew" in err
+        assert "similarity.json was changed or damaged since it was written" in err
+        assert f"delete it, then `fairnas similarity --run {path}` makes it" in err
     finally:
         file.write_text(good)
 

@@ -116,6 +116,7 @@ def test_a_search_by_the_other_measure_scores_nothing_anew_and_takes_its_own_fro
 
         search_stage.search(experiment, refuse)
         run.write_config(experiment.config)
+        run.finish_stage("search", ("search.json",))
     known = {parse_genome(row) for row in read_candidates(finished).columns["genome"]}
     assert not known & set(asked)
     found = run.read_json("search.json")

@@ -67,7 +67,7 @@ def test_agreement_is_told_recorded_and_not_looked_for_again(begin, monkeypatch)
     monkeypatch.setattr(precision_check, "LEAST_TAU", 0.5)  # untrained networks differ little
     experiment = begin(precision="bfloat16", bn="batch", images=FEW)
     search(experiment)
-    known = json.loads((experiment.run.path / FILE).read_text())
+    known = experiment.run.read_json(FILE)
     assert known["n"] == 32
     assert known["images"] == len(experiment.dataset.validation)
     assert known["distinct"] > 10

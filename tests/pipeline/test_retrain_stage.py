@@ -112,7 +112,7 @@ def test_the_best_weights_are_kept_and_not_the_last(experiment, monkeypatch):
     assert training_run.training.best is not None
     assert training_run.training.average is not None
     assert same(weights_of(job_context, job), training_run.training.best.weights)
-    assert not same(weights_of(job_context, job), training_run.training.average.network.state_dict())
+    assert not same(weights_of(job_context, job), training_run.training.average.module.state_dict())
 
 
 @pytest.mark.slow
