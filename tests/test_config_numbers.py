@@ -73,6 +73,7 @@ def test_there_are_numbers() -> None:
     assert len(NUMBERS) > 70
 
 
+@pytest.mark.slow
 @settings(max_examples=1000)
 @given(st.data(), st.sampled_from(sorted(NUMBERS)))
 def test_from_python(data: st.DataObject, name: str) -> None:
@@ -93,6 +94,7 @@ TEXTS = (
 """Numbers as TOML writes them."""
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(TEXTS, st.sampled_from(sorted(NUMBERS)))
 def test_from_a_file(text: str, name: str) -> None:

@@ -65,6 +65,7 @@ def flags_of(command: str) -> frozenset[str]:
     return frozenset(re.findall(r"--[a-z][a-z0-9.-]*", said.getvalue())) | {"--debug"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=by_name)
 def test_commands_exist_and_take_their_flags(page):
     from fairnas.cli.main import VERBS

@@ -118,6 +118,7 @@ def whole(kind: type, **given: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]
     return st.builds(kind, **{each.name: any_of(hints[each.name]) for each in fields(kind)} | given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", RECORDS.values())
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())

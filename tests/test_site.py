@@ -114,6 +114,7 @@ def test_every_label_of_the_paper_is_on_its_page():
         assert re.search(rf"(^## |\*\*|\()'?{re.escape(section)}[., *)]", text, re.MULTILINE), section
 
 
+@pytest.mark.slow
 def test_what_troubleshooting_quotes_is_said_by_the_code():
     known = hook().all_messages()
     assert len(known) > 300

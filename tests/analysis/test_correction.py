@@ -77,6 +77,7 @@ def test_it_orders_better_than_either_part():
     assert correction.weights["loss"] < 0 < correction.weights["depth"]
 
 
+@pytest.mark.slow
 @given(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3), st.integers(0, 1000))
 @settings(max_examples=20)
 def test_units_do_not_matter(first, second, seed):

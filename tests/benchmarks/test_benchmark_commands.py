@@ -163,6 +163,7 @@ def test_the_machine_has_a_name():
     assert f"{torch.get_num_threads()} threads" in line
 
 
+@pytest.mark.slow
 def test_a_step_that_computes_something_else_is_not_timed(monkeypatch):
     monkeypatch.setattr(step, "textbook_step", lambda *_: 1.0)
     with pytest.raises(AssertionError, match="they don't compute the same"):

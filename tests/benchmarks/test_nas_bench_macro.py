@@ -243,6 +243,7 @@ def test_the_table_is_scipys(tmp_path, quick_bootstrap) -> None:
     assert row["tau"] == {"mean": pytest.approx(expected), "low": pytest.approx(expected), "high": row["tau"]["mean"]}
 
 
+@pytest.mark.slow
 def test_several_supernets_together_are_judged_by_their_mean_score(tmp_path, macro_truth, quick_bootstrap) -> None:
     truth = _saved_truth(macro_truth, tmp_path)
     names = sorted(truth, key=lambda name: truth[name].top1)[:400:80]
@@ -284,6 +285,8 @@ FLAGS = (
 )
 
 
+@pytest.mark.slow
+@pytest.mark.full
 def test_the_program_does_what_is_missing_and_no_more(macro_truth, tmp_path, quick_bootstrap, capsys) -> None:
     _saved_truth(macro_truth, tmp_path)
     out = tmp_path / "study"
@@ -312,6 +315,7 @@ def test_the_program_does_what_is_missing_and_no_more(macro_truth, tmp_path, qui
     assert capsys.readouterr().out == printed
 
 
+@pytest.mark.slow
 def test_wrong_flags_are_one_line(macro_truth, tmp_path, capsys) -> None:
     _saved_truth(macro_truth, tmp_path)
     where = ("--truth", str(tmp_path / "truth.json"), "--out", str(tmp_path / "study"))
@@ -324,6 +328,7 @@ def test_wrong_flags_are_one_line(macro_truth, tmp_path, capsys) -> None:
         assert says in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_few_trained_networks_correct_what_is_wrong_for_all_of_a_depth(macro_truth, tmp_path) -> None:
     """A supernet that gives too little credit for depth, and is right otherwise."""
     truth = _saved_truth(macro_truth, tmp_path)

@@ -170,6 +170,7 @@ def test_whoever_reads_a_run_looks_first(reader, run, fairnas):
     assert f"`fairnas {stage} --run {run}`" in line or "delete it to train again" in line
 
 
+@pytest.mark.slow
 def test_a_file_of_another_run_is_not_of_this_one(run, smallest_run, fairnas, tmp_path):
     """Swapped with its checksum: the ledger and the weights of two runs, each whole and unchanged."""
     ledger = Ledger.from_dict(json.loads((run / "ledger.json").read_text()))

@@ -43,6 +43,7 @@ def _rehearsed_once(monkeypatch):
     monkeypatch.setattr(device, "rehearse", rehearse)
 
 
+@pytest.mark.full
 @pytest.mark.slow
 @pytest.mark.usefixtures("_rehearsed_once")
 def test_a_run_with_a_dial_and_how_it_goes_on(fairnas, tmp_path):

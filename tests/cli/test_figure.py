@@ -47,6 +47,7 @@ def test_help_lists_the_figures_and_each_has_its_own(capsys):
         assert example in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -132,6 +133,7 @@ def truth(macro_truth, tmp_path):
     return path
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_figure_6_killed_goes_on_and_ends_as_undisturbed(fairnas, truth, tmp_path):
     def command(out):

@@ -29,6 +29,7 @@ def _measured_once(monkeypatch):
     monkeypatch.setattr("fairnas.planning.measure_plan", measure)
 
 
+@pytest.mark.full
 @pytest.mark.slow
 @pytest.mark.usefixtures("_measured_once")
 def test_one_json_object_and_nothing_written(fairnas, tiny, tmp_path):
@@ -70,6 +71,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "message"), WRONG.values(), ids=WRONG.keys())
 def test_bad_input_is_one_line(arguments, message, fairnas, tmp_path):
     outcome = fairnas("plan", *arguments)

@@ -72,6 +72,7 @@ def test_the_study_is_shown_without_training_and_is_complete(finished_run, fairn
     assert (study["corrected"], study["second_choice"]) == (None, None)  # of 4 networks nothing can be left out
 
 
+@pytest.mark.slow
 def test_the_fitted_sum_and_the_second_choice_are_shown(copied_run, fairnas):
     study = ranking_of(copied_run)
     rng = np.random.default_rng(0)

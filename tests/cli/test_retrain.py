@@ -64,6 +64,7 @@ def test_the_product_recipe_from_flags_to_export(copied_run, fairnas):
     assert fairnas("report", "--run", copied_run.path).code == 0
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_network_of_the_ranking_study_is_retrained_without_harm_to_the_study(copied_run, fairnas):
     """The network's training from scratch belongs to the study; keeping its weights must not change the study."""

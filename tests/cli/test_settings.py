@@ -173,6 +173,7 @@ def test_every_setting_says_whether_help_shows_it():
     assert [each.key for each in SETTINGS.values() if each.flag is None] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["run", "plan", "train"])
 def test_help_shows_what_people_use_and_help_all_the_rest(verb, flags_in_help):
     common, everything = flags_in_help(verb, "--help"), flags_in_help(verb, "digits", "--help-all")

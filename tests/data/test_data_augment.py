@@ -168,6 +168,7 @@ def drawn(augmentation: Augmentation, size: int, place: tuple[int, int, int, int
     return {name: b"".join(array.tobytes() for array in arrays) for name, arrays in parts.items() if arrays}
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(AUGMENTATIONS, AUGMENTATIONS, st.sampled_from((8, 20, 96)), st.tuples(*[st.integers(0, 99)] * 3, st.just(7)))
 def test_the_draws_of_a_part_do_not_depend_on_the_other_parts(one, other, size, place):

@@ -43,6 +43,7 @@ def test_every_block_of_every_space_computes_the_same(chain_spaces, make_lively,
         torch.testing.assert_close(frozen.head(features), supernet.head(features), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "nas_bench_macro"])
 def test_no_bn_is_left_and_each_block_is_folded_once(name: str) -> None:
     supernet = Supernet(get_space(name))

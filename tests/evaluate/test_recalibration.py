@@ -213,6 +213,7 @@ def require_path_by_path(space: SearchSpace, make_lively, genomes, count: int = 
             torch.testing.assert_close(found[genome], wanted, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.slow
 @SHORT_OR_WHOLE
 @pytest.mark.parametrize("name", list(CATALOG))
 def test_on_every_space_recalibration_is_path_by_path(name, layers, make_lively) -> None:

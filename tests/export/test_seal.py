@@ -82,6 +82,7 @@ def test_a_bit_flipped_anywhere_in_a_file_breaks_its_seal(folder: Path, name: st
     assert has_broken_seal(bytes(content))
 
 
+@pytest.mark.full
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_any_bit_flipped_in_the_seal_itself_is_noticed_or_changes_nothing(

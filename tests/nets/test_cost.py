@@ -66,6 +66,7 @@ def test_every_choice_of_every_layer_of_space_a() -> None:
     assert table.fixed == Cost(42_223_616, 1_694_984)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "params"), [("mobilenet_v2", 10_440_680), ("proxyless", 15_992_600)])
 def test_whole_supernets(name: str, params: int) -> None:
     table = cost_table(get_space(name))
@@ -116,6 +117,7 @@ def count_by_hooks(network: nn.Module, images: Tensor) -> int:
     return total
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=8, phases=UNSHRUNK)
 def test_lightest_and_heaviest_are_the_extremes_over_all_genomes(chain_spaces, data) -> None:

@@ -183,6 +183,7 @@ def test_initial_weights_depend_on_the_seed_alone_and_no_global_generator_is_tou
     assert same(made[0][1], made[1][1])
 
 
+@pytest.mark.slow
 def test_seeds_and_genomes_have_weights_of_their_own() -> None:
     space = get_space("digits")
     assert not same(Supernet(space, seed=0), Supernet(space, seed=1))

@@ -21,6 +21,8 @@ from fairnas.rundir import RunDirectory
 from fairnas.space import get_space
 from fairnas.train import DivergedError, make_strategy
 
+pytestmark = [pytest.mark.slow, pytest.mark.full]
+
 BASE = RunConfig(
     recipe="digits",
     space="digits",

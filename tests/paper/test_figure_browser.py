@@ -16,6 +16,8 @@ from tests.paper.test_rank_figures import ranking_comparison, study_trainings
 from tests.paper.test_training_comparison import STRICT, comparison, make_arm
 from tests.report.test_browser import PAPER
 
+pytestmark = [pytest.mark.slow, pytest.mark.full]
+
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):

@@ -23,6 +23,8 @@ from fairnas.rundir import RunDirectory
 from fairnas.train import new_supernet, read_checkpoint, write_checkpoint
 from tests.report.test_browser import PAPER
 
+pytestmark = [pytest.mark.slow, pytest.mark.full]
+
 FEW = ("--images", 2, "--paths", 2)
 
 

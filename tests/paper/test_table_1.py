@@ -27,6 +27,8 @@ from fairnas.space import get_space
 from fairnas.train import STRATEGIES, make_strategy, supernet_training
 from tests.train import processes
 
+pytestmark = [pytest.mark.slow, pytest.mark.full]
+
 BASE = RunConfig(
     recipe="digits",
     space=f"{processes.__file__}:SPACE",  # three layers of four choices

@@ -151,6 +151,7 @@ def test_from_ten_minutes_on_there_is_a_run_that_is_foreseen_to_end_in_time(mach
     is_foreseen_to_end_in_time(machine, minutes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("slow", "minutes"), [(2.0, 10), (0.1, 60)])
 def test_a_slow_and_a_fast_machine_are_foreseen_to_end_in_time(slow, minutes):
     is_foreseen_to_end_in_time(Machine(slow, 2527, 2, 0.003), minutes)

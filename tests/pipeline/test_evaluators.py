@@ -69,6 +69,7 @@ def test_scores_do_not_depend_on_who_computes_them(run, slots, bn):
     assert found == score_on_validation(experiment, genomes)
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_processes_of_the_standard_library_do(run):
     experiment = Experiment(run)
@@ -193,6 +194,7 @@ def undisturbed(trained_run, tmp_path_factory):
     return found_by(run)
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_cluster_that_falls_apart_costs_nothing(run, dask, undisturbed):
     """One worker dies in mid-generation, then the other, then the scheduler."""

@@ -35,6 +35,7 @@ def test_what_is_free_is_what_machine_and_container_leave(tmp_path):
     assert job_pool.free_memory(tmp_path) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("free", "expected"), [(None, 8), (8 * 10**12, 8), (0, 1), ("three", 3)])
 def test_processes_are_as_many_as_fit(free, expected, monkeypatch):
     each = job_pool.PROCESS_BYTES + 50 * activation_table(SPACE).of_largest_path

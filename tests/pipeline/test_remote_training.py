@@ -126,6 +126,7 @@ def cases():
             yield pytest.param(trainers, kind, id=f"{name}, {kind}", marks=marks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("trainers", "kind"), [*cases()])
 def test_whoever_trains_the_same_bytes_are_left(experiment, expected_of, trainers, kind):
     assert trained_by(experiment, kind, trainers and trainers(), processes=2) == expected_of(kind)

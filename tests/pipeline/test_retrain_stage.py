@@ -115,6 +115,7 @@ def test_the_best_weights_are_kept_and_not_the_last(experiment, monkeypatch):
     assert not same(weights_of(job_context, job), training_run.training.average.module.state_dict())
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_two_processes_give_what_one_gives(experiment):
     """They get the images that this process has checked, and open none themselves."""

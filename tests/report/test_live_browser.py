@@ -14,6 +14,7 @@ from tests.report.test_live import serving
 VERSION = "document.getElementById('live').dataset.version"
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_it_follows_the_run(browser, whole_run, tmp_path):
     run = RunDirectory(Path(shutil.copytree(whole_run.path, tmp_path / "copy")))

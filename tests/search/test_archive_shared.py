@@ -167,6 +167,7 @@ with Archive(path, "s") as archive:
 """
 
 
+@pytest.mark.slow
 def test_a_write_that_the_system_refuses_is_one_clear_line(tmp_path: Path) -> None:
     path = tmp_path / "archive.sqlite"
     process = start(LIMITED, path)

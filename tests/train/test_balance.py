@@ -47,6 +47,7 @@ def test_an_image_counts_by_its_own_class_and_halves_of_a_batch_average_to_the_w
     assert torch.equal(loss_of(logits, labels), functional.cross_entropy(logits, labels))
 
 
+@pytest.mark.slow
 @given(BATCHES, st.floats(0, 1), st.sampled_from([0.0, 0.3, 1.0]))
 @settings(max_examples=25)
 def test_the_product_weighs_mixed_images_by_what_they_show_and_what_the_teacher_says_too(rng, share, taught) -> None:
@@ -101,6 +102,7 @@ def even() -> Dataset:
     return part_of(tiny_dataset(), dict.fromkeys(range(10), 10))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_weights_reach_every_strategy_and_change_nothing_where_classes_are_equal(strategy, make_training, even) -> None:
     def moved(dataset: Dataset) -> bool:
@@ -133,6 +135,7 @@ def test_images_that_teach_an_architecture_are_drawn_class_by_class_and_rewarded
     assert accuracy(training.context, (0, 1, 2), (images, labels)) == pytest.approx(float(sum(recalls) / 10), abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("balance", ["sampling", "weights"])
 def test_strict_fairness_holds_and_a_stopped_training_ends_where_an_undisturbed_one_does(
     balance, make_training, even, tmp_path
@@ -169,6 +172,8 @@ def result_of(unequal: Dataset, balance: str, seed: int) -> NetworkScore:
     return score_network(training.network, ordered_batches(unequal.test, unequal, batch_size=500, device=CPU))
 
 
+@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("seed", [0, 1])
 def test_of_900_400_and_30_images_the_smallest_class_is_found_more_often(unequal, seed) -> None:
     """No coin toss: benchmarks/unequal_classes.py trains more of them, and of other kinds."""

@@ -17,6 +17,7 @@ from fairnas.train.strategies import make_strategy
 CONFIG = TrainConfig(epochs=1, batch_size=4, lr=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CATALOG)
 def test_a_cycle_of_strict_steps_leaves_the_ledger_level(name: str) -> None:
     layers = CATALOG[name].layers[-5:]  # they offer all kinds of blocks

@@ -238,6 +238,7 @@ def test_a_recording_is_freed_with_its_executor():
         gc.enable()
 
 
+@pytest.mark.slow
 def test_the_message_of_a_failed_recording_names_its_cause():
     def failing(work, network):
         try:

@@ -306,6 +306,8 @@ def judge_by(context):
     return scorer
 
 
+@pytest.mark.slow
+@pytest.mark.full
 @every_one
 def test_it_finds_the_only_architecture_that_works(name):
     rates = {"fbnet": 0.1, "proxyless": 0.1, "proxyless_reinforce": 0.3, "enas": 0.02}
@@ -332,6 +334,7 @@ def test_of_what_it_draws_it_takes_what_is_best_on_validation(name):
     assert len(set(asked)) == len(asked) > 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fbnet", "proxyless", "proxyless_reinforce"])
 def test_where_all_work_alike_it_prefers_the_cheapest_by_the_costs_that_it_is_given(name):
     def alike(supernet):
@@ -346,6 +349,7 @@ def test_where_all_work_alike_it_prefers_the_cheapest_by_the_costs_that_it_is_gi
     assert max(context.supernet.space.enumerate(), key=strategy.preference) == (1, 2)
 
 
+@pytest.mark.slow
 @every_one
 def test_what_it_has_learned_goes_through_a_checkpoint(name):
     ends = []
@@ -372,6 +376,7 @@ def test_what_it_has_learned_goes_through_a_checkpoint(name):
         assert torch.equal(value, ends[1][1][key]), key
 
 
+@pytest.mark.slow
 def test_memory_of_gates_is_at_most_that_of_two_paths_and_of_a_mixture_that_of_all_blocks():
     peaks = {}
     for kernels, expansions in (((3,), (3, 6)), ((3, 5, 7), (3, 6))):

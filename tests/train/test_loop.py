@@ -22,6 +22,7 @@ def test_the_rate_falls_as_half_a_cosine():
     assert rates == sorted(rates, reverse=True)
 
 
+@pytest.mark.slow
 def test_what_was_trained_is_let_go_while_the_group_stays(make_training, dataset):
     """A run has one group for all its stages; on a GPU a training holds the memory of its activations."""
     training, config = make_training(epochs=1)

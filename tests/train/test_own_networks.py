@@ -176,6 +176,7 @@ def told(strategy, genome):
     return strategy.decisions(torch.ones_like(strategy.thresholds))
 
 
+@pytest.mark.slow
 def test_a_part_of_the_superkernels_is_the_masked_whole(make_lively):
     """Training with thresholds that mean a genome trains the same network that is scored as that genome."""
     strategy, context = begun("single_path_nas", NESTED)
@@ -213,6 +214,7 @@ def test_an_indicator_is_a_step_with_the_gradient_of_a_sigmoid():
     torch.testing.assert_close(x.grad, torch.sigmoid(x.detach()) * (1 - torch.sigmoid(x.detach())))
 
 
+@pytest.mark.slow
 def test_cost_shuts_what_it_can_but_not_while_weights_warm_up():
     results = []
     for weight, warm_up in ((0.0, 1.0), (20.0, 1.0), (20.0, 0.0)):
@@ -275,6 +277,7 @@ def test_a_space_that_is_no_grid_is_refused_in_one_line(name):
 # Both ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @BOTH
 def test_scores_are_those_of_the_networks(name, make_training, dataset):
     training, config = make_training(name, epochs=2)
@@ -370,6 +373,8 @@ def _tensors(content):
     return [x for value in content.values() for x in _tensors(value)] if isinstance(content, dict) else []
 
 
+@pytest.mark.slow
+@pytest.mark.full
 @BOTH
 def test_a_run_trains_searches_and_goes_by_its_own_rule(name, tmp_path):
     config = RunConfig(

@@ -93,6 +93,7 @@ def assert_agree(results):
             assert torch.equal(other["network"][name], value), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["double precision", "mean", *in_full("single precision", "fresh batches")])
 def test_path_parallel_is_one_process(name, two_processes):
     """Algorithm 2, after 56 steps: weights, BN statistics, ledger."""
@@ -139,11 +140,13 @@ def assert_halves(results, config, shares, uneven=False):
         torch.testing.assert_close(results[0]["network"][name], value, rtol=1e-5, atol=1e-7, msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["images, uniform", "images, weights", *in_full("images, strict", "images, sampling")])
 def test_data_parallel_is_one_process_that_normalises_the_same_parts(name, two_processes):
     assert_halves(two_processes[name], JOBS[name].config, (1, 2), JOBS[name].uneven)
 
 
+@pytest.mark.slow
 def test_path_and_data_parallel_together(tmp_path):
     results = started(train_all, 4, tmp_path, [Job(SHORT, 2, double=True)])
     assert_halves([found[0] for found in results], SHORT, (2, 2))

@@ -37,6 +37,7 @@ def test_same_seed_same_weights_and_another_seed_others(name, make_training, dat
     assert not torch.equal(weights[1], expected)
 
 
+@pytest.mark.slow
 @every_strategy
 def test_the_ledger_counts_every_backward_pass(name, dataset, undisturbed):
     seen = undisturbed(name)
@@ -73,6 +74,7 @@ def test_the_loss_goes_down(name, share, make_training, dataset):
         train(training, dataset, config, 0, LoopOptions(on_epoch=look))
 
 
+@pytest.mark.slow
 @every_strategy
 @for_longer
 def test_what_a_strategy_promises_is_what_the_audit_finds(name, epochs, undisturbed):

@@ -62,6 +62,7 @@ def test_onnx_computes_every_kind_of_block_of_the_chains(activation: Activation)
     require_same_in_onnx(build(space, "0" * space.depth), space.image_size)
 
 
+@pytest.mark.full
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["darts", "nasnet_a"])
 def test_onnx_computes_every_kind_of_cell(name: str) -> None:
