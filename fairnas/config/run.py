@@ -48,7 +48,8 @@ class Resources:
     as memory allows.
     """
     workers: Annotated[int | None, Flag("common", Short("workers"))] = None
-    """Number of processes on this machine that score genomes during the search; default: only this one."""
+    """Number of processes on this machine that score genomes during the search; default: only this one. Given to
+    `retrain` or `rank`, also the number that train networks."""
     scheduler: Annotated[str | None, Flag("common", Short("scheduler"))] = None
     """Address, such as tcp://HOST:8786, of a Dask scheduler whose workers score genomes and train single networks."""
     loader_workers: Advanced[int] = 4

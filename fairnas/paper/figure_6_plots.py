@@ -18,8 +18,10 @@ _SPREAD = 3.0
 
 def style_of(name: str) -> tuple[str, str, str]:
     """Colour, marker and dash of a searcher, equal on every page."""
-    number = list(SEARCHERS).index(name) % len(_COLOURS)
-    return f"var(--arm-{_COLOURS[number]})", _SYMBOLS[number], _DASHES[number]
+    again, number = divmod(list(SEARCHERS).index(name), len(_COLOURS))
+    # beyond six, colours come again with the next marker and dash
+    other = (number + again) % len(_COLOURS)
+    return f"var(--arm-{_COLOURS[number]})", _SYMBOLS[other], _DASHES[other]
 
 
 def fronts_figure(comparison: SearchComparison, cost: str) -> Figure:

@@ -64,12 +64,14 @@ def read_candidates(run: RunDirectory) -> CandidateTable:
 
     Values that depend on a user's file, such as latency, are those of the file of the latest search.
 
-    Raises `RunDirectoryError` for a run without a search.
+    Raises `RunDirectoryError` for a run without a search, and for an archive that was changed since.
     """
     search = read_record(run, "search.json", SearchRecord)
     found: dict[Genome, Candidate] = {}
     measures: dict[Genome, dict[str, float]] = {}
-    with Archive(run.path / "archive.sqlite", search.setting, read_only=True) as archive:
+    path = run.path / "archive.sqlite"
+    with Archive(path, search.setting, read_only=True) as archive:
+        archive.require_unchanged(search.archive, path, f"`fairnas search --run {run.path}` makes it again")
         for candidate in archive.candidates():
             found[candidate.genome], measures[candidate.genome] = candidate, dict(candidate.items)
         reasons = archive.reasons()

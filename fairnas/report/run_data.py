@@ -227,11 +227,8 @@ def _candidates(run: RunDirectory, copy: Path | None, search: SearchRecord, meas
     if not path.exists():
         return ()
     with Archive(path, search.setting, read_only=True) as archive:
-        if archive.fingerprint(search.archive.rows) != search.archive:
-            raise RunDirectoryError(
-                f"{run.path / 'archive.sqlite'} was changed or damaged since 'search' wrote it; "
-                f"`fairnas search --run {run.path}` makes it again"
-            )
+        original = run.path / "archive.sqlite"
+        archive.require_unchanged(search.archive, original, f"`fairnas search --run {run.path}` makes it again")
         known = candidates_with_values(archive, search.sources)
     return tuple(each for each in known if not each.failed and each.has(_shown(measure)))
 

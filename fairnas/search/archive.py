@@ -180,6 +180,17 @@ class Archive:
             rows = self._database.execute(query, (self._setting, -1 if count is None else count)).fetchall()
         return ArchiveContent(len(rows), hashlib.sha256(json.dumps(rows).encode()).hexdigest())
 
+    def require_unchanged(self, left: ArchiveContent, path: Path, remedy: str) -> None:
+        """Raise `RunDirectoryError` unless the archive still holds what a search left in it.
+
+        Args:
+            left: what the search left.
+            path: name of the file in the message.
+            remedy: what to do, after a semicolon.
+        """
+        if self.fingerprint(left.rows) != left:
+            raise RunDirectoryError(f"{path} was changed or damaged since 'search' wrote it; {remedy}")
+
     def __len__(self) -> int:
         with self._explained():
             query = "SELECT count(*) FROM candidate WHERE setting = ?"

@@ -16,7 +16,7 @@ from fairnas.space import Genome, SearchSpace
 
 
 class RandomSearch:
-    """Asks for `config.population` new genomes per generation that meet the bounds; learns nothing.
+    """Uniform random search: `config.population` new genomes per generation that meet the bounds; learns nothing.
 
     Its last generations are smaller, then empty, when the space runs out of networks that meet the bounds.
     """

@@ -144,6 +144,7 @@ READERS = {
     "report, space": (("report",), "space.json", "train"),
     "rank": (("rank", "--show"), "ranking.json", "rank"),
     "search": (("search", "--show"), "search.json", "search"),
+    "search to a file": (("search", "--show", "--csv", "new.csv"), "archive.sqlite", "search"),
 }
 """Commands that only read a run, a file that they read, and the stage that makes it."""
 

@@ -85,7 +85,7 @@ def test_zoo_and_lists(fairnas):
     table_1 = {"smash", "one_shot", "darts", "fbnet", "proxyless", "uniform", "single_path_nas", "strict"}
     assert table_1 | {"enas", "sandwich"} <= set(strategies)
     searchers = [row["name"] for row in fairnas("searchers", "--json").json["searchers"]]
-    assert searchers == ["moremnas", "nsga2", "nsga2_reinforced", "mnasnet_rl", "spos_ea", "random"]
+    assert searchers[:6] == ["moremnas", "nsga2", "nsga2_reinforced", "mnasnet_rl", "spos_ea", "random"]
     for verb in ("spaces", "strategies", "searchers"):
         assert fairnas(verb).out
 
