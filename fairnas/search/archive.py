@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from fairnas.search.candidate import Candidate, Measures, plain
 from fairnas.space import Genome, format_genome, parse_genome
 from fairnas.untrusted import parse_json
 
+_RETRY_S = 0.02
+"""Pause before WAL mode is tried again."""
 SCHEMA = 1
 _APPLICATION = 0x46414952  # "FAIR": distinguishes our files from other SQLite databases
 _REASONS = """
@@ -80,7 +83,7 @@ class Archive:
         try:
             with self._explained():
                 if not read_only:
-                    self._prepare()
+                    self._prepare(wait_seconds)
                 self._check()
         except BaseException:
             self._database.close()
@@ -219,16 +222,32 @@ class Archive:
                 return sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None)
         return database
 
-    def _prepare(self) -> None:
+    def _prepare(self, wait_seconds: float) -> None:
         """Create the table in a new file; leave any other file unchanged."""
         if self._pragma("application_id") or self._tables():
             return
-        self._pragma("journal_mode = WAL")
+        self._write_ahead(wait_seconds)
         with self._transaction():
             if not self._tables():  # otherwise another process was faster
                 self._database.execute(_TABLE)
                 self._pragma(f"application_id = {_APPLICATION}")
                 self._pragma(f"user_version = {SCHEMA}")
+
+    def _write_ahead(self, wait_seconds: float) -> None:
+        """Switch a new file to WAL mode.
+
+        If several processes switch at once, each holds a lock that the others need. SQLite then refuses all but one
+        without waiting, whatever its timeout. So this waits.
+        """
+        end = time.monotonic() + wait_seconds
+        while True:
+            try:
+                self._pragma("journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if not _is(error, sqlite3.SQLITE_BUSY) or time.monotonic() > end:
+                    raise
+                time.sleep(_RETRY_S)
 
     def _check(self) -> None:
         if self._pragma("application_id") != _APPLICATION:

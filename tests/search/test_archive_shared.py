@@ -94,6 +94,24 @@ def test_the_file_is_made_once_by_whoever_comes_first(tmp_path: Path) -> None:
         assert len(archive) == 22 * 36
 
 
+def test_a_switch_to_wal_mode_that_is_refused_without_waiting_is_tried_again(tmp_path, monkeypatch) -> None:
+    """As SQLite does where several processes make the file at once."""
+    pragma, refused = Archive._pragma, []
+
+    def refuse_once(archive: Archive, text: str) -> object:
+        if text.startswith("journal_mode") and not refused:
+            refused.append(text)
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+        return pragma(archive, text)
+
+    monkeypatch.setattr(Archive, "_pragma", refuse_once)
+    with Archive(tmp_path / "archive.sqlite", "s") as archive:
+        assert len(archive) == 0
+    assert refused == ["journal_mode = WAL"]
+
+
 def test_a_lock_longer_than_the_wait_is_one_clear_line(tmp_path: Path) -> None:
     path = tmp_path / "archive.sqlite"
     Archive(path, "s").close()
