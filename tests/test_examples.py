@@ -29,6 +29,7 @@ def test_the_page_of_examples_lists_all_of_them():
     assert len(list(EXAMPLES.glob("*.py"))) >= 6
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_space_strategy_and_objective_of_ones_own_make_a_run(tmp_path, capsys):
     own = {name: str(EXAMPLES / f"{name}.py") for name in FOR_FLAGS}

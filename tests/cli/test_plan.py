@@ -49,6 +49,7 @@ def test_one_json_object_and_nothing_written(fairnas, tiny, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("_measured_once")
 def test_lines_for_people(fairnas, tiny, tmp_path):
     outcome = fairnas("plan", "digits", *tiny, *FLAGS)

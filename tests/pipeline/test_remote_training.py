@@ -121,7 +121,7 @@ TRAINERS = {
 def cases():
     for name, trainers in TRAINERS.items():
         for kind in CONTEXTS:
-            is_cheap = name == "threads" or (name, kind) == ("dask", "rank")
+            is_cheap = name == "threads"
             marks = [pytest.mark.slow] if is_cheap else [pytest.mark.slow, pytest.mark.full]
             yield pytest.param(trainers, kind, id=f"{name}, {kind}", marks=marks)
 

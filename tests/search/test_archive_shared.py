@@ -56,6 +56,7 @@ def start(code: str, *arguments) -> forked.Process:
     return forked.start("-c", code, *arguments)
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_four_processes_write_at_once_while_one_reads(tmp_path: Path) -> None:
     path, over = tmp_path / "archive.sqlite", tmp_path / "over"
