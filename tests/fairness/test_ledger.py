@@ -80,6 +80,7 @@ def test_counts_are_those_of_counting_one_by_one(drawn, rng) -> None:
             ledger.require_level()
 
 
+@pytest.mark.slow
 @given(STEPS)
 def test_saving_goes_round(drawn) -> None:
     choices, steps = drawn

@@ -174,6 +174,7 @@ def test_a_machine_that_is_too_slow_for_a_single_pass_is_found_out_in_time(machi
     assert machine.now <= 600
 
 
+@pytest.mark.slow
 def test_hopeless_times_are_refused_before_anything_slow_is_measured():
     machine = Machine(1.0, 2527, 2, 0.003)
     with pytest.raises(TooLittleTimeError, match="before anything of this device was measured; give --minutes 10"):

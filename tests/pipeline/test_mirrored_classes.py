@@ -119,6 +119,7 @@ def test_what_was_given_stays_and_other_names_are_flipped(arrows, tmp_path):
     assert "mirrored-classes" not in {finding.id for finding in opened(pets).findings}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [("flip", "both"), ("crop", "none"), ("rotate", "quarter"), ("colour", "0.4")])
 def test_a_training_with_another_augmentation_is_another_training(flags, arrows):
     one, other = prepare(configured(arrows)), prepare(configured(arrows, f"--data.{flags[0]}", flags[1]))

@@ -90,6 +90,7 @@ def test_the_rows_are_those_of_table_2_in_its_order_and_then_their_relatives() -
     assert tuple(COUNTS) == tuple(BUILT)
 
 
+@pytest.mark.slow
 def test_every_network_says_where_it_comes_from() -> None:
     for name, entry in zoo.NETWORKS.items():
         assert entry.name == name
