@@ -1,7 +1,7 @@
 """`stages.json`: finished stages of a run with checksums of their files; and sealed JSON files.
 
-Every read from a run begins here: a file of a finished stage must match its checksum. Files that no stage records carry
-a checksum of their own content (they are sealed), and so does `stages.json` itself.
+A file of a finished stage must match its checksum whenever it is read. `stages.json` and the files in `SEALED`, which
+no stage records, carry a checksum of their own content. docs/reliability.md lists the files that have neither.
 """
 
 import functools
